@@ -1,0 +1,162 @@
+"""LangChain callbacks as event streams, and event streams as callbacks.
+
+Names are resolved on first use (PEP 562), so that importing the package costs nothing and changes nothing. Where each
+lives is in `_MODULES`; the imports below are the same list for type checkers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from callbridge import events
+    from callbridge.adapters.dispatch import CallbackDispatcher, adispatch_events, adrive, dispatch_events, drive
+    from callbridge.adapters.handler import EventStreamHandler
+    from callbridge.adapters.observing import astream_call, stream_call
+    from callbridge.adapters.runnables import astream_events, stream_events
+    from callbridge.adapters.streams import AsyncEventStream, EventStream
+    from callbridge.adapters.wrapping import wrap_handler
+    from callbridge.channel.memory import open_channel
+    from callbridge.core.calls import Call
+    from callbridge.core.decode import EventsToCalls
+    from callbridge.core.encode import CallsToEvents
+    from callbridge.errors import (
+        ArgumentError,
+        CallableTypeError,
+        CallbridgeError,
+        CallbridgeWarning,
+        CallFormatError,
+        CapacityError,
+        ChannelClosedError,
+        ChannelOverflow,
+        ConcurrentReadError,
+        DuplicateHandlerWarning,
+        EventFormatError,
+        EventLoopError,
+        EventSequenceError,
+        HandlerTypeError,
+        OverflowPolicyError,
+        RemoteError,
+        ResultNotReadyError,
+        RunUnfinishedError,
+        StreamConsumedError,
+        UnsupportedRunnableError,
+        VersionError,
+    )
+
+    __version__: str
+
+__all__ = [
+    "ArgumentError",
+    "AsyncEventStream",
+    "Call",
+    "CallFormatError",
+    "CallableTypeError",
+    "CallbackDispatcher",
+    "CallbridgeError",
+    "CallbridgeWarning",
+    "CallsToEvents",
+    "CapacityError",
+    "ChannelClosedError",
+    "ChannelOverflow",
+    "ConcurrentReadError",
+    "DuplicateHandlerWarning",
+    "EventFormatError",
+    "EventLoopError",
+    "EventSequenceError",
+    "EventStream",
+    "EventStreamHandler",
+    "EventsToCalls",
+    "HandlerTypeError",
+    "OverflowPolicyError",
+    "RemoteError",
+    "ResultNotReadyError",
+    "RunUnfinishedError",
+    "StreamConsumedError",
+    "UnsupportedRunnableError",
+    "VersionError",
+    "__version__",
+    "adispatch_events",
+    "adrive",
+    "astream_call",
+    "astream_events",
+    "dispatch_events",
+    "drive",
+    "events",
+    "open_channel",
+    "stream_call",
+    "stream_events",
+    "wrap_handler",
+]
+
+_MODULES = MappingProxyType(
+    {
+        "adapters.dispatch": ("CallbackDispatcher", "adispatch_events", "adrive", "dispatch_events", "drive"),
+        "adapters.handler": ("EventStreamHandler",),
+        "adapters.observing": ("astream_call", "stream_call"),
+        "adapters.runnables": ("astream_events", "stream_events"),
+        "adapters.streams": ("AsyncEventStream", "EventStream"),
+        "adapters.wrapping": ("wrap_handler",),
+        "channel.memory": ("open_channel",),
+        "core.calls": ("Call",),
+        "core.decode": ("EventsToCalls",),
+        "core.encode": ("CallsToEvents",),
+        "errors": (
+            "ArgumentError",
+            "CallFormatError",
+            "CallableTypeError",
+            "CallbridgeError",
+            "CallbridgeWarning",
+            "CapacityError",
+            "ChannelClosedError",
+            "ChannelOverflow",
+            "ConcurrentReadError",
+            "DuplicateHandlerWarning",
+            "EventFormatError",
+            "EventLoopError",
+            "EventSequenceError",
+            "HandlerTypeError",
+            "OverflowPolicyError",
+            "RemoteError",
+            "ResultNotReadyError",
+            "RunUnfinishedError",
+            "StreamConsumedError",
+            "UnsupportedRunnableError",
+            "VersionError",
+        ),
+    }
+)
+
+_HOMES = MappingProxyType({name: module for module, names in _MODULES.items() for name in names})
+
+
+def __getattr__(name: str) -> Any:
+    """Resolve a public name on its first use."""
+    if name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    elif name == "events":
+        value = import_module(f"{__name__}.events")
+    elif name == "__version__":
+        value = _version()
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    """Return the version of the installed distribution."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(__name__)
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"

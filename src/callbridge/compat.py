@@ -1,0 +1,42 @@
+"""Every branch on the version of langchain-core, each with the version that removes the need for it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Final
+from uuid import UUID, uuid4
+
+__all__ = ["CORE_VERSION", "V2_HAS_TOOL_CALL_ID", "V2_HAS_TOOL_ERROR", "new_run_id"]
+
+
+def _parse(text: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: `"1.4.0a2"` is `(1, 4, 0)`."""
+    numbers: list[int] = []
+    for part in text.split(".")[:3]:
+        digits = ""
+        for character in part:
+            if not character.isdigit():
+                break
+            digits += character
+        numbers.append(int(digits or 0))
+    return tuple(numbers)
+
+
+CORE_VERSION: Final = _parse(version("langchain-core"))
+"""The installed langchain-core, as numbers: `(1, 7, 2)`."""
+
+# Delete when the floor passes 1.0.0: `on_tool_error` is a v2 event everywhere from there on.
+V2_HAS_TOOL_ERROR: Final = CORE_VERSION >= (1, 0, 0)
+
+# Delete when the floor passes 1.2.8: `on_tool_error` carries the tool call's id from there on.
+V2_HAS_TOOL_CALL_ID: Final = CORE_VERSION >= (1, 2, 8)
+
+
+def new_run_id() -> UUID:
+    """Return a run id of the kind that the installed LangChain makes: version 7 since 1.1.3, version 4 before."""
+    # Delete the branch when the floor passes 1.1.3.
+    if CORE_VERSION < (1, 1, 3):
+        return uuid4()
+    from langchain_core.utils.uuid import uuid7  # noqa: PLC0415 - the module does not exist before
+
+    return uuid7()

@@ -1,0 +1,304 @@
+"""Every exception and warning of callbridge.
+
+```
+CallbridgeError(Exception)
+├─ ArgumentError(ValueError)           an argument with a value that is not allowed
+│  ├─ CapacityError                    a channel for fewer than one item
+│  ├─ OverflowPolicyError              an overflow policy that does not exist
+│  ├─ VersionError                     an event schema that callbridge does not speak
+│  ├─ UnsupportedRunnableError(NotImplementedError)  a runnable that has no `astream_events`
+│  ├─ HandlerTypeError(TypeError)      a handler that is no `BaseCallbackHandler`
+│  └─ CallableTypeError(TypeError)     a call that cannot be called
+├─ EventFormatError(ValueError)        a value that is no v2 event
+├─ EventSequenceError                  events that cannot come from one stream: a chunk before its start
+├─ CallFormatError(ValueError)         a callback method that LangChain does not have
+├─ ResultNotReadyError                 `result` read before the end
+├─ StreamConsumedError                 a stream iterated again after its end
+├─ ConcurrentReadError                 a second reader on a stream that has one
+├─ ChannelClosedError                  sending into a channel whose sender or reader has closed it
+├─ ChannelOverflow                     a full channel whose policy is `"fail"`
+├─ EventLoopError                      a call that needs another kind of event loop
+├─ RunUnfinishedError                  given to handlers for a run whose end was never reported
+└─ RemoteError                         given to handlers for an error that arrived as text or JSON
+CallbridgeWarning(UserWarning)
+└─ DuplicateHandlerWarning             a handler that hears of the same run twice
+```
+
+The constructor arguments are the facts, kept as attributes; the message is built from them. So each survives pickling, and
+nothing has to parse a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = [
+    "ArgumentError",
+    "CallFormatError",
+    "CallableTypeError",
+    "CallbridgeError",
+    "CallbridgeWarning",
+    "CapacityError",
+    "ChannelClosedError",
+    "ChannelOverflow",
+    "ConcurrentReadError",
+    "DuplicateHandlerWarning",
+    "EventFormatError",
+    "EventLoopError",
+    "EventSequenceError",
+    "HandlerTypeError",
+    "OverflowPolicyError",
+    "RemoteError",
+    "ResultNotReadyError",
+    "RunUnfinishedError",
+    "StreamConsumedError",
+    "UnsupportedRunnableError",
+    "VersionError",
+]
+
+_SHOWN = 200
+"""Characters of a value that a message shows: payloads may be megabytes."""
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+
+
+class CallbridgeError(Exception):
+    """Base of all errors that callbridge raises itself."""
+
+
+class ArgumentError(CallbridgeError, ValueError):
+    """An argument has a value that is not allowed.
+
+    Attributes:
+        name: The argument.
+        value: What was given.
+        expected: What is allowed, in words.
+    """
+
+    def __init__(self, name: str, value: Any, expected: str) -> None:
+        super().__init__(name, value, expected)
+        self.name = name
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"{self.name}={_shown(self.value)}: expected {self.expected}"
+
+
+class CapacityError(ArgumentError):
+    """A channel was asked to hold fewer than one item, or a number that is none."""
+
+
+class OverflowPolicyError(ArgumentError):
+    """The overflow policy does not exist."""
+
+
+class VersionError(ArgumentError):
+    """The event schema is not one that callbridge speaks."""
+
+
+class UnsupportedRunnableError(ArgumentError, NotImplementedError):
+    """The runnable is of a kind whose `astream_events` LangChain does not implement."""
+
+
+class HandlerTypeError(ArgumentError, TypeError):
+    """What was given as a callback handler is none."""
+
+
+class CallableTypeError(ArgumentError, TypeError):
+    """What was given as a callable cannot be called."""
+
+
+class EventFormatError(CallbridgeError, ValueError):
+    """A value is not a v2 event.
+
+    Attributes:
+        value: What was given.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, value: Any, problem: str) -> None:
+        super().__init__(value, problem)
+        self.value = value
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"not a v2 event: {self.problem}; got {_shown(self.value)}. Expected a mapping as astream_events(version='v2') "
+            "yields it: event, name, run_id, tags, metadata, parent_ids, data"
+        )
+
+
+class EventSequenceError(CallbridgeError):
+    """An event cannot follow what came before it.
+
+    Attributes:
+        event: Name of the event.
+        run_id: The run it speaks of.
+        problem: Why it cannot come here.
+    """
+
+    def __init__(self, event: str, run_id: str, problem: str) -> None:
+        super().__init__(event, run_id, problem)
+        self.event = event
+        self.run_id = run_id
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.event} for run {self.run_id!r}: {self.problem}"
+
+
+class CallFormatError(CallbridgeError, ValueError):
+    """A call names a callback method that LangChain does not have, or lacks what that method needs.
+
+    Attributes:
+        method: The method named.
+        problem: What is wrong with the call.
+    """
+
+    def __init__(self, method: str, problem: str) -> None:
+        super().__init__(method, problem)
+        self.method = method
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"call of {self.method!r}: {self.problem}"
+
+
+class ResultNotReadyError(CallbridgeError):
+    """`result` was read although there is none.
+
+    Attributes:
+        state: What became of the run so far: `"not started"`, `"running"` or `"left"` (the reader went first).
+    """
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"no result: the run is {self.state}; read `result` after the iteration has reached its end"
+
+
+class StreamConsumedError(CallbridgeError):
+    """A stream was iterated again after its end or after it was closed.
+
+    Attributes:
+        state: `"ended"` or `"closed"`.
+    """
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"the stream has {self.state} and can be read only once; make a new one, or keep its events in a list"
+
+
+class ConcurrentReadError(CallbridgeError):
+    """A second task or thread reads a stream while the first one waits for its next item."""
+
+    def __str__(self) -> str:
+        return "another task or thread is reading this stream; a stream has one reader"
+
+
+class ChannelClosedError(CallbridgeError):
+    """Something was sent into a closed channel.
+
+    Attributes:
+        by: `"sender"` or `"receiver"`: who closed it.
+    """
+
+    def __init__(self, by: str) -> None:
+        super().__init__(by)
+        self.by = by
+
+    def __str__(self) -> str:
+        return f"the {self.by} has closed this channel; nothing more can be sent"
+
+
+class ChannelOverflow(CallbridgeError):
+    """The channel is full and its overflow policy is `"fail"`.
+
+    Attributes:
+        capacity: Items the channel may hold.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.capacity = capacity
+
+    def __str__(self) -> str:
+        return (
+            f"the channel holds {self.capacity} items, all it may; read faster, raise its capacity, "
+            "or choose another overflow policy"
+        )
+
+
+class EventLoopError(CallbridgeError):
+    """The call needs a kind of event loop that is not running here.
+
+    Attributes:
+        needed: What would have been needed, in words.
+        found: What is running.
+    """
+
+    def __init__(self, needed: str, found: str) -> None:
+        super().__init__(needed, found)
+        self.needed = needed
+        self.found = found
+
+    def __str__(self) -> str:
+        return f"needs {self.needed}, found {self.found}"
+
+
+class RunUnfinishedError(CallbridgeError):
+    """A run's end was never reported; its parent or the stream ended first.
+
+    LangChain reports no end for a run that a fallback or retry rescued (in v2 events), nor for a cancelled
+    `ainvoke` of a chat model. Handlers receive this error for such a run, so that what they opened is closed.
+
+    Attributes:
+        run_id: The run.
+        name: Its name.
+    """
+
+    def __init__(self, run_id: str, name: str) -> None:
+        super().__init__(run_id, name)
+        self.run_id = run_id
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"the end of run {self.name!r} ({self.run_id}) was never reported: it failed, was cancelled or was rescued"
+
+
+class RemoteError(CallbridgeError):
+    """An error of a run elsewhere, which arrived as text or JSON: its type and traceback stayed behind.
+
+    Attributes:
+        value: What arrived: a string, or a mapping that may have a `type` and a `message`.
+    """
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.value = value
+
+    def __str__(self) -> str:
+        if isinstance(self.value, str):
+            return self.value
+        if isinstance(self.value, Mapping) and "message" in self.value:
+            kind = self.value.get("type")
+            return f"{kind}: {self.value['message']}" if kind else str(self.value["message"])
+        return _shown(self.value)
+
+
+class CallbridgeWarning(UserWarning):
+    """Base of all warnings of callbridge."""
+
+
+class DuplicateHandlerWarning(CallbridgeWarning):
+    """A handler is attached to the live run whose events are also dispatched to it; it hears each callback once."""
