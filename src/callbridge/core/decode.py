@@ -1,0 +1,447 @@
+"""`EventsToCalls`: v2 events in, callback calls out.
+
+Each event is translated as it arrives, because events hold live objects that the run goes on to change. Arguments are split
+into positional and keyword ones as LangChain's callback managers split them, and ids are UUIDs. What callbacks have and
+events lack is filled in:
+
+| argument | is |
+|---|---|
+| `serialized` | `{"name": name, "id": [name]}`: old handlers index it, so it is never None |
+| `invocation_params`, `options` | `{}`; `batch_size` 1 |
+| `inputs` of a chain whose start shows none | `{"input": ""}`, as LangChain's streaming path says; its end has them |
+| `input_str` | the text of the arguments |
+| `color` | `"green"`, LangChain's default for tools |
+| `LLMResult.llm_output` | `token_usage` and `model_name` of the message, None if it has neither |
+
+A run whose end never comes (a fallback or retry rescued it, or it was cancelled) is open when its parent ends. It is closed
+just before, by its error callback; what is reported of it afterwards is ignored (D7 in `docs/divergences.md`). A token that is
+a list of content blocks is handed out as the text in it (D4).
+
+Source: `langchain_core/callbacks/manager.py`, `tools/base.py`, `retrievers.py`, `language_models/chat_models.py`, 0.3.0 to
+1.8.1; the events are those of `_AstreamEventsCallbackHandler`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Final, cast
+from uuid import UUID, uuid5
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    Generation,
+    GenerationChunk,
+    LLMResult,
+)
+
+from callbridge.core.calls import Call, Payload
+from callbridge.core.inputs import messages_of, prompts_of, query_of, tool_input_of
+from callbridge.core.methods import METHODS
+from callbridge.core.revive import (
+    revive_agent_step,
+    revive_document,
+    revive_error,
+    revive_generation,
+    revive_message,
+    revive_tool_output,
+)
+from callbridge.core.runs import MISSING, Run, RunTree
+from callbridge.core.text import text_of
+from callbridge.errors import EventFormatError, EventSequenceError, RunUnfinishedError
+from callbridge.events import EXTENDED_EVENT_NAMES, check_event
+
+__all__ = ["EventsToCalls"]
+
+_NAMESPACE: Final = UUID("6f0d5b5e-5d1f-4c55-9d0b-8f2f1c1f7a11")
+"""Under which run ids that are no UUIDs get one; fixed, so that a recording gives the same calls each time."""
+
+_REMEMBERED: Final = 1024
+"""Runs of finished roots whose late events are still known to be late: the garbage collector fires callbacks after the
+root's end. A bound, not a tuning knob: what comes later than that is reported as out of sequence."""
+
+_FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
+    {"chat_model": "llm", "llm": "llm", "tool": "tool", "retriever": "retriever"}
+)
+"""Run type to the middle of its callbacks' names; all others are `chain`."""
+
+_NOTES: Final[Mapping[str, str]] = MappingProxyType(
+    {"on_agent_action": "action", "on_agent_finish": "finish", "on_text": "text", "on_retry": "retry_state"}
+)
+"""Event of the extended vocabulary that neither begins nor ends a run, to the key of its one positional argument."""
+
+
+_USAGE: Final[Mapping[str, str]] = MappingProxyType(
+    {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
+)
+"""The names that old handlers look for in `llm_output`, to those of `AIMessage.usage_metadata`."""
+
+
+class _Run(Run):
+    """A run as the calls name it, which may be another than the tree's view of it."""
+
+    __slots__ = ("has_input", "ids", "members", "source_id")
+
+    source_id: str  # the id as the events spell it
+    ids: dict[str, Any]  # what all its calls have; the parent may be one that filters hide, `parent_run_id` is never
+    has_input: bool  # whether the start showed an input
+    members: list[str]  # of a root: source ids of all runs of its family, its own included
+
+
+class EventsToCalls:
+    """Translate the events of any number of runs into callback calls.
+
+    Args:
+        list_tokens: Whether a token whose content is a list of blocks is handed out as that list, as LangChain does. If
+            not, it is the text in the list; the blocks are in `chunk`.
+        methods: Callback methods that are wanted; calls of others are not made, which saves their translation. None: all.
+
+    Threads: one at a time.
+    """
+
+    def __init__(self, *, list_tokens: bool = False, methods: Collection[str] | None = None) -> None:
+        self._list_tokens = list_tokens
+        self._wanted = frozenset(METHODS if methods is None else methods)
+        self._tree = RunTree()
+        self._runs: dict[str, _Run] = {}  # by source id, open and ended; an entry goes with its root
+        self._finished: deque[str] = deque(maxlen=_REMEMBERED)  # source ids of the last finished roots' runs
+        self._open = 0
+        self.root_output: Payload = MISSING
+        """Output of the last root run that ended well."""
+
+    @property
+    def open_runs(self) -> int:
+        """Runs that have started and not ended."""
+        return self._open
+
+    def feed(self, event: Mapping[str, Any]) -> list[Call]:
+        """Translate one event.
+
+        Args:
+            event: An event, live or as it came out of JSON. It is not written to.
+
+        Returns:
+            The calls it makes, in order; none for the chunks of chains, prompts, parsers, tools and retrievers.
+
+        Raises:
+            EventFormatError: It is no event, or one whose payload cannot be what its name says.
+            EventSequenceError: It is of a run that has not started, or starts a run that is open. Nothing has changed.
+        """
+        checked: Mapping[str, Any] = check_event(event)
+        name = checked["event"]
+        run_type, phase = _KINDS.get(name) or _kind(name)
+        if phase == "stream":
+            return self._stream(checked, run_type)
+        if phase == "start":
+            return self._start(checked, run_type)
+        if phase == "note":
+            return self._note(checked)
+        return self._end(checked, run_type, phase)
+
+    def close(self, error: BaseException | None = None) -> list[Call]:
+        """Close all open runs with their error callbacks, innermost first.
+
+        Args:
+            error: What ended them, given to every callback; None: a `RunUnfinishedError` for each run.
+
+        Returns:
+            One call for each open run. The translator is as new afterwards, but for `root_output`.
+        """
+        calls: list[Call] = []
+        for run in self._tree.open_runs():
+            calls += self._closed(cast("_Run", run), error)
+        return calls
+
+    # -- the life of a run --------------------------------------------------------------------------------------------
+
+    def _start(self, event: Mapping[str, Any], run_type: str) -> list[Call]:
+        source_id = event["run_id"]
+        known = self._runs.get(source_id)
+        if known is not None and known.open:
+            raise EventSequenceError(event["event"], source_id, "it has started already; expected its end first")
+        data: dict[str, Any] = event["data"]
+        run = self._new_run(event, run_type, data)
+        calls = self._start_call(run, data.get("input", MISSING))
+        self._tree.start(run)
+        self._runs[source_id] = run
+        cast("_Run", run.root).members.append(source_id)
+        self._open += 1
+        return calls
+
+    def _new_run(self, event: Mapping[str, Any], run_type: str, data: dict[str, Any]) -> _Run:
+        parent_ids = event["parent_ids"]
+        parent = self._runs.get(parent_ids[-1]) if parent_ids else None
+        # Filters may have hidden the parent; the run still ends with the nearest ancestor that is shown.
+        ancestor = parent or next((self._runs[one] for one in reversed(parent_ids) if one in self._runs), None)
+        run = _Run(
+            _uuid(event["run_id"]),
+            parent_run_id=None if ancestor is None else ancestor.run_id,
+            run_type=run_type,
+            name=event["name"],
+            tags=list(event["tags"]),  # handlers may write to what they are given
+            metadata=dict(event["metadata"]),
+        )
+        run.source_id = event["run_id"]
+        parent_run_id = parent.run_id if parent else _uuid(parent_ids[-1]) if parent_ids else None
+        run.ids = {"run_id": run.run_id, "parent_run_id": parent_run_id, "tags": run.tags}
+        run.has_input = "input" in data
+        run.members = []
+        run.tool_call_id = data.get("tool_call_id")
+        return run
+
+    def _stream(self, event: Mapping[str, Any], run_type: str) -> list[Call]:
+        run = self._running(event)
+        if run is None or run_type not in ("chat_model", "llm") or "on_llm_new_token" not in self._wanted:
+            return []
+        payload: Payload = event["data"]["chunk"]
+        token: Payload
+        if run_type == "chat_model":
+            message = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
+            if message is None:
+                return []
+            token = message.content if self._list_tokens else text_of(message.content)
+            return [Call("on_llm_new_token", (token,), {"chunk": ChatGenerationChunk(message=message), **run.ids})]
+        chunk = _text_chunk(event, payload)
+        return [Call("on_llm_new_token", (chunk.text,), {"chunk": chunk, **run.ids})]
+
+    def _end(self, event: Mapping[str, Any], run_type: str, phase: str) -> list[Call]:
+        run = self._running(event)
+        if run is None:
+            return []
+        data: dict[str, Any] = event["data"]
+        error: BaseException | None = None
+        if phase == "error":
+            error = revive_error(data["error"])
+            calls = self._failed_call(run, error, data)
+        else:
+            calls = self._end_call(event, run, run_type, data)
+        orphaned: list[Call] = []
+        for orphan in self._tree.orphans(run):
+            orphaned += self._closed(cast("_Run", orphan), error)
+        if error is None and not event["parent_ids"]:
+            self.root_output = data["output"]
+        self._leave(run)
+        return orphaned + calls
+
+    def _running(self, event: Mapping[str, Any]) -> _Run | None:
+        """Return the open run that an event speaks of; None if the run has ended, so that the event comes too late."""
+        source_id = event["run_id"]
+        run = self._runs.get(source_id)
+        if run is not None:
+            return run if run.open else None
+        if source_id in self._finished:
+            return None
+        raise EventSequenceError(
+            event["event"], source_id, "it never started; expected its start first: was the stream joined late or cut?"
+        )
+
+    def _closed(self, run: _Run, error: BaseException | None) -> list[Call]:
+        """Close a run whose end was not reported."""
+        calls = self._error_call(run, error)
+        self._leave(run)
+        return calls
+
+    def _leave(self, run: _Run) -> None:
+        self._tree.end(run)
+        self._open -= 1
+        if run.root is not run:
+            return
+        for source_id in run.members:
+            self._runs.pop(source_id, None)
+        self._finished += run.members
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    def _start_call(self, run: _Run, value: Payload) -> list[Call]:
+        method = _start_method(run.run_type)
+        # A handler without `on_chat_model_start` gets `on_llm_start` instead.
+        if method not in self._wanted and not (method == "on_chat_model_start" and "on_llm_start" in self._wanted):
+            return []
+        serialized = {"name": run.name, "id": [run.name]}
+        kwargs = dict(run.ids)
+        kwargs["metadata"] = run.metadata
+        kwargs["name"] = run.name
+        subject: Payload
+        if method == "on_tool_start":
+            subject, inputs, tool_call_id = tool_input_of(value)
+            run.tool_call_id = run.tool_call_id or tool_call_id
+            kwargs |= {"inputs": inputs, "color": "green"} | _tool_call_id(run)
+        elif method == "on_retriever_start":
+            subject = query_of(value)
+        elif method == "on_chain_start":
+            subject = {"input": ""} if value is MISSING else value
+            if run.run_type != "chain":
+                kwargs["run_type"] = run.run_type
+        else:
+            subject = messages_of(value) if method == "on_chat_model_start" else prompts_of(value)
+            kwargs |= {"invocation_params": {}, "options": {}, "batch_size": 1}
+        return [Call(method, (serialized, subject), kwargs)]
+
+    def _end_call(self, event: Mapping[str, Any], run: _Run, run_type: str, data: dict[str, Any]) -> list[Call]:
+        method = f"on_{_FAMILIES.get(run_type, 'chain')}_end"
+        if method not in self._wanted:
+            return []
+        output = data["output"]
+        kwargs = dict(run.ids)
+        if method == "on_llm_end":
+            output = _chat_result(event, output) if run_type == "chat_model" else _text_result(event, output)
+        elif method == "on_tool_end":
+            output = revive_tool_output(output)
+            kwargs |= {"color": "green", "name": run.name}
+        elif method == "on_retriever_end":
+            output = _documents(output)
+        elif not run.has_input and "input" in data:
+            kwargs["inputs"] = data["input"]
+        return [Call(method, (output,), kwargs)]
+
+    def _failed_call(self, run: _Run, error: BaseException, data: dict[str, Any]) -> list[Call]:
+        """Make the error callback of a run whose failure is reported."""
+        run.tool_call_id = data.get("tool_call_id") or run.tool_call_id
+        calls = self._error_call(run, error)
+        inputs = data.get("input")
+        if calls and calls[0].method == "on_chain_error" and not run.has_input and inputs is not None:
+            return [Call("on_chain_error", calls[0].args, {**calls[0].kwargs, "inputs": inputs})]
+        return calls
+
+    def _error_call(self, run: _Run, error: BaseException | None) -> list[Call]:
+        method = f"on_{_FAMILIES.get(run.run_type, 'chain')}_error"
+        if method not in self._wanted:
+            return []
+        kwargs = dict(run.ids)
+        if method == "on_tool_error":
+            kwargs |= _tool_call_id(run)
+        cause = RunUnfinishedError(run.source_id, run.name) if error is None else error
+        return [Call(method, (cause,), kwargs)]
+
+    def _note(self, event: Mapping[str, Any]) -> list[Call]:
+        method = event["event"]
+        if method not in self._wanted:
+            return []
+        if method == "on_custom_event":
+            # The run that dispatched it may be one that the filters hide.
+            kwargs = {
+                "run_id": _uuid(event["run_id"]),
+                "tags": list(event["tags"]),
+                "metadata": dict(event["metadata"]),
+            }
+            return [Call(method, (event["name"], event["data"]), kwargs)]
+        run = self._runs.get(event["run_id"])
+        if run is not None and not run.open:
+            return []
+        data: dict[str, Any] = dict(event["data"])
+        subject = data.pop(_NOTES[method])
+        if method in ("on_agent_action", "on_agent_finish"):
+            subject = revive_agent_step(subject)
+        parent_ids = event["parent_ids"]
+        ids = {
+            "run_id": _uuid(event["run_id"]),
+            "parent_run_id": _uuid(parent_ids[-1]) if parent_ids else None,
+            "tags": list(event["tags"]),
+        }
+        return [Call(method, (subject,), ids | data)]
+
+
+# -- names and ids ----------------------------------------------------------------------------------------------------
+
+
+def _kind(name: str) -> tuple[str, str]:
+    """Return run type and phase of an event's name."""
+    if name == "on_custom_event" or name in _NOTES:
+        return "", "note"
+    run_type, _, phase = name[3:].rpartition("_")
+    return run_type, phase
+
+
+_KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({name: _kind(name) for name in EXTENDED_EVENT_NAMES})
+"""The same for all names that LangChain itself makes."""
+
+
+def _start_method(run_type: str) -> str:
+    return "on_chat_model_start" if run_type == "chat_model" else f"on_{_FAMILIES.get(run_type, 'chain')}_start"
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid5(_NAMESPACE, text)
+
+
+def _tool_call_id(run: _Run) -> dict[str, str]:
+    return {} if run.tool_call_id is None else {"tool_call_id": run.tool_call_id}
+
+
+# -- payloads ---------------------------------------------------------------------------------------------------------
+
+
+def _chat_chunk(event: Mapping[str, Any], payload: Payload) -> AIMessageChunk | None:
+    """Return a chat model's chunk; None for a whole message: a root that does not stream, whose handlers get no token."""
+    message = revive_message(payload)
+    if isinstance(message, str):
+        return AIMessageChunk(content=message)
+    if not isinstance(message, BaseMessage):
+        raise EventFormatError(event, f"its chunk is {type(payload).__name__}, no message")
+    return message if isinstance(message, AIMessageChunk) else None
+
+
+def _text_chunk(event: Mapping[str, Any], payload: Payload) -> GenerationChunk:
+    if isinstance(payload, str):
+        return GenerationChunk(text=payload)
+    chunk = revive_generation(payload, chunk=True)
+    if not isinstance(chunk, GenerationChunk):
+        raise EventFormatError(event, f"its chunk is {type(payload).__name__}, neither GenerationChunk nor str")
+    return chunk
+
+
+def _chat_result(event: Mapping[str, Any], output: Payload) -> LLMResult:
+    """Return the result of a chat model; `{}` is what v2 says of one without generations."""
+    message = revive_message(output)
+    if isinstance(message, str):
+        message = AIMessage(content=message)
+    if isinstance(message, dict) and (not message or "generations" in message):
+        return _text_result(event, message)
+    if not isinstance(message, BaseMessage):
+        raise EventFormatError(event, f"its output is {type(output).__name__}, no message")
+    generation: Generation = (
+        ChatGenerationChunk(message=message) if isinstance(message, AIMessageChunk) else ChatGeneration(message=message)
+    )
+    return LLMResult(generations=[[generation]], llm_output=_llm_output(message))
+
+
+def _text_result(event: Mapping[str, Any], output: Payload) -> LLMResult:
+    if isinstance(output, LLMResult):
+        return output
+    if isinstance(output, str):
+        return LLMResult(generations=[[Generation(text=output)]])
+    if not isinstance(output, dict):
+        raise EventFormatError(event, f"its output is {type(output).__name__}, no dict of generations")
+    groups = [[revive_generation(item, chunk=False) for item in group] for group in output.get("generations") or [[]]]
+    if not all(isinstance(item, Generation) for group in groups for item in group):
+        raise EventFormatError(event, "its output has generations that are none")
+    return LLMResult(generations=groups, llm_output=output.get("llm_output"))
+
+
+def _llm_output(message: BaseMessage) -> dict[str, Any] | None:
+    """Return what handlers look for in `llm_output`, as far as the message has it."""
+    said = message.response_metadata
+    usage = getattr(message, "usage_metadata", None)
+    found: dict[str, Any] = {}
+    if isinstance(said.get("token_usage"), dict):
+        found["token_usage"] = dict(said["token_usage"])
+    elif usage:
+        # A message out of LangChain's cache says what it cost, and not how many tokens it had.
+        found["token_usage"] = {theirs: usage.get(ours, 0) for theirs, ours in _USAGE.items()}
+    model_name = said.get("model_name") or said.get("model")
+    if model_name:
+        found["model_name"] = model_name
+    return found or None
+
+
+def _documents(output: Payload) -> Payload:
+    """Return a retriever's documents; the list itself unless some came out of JSON."""
+    if isinstance(output, list) and any(isinstance(item, dict) for item in output):
+        return [revive_document(item) for item in output]
+    return output

@@ -1,0 +1,500 @@
+"""`CallsToEvents`: callback calls in, v2 events out.
+
+The strict vocabulary is that of `astream_events(version="v2")`, bug for bug. Deliberate divergences (numbers as in
+`docs/divergences.md`): a model run whose start was never reported is started from its first token or end (D1); a payload
+whose comparison or truth value raises loses no event (D2); the root rule never writes to a custom event's payload (D3).
+
+The extended vocabulary adds what v2 drops: errors of every run type with their status, agent actions, text and retries,
+the tool call's id, and for a run that is still open when its parent ends a terminal event, so that each start has one.
+
+Source: `_AstreamEventsCallbackHandler` and `_astream_events_implementation_v2`
+(`langchain_core/tracers/event_stream.py`, 0.3.0 to 1.8.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, GenerationChunk
+
+from callbridge import compat
+from callbridge.core.calls import Call, Payload
+from callbridge.core.filters import EventFilter, Filters
+from callbridge.core.methods import METHODS
+from callbridge.core.runs import MISSING, Run, RunTree
+from callbridge.core.status import status_of
+from callbridge.errors import CallFormatError, RunUnfinishedError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from callbridge.events import Event
+
+__all__ = ["CallsToEvents"]
+
+
+class CallsToEvents:
+    """Translate the callback calls of any number of runs into v2 events.
+
+    Each callback method has a method of the same name here, which takes the same arguments and returns the events, so
+    that the hot path needs no `Call`; `feed` is the same for calls as data.
+
+    Args:
+        extended: Whether events of the extended vocabulary are made, too.
+        root_input: What the root runnable was called with. If given, the first event that passes the filters shows it
+            as its input, and that run's end shows none, as in `astream_events`.
+        linger: Whether descendants of a root that has ended are still translated when they report late, as
+            `astream_events` does; `False` forgets them, so that a long-lived translator stays small.
+        **filters: As in `astream_events`; see `EventFilter`.
+
+    Threads: calls may come from several threads at once, as LangChain makes them for parallel runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        extended: bool = False,
+        root_input: Payload = MISSING,
+        linger: bool = False,
+        **filters: Unpack[Filters],
+    ) -> None:
+        self._filter = EventFilter(**filters)
+        self._tree = RunTree()
+        self._tapped: set[UUID] = set()  # runs whose tap began before they did; removed at their start or the tap's end
+        self._extended = extended
+        self._linger = linger
+        self._root_input = root_input
+        self._shown_in: str | None = None  # the run whose first event showed the root's input
+        self.roots_ended = 0
+        """Root runs that have ended, however they ended."""
+        self.root_output: Payload = MISSING
+        """Output of the last root run that ended well."""
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @property
+    def open_roots(self) -> int:
+        """Root runs that have started and not ended."""
+        return self._tree.open_roots
+
+    @property
+    def runs(self) -> int:
+        """Runs remembered: 0 when all roots have ended."""
+        return len(self._tree) + len(self._tapped)
+
+    def open_run(self, run_id: UUID) -> Run | None:
+        """Return the run if it has started and not ended."""
+        run = self._tree.get(run_id)
+        return run if run is not None and run.open else None
+
+    def feed(self, call: Call) -> list[Event]:
+        """Translate one call.
+
+        Returns:
+            The events it makes, in order; none if v2 has none for it or the filters drop them.
+
+        Raises:
+            CallFormatError: The method is no callback method, or lacks an argument.
+        """
+        if call.method not in METHODS:
+            raise CallFormatError(call.method, f"expected one of {', '.join(METHODS)}")
+        encode: Callable[..., Sequence[Event]] = getattr(self, call.method)
+        try:
+            return list(encode(*call.args, **call.kwargs))
+        except TypeError as error:
+            raise CallFormatError(call.method, str(error)) from error
+
+    def close(self, error: BaseException | None = None) -> list[Event]:
+        """End all runs that are still open, innermost first, and forget all; the extended vocabulary reports each.
+
+        Args:
+            error: What ended them, if it is known.
+        """
+        events: list[Event] = []
+        for run in self._tree.open_runs():
+            events += self._end_unreported(run, error)
+        self.forget()
+        return events
+
+    def forget(self) -> None:
+        """Forget all runs without a word; from any thread, also while another one reports."""
+        self._tree.clear()
+        self._tapped.clear()
+
+    # -- models -------------------------------------------------------------------------------------------------------
+
+    def on_chat_model_start(self, serialized: Payload, messages: Payload, /, **kwargs: Payload) -> Sequence[Event]:
+        """Start a chat model run."""
+        run = self._start(kwargs, serialized, "chat_model", {"messages": messages})
+        return self._event("on_chat_model_start", run, {"input": {"messages": messages}})
+
+    def on_llm_start(self, serialized: Payload, prompts: Payload, /, **kwargs: Payload) -> Sequence[Event]:
+        """Start a run of a completion model."""
+        run = self._start(kwargs, serialized, "llm", {"prompts": prompts})
+        return self._event("on_llm_start", run, {"input": {"prompts": prompts}})
+
+    def on_llm_new_token(self, token: Payload, *, run_id: UUID, chunk: Payload = None, **kwargs: Payload) -> Sequence[Event]:
+        """Report a token of either kind of model."""
+        run = self._tree.get(run_id)
+        if run is None:
+            repaired, run = self._repair(run_id, kwargs, isinstance(chunk, ChatGenerationChunk))
+            if run is None:
+                return ()
+            return (*repaired, *self.on_llm_new_token(token, run_id=run_id, chunk=chunk))
+        if run.tapped or not run.open or not run.included:
+            return ()
+        if run.run_type == "chat_model":
+            message = AIMessageChunk(content=token) if chunk is None else chunk.message
+            return self._event("on_chat_model_stream", run, {"chunk": message})
+        if run.run_type != "llm":
+            return ()  # a model run that bears the id of the chain around it
+        if chunk is None:
+            chunk = GenerationChunk(text=token if isinstance(token, str) else "")
+        return self._event("on_llm_stream", run, {"chunk": chunk})
+
+    def on_llm_end(self, response: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
+        """End a run of either kind of model."""
+        run = self._tree.get(run_id)
+        if run is None:
+            first = next((generation for group in response.generations for generation in group), None)
+            repaired, run = self._repair(run_id, kwargs, isinstance(first, ChatGeneration))
+            return (*repaired, *self.on_llm_end(response, run_id=run_id)) if run else ()
+        output = _chat_output(response) if run.run_type == "chat_model" else _llm_output(response)
+        return self._end(run, output, run.inputs)
+
+    def on_llm_error(self, error: BaseException, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
+        """Fail a run of either kind of model."""
+        return self._fail(run_id, error)
+
+    # -- chains, prompts, parsers -------------------------------------------------------------------------------------
+
+    def on_chain_start(
+        self, serialized: Payload, inputs: Payload, /, *, run_type: str | None = None, **kwargs: Payload
+    ) -> Sequence[Event]:
+        """Start a run of anything that is neither model, tool nor retriever."""
+        # LangChain's streaming path does not know its input yet and says `{"input": ""}` instead.
+        known = MISSING if _is_placeholder(inputs) else inputs
+        run = self._start(kwargs, serialized, run_type or "chain", known)
+        return self._event(f"on_{run.run_type}_start", run, {} if known is MISSING else {"input": inputs})
+
+    def on_chain_end(self, outputs: Payload, /, *, run_id: UUID, inputs: Payload = None, **_: Payload) -> Sequence[Event]:
+        """End such a run."""
+        run = self._tree.get(run_id)
+        if run is None:
+            return ()
+        stored = None if run.inputs is MISSING else run.inputs
+        return self._end(run, outputs, _first_true(inputs, stored, {}))
+
+    def on_chain_error(self, error: BaseException, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
+        """Fail such a run."""
+        return self._fail(run_id, error)
+
+    # -- tools --------------------------------------------------------------------------------------------------------
+
+    def on_tool_start(
+        self, serialized: Payload, input_str: Payload, /, *, inputs: Payload = None, **kwargs: Payload
+    ) -> Sequence[Event]:
+        """Start a tool run."""
+        run = self._start(kwargs, serialized, "tool", inputs)
+        run.tool_call_id = kwargs.get("tool_call_id")
+        return self._event("on_tool_start", run, self._with_tool_call_id(run, {"input": _first_true(inputs, {})}))
+
+    def on_tool_end(self, output: Payload, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
+        """End a tool run."""
+        run = self._tree.get(run_id)
+        if run is None:
+            return ()
+        if run.tool_call_id is None:
+            run.tool_call_id = getattr(output, "tool_call_id", None)
+        return self._end(run, output, run.inputs)
+
+    def on_tool_error(
+        self, error: BaseException, /, *, run_id: UUID, tool_call_id: str | None = None, **_: Payload
+    ) -> Sequence[Event]:
+        """Fail a tool run; the one error that v2 reports, since langchain-core 1.0.0."""
+        run = self._tree.get(run_id)
+        if run is not None and tool_call_id is not None:
+            run.tool_call_id = tool_call_id
+        return self._fail(run_id, error, in_v2=compat.V2_HAS_TOOL_ERROR)
+
+    # -- retrievers ---------------------------------------------------------------------------------------------------
+
+    def on_retriever_start(self, serialized: Payload, query: Payload, /, **kwargs: Payload) -> Sequence[Event]:
+        """Start a retriever run."""
+        run = self._start(kwargs, serialized, "retriever", {"query": query})
+        return self._event("on_retriever_start", run, {"input": {"query": query}})
+
+    def on_retriever_end(self, documents: Payload, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
+        """End a retriever run."""
+        run = self._tree.get(run_id)
+        return () if run is None else self._end(run, documents, run.inputs)
+
+    def on_retriever_error(self, error: BaseException, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
+        """Fail a retriever run."""
+        return self._fail(run_id, error)
+
+    # -- notes: calls that neither begin nor end a run ----------------------------------------------------------------
+
+    def on_custom_event(
+        self,
+        name: str,
+        data: Payload,
+        /,
+        *,
+        run_id: UUID,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **_: Payload,
+    ) -> Sequence[Event]:
+        """Pass on a custom event; `run_id` is that of the run which dispatched it."""
+        if not self._filter.includes(name, name, tags or ()):
+            return ()
+        run = self._tree.get(run_id)
+        if run is not None and run.hidden:
+            return ()
+        if self._root_input is not MISSING and self._shown_in is None:
+            self._shown_in = str(run_id)
+            if isinstance(data, dict):
+                data = {**data, "input": self._root_input}
+        event = {
+            "event": "on_custom_event",
+            "data": data,
+            "run_id": str(run_id),
+            "name": name,
+            "tags": tags or [],
+            "metadata": metadata or {},
+            "parent_ids": [] if run is None else run.parent_ids.copy(),
+        }
+        return (cast("Event", event),)
+
+    def on_agent_action(self, action: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
+        """Pass on what an agent decided to do (extended)."""
+        return self._note("on_agent_action", run_id, {"action": action}, kwargs, ("color",))
+
+    def on_agent_finish(self, finish: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
+        """Pass on an agent's answer (extended)."""
+        return self._note("on_agent_finish", run_id, {"finish": finish}, kwargs, ("color",))
+
+    def on_text(self, text: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
+        """Pass on arbitrary text of a chain (extended)."""
+        return self._note("on_text", run_id, {"text": text}, kwargs, ("color", "end"))
+
+    def on_retry(self, retry_state: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
+        """Pass on that a model is called again (extended)."""
+        return self._note("on_retry", run_id, {"retry_state": retry_state}, kwargs, ())
+
+    def on_stream_event(self, *_: Payload, **__: Payload) -> Sequence[Event]:
+        """Make no event: see `METHODS`."""
+        return ()
+
+    # -- taps: chunks that are not reported by callbacks --------------------------------------------------------------
+
+    def begin_tap(self, run_id: UUID) -> bool:
+        """Say that a run's chunks will come through `chunk`, so that its tokens make no events.
+
+        Returns:
+            Whether this is the run's first tap; chunks of a further one must be passed through unreported.
+        """
+        run = self._tree.get(run_id)
+        if run is not None:
+            first, run.tapped = not run.tapped, True
+            return first
+        first = run_id not in self._tapped
+        self._tapped.add(run_id)
+        return first
+
+    def end_tap(self, run_id: UUID) -> None:
+        """Forget a tap whose run may never have begun."""
+        self._tapped.discard(run_id)
+
+    def tapped_run(self, run_id: UUID) -> Run | None:
+        """Return the run if it is open and its chunks are wanted; asked once, at the tap's first chunk."""
+        run = self._tree.get(run_id)
+        return run if run is not None and run.open and run.included else None
+
+    def chunk(self, run: Run, chunk: Payload) -> Sequence[Event]:
+        """Report one chunk of a tapped run."""
+        return self._event(f"on_{run.run_type}_stream", run, {"chunk": chunk})
+
+    # -- the pieces ---------------------------------------------------------------------------------------------------
+
+    def _start(self, kwargs: dict[str, Any], serialized: Payload, run_type: str, inputs: Payload) -> Run:
+        run_id: UUID = kwargs["run_id"]
+        run = Run(
+            run_id,
+            parent_run_id=kwargs.get("parent_run_id"),
+            run_type=run_type,
+            name=_name(kwargs.get("name"), serialized),
+            tags=kwargs.get("tags") or [],
+            metadata=kwargs.get("metadata") or {},
+            inputs=inputs,
+        )
+        run.included = self._filter.includes(run.name, run_type, run.tags)
+        if run_id in self._tapped:
+            run.tapped = True
+            self._tapped.discard(run_id)
+        if not self._tree.start(run):
+            run.hidden = True
+            self._hide_namesake(run)
+        if run.hidden:
+            run.included = False
+        return run
+
+    def _hide_namesake(self, run: Run) -> None:
+        """Hide the ancestor whose id a run bears, and all below it: v2 stumbles over the circle in their ids, and goes silent.
+
+        The extended vocabulary hides the run alone, so that each start that was reported has its end.
+        """
+        namesake = self._tree.get(run.run_id)
+        if namesake is None or self._extended:
+            return
+        for one in (namesake, *self._tree.orphans(namesake)):
+            one.hidden, one.included = True, False
+
+    def _repair(self, run_id: UUID, kwargs: dict[str, Any], chat: bool) -> tuple[Sequence[Event], Run | None]:
+        """Start a model run whose start LangChain did not report.
+
+        `AsyncCallbackManager.on_llm_start` skips all handlers that are not inline as soon as one is (LangChain issue
+        39633). A run below a parent that is unknown as well is not repaired: it is a late report of a run that ended.
+        """
+        parent_run_id = kwargs.get("parent_run_id")
+        if parent_run_id is not None and self._tree.get(parent_run_id) is None:
+            return (), None
+        start = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": kwargs.get("tags")}
+        # What it was asked is not known; the shape is, and readers rely on it.
+        inputs: dict[str, Any] = {"messages": [[]]} if chat else {"prompts": []}
+        run = self._start(start, None, "chat_model" if chat else "llm", inputs)
+        return self._event(f"on_{run.run_type}_start", run, {"input": inputs}), run
+
+    def _end(self, run: Run, output: Payload, inputs: Payload) -> Sequence[Event]:
+        if not run.open or self._tree.end_double(run):
+            return ()
+        orphaned = self._end_orphans(run, None)
+        data: dict[str, Any] = {"output": output}
+        if inputs is not MISSING and run.id != self._shown_in:
+            data["input"] = inputs
+        event = self._event(f"on_{run.run_type}_end", run, self._with_tool_call_id(run, data))
+        if run.root is run:
+            self.root_output = output
+        self._leave(run)
+        return (*orphaned, *event)
+
+    def _fail(self, run_id: UUID, error: BaseException, *, in_v2: bool = False) -> Sequence[Event]:
+        run = self._tree.get(run_id)
+        if run is None or not run.open or self._tree.end_double(run):
+            return ()
+        orphaned = self._end_orphans(run, error)
+        event = self._error_event(run, error) if in_v2 or self._extended else ()
+        self._leave(run)
+        return (*orphaned, *event)
+
+    def _error_event(self, run: Run, error: BaseException) -> Sequence[Event]:
+        inputs = None if run.inputs is MISSING else run.inputs
+        data: dict[str, Any] = {"error": error, "input": inputs}
+        if run.run_type == "tool" and (self._extended or compat.V2_HAS_TOOL_CALL_ID):
+            data["tool_call_id"] = run.tool_call_id
+        if self._extended:
+            data["status"] = status_of(error)
+        return self._event(f"on_{run.run_type}_error", run, data)
+
+    def _end_orphans(self, run: Run, error: BaseException | None) -> Sequence[Event]:
+        """End what is open below a run that ends: in strict v2 it simply never ends."""
+        if not self._extended or not run.children:
+            return ()
+        events: list[Event] = []
+        for orphan in self._tree.orphans(run):
+            events += self._end_unreported(orphan, error)
+        return events
+
+    def _end_unreported(self, run: Run, error: BaseException | None) -> Sequence[Event]:
+        cause = RunUnfinishedError(run.id, run.name) if error is None else error
+        event = self._error_event(run, cause) if self._extended else ()
+        self._leave(run)
+        return event
+
+    def _leave(self, run: Run) -> None:
+        if run.root is run:
+            self.roots_ended += 1
+        self._tree.end(run, forget=not self._linger)
+
+    def _note(
+        self, event: str, run_id: UUID, data: dict[str, Any], kwargs: dict[str, Any], carried: tuple[str, ...]
+    ) -> Sequence[Event]:
+        run = self._tree.get(run_id)
+        if run is None or not self._extended:
+            return ()
+        return self._event(event, run, data | {key: kwargs[key] for key in carried if kwargs.get(key) is not None})
+
+    def _with_tool_call_id(self, run: Run, data: dict[str, Any]) -> dict[str, Any]:
+        if self._extended and run.run_type == "tool":
+            data["tool_call_id"] = run.tool_call_id
+        return data
+
+    def _event(self, event: str, run: Run, data: dict[str, Any]) -> Sequence[Event]:
+        if not run.included:
+            return ()
+        if self._root_input is not MISSING and self._shown_in is None:
+            self._shown_in = run.id
+            data["input"] = self._root_input
+        made = {
+            "event": event,
+            "data": data,
+            "run_id": run.id,
+            "name": run.name,
+            "tags": run.tags,
+            "metadata": run.metadata,
+            "parent_ids": run.parent_ids.copy(),
+        }
+        return (cast("Event", made),)
+
+
+def _name(name: str | None, serialized: Payload) -> str:
+    """Name a run (source: `_assign_name`)."""
+    if name is not None:
+        return name
+    if serialized is not None:
+        if "name" in serialized:
+            return cast("str", serialized["name"])
+        if "id" in serialized:
+            return cast("str", serialized["id"][-1])
+    return "Unnamed"
+
+
+def _is_placeholder(inputs: Payload) -> bool:
+    """Return whether these inputs are `{"input": ""}`, without comparing values that may not compare (D2)."""
+    if not isinstance(inputs, dict) or len(inputs) != 1:
+        return False
+    value = inputs.get("input")
+    return isinstance(value, str) and value == ""
+
+
+def _first_true(*values: Payload) -> Payload:
+    """Return the first true value, else the last one; a value without a truth value counts as true (D2)."""
+    for value in values[:-1]:
+        try:
+            if value:
+                return value
+        except Exception:  # noqa: BLE001 - numpy arrays, data frames: their ambiguity is not an error of the run
+            return value
+    return values[-1]
+
+
+def _chat_output(response: Payload) -> Payload:
+    """Return the message of the first generation."""
+    return next((generation.message for group in response.generations for generation in group[:1]), {})
+
+
+def _llm_output(response: Payload) -> dict[str, Any]:
+    return {
+        "generations": [
+            [
+                {"text": generation.text, "generation_info": generation.generation_info, "type": generation.type}
+                for generation in group
+            ]
+            for group in response.generations
+        ],
+        "llm_output": response.llm_output,
+    }

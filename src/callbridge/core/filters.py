@@ -1,0 +1,72 @@
+"""`EventFilter`: which runs a reader wants to hear of.
+
+Source: `_RootEventFilter.include_event` (`langchain_core/runnables/utils.py`, 0.3.0 to 1.8.1). Name, type and tags of a run
+never change, so the decision falls once, at its start, and not for each of its chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+__all__ = ["EventFilter", "Filters"]
+
+
+class Filters(TypedDict, total=False):
+    """The filters of `astream_events`, as keyword arguments; see `EventFilter`."""
+
+    include_names: Sequence[str] | None
+    include_types: Sequence[str] | None
+    include_tags: Sequence[str] | None
+    exclude_names: Sequence[str] | None
+    exclude_types: Sequence[str] | None
+    exclude_tags: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """The six filters of `astream_events`.
+
+    An event passes if it matches any of the `include_*` filters (or none is given) and none of the `exclude_*` filters.
+    """
+
+    include_names: Sequence[str] | None = None
+    """Names of runs, or of custom events."""
+
+    include_types: Sequence[str] | None = None
+    """Run types: `chat_model`, `llm`, `chain`, `tool`, ...; for custom events, their names."""
+
+    include_tags: Sequence[str] | None = None
+    """Tags, any of which is enough."""
+
+    exclude_names: Sequence[str] | None = None
+    """As `include_names`."""
+
+    exclude_types: Sequence[str] | None = None
+    """As `include_types`."""
+
+    exclude_tags: Sequence[str] | None = None
+    """As `include_tags`."""
+
+    def includes(self, name: str, run_type: str, tags: Sequence[str]) -> bool:
+        """Return whether events of such a run pass."""
+        return self._included(name, run_type, tags) and not self._excluded(name, run_type, tags)
+
+    def _included(self, name: str, run_type: str, tags: Sequence[str]) -> bool:
+        names, types, wanted = self.include_names, self.include_types, self.include_tags
+        if names is None and types is None and wanted is None:
+            return True
+        return (
+            (names is not None and name in names)
+            or (types is not None and run_type in types)
+            or (wanted is not None and any(tag in wanted for tag in tags))
+        )
+
+    def _excluded(self, name: str, run_type: str, tags: Sequence[str]) -> bool:
+        names, types, unwanted = self.exclude_names, self.exclude_types, self.exclude_tags
+        return (
+            (names is not None and name in names)
+            or (types is not None and run_type in types)
+            or (unwanted is not None and any(tag in unwanted for tag in tags))
+        )

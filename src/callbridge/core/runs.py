@@ -1,0 +1,203 @@
+"""`RunTree`: the life of runs, shared by both translators.
+
+A run is *open* from its start to its end. What remains of it afterwards is its ancestry: LangChain may start a child, or
+report late of one, after the parent has ended. That remainder goes when the run's root has ended, so a tree that
+lives as long as a server holds the runs in flight and nothing else.
+
+```
+unknown ──start──▶ open ──end──▶ ended ──(root ended)──▶ unknown
+```
+
+A *root* is a run whose parent the tree does not know: the true root, or the topmost run of a handler that is attached
+further down.
+
+Source: `_AstreamEventsCallbackHandler.run_map`, `parent_map` and `_get_parent_ids`
+(`langchain_core/tracers/event_stream.py`), which keep both for as long as the handler lives.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+__all__ = ["MISSING", "Run", "RunTree"]
+
+
+class _Missing:
+    """Type of `MISSING`."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final[Any] = _Missing()
+"""An input that was not reported; `None` is an input."""
+
+
+class Run:
+    """One run, and what all its events and calls have in common."""
+
+    __slots__ = (
+        "children",
+        "doubles",
+        "family",
+        "hidden",
+        "id",
+        "included",
+        "inputs",
+        "metadata",
+        "name",
+        "open",
+        "parent",
+        "parent_ids",
+        "parent_run_id",
+        "root",
+        "run_id",
+        "run_type",
+        "tags",
+        "tapped",
+        "tool_call_id",
+    )
+
+    def __init__(
+        self,
+        run_id: UUID,
+        *,
+        parent_run_id: UUID | None,
+        run_type: str,
+        name: str,
+        tags: list[str],
+        metadata: dict[str, Any],
+        inputs: Any = MISSING,
+    ) -> None:
+        self.run_id = run_id
+        self.id = str(run_id)
+        self.parent_run_id = parent_run_id
+        self.run_type = run_type
+        self.name = name
+        self.tags = tags
+        self.metadata = metadata
+        self.inputs = inputs
+        self.tool_call_id: str | None = None
+        self.open = True
+        self.included = True  # passes the event filters
+        self.hidden = False  # makes no events, and nothing that starts below it does
+        self.doubles = 0  # open descendants that bear this run's id
+        self.tapped = False  # its chunks come from a tap on its iterator, not from callbacks
+        self.parent: Run | None = None  # as far as the tree knows it
+        self.parent_ids: list[str] = []  # root first, immediate parent last
+        self.root: Run = self
+        self.children: dict[UUID, Run] = {}  # open descendants whose nearest open ancestor this is, by age
+        self.family: list[UUID] = []  # of a root: every run below it that has ended and is still remembered
+
+    def __repr__(self) -> str:
+        return f"<Run {self.run_type} {self.name!r} {self.id}{'' if self.open else ' ended'}>"
+
+
+class RunTree:
+    """All runs that are open, and the ancestry of those that ended below an open root.
+
+    Threads: callbacks of one tree arrive from several threads at once. Each method touches entries of one run by single
+    dictionary operations, which the GIL makes atomic; calls for *one* run come in order.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[UUID, Run] = {}  # open and ended; an entry goes with its root
+        self._open_roots = 0
+
+    def __len__(self) -> int:
+        """Return the number of runs remembered, open or ended."""
+        return len(self._runs)
+
+    @property
+    def open_roots(self) -> int:
+        """Roots that have not ended."""
+        return self._open_roots
+
+    def get(self, run_id: UUID) -> Run | None:
+        """Return the run, open or ended; `None` if the tree has never seen it or has forgotten it."""
+        return self._runs.get(run_id)
+
+    def start(self, run: Run) -> bool:
+        """Enter a run below its parent, or as a root if its parent is not known.
+
+        Returns:
+            Whether it was entered. A run that bears the id of one of its ancestors, because the user's code passed a config's
+            `run_id` down, is only counted there: its calls cannot be told from that ancestor's.
+        """
+        parent_run_id = run.parent_run_id
+        parent = self._runs.get(parent_run_id) if parent_run_id is not None else None
+        if parent is None:
+            # A handler attached below the true root is told of a parent it never saw; v2 names it all the same.
+            run.parent_ids = [] if parent_run_id is None else [str(parent_run_id)]
+            self._open_roots += 1
+        else:
+            run.parent = parent
+            run.parent_ids = [*parent.parent_ids, parent.id]
+            run.root = parent.root
+            run.hidden = parent.hidden
+            namesake = self._runs.get(run.run_id) if run.id in run.parent_ids else None
+            if namesake is not None:
+                namesake.doubles += 1
+                return False
+            holder = _open_ancestor(run)
+            if holder is not None:
+                holder.children[run.run_id] = run
+        self._runs[run.run_id] = run
+        return True
+
+    def end_double(self, run: Run) -> bool:
+        """Return whether an end reported for this run is that of an open descendant with its id, and count that one out."""
+        if not run.doubles:
+            return False
+        run.doubles -= 1
+        return True
+
+    def end(self, run: Run, *, forget: bool = True) -> None:
+        """Mark a run as ended.
+
+        Args:
+            run: An open run of this tree.
+            forget: Whether a root takes its whole family along, open descendants included. `False` where the stream
+                itself ends soon and late reports of descendants are still wanted.
+        """
+        assert run.open, run
+        holder = _open_ancestor(run)
+        run.open = False
+        run.inputs = MISSING  # what stays is the ancestry, not the payload
+        if holder is not None:
+            holder.children.pop(run.run_id, None)
+            holder.children.update(run.children)
+        if run.root is not run:
+            run.root.family.append(run.run_id)
+            return
+        self._open_roots -= 1
+        if forget:
+            for run_id in (*run.family, *(orphan.run_id for orphan in self.orphans(run)), run.run_id):
+                self._runs.pop(run_id, None)
+
+    def clear(self) -> None:
+        """Forget all runs."""
+        self._runs.clear()
+        self._open_roots = 0
+
+    def orphans(self, run: Run) -> list[Run]:
+        """Return the open descendants of a run: each after those below it, elder siblings first."""
+        found: list[Run] = []
+        for child in list(run.children.values()):
+            found += self.orphans(child)
+            found.append(child)
+        return found
+
+    def open_runs(self) -> list[Run]:
+        """Return all open runs, in the order of `orphans`."""
+        tops = [run for run in list(self._runs.values()) if run.open and _open_ancestor(run) is None]
+        return [found for top in tops for found in (*self.orphans(top), top)]
+
+
+def _open_ancestor(run: Run) -> Run | None:
+    """Return the nearest ancestor that is open: the run that holds this one among its `children`."""
+    ancestor = run.parent
+    while ancestor is not None and not ancestor.open:
+        ancestor = ancestor.parent
+    return ancestor
