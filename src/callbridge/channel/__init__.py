@@ -1,0 +1,1 @@
+"""The bounded channel: the only place of callbridge that waits."""

@@ -1,0 +1,599 @@
+"""`open_channel`: a bounded channel between producers anywhere and one reader, async or sync."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import repeat, starmap
+from operator import length_hint
+from threading import get_ident
+from time import monotonic
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
+
+import anyio
+
+from callbridge.channel.policies import make_policy
+from callbridge.channel.state import ChannelState
+from callbridge.channel.statistics import ChannelStatistics, Overflow
+from callbridge.channel.waiters import (
+    Place,
+    ThreadWaiter,
+    Waiter,
+    async_waiter,
+    current_task,
+    in_event_loop,
+    needed_by,
+    pause,
+    withdraw,
+)
+from callbridge.errors import CapacityError, ConcurrentReadError, EventLoopError, OverflowPolicyError
+
+__all__ = ["ChannelStatistics", "Overflow", "ReceiveEnd", "SendEnd", "open_channel"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
+
+POOL_PATIENCE = 0.25
+"""Seconds that a thread which the reader's loop may need waits for room, before the bound yields."""
+
+FAIR_ITEMS: Final = 64
+"""Items after which a reader that never had to wait lets other tasks run."""
+
+FAIR_SECONDS: Final = 0.005
+"""Seconds after which it does."""
+
+
+class _Signal(Enum):
+    """What is returned in place of an item."""
+
+    EMPTY = "empty"
+    END = "end"
+
+
+_Empty: TypeAlias = Literal[_Signal.EMPTY]
+_End: TypeAlias = Literal[_Signal.END]
+
+_NO_EVENT = "no event"
+
+
+def event_kind(item: object) -> Hashable | None:
+    """Tell what an overflow policy may do to an item, for v2 events and anything else.
+
+    Returns:
+        `None` for events that must arrive: starts, ends, errors, custom events. `(event, run_id)` for chunks. One key for
+        everything that is no event.
+    """
+    if not isinstance(item, Mapping) or "event" not in item:
+        return _NO_EVENT
+    event = item["event"]
+    return (event, item.get("run_id")) if isinstance(event, str) and event.endswith("_stream") else None
+
+
+def open_channel(
+    capacity: int = 256,
+    *,
+    overflow: Overflow = "block",
+    kind: Callable[[T], Hashable | None] = event_kind,
+    merge: Callable[[Sequence[T]], T] | None = None,
+    patient: bool = True,
+) -> tuple[SendEnd[T], ReceiveEnd[T]]:
+    """Open a channel.
+
+    | `overflow` | an item sent while the buffer is full |
+    |---|---|
+    | `"block"` | is accepted, and its producer waits until the reader has made room |
+    | `"coalesce"` | merges with the last buffered one of its kind, if there is one; nobody waits, nothing is lost |
+    | `"drop_oldest"` | pushes out the oldest item that may be dropped |
+    | `"drop_newest"` | is dropped |
+    | `"fail"` | is refused with `ChannelOverflow` |
+
+    Args:
+        capacity: Items the buffer may hold, at least 1. With `"block"` every concurrent producer may have one more in it.
+            Between threads a small one is costly: each time the buffer runs full and empty, two of them are woken.
+        overflow: The policy.
+        kind: What the policy may do to an item. `None`: it must arrive, so it is neither dropped nor merged nor refused; where
+            nothing else can give way, the bound yields, which counts as an overrun. Any other key: it may be dropped, and
+            merged with items of equal key as long as no item that must arrive is between them. The default is made for v2
+            events: chunks are of the kind `(event, run_id)`, all other events must arrive, and what is no event is of one kind.
+        merge: Makes one item of several of one kind, oldest first, for `"coalesce"`. Called in the reader, once for all that
+            are to be one. A `TypeError` says that they cannot be merged; they are then delivered as they are.
+        patient: Whether sync producers wait for a reader that has not begun yet (see `ReceiveEnd.attach`), as coroutines do. If
+            not, the bound yields until one has: for a producer that may itself be what keeps the reader from beginning.
+
+    Returns:
+        The sending end, for any number of producers, and the receiving end, for one reader.
+
+    Raises:
+        CapacityError: `capacity` is no `int`, or below 1.
+        OverflowPolicyError: No such policy.
+        ArgumentError: `"coalesce"` without `merge`.
+    """
+    _check_arguments(capacity, overflow)
+    state = ChannelState(make_policy(overflow, capacity, kind, merge), overflow, patient)
+    return SendEnd(state), ReceiveEnd(state)
+
+
+def _check_arguments(capacity: object, overflow: object) -> None:
+    if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
+        raise CapacityError("capacity", capacity, "an int of at least 1")
+    if overflow not in get_args(Overflow):
+        raise OverflowPolicyError("overflow", overflow, f"one of {', '.join(map(repr, get_args(Overflow)))}")
+
+
+class SendEnd(Generic[T_contra]):
+    """The end that items are sent into. Made by `open_channel`.
+
+    Threads: everything may be called from any thread, also from finalizers.
+    """
+
+    __slots__ = ("__weakref__", "_state")
+
+    def __init__(self, state: ChannelState[T_contra]) -> None:
+        self._state = state
+
+    def push(self, item: T_contra) -> bool:
+        """Accept an item at once, without waiting: from then on it is delivered, whatever is cancelled.
+
+        Returns:
+            Whether the buffer is above capacity, so that whoever can should wait for `room`.
+
+        Raises:
+            ChannelClosedError: The channel is closed, at either end; the item is not delivered.
+            ChannelOverflow: The buffer is full and the policy is `"fail"`.
+        """
+        state = self._state
+        state.append(item)
+        if state.alert:
+            state.notify(item)
+        if len(state.buffer) > state.mark:
+            return state.rise()
+        return False
+
+    async def send(self, item: T_contra) -> None:
+        """Send an item, then wait while the buffer is above capacity.
+
+        Raises:
+            ChannelClosedError: The channel is closed, at either end; the item is not delivered.
+            ChannelOverflow: The buffer is full and the policy is `"fail"`.
+
+        Cancellation: the item is delivered from the call on, also if the wait is cancelled. No checkpoint while there is room.
+        """
+        if self.push(item):
+            await self.room()
+
+    def send_sync(self, item: T_contra) -> None:
+        """Send an item from sync code, then wait while the buffer is above capacity; see `room_sync`.
+
+        Raises:
+            ChannelClosedError: The channel is closed, at either end; the item is not delivered.
+            ChannelOverflow: The buffer is full and the policy is `"fail"`.
+        """
+        if self.push(item):
+            self.room_sync()
+
+    async def room(self) -> None:
+        """Wait while the buffer is above capacity, until the reader has made room or either end is closed.
+
+        Returns at once, which counts as an overrun, where the wait would never end: the reader is this very task, or sync code
+        of this thread, or its loop is closed or is another one in this thread.
+
+        Raises:
+            EventLoopError: There is no task of asyncio or trio here, and waiting is necessary.
+
+        Cancellation: nothing is lost; what was pushed is delivered.
+        """
+        state = self._state
+        if not _is_above(state):
+            return
+        loop, task = current_task()
+        reader = state.reader
+        if reader is not None and _is_hopeless(reader, loop, task):
+            state.count_overrun()
+            return
+        state.count_wait()
+        if reader is not None and reader.loop is loop:
+            state.met_full = True
+            if state.capacity <= FAIR_ITEMS:
+                # The reader can run and will empty the buffer within one turn: cheaper for both than to park.
+                await pause(loop)
+                if not _is_above(state):
+                    return
+        waiter = async_waiter(loop)
+        try:
+            if _parks(state, waiter):
+                await waiter.wait()
+        except BaseException:
+            withdraw(state.producers, waiter)
+            raise
+
+    def room_sync(self) -> None:
+        """Do the same from sync code, which must not always wait.
+
+        - The reader is in this thread, or its loop is closed, or this thread runs an event loop, or no reader has begun and the
+          channel is not patient: returns at once, which counts as an overrun.
+        - The reader is async, or not known, and its loop may need this thread, a worker of its pool: waits for `POOL_PATIENCE`
+          seconds, then returns, which counts as an overrun.
+        - Any other thread waits as long as it takes.
+
+        Raises:
+            KeyboardInterrupt: In the main thread, while it waits; what was pushed is delivered.
+        """
+        state = self._state
+        if not _is_above(state):
+            return
+        if _patience(state) == 0:
+            state.count_overrun()
+            return
+        state.count_wait()
+        waiter = ThreadWaiter()
+        try:
+            woken = not _parks(state, waiter) or waiter.wait(POOL_PATIENCE)
+            # Asked only now, because a pool notes a worker after the worker has begun.
+            if not woken and _patience(state) is None:
+                woken = waiter.wait()
+        except BaseException:
+            withdraw(state.producers, waiter)
+            raise
+        if not woken and withdraw(state.producers, waiter):
+            state.count_overrun()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Close: no more items. Idempotent, the first call counts.
+
+        Args:
+            error: What the reader raises after everything that is buffered: this very object.
+        """
+        self._state.close_sender(error)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be sent: either end is closed."""
+        return bool(self._state.shut)
+
+    @property
+    def reader_left(self) -> bool:
+        """Whether the receiving end is closed."""
+        return self._state.left
+
+    def on_reader_left(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called once when the receiving end is closed, in the thread that closes it; at once if it is.
+
+        Everybody parked has been woken by then. An error of the callback goes to who closes, after all callbacks have run.
+        """
+        self._state.on_left(callback)
+
+    def statistics(self) -> ChannelStatistics:
+        """Return the counters of what was sent; those of the reader are as of its last batch."""
+        return self._state.statistics()
+
+
+def _is_above(state: ChannelState[Any]) -> bool:
+    """Whether a producer has to wait."""
+    return len(state.buffer) > state.capacity and not state.shut and state.policy.waits
+
+
+def _parks(state: ChannelState[Any], waiter: Waiter) -> bool:
+    """Let the reader see a producer's waiter, then look again; return whether to wait."""
+    state.producers.append(waiter)
+    return _is_above(state) or not withdraw(state.producers, waiter)
+
+
+def _is_hopeless(reader: Place, loop: object, task: object) -> bool:
+    """Whether a task that waits for this reader waits for ever."""
+    if reader.loop is loop:
+        return reader.is_task(task)
+    return reader.thread == get_ident() or reader.is_over
+
+
+def _patience(state: ChannelState[Any]) -> float | None:
+    """Return for how many seconds sync code may wait for room; `None`: as long as it takes."""
+    reader = state.reader
+    if in_event_loop():
+        return 0
+    if reader is None:
+        return (POOL_PATIENCE if needed_by(None) else None) if state.patient else 0
+    if reader.thread == get_ident() or reader.is_over:
+        return 0
+    return POOL_PATIENCE if reader.loop is not None and needed_by(reader.loop) else None
+
+
+class ReceiveEnd(Generic[T_co]):
+    """The end that one reader takes items from: by `async for`, by `for`, or by calls. Made by `open_channel`.
+
+    A reader that never has to wait still lets other tasks run after `FAIR_ITEMS` items or `FAIR_SECONDS`; otherwise taking an
+    item is no checkpoint. Dropping this end closes it.
+
+    The end of the channel is told by `StopAsyncIteration`, `StopIteration` or `anyio.EndOfStream`, again each time it is asked
+    for. The sender's error is raised once, as by a generator, and followed by the end.
+    """
+
+    # Whatever is to be done besides taking an item, waking producers, counting, being fair, is done once for a batch. `_batch`
+    # is an iterator in C that takes as many items out of the buffer as were granted.
+
+    __slots__ = ("__weakref__", "_batch", "_is_quick", "_state", "_take", "_turn_began", "_turn_ends")
+
+    def __init__(self, state: ChannelState[T_co]) -> None:
+        self._state = state
+        self._take = state.policy.taker()
+        self._batch: Iterator[T_co] = iter(())
+        # A turn is what the reader takes without letting other tasks run. Seconds, and the count of items granted by then.
+        self._turn_began = 0.0
+        self._turn_ends = FAIR_ITEMS
+        # Whether a turn's items fit into its time; as long as that is not known, batches are of one item.
+        self._is_quick = False
+
+    async def receive(self) -> T_co:
+        """Take the oldest item, waiting until there is one.
+
+        Raises:
+            anyio.EndOfStream: The channel has ended: the sender closed it and all is taken, or this end is closed.
+            ConcurrentReadError: Another reader is waiting.
+            BaseException: The error with which the sender closed the channel, this very object.
+
+        Cancellation: nothing is lost; an item is taken only when it is returned.
+        """
+        try:
+            for item in self._batch:
+                return item
+        except IndexError:
+            self._revoke()
+        taken = await self._receive()
+        if taken is _Signal.END:
+            raise anyio.EndOfStream
+        return taken
+
+    async def __anext__(self) -> T_co:
+        try:
+            for item in self._batch:
+                return item
+        except IndexError:
+            self._revoke()
+        try:
+            taken = await self._receive()
+        except StopAsyncIteration as error:
+            raise RuntimeError("the sender closed the channel with StopAsyncIteration") from error
+        if taken is _Signal.END:
+            raise StopAsyncIteration
+        return taken
+
+    def receive_sync(self) -> T_co:
+        """Take the oldest item, blocking the thread until there is one.
+
+        Raises:
+            anyio.EndOfStream: The channel has ended: the sender closed it and all is taken, or this end is closed.
+            ConcurrentReadError: Another reader is waiting.
+            KeyboardInterrupt: In the main thread, while it waits; nothing is lost.
+            BaseException: The error with which the sender closed the channel, this very object.
+        """
+        try:
+            for item in self._batch:
+                return item
+        except IndexError:
+            self._revoke()
+        taken = self._receive_sync()
+        if taken is _Signal.END:
+            raise anyio.EndOfStream
+        return taken
+
+    def __next__(self) -> T_co:
+        try:
+            for item in self._batch:
+                return item
+        except IndexError:
+            self._revoke()
+        try:
+            taken = self._receive_sync()
+        except StopIteration as error:
+            raise RuntimeError("the sender closed the channel with StopIteration") from error
+        if taken is _Signal.END:
+            raise StopIteration
+        return taken
+
+    def receive_nowait(self) -> T_co:
+        """Take the oldest item.
+
+        Raises:
+            anyio.WouldBlock: There is none now.
+            anyio.EndOfStream: The channel has ended: the sender closed it and all is taken, or this end is closed.
+            BaseException: The error with which the sender closed the channel, this very object.
+        """
+        try:
+            for item in self._batch:
+                return item
+        except IndexError:
+            self._revoke()
+        taken = self._take_first()
+        if taken is _Signal.EMPTY:
+            raise anyio.WouldBlock
+        if taken is _Signal.END:
+            raise anyio.EndOfStream
+        return taken
+
+    def __aiter__(self) -> AsyncIterator[T_co]:
+        return self
+
+    def __iter__(self) -> Iterator[T_co]:
+        return self
+
+    def attach(self) -> None:
+        """Say that a reader begins here: in this task, or in sync code of this thread.
+
+        From now on producers wait for it, and those that would be waiting for themselves do not. Receiving does this, too.
+        """
+        self._state.reader = Place(*current_task())
+
+    @property
+    def attached(self) -> bool:
+        """Whether a reader has begun."""
+        return self._state.reader is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end or the sender's error has been handed out, or this end is closed."""
+        return self._state.ended or self._state.left
+
+    def close(self) -> None:
+        """Leave: no more items are wanted. Idempotent; from any thread, also from a finalizer.
+
+        What is buffered is discarded, everybody parked is woken, the callbacks of `SendEnd.on_reader_left` are called. From now
+        on sending raises `ChannelClosedError`, and receiving tells the end.
+        """
+        self._state.close_reader()
+
+    async def aclose(self) -> None:
+        """Do the same; no checkpoint, so it happens in a cancelled task as well."""
+        self._state.close_reader()
+
+    def __del__(self) -> None:
+        self._state.close_reader()
+
+    def statistics(self) -> ChannelStatistics:
+        """Return the channel's counters."""
+        return self._state.statistics()
+
+    def _attach(self) -> Place:
+        """Note that the current task reads.
+
+        Raises:
+            EventLoopError: There is no task.
+        """
+        loop, task = current_task()
+        if loop is None:
+            raise EventLoopError("a task of asyncio or trio", "no task")
+        self._state.reader = reader = Place(loop, task)
+        return reader
+
+    def _take_first(self) -> T_co | _Empty | _End:
+        """Take an item after the end of a batch, wake producers if it is time, and begin the next batch."""
+        state = self._state
+        if not state.buffer:
+            return self._tell_end()
+        try:
+            item = self._take()
+        except IndexError:  # a policy dropped it in this moment
+            return self._tell_end()
+        size = len(state.buffer)
+        if size <= state.low and state.producers:
+            state.release_producers()
+            size = len(state.buffer)
+        if size > state.low:
+            # The batch ends one item short of `low`: the item that brings the buffer down to it comes through here, to wake
+            # producers. At or below `low` nobody is parked; who parks during the batch does it above capacity, and as the batch
+            # is at most half of that, it ends above `low`. So nobody is ever parked at or below `low`.
+            size -= state.low + 1
+        limit = self._turn_ends - state.granted - 1 if self._is_quick else 1
+        if size > limit:
+            size = limit
+        if size <= 0:
+            state.granted += 1
+            return item
+        state.granted += size + 1
+        state.tickets = repeat((), size)
+        self._batch = starmap(self._take, state.tickets)
+        return item
+
+    def _tell_end(self) -> _Empty | _End:
+        """Called when there is no item; raise the sender's error if there is one and it is time."""
+        state = self._state
+        if state.producers:
+            state.release_producers()
+        if not state.shut or not state.finish():
+            return _Signal.EMPTY
+        error, state.error = state.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # a cycle: error, traceback, this frame
+        return _Signal.END
+
+    def _revoke(self) -> None:
+        """Called when the buffer had less than was granted: a policy dropped it, or this end was closed."""
+        state = self._state
+        state.granted -= length_hint(state.tickets) + 1
+        state.tickets = repeat((), 0)
+        self._batch = iter(())
+
+    async def _receive(self) -> T_co | _End:
+        """Take an item when the batch is used up."""
+        state = self._state
+        reader = state.reader
+        if reader is None or not reader.is_here():
+            reader = self._attach()
+        items = FAIR_ITEMS - self._turn_ends + state.granted
+        if not items:
+            self._begin_turn()
+        elif (items >= FAIR_ITEMS or not self._is_quick) and state.buffer and self._is_turn_over(items):
+            await pause(reader.loop)
+            self._begin_turn()
+        while (taken := self._take_first()) is _Signal.EMPTY:
+            if state.met_full:
+                # Producers of this loop can run: one yield is all the wait there is.
+                state.met_full = False
+                await pause(reader.loop)
+            elif self._parks(waiter := reader.waiter()):
+                try:
+                    await waiter.wait()
+                except BaseException:
+                    withdraw(state.slot, waiter)
+                    raise
+                finally:
+                    self._runs(waiter)
+            self._begin_turn()
+        return taken
+
+    def _receive_sync(self) -> T_co | _End:
+        """Do the same from sync code."""
+        # Threads take turns without our doing.
+        self._turn_ends, self._is_quick = self._state.granted + FAIR_ITEMS, True
+        reader = self._state.reader
+        if reader is None or reader.loop is not None or reader.thread != get_ident():
+            self._state.reader = Place(None, None)
+        while (taken := self._take_first()) is _Signal.EMPTY:
+            if self._parks(waiter := ThreadWaiter()):
+                try:
+                    waiter.wait()
+                except BaseException:
+                    withdraw(self._state.slot, waiter)
+                    raise
+                finally:
+                    self._runs(waiter)
+        return taken
+
+    def _parks(self, waiter: Waiter) -> bool:
+        """Let producers see the waiter, then look again; return whether to wait.
+
+        Raises:
+            ConcurrentReadError: Another reader is waiting.
+        """
+        state = self._state
+        if not state.parking.acquire(False):
+            raise ConcurrentReadError
+        state.slot.append(waiter)
+        if state.buffer or state.shut:
+            withdraw(state.slot, waiter)
+            state.parking.release()
+            return False
+        state.parks += 1
+        return True
+
+    def _runs(self, waiter: Waiter) -> None:
+        """Called after the wait, however it ended."""
+        self._state.parking.release()
+        if waiter.running is not None:
+            waiter.running.release()
+
+    def _is_turn_over(self, items: int) -> bool:
+        """Return whether to let other tasks run; also judge the reader's pace, which includes what it awaits itself.
+
+        Args:
+            items: How many it has taken in this turn.
+        """
+        used = monotonic() - self._turn_began
+        self._is_quick = used * FAIR_ITEMS <= FAIR_SECONDS * items
+        return items >= FAIR_ITEMS or used >= FAIR_SECONDS
+
+    def _begin_turn(self) -> None:
+        self._turn_ends = self._state.granted + FAIR_ITEMS
+        self._turn_began = monotonic()

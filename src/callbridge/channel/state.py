@@ -1,0 +1,255 @@
+"""The state both ends share: the buffer, who waits, and how the channel closes. How `"block"` works.
+
+`push` appends and never waits; a producer that may wait does so afterwards, while the buffer is above capacity. So an item is
+delivered from the call on, whatever is cancelled; there is no retry, nobody's item sits in a waiter, and an end or an error
+sent by a task that is already cancelled still gets in. The price is the bound: capacity, and one per concurrent producer.
+
+Nothing is locked on the way of an item. Two pairs of operations, each "write mine, then read yours" (Dekker), carry it:
+
+| writes, then reads | against |
+|---|---|
+| producer: appends the item, reads `alert` | reader: publishes its waiter in `slot`, reads the buffer |
+| producer: publishes its waiter in `producers`, reads the buffer's length | reader: takes an item, reads `producers` |
+
+Whichever comes second sees the other, so no wake is lost; a waiter that turns out not to be needed is withdrawn.
+
+**Waking the reader.** `alert` is the deque `slot` that the parked reader's waiter lies in; who pops it wakes the reader. An
+empty slot costs nothing: one wake per idle period, none while items keep coming.
+
+**Waking producers.** When the buffer has fallen to `low` (half of capacity), all of them, but the length is read again before
+each: a thread just woken refills and parks again while the sweep still runs. Because a producer parks only above capacity, the
+reader need not look before it has taken the buffer down to `low`, see `ReceiveEnd`.
+
+**The mark.** `push` compares the length with one number. It is the highest length seen so far, which makes `peak` free, until
+that passes capacity, where it stays.
+
+**Closing.** `append` is replaced by a function that refuses, and `alert` by a tuple, which is true for ever: a producer that
+got past `append` just before comes to `_settle`, which decides under the lock. If the reader has not seen the end yet, it will
+see the item before it; if it has, the item was taken before the end, or else it is taken back and `push` raises. Thus: `push`
+returns = delivered, `push` raises = not. The reader in turn decides under the lock that it has seen the end.
+
+**Re-entrance.** A finalizer may push or close inside any of this, in the same thread; the lock is re-entrant, and the paths
+without a lock consist of operations that are atomic with respect to it.
+
+**What relies on the interpreter lock:** that `deque.append`, `pop`, `popleft`, `len` and the reading and writing of an
+attribute are atomic and seen by all threads in one order. On a free-threaded build the deque operations still are; the plain
+attributes (`alert`, `append`, `shut`, `mark`) are not on every processor, so a variant that locks `push` would be needed.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from functools import partial
+from itertools import repeat
+from operator import length_hint
+from threading import get_ident
+from typing import Generic, Literal, TypeVar
+
+from callbridge.channel.policies import Policy
+from callbridge.channel.statistics import ChannelStatistics, Overflow
+from callbridge.channel.waiters import HandOver, Place, Waiter
+from callbridge.errors import ChannelClosedError
+
+__all__ = ["ChannelState"]
+
+T = TypeVar("T")
+
+_CLOSED: tuple[None] = (None,)
+"""Stands for the slot of a closed channel: true, and nobody in it."""
+
+
+class ChannelState(Generic[T]):
+    """The buffer, its waiters and counters.
+
+    Args:
+        policy: For a full buffer.
+        overflow: Its name.
+        patient: Whether sync producers wait for a reader that has not begun yet.
+    """
+
+    def __init__(self, policy: Policy[T], overflow: Overflow, patient: bool) -> None:
+        self.policy = policy
+        self.overflow: Overflow = overflow
+        self.patient = patient
+        self.capacity = policy.capacity
+        self.low = policy.capacity // 2
+        self.mark = 0
+        self.lock = policy.lock
+
+        self.buffer = policy.buffer
+        self.append = policy.appender()
+
+        # At most one waiter: the parked reader's; removed by who wakes it, or by the reader when it gives up.
+        self.slot: deque[Waiter] = deque()
+        self.alert: Collection[object] = self.slot
+        # Parked producers, oldest first; removed by the reader's sweep, by closing, or by the producer when it gives up.
+        self.producers: deque[Waiter] = deque()
+        self.hand_over = HandOver()
+        self.met_full = False
+        """Whether producers of the reader's own loop have met a full buffer since the reader last ran out of items."""
+        self.parking = allocate_lock()
+        """Held from before the reader parks until it runs again."""
+
+        self.reader: Place | None = None
+        self.shut: Literal["", "sender", "receiver"] = ""
+        self.ended = False
+        self.left = False
+        self.error: BaseException | None = None
+        self._leaving: list[Callable[[], object]] = []
+
+        # Items taken are those granted to the reader's batches, less what is left of the last one.
+        self.granted = 0
+        self.tickets: repeat[tuple[()]] = repeat((), 0)
+        self.peak = 0
+        self.parks = 0
+        self.waits = 0
+        self.overruns = 0
+        self.discarded = 0
+
+    def rise(self) -> bool:
+        """Called when the buffer is longer than ever, or above capacity; return whether to wait."""
+        length = len(self.buffer)
+        if length > self.peak:
+            with self.lock:
+                self.peak = max(length, self.peak)
+                self.mark = min(self.peak, self.capacity)
+        return length > self.capacity and self.policy.waits
+
+    def notify(self, item: T) -> None:
+        """Called after `item` was appended while the reader was parked or the channel being closed.
+
+        Raises:
+            ChannelClosedError: Closed, and the item is not delivered.
+        """
+        if self.alert is _CLOSED:
+            self._settle(item)
+            return
+        try:
+            waiter = self.slot.pop()
+        except IndexError:  # another producer was faster
+            return
+        reader = self.reader
+        if reader is not None and reader.thread == get_ident():
+            waiter.wake()
+        else:
+            self.hand_over.wake(waiter)
+
+    def _settle(self, item: T) -> None:
+        """Decide whether an item that was sent while the channel was being closed is delivered."""
+        with self.lock:
+            is_over = self.ended or self.left
+            # What is no longer in the buffer was taken before the end.
+            if not is_over or not self.policy.take_back(item):
+                return
+        raise ChannelClosedError(self.shut)
+
+    def release_producers(self) -> None:
+        """Wake those that wait for room, as long as there is room. Called by the reader."""
+        while self.producers and len(self.buffer) <= self.low:
+            try:
+                waiter = self.producers.popleft()
+            except IndexError:  # it gave up in this moment
+                return
+            waiter.wake()
+
+    def count_overrun(self) -> None:
+        """Count that the bound yields."""
+        with self.lock:
+            self.overruns += 1
+
+    def count_wait(self) -> None:
+        """Count that a producer waits."""
+        with self.lock:
+            self.waits += 1
+
+    def finish(self) -> bool:
+        """Decide that the reader has seen the end; return whether it has: the channel is closed and empty."""
+        with self.lock:
+            self.ended = self.ended or self.left or (bool(self.shut) and not self.buffer)
+            return self.ended
+
+    def close_sender(self, error: BaseException | None) -> None:
+        """No more items; see `SendEnd.close`."""
+        with self.lock:
+            if self.shut:
+                return
+            self.error = error
+            self._shut_locked("sender")
+        self._wake_all()
+
+    def close_reader(self) -> None:
+        """The reader leaves; see `ReceiveEnd.close`."""
+        with self.lock:
+            if self.left:
+                return
+            self.left = True
+            if not self.shut:
+                self._shut_locked("receiver")
+            self.error = None
+            self.reader = None
+            leaving, self._leaving = self._leaving, []
+            discarded = self.policy.clear()
+            self.discarded += len(discarded)
+        self._wake_all()
+        del discarded  # now, because finalizers may run that should not hold the lock
+        _call_all(leaving)
+
+    def _shut_locked(self, by: Literal["sender", "receiver"]) -> None:
+        # In this order: once `shut` is seen, whoever appends afterwards comes to `_settle`.
+        self.append = partial(_refuse, by)
+        self.alert = _CLOSED
+        self.shut = by
+
+    def _wake_all(self) -> None:
+        for waiters in (self.slot, self.producers):
+            while waiters:
+                try:
+                    waiter = waiters.popleft()
+                except IndexError:
+                    break
+                waiter.wake()
+
+    def statistics(self) -> ChannelStatistics:
+        """Return a snapshot of the counters."""
+        policy = self.policy
+        received = self.granted - length_hint(self.tickets)
+        buffered = len(self.buffer)
+        return ChannelStatistics(
+            capacity=self.capacity,
+            overflow=self.overflow,
+            buffered=buffered,
+            peak=max(self.peak, buffered),
+            sent=received + buffered + policy.dropped + policy.merged + self.discarded,
+            received=received,
+            waits=self.waits,
+            parks=self.parks,
+            overruns=self.overruns + policy.overruns,
+            dropped=policy.dropped,
+            merged=policy.merged,
+            discarded=self.discarded,
+            waiting_producers=len(self.producers),
+            waiting_reader=bool(self.slot),
+        )
+
+    def on_left(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called when the reader leaves; at once if it has."""
+        with self.lock:
+            if not self.left:
+                self._leaving.append(callback)
+                return
+        callback()
+
+
+def _refuse(by: str, _: object) -> None:
+    """The `append` of a closed channel."""
+    raise ChannelClosedError(by)
+
+
+def _call_all(callbacks: list[Callable[[], object]]) -> None:
+    """Call all of them in order, whatever they raise; the last error is raised, with those before it as its context."""
+    with ExitStack() as stack:
+        for callback in reversed(callbacks):
+            stack.callback(callback)

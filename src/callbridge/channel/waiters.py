@@ -1,0 +1,391 @@
+"""Parking and waking: what a task or a thread waits on, and where it runs.
+
+A waiter is used once. It is published (appended to a deque that both sides see), then the condition is read again, then it
+waits; whoever takes it out of the deque wakes it, and since `deque.pop` is atomic nobody else does.
+
+| waiter | waits | woken by a task of its loop | woken from elsewhere |
+|---|---|---|---|
+| `AsyncioWaiter` | on a future | by setting the result | by `call_soon_threadsafe` |
+| `TrioWaiter` | in `wait_task_rescheduled` | by `reschedule` | by `TrioToken.run_sync_soon` |
+| `ThreadWaiter` | on a lock that is taken | (cannot happen) | by releasing the lock |
+
+"Elsewhere" includes the loop's own thread outside tasks: a finalizer may run there just before the loop goes to sleep, which it
+then does, unless it is woken as by a thread.
+
+A wake carries nothing. So a waiter that is cancelled after it was woken loses nothing: what it was woken for is still in the
+buffer. anyio's memory streams put the item into the waiter, and native task cancellation loses it there.
+
+A wake may come after the waiter was withdrawn, from another thread that had taken it out before. It must then do nothing: the
+future is done, the lock is released to nobody, and the trio task is rescheduled only while it is really parked (`reschedule`
+of a task that sleeps elsewhere crashes trio).
+
+Not tried again: spinning with `sleep(0)` before a thread blocks (slower), an eventfd instead of the loop's own self-pipe (25 us
+per idle wake, Linux only, two more system calls per channel).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures.thread
+import sys
+import threading
+import types
+import weakref
+from _thread import LockType, allocate_lock
+from asyncio.events import _get_running_loop as running_asyncio_loop
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
+from functools import partial
+from threading import get_ident
+from time import monotonic, thread_time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import anyio.from_thread
+
+from callbridge.errors import EventLoopError
+
+if TYPE_CHECKING:
+    from trio.lowlevel import Abort, Task, TrioToken
+
+__all__ = [
+    "AsyncWaiter",
+    "AsyncioWaiter",
+    "HandOver",
+    "Loop",
+    "Place",
+    "ThreadWaiter",
+    "TrioWaiter",
+    "Waiter",
+    "async_waiter",
+    "current_task",
+    "in_event_loop",
+    "needed_by",
+    "pause",
+    "withdraw",
+]
+
+HAND_OVER_LIMIT = 0.002
+"""Seconds that a thread at most waits for the reader it has woken to run."""
+
+HAND_OVER_INTERVAL = 0.001
+"""Seconds between two hand-overs; more of them would keep items from gathering into batches."""
+
+JUDGE_INTERVAL = 0.02
+"""Seconds for which it is taken for granted that a thread computes or does not: asking costs as much as waking."""
+
+COMPUTING_SHARE = 0.1
+"""Part of its time that a thread must use the processor to be one that computes. Low, because processors are shared."""
+
+
+class AsyncioWaiter:
+    """Waits in a task of an asyncio loop.
+
+    Args:
+        loop: The loop running here.
+    """
+
+    __slots__ = ("_future", "_loop", "running")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future: asyncio.Future[None] = loop.create_future()
+        self.running: LockType | None = None
+
+    def wake(self) -> None:
+        """Let the task go on; from any thread, at most once, harmless after it was withdrawn."""
+        loop = self._loop
+        if running_asyncio_loop() is loop and asyncio.current_task(loop) is not None:
+            if not self._future.done():
+                self._future.set_result(None)
+        else:
+            try:  # noqa: SIM105  # `suppress` takes its time, and the reader is waiting
+                loop.call_soon_threadsafe(_resolve, self._future)
+            except RuntimeError:
+                pass  # the loop is closed, so whoever waited there is gone
+
+    def wait(self) -> Awaitable[None]:
+        """Return what to await, once, to be woken."""
+        return self._future
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class TrioWaiter:
+    """Waits in a trio task.
+
+    Args:
+        token: Of the run that it is a task of.
+    """
+
+    __slots__ = ("_task", "_token", "_woken", "running")
+
+    def __init__(self, token: TrioToken) -> None:
+        self._token = token
+        self._task: Task | None = None
+        self._woken = False
+        self.running: LockType | None = None
+
+    def wake(self) -> None:
+        """Let the task go on; from any thread, at most once, harmless after it was withdrawn."""
+        if _running_trio_task() is not None and running_trio_token() is self._token:
+            self._reschedule()
+            return
+        import trio
+
+        # RunFinishedError: `trio.run` is over, so whoever waited there is gone.
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._reschedule)
+
+    def _reschedule(self) -> None:
+        import trio
+
+        self._woken = True
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    async def wait(self) -> None:
+        """Wait to be woken."""
+        import trio
+
+        def abort(_: object) -> Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        # Woken before it parked: by a finalizer in this very thread.
+        if not self._woken:
+            self._task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+class ThreadWaiter:
+    """Waits by blocking a thread."""
+
+    __slots__ = ("_lock", "running")
+
+    def __init__(self) -> None:
+        self._lock = allocate_lock()
+        self._lock.acquire()
+        self.running: LockType | None = None
+
+    def wake(self) -> None:
+        """Let the thread go on; from any thread, at most once, harmless after it was withdrawn."""
+        self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until woken, or for `timeout` seconds; return whether it was woken.
+
+        Raises:
+            KeyboardInterrupt: In the main thread, at once.
+        """
+        return self._lock.acquire(timeout=-1 if timeout is None else timeout)
+
+
+Loop: TypeAlias = "asyncio.AbstractEventLoop | TrioToken"
+"""What tasks run in."""
+
+AsyncWaiter: TypeAlias = "AsyncioWaiter | TrioWaiter"
+Waiter: TypeAlias = "AsyncioWaiter | TrioWaiter | ThreadWaiter"
+
+
+def withdraw(waiters: deque[Waiter], waiter: Waiter) -> bool:
+    """Give up waiting; return whether the waiter was still there, so that nobody will wake it."""
+    try:
+        waiters.remove(waiter)
+    except ValueError:
+        return False
+    return True
+
+
+def running_trio_token() -> TrioToken | None:
+    """Return the token of the trio run whose code this is; `None` outside trio, which is not imported for the question."""
+    if (trio := sys.modules.get("trio")) is None:
+        return None
+    try:
+        token: TrioToken = trio.lowlevel.current_trio_token()
+    except (RuntimeError, AttributeError):  # AttributeError: another thread is importing trio right now
+        return None
+    return token
+
+
+def _running_trio_task() -> object | None:
+    if (trio := sys.modules.get("trio")) is None:
+        return None
+    try:
+        task: object = trio.lowlevel.current_task()
+    except (RuntimeError, AttributeError):
+        return None
+    return task
+
+
+def current_task() -> tuple[Loop | None, object | None]:
+    """Return the loop and the task whose code this is; `(None, None)` outside tasks."""
+    loop = running_asyncio_loop()
+    # A trio guest runs in callbacks of its host's loop: there the loop has no task.
+    if loop is not None and (task := asyncio.current_task(loop)) is not None:
+        return loop, task
+    if (trio_task := _running_trio_task()) is not None:
+        return running_trio_token(), trio_task
+    return None, None
+
+
+def async_waiter(loop: Loop | None) -> AsyncWaiter:
+    """Make a waiter for the current task, which runs in `loop`.
+
+    Raises:
+        EventLoopError: There is no loop.
+    """
+    if loop is None:
+        raise EventLoopError("a task of asyncio or trio", "no task")
+    return AsyncioWaiter(loop) if isinstance(loop, asyncio.AbstractEventLoop) else TrioWaiter(loop)
+
+
+def pause(loop: Loop | None) -> Awaitable[None]:
+    """Return what to await in a task of `loop` so that every other task that can run has its turn. A checkpoint."""
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        return _yield_to_asyncio()
+    import trio
+
+    return trio.lowlevel.checkpoint()  # noqa: ASYNC105  # by the caller
+
+
+@types.coroutine
+def _yield_to_asyncio() -> Generator[None, None, None]:
+    yield
+
+
+def in_event_loop() -> bool:
+    """Return whether an event loop runs in this thread, so that blocking the thread would block the loop."""
+    return running_asyncio_loop() is not None or running_trio_token() is not None
+
+
+def needed_by(loop: Loop | None) -> bool:
+    """Return whether `loop` may need this thread to get on: it belongs to a pool that the loop hands work to.
+
+    Args:
+        loop: An asyncio loop or trio token; `None`: not known.
+
+    Where it cannot be told (a loop that hides its executor, as uvloop does; no loop known), every worker of a
+    `ThreadPoolExecutor` counts.
+    """
+    if _is_async_worker():
+        return True
+    thread = threading.current_thread()
+    if isinstance(loop, asyncio.AbstractEventLoop) and hasattr(loop, "_default_executor"):
+        executor: object = getattr(loop, "_default_executor", None)
+        return thread in getattr(executor, "_threads", ())
+    workers: Any = getattr(concurrent.futures.thread, "_threads_queues", ())
+    return thread in workers
+
+
+def _is_async_worker() -> bool:
+    """Return whether this thread was started by `to_thread.run_sync` of anyio or trio."""
+    checks = [anyio.from_thread.check_cancelled]
+    if (trio := sys.modules.get("trio")) is not None:
+        checks.append(trio.from_thread.check_cancelled)
+    for check in checks:
+        try:
+            check()
+        except RuntimeError:  # what both raise in any other thread
+            continue
+        except BaseException:  # noqa: BLE001  # the task that started it is cancelled; not our question
+            return True
+        return True
+    return False
+
+
+class Place:
+    """Where a reader reads: the thread, and the loop and task if it is async.
+
+    The task is held weakly: it holds the stream that holds the channel.
+
+    Args:
+        loop: The asyncio loop or trio token; `None` for sync code.
+        task: Its task.
+    """
+
+    __slots__ = ("_current", "_task", "loop", "thread", "waiter")
+
+    def __init__(self, loop: Loop | None, task: object | None) -> None:
+        self.thread = get_ident()
+        self.loop = loop
+        self._task: Callable[[], object] = _no_task if task is None else weakref.ref(task)
+        # Returns the task that runs in the loop now; made here, because `is_here` is asked for every batch.
+        self._current: Callable[[], object] = _running_trio_task
+        self.waiter: Callable[[], AsyncWaiter] = partial(async_waiter, loop)
+        """Makes a waiter for the task."""
+        if isinstance(loop, asyncio.AbstractEventLoop):
+            self._current = partial(asyncio.current_task, loop)
+            self.waiter = partial(AsyncioWaiter, loop)  # the same, one call less
+
+    def is_task(self, task: object) -> bool:
+        """Return whether the reader is this task."""
+        return task is not None and self._task() is task
+
+    def is_here(self) -> bool:
+        """Return whether the current task is the reader."""
+        if self.thread != get_ident():
+            return False
+        task = self._task()
+        return task is not None and self._current() is task
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the reader's loop has been closed."""
+        return isinstance(self.loop, asyncio.AbstractEventLoop) and self.loop.is_closed()
+
+
+def _no_task() -> None:
+    return None
+
+
+class HandOver:
+    """Wakes a reader in another thread and gives it the interpreter lock.
+
+    A thread that has woken a reader and then computes keeps the interpreter lock for a switch interval, 5 ms, before the reader
+    can run. So it waits for a moment, on a lock that the reader releases as soon as it runs; 5.3 ms become 0.2 ms. A thread
+    that will soon wait anyway lets the reader run without that, and would only be slowed down, as would the reader. So this is
+    for threads that have computed lately, at most once per `HAND_OVER_INTERVAL`, and never for one that runs an event loop.
+    """
+
+    __slots__ = ("_computed", "_computes", "_judged", "_last", "_running", "_thread")
+
+    def __init__(self) -> None:
+        self._running = allocate_lock()
+        self._last = 0.0
+        # What is known of the thread that woke last: when it was judged, how long it had computed by then, and the verdict.
+        self._thread = 0
+        self._judged = 0.0
+        self._computed = 0.0
+        self._computes = True
+
+    def wake(self, waiter: Waiter) -> None:
+        """Wake the reader, which waits in another thread."""
+        running = self._running
+        if not running.acquire(False):
+            # Another waker waits on it, or the reader that should have released it gave up first.
+            running = self._running = allocate_lock()
+            running.acquire()
+        waiter.running = running
+        waiter.wake()
+        # All questions after the wake: the reader is on its way meanwhile.
+        if self._is_due():
+            if running.acquire(timeout=HAND_OVER_LIMIT):
+                running.release()
+            self._last = monotonic()
+
+    def _is_due(self) -> bool:
+        now, thread = monotonic(), get_ident()
+        if thread != self._thread or now - self._judged >= JUDGE_INTERVAL:
+            self._judge(now, thread)
+        return self._computes and now - self._last >= HAND_OVER_INTERVAL and not in_event_loop()
+
+    def _judge(self, now: float, thread: int) -> None:
+        computed = thread_time()
+        # Nothing is known of a thread that is new here.
+        self._computes = thread != self._thread or computed - self._computed >= (now - self._judged) * COMPUTING_SHARE
+        self._thread, self._judged, self._computed = thread, now, computed
