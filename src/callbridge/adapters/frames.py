@@ -1,0 +1,83 @@
+"""Who is calling: LangChain's dispatchers, told apart by their code objects.
+
+A callback is reached in three ways, which differ in what it may do: `handle_event` calls it (it may block, unless a loop
+runs in this thread), `ahandle_event` awaits it (it may wait), and anybody else just calls it. LangChain gives no argument that
+says which, but the caller's frame does.
+
+A name that a future LangChain lacks leaves an empty set behind. An unknown caller gets an answer that is safe for all three,
+so callbridge would be slower then, not wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from types import CodeType, FrameType
+from typing import Any, Final
+
+from langchain_core.callbacks import manager
+from langchain_core.runnables import Runnable
+
+__all__ = ["ASYNC_DISPATCH", "ASYNC_DISPATCH_ONE", "SYNC_DISPATCH", "in_borrowed_loop", "left_out_of_tap"]
+
+
+def _codes(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
+    """Return a function's code and that of the comprehensions in it, which run in frames of their own before 3.12.
+
+    A tuple, not a set: it is searched by identity first, while hashing a code object hashes all that is in it.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ()
+    return (code, *(const for const in code.co_consts if isinstance(const, CodeType)))
+
+
+SYNC_DISPATCH: Final = _codes(getattr(manager, "handle_event", None))
+"""`handle_event`: sync runs, and sync calls inside a running loop."""
+
+ASYNC_DISPATCH: Final = _codes(getattr(manager, "ahandle_event", None))
+"""`ahandle_event`: asks each handler whether it is inline."""
+
+ASYNC_DISPATCH_ONE: Final = _codes(getattr(manager, "_ahandle_event_for_handler", None))
+"""The part of `ahandle_event` that calls one handler."""
+
+_PRIVATE_LOOP: Final = _codes(getattr(manager, "_run_coros", None))
+"""The function that runs coroutines of async handlers for a sync run, on a loop of its own."""
+
+_FIRST_TAP_ONLY: Final = (
+    *_codes(getattr(Runnable, "_transform_stream_with_config", None)),
+    *_codes(getattr(Runnable, "_atransform_stream_with_config", None)),
+)
+"""The functions that let only the first streaming handler tap a run; LangGraph taps with all of them itself."""
+
+
+def left_out_of_tap(handler: Any, caller: FrameType) -> Sequence[Any]:
+    """Return the handlers of a run that come after this one, if who calls its tap asks no other; else none.
+
+    Args:
+        handler: The handler whose tap is called.
+        caller: The frame which calls it; it has the run's manager in a local variable, and nowhere else the handlers can
+            be had from on every version: the context that names them is the run's own from CPython 3.11 on only.
+    """
+    if caller.f_code not in _FIRST_TAP_ONLY:
+        return ()
+    names = caller.f_locals
+    handlers = list(getattr(names.get("run_manager"), "handlers", ()))
+    if type(names) is dict:
+        # Before CPython 3.13 a copy, kept by the frame: it would keep alive what `RunScope.end_leftovers` has to close.
+        names.clear()
+    places = [place for place, other in enumerate(handlers) if other is handler]
+    return handlers[places[0] + 1 :] if places else ()
+
+
+def in_borrowed_loop() -> bool:
+    """Return whether the loop running here runs for sync code in a thread that waits for it, and may be the reader's.
+
+    That is where `handle_event` puts coroutines of handlers when a loop runs in its own thread: whoever waits there for a
+    reader on that loop waits for ever. In a thread without a loop it runs them on the spot, where waiting does no harm.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
+    while frame is not None and frame.f_code not in _PRIVATE_LOOP:
+        frame = frame.f_back
+    below = None if frame is None else frame.f_back
+    return frame is not None and (below is None or below.f_code not in SYNC_DISPATCH)

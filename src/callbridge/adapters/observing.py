@@ -1,0 +1,141 @@
+"""`astream_call`, `stream_call`: events of everything a call runs, without touching the call.
+
+The handler is not passed to anybody. It is put into a context variable of the context in which the call runs, and LangChain
+asks that variable whenever it configures callbacks. So it hears of each run started inside, however deep, and nobody outside
+does.
+
+Source: `register_configure_hook` (`langchain_core/tracers/context.py`, 0.3.0 to 1.8.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from contextvars import Context, ContextVar, copy_context
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tracers.context import register_configure_hook
+
+from callbridge.adapters.owned import OwnedHandler
+from callbridge.adapters.sources import Source, TaskSource, ThreadSource, call_in_thread
+from callbridge.adapters.streams import AsyncEventStream, EventStream
+from callbridge.core.calls import Payload
+from callbridge.errors import CallableTypeError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from callbridge.adapters.options import StreamOptions
+
+__all__ = ["astream_call", "stream_call"]
+
+R = TypeVar("R")
+
+
+@overload
+def astream_call(call: Callable[..., Awaitable[R]], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[R]: ...
+@overload
+def astream_call(call: Callable[..., R], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[R]: ...
+def astream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[Any]:
+    """Read the events of every run that a call starts.
+
+    Args:
+        call: A sync or async callable. A coroutine function runs in a task on this loop; anything else in a thread of its own,
+            and if it returns an awaitable (`lambda: chain.acall(x)`), that is awaited on this loop.
+        *args: Its positional arguments; use `functools.partial` for keywords.
+        **options: See `StreamOptions`. `streaming` is True unless told.
+
+    Returns:
+        A stream that starts the call with its first read; its `result` is what the call returned.
+
+    Raises:
+        CallableTypeError: `call` cannot be called.
+        ArgumentError: An option has a value that is not allowed.
+
+    Cancellation: leaving the stream cancels the call and awaits it; see `AsyncEventStream`.
+    """
+    _check_callable(call)
+    on_exit = options.pop("on_exit", "cancel")
+    handler = OwnedHandler(**{"streaming": True, **options})
+    return AsyncEventStream(handler, _async_source(handler, partial(call, *args), _is_async(call)), on_exit=on_exit)
+
+
+def stream_call(call: Callable[..., R], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[R]:
+    """Read the events of every run that a call starts, from sync code; no event loop is needed.
+
+    The call runs in a thread of its own, with a copy of the caller's context. An awaitable that it returns is run to its end
+    on a loop of that thread.
+
+    Args:
+        call: A callable.
+        *args: Its positional arguments; use `functools.partial` for keywords.
+        **options: See `StreamOptions`. `streaming` is True unless told.
+
+    Returns:
+        A stream that starts the call with its first read; its `result` is what the call returned.
+
+    Raises:
+        CallableTypeError: `call` cannot be called.
+        ArgumentError: An option has a value that is not allowed.
+    """
+    _check_callable(call)
+    on_exit = options.pop("on_exit", "cancel")
+    handler = OwnedHandler(**{"streaming": True, **options})
+    return EventStream(handler, ThreadSource(handler.outlet, partial(call, *args), partial(observed, handler)), on_exit=on_exit)
+
+
+def observed(handler: BaseCallbackHandler) -> Context:
+    """Return a copy of the current context in which the handler hears of every run."""
+    context = copy_context()
+    level = 0
+    while context.get(_hook(level)) is not None:
+        # This call is itself observed: that observer goes on hearing of everything, too.
+        level += 1
+    context.run(_hook(level).set, handler)
+    return context
+
+
+@cache
+def _hook(level: int) -> ContextVar[BaseCallbackHandler | None]:
+    """Return the variable for observers at this depth of nesting, known to LangChain since its first use.
+
+    LangChain has no way to take such a variable back, so there are as many as calls were ever nested, and importing
+    callbridge makes none.
+    """
+    variable: ContextVar[BaseCallbackHandler | None] = ContextVar(f"callbridge_observer_{level}", default=None)
+    register_configure_hook(variable, inheritable=True)
+    return variable
+
+
+def _check_callable(call: object) -> None:
+    if not callable(call):
+        raise CallableTypeError("call", call, "a callable and its arguments, as in stream_call(chain.invoke, x)")
+
+
+def _is_async(call: Callable[..., Any]) -> bool:
+    """Return whether calling this makes a coroutine: a function, a method, a partial, or an object with such a `__call__`."""
+    return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
+
+
+def _async_source(handler: OwnedHandler, call: Callable[[], Any], is_async: bool) -> Source:
+    outlet = handler.outlet
+
+    async def run() -> Payload:
+        result = call() if is_async else await call_in_thread(outlet, call)
+        return await result if inspect.isawaitable(result) else result
+
+    if is_async or _on_asyncio():
+        return TaskSource(outlet, run, partial(observed, handler))
+    # trio: LangChain's async API does not run there, sync code does, in its thread.
+    return ThreadSource(outlet, call, partial(observed, handler))
+
+
+def _on_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

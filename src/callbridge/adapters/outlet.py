@@ -1,0 +1,176 @@
+"""`Outlet`: where callback calls become events and enter the channel.
+
+Between a handler, which LangChain calls, and a reader. It knows when the iteration ends (after the last root run) and what
+becomes of a run whose reader has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from threading import get_ident
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from callbridge.adapters.repeats import Repeats
+from callbridge.adapters.scope import Remains
+from callbridge.channel.memory import ReceiveEnd, SendEnd
+from callbridge.core.calls import Payload
+from callbridge.core.encode import CallsToEvents
+from callbridge.core.runs import Run
+from callbridge.errors import ChannelClosedError
+
+if TYPE_CHECKING:
+    from callbridge.events import Event
+
+__all__ = ["Outlet"]
+
+_STOPPED = "the reader of this run has left"
+
+
+class Outlet:
+    """Translates calls and sends the events.
+
+    Args:
+        encoder: Translates.
+        ends: The two ends of the channel; the reading one is only asked whether somebody reads.
+        roots: After how many root runs the channel is closed; `None`: by `finish` alone.
+
+    Threads: any.
+    """
+
+    def __init__(self, encoder: CallsToEvents, ends: tuple[SendEnd[Event], ReceiveEnd[Event]], roots: int | None) -> None:
+        self._encoder = encoder
+        self._repeats = Repeats(encoder)
+        self._send, self._receive = ends
+        self._roots = roots
+        self._stopped = False
+        # Of a run that was stopped:
+        self.remains = Remains()
+        """To be cleared by its source."""
+        self._told: set[int] = set()  # threads in which its end has begun
+        self._call_ended = False
+
+    @property
+    def encoder(self) -> CallsToEvents:
+        """The translator."""
+        return self._encoder
+
+    @property
+    def send(self) -> SendEnd[Event]:
+        """The sending end."""
+        return self._send
+
+    def report(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> bool:
+        """Translate a call and send what it makes.
+
+        Returns:
+            Whether the channel is full, so that whoever can should wait for room.
+
+        Raises:
+            asyncio.CancelledError: The run was stopped. A `BaseException`, so LangChain does not swallow it as it does errors
+                of handlers, and the user's own handlers hear of a cancellation.
+        """
+        if self._stopped:
+            # An error on its way out is a better end than ours, and so is the root's own.
+            if method.endswith("_error"):
+                self.remains.add_error(args[0])
+                self._told.add(get_ident())
+                return False
+            if method.endswith("_end") and kwargs.get("parent_run_id") is None:
+                return False
+            raise self._stopping()
+        if self._send.closed or self._repeats.has(method, kwargs):
+            return False
+        full = self._push(getattr(self._encoder, method)(*args, **kwargs))
+        if self._roots is not None and self._encoder.roots_ended >= self._roots and not self._encoder.open_roots:
+            self._send.close()
+        return full
+
+    def begin_tap(self, run_id: UUID) -> bool:
+        """Say that the run's chunks come from a tap from now on; return whether it is its first tap."""
+        return self._encoder.begin_tap(run_id)
+
+    def end_tap(self, run_id: UUID) -> None:
+        """Forget a tap."""
+        self._encoder.end_tap(run_id)
+
+    def leave(self, frame: FrameType | None) -> None:
+        """Say that nobody reads a generator of the run any more, whose frame this is."""
+        if self._stopped and frame is not None:
+            self.remains.add_frame(frame)
+
+    def tapped_run(self, run_id: UUID) -> Run | None:
+        """Return the run if its chunks are to be reported."""
+        return self._encoder.tapped_run(run_id)
+
+    def report_chunk(self, run: Run, chunk: Payload) -> bool:
+        """Send one chunk of a tapped run; return whether the channel is full.
+
+        Raises:
+            asyncio.CancelledError: The run was stopped.
+        """
+        if self._stopped:
+            raise self._stopping()
+        return self._push(self._encoder.chunk(run, chunk))
+
+    async def room(self) -> None:
+        """Wait until the reader has made room, if there is a reader."""
+        if self._receive.attached:
+            await self._send.room()
+        else:
+            # Before somebody reads, waiting could be waiting for oneself: `await run; async for event in handler`.
+            self._send.room_sync()  # does not wait either, and counts it
+
+    def room_sync(self) -> None:
+        """Wait until the reader has made room, if this thread may."""
+        self._send.room_sync()
+
+    def stop(self) -> None:
+        """Stop the run at its next callback: it belongs to a reader who has left. Idempotent; any thread."""
+        self._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run was told to stop."""
+        return self._stopped
+
+    def _stopping(self) -> BaseException:
+        """Return what ends the run: a cancellation; in sync code, what nobody reports once that is on its way.
+
+        A sync generator of LangChain that is closed reads on, to trace its input (`Runnable._transform_stream_with_config`). It
+        has to be stopped again then, in a place where any other exception is printed as one that was ignored.
+        """
+        thread = get_ident()
+        in_loop = asyncio._get_running_loop() is not None  # noqa: SLF001 - the one form that does not raise
+        if self._call_ended or (thread in self._told and not in_loop):
+            return GeneratorExit(_STOPPED)
+        self._told.add(thread)
+        return asyncio.CancelledError(_STOPPED)
+
+    def end_call(self) -> None:
+        """Say that the run's call has ended: whatever of it still reports is being cleaned up."""
+        self._call_ended = True
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Close the channel and forget all runs: nothing more will come. Idempotent."""
+        if self._send.closed:
+            self._encoder.forget()  # late callbacks may be at work in other threads
+        else:
+            self._push(self._encoder.close(error))
+            self._send.close(error)
+
+    def _push(self, events: Sequence[Event]) -> bool:
+        full = False
+        try:
+            for event in events:
+                full = self._send.push(event)
+        except ChannelClosedError:
+            # Late: the garbage collector fires callbacks of runs that were given up, in any thread.
+            return False
+        return full
+
+    def __repr__(self) -> str:
+        state: dict[str, Any] = {"runs": self._encoder.runs, "roots": self._roots}
+        return f"<Outlet {state}>"

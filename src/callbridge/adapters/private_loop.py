@@ -1,0 +1,149 @@
+"""`PrivateLoop`: an event loop in a thread of its own, for handlers that cannot be called where the events are read.
+
+Two kinds need it: coroutine methods of handlers that are fed from sync code, and, if asked for, sync methods that are to
+run in one dedicated thread. LangChain makes a new loop for each callback of the first kind and takes any thread of a pool for
+the second; a handler's connections, locks and context variables survive neither.
+
+All jobs run one after the other in one task, so in one context. The thread holds no reference to its owner, which stops it
+when it is closed or collected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, TypeAlias
+
+from callbridge.channel.waiters import async_waiter, current_task
+
+__all__ = ["PrivateLoop"]
+
+Job: TypeAlias = Callable[[], Awaitable[Any]]
+
+_LIBRARY = "current_async_library_cvar"
+"""Sniffio's variable, which says what library the *reader's* loop is of."""
+
+
+class PrivateLoop:
+    """An asyncio loop in a thread of its own.
+
+    Args:
+        context: Variables that the jobs see to begin with. They are copied: what jobs set is seen by later jobs only.
+
+    Threads: any but its own.
+    """
+
+    def __init__(self, context: Context) -> None:
+        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Queue[Any], asyncio.Task[Any]]] = Future()
+        self._finished: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=_run, args=(context, started, self._finished), name="callbridge-dispatch", daemon=True
+        )
+        self._thread.start()
+        self._loop, self._queue, self._task = started.result()
+
+    def is_current(self) -> bool:
+        """Return whether the calling code is itself a job."""
+        return threading.get_ident() == self._thread.ident
+
+    def run(self, job: Job) -> Any:
+        """Run a job and wait for its result, blocking the thread.
+
+        Raises:
+            BaseException: Whatever the job raises. If the wait is interrupted, so is the job.
+        """
+        future = self.submit(job)
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():
+                self._call(self._cancel, future)
+            raise
+
+    async def arun(self, job: Job) -> Any:
+        """Run a job and wait for its result, asyncio or trio.
+
+        Cancellation: a job that runs goes on, one that waits is not run.
+        """
+        future = self.submit(job)
+        try:
+            await _done(future)
+        except BaseException:
+            future.cancel()
+            raise
+        return future.result()
+
+    def submit(self, job: Job) -> Future[Any]:
+        """Run a job after those before it, without waiting."""
+        future: Future[Any] = Future()
+        self._call(self._queue.put_nowait, (job, future))
+        return future
+
+    def stop(self) -> None:
+        """Let the thread end after the jobs that wait. Does not wait; idempotent; from any thread, finalizers included."""
+        # RuntimeError: it has ended, and its loop is closed.
+        with suppress(RuntimeError):
+            self._call(self._queue.put_nowait, None)
+
+    def close(self) -> None:
+        """Do the same and wait for it."""
+        self.stop()
+        self._thread.join()
+
+    async def aclose(self) -> None:
+        """Do the same, asyncio or trio."""
+        self.stop()
+        await _done(self._finished)
+        self._thread.join()
+
+    def _call(self, function: Callable[..., object], *args: object) -> None:
+        self._loop.call_soon_threadsafe(function, *args)
+
+    def _cancel(self, future: Future[Any]) -> None:
+        # In the loop, so that the job that runs is the one that the task is awaiting.
+        if future.running():
+            self._task.cancel()
+        future.cancel()
+
+
+async def _done(future: Future[Any]) -> None:
+    """Wait for a future of another thread."""
+    loop, _ = current_task()
+    waiter = async_waiter(loop)
+    future.add_done_callback(lambda _: waiter.wake())
+    await waiter.wait()
+
+
+def _run(context: Context, started: Future[Any], finished: Future[None]) -> None:
+    """Be the thread."""
+    try:
+        asyncio.run(_serve(context, started))
+    except BaseException as error:
+        if started.done():
+            raise
+        started.set_exception(error)  # no more sockets or threads: the owner gets the error
+    finally:
+        finished.set_result(None)
+
+
+async def _serve(context: Context, started: Future[Any]) -> None:
+    """Be the one task of the loop."""
+    for variable, value in context.items():
+        if variable.name != _LIBRARY:
+            variable.set(value)
+    del context
+    queue: asyncio.Queue[tuple[Job, Future[Any]] | None] = asyncio.Queue()
+    started.set_result((asyncio.get_running_loop(), queue, asyncio.current_task()))
+    while (entry := await queue.get()) is not None:
+        job, future = entry
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(await job())
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the job
+                future.set_exception(error)
+        # While it waits the task keeps no handler alive.
+        del entry, job, future

@@ -1,0 +1,66 @@
+"""`Repeats`: telling a call from its further copies.
+
+A callback manager keeps a handler once, but lists of handlers are joined as they are: a handler in `with_config`'s list and in
+the call's is called twice for everything about that run, and once for what is below it.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from callbridge.core.calls import Payload
+from callbridge.core.encode import CallsToEvents
+from callbridge.core.methods import METHODS
+
+__all__ = ["Repeats"]
+
+_STARTS = frozenset(row.name for row in METHODS.values() if row.phase == "start")
+_LAST = frozenset(row.name for row in METHODS.values() if row.phase in ("end", "error"))
+
+
+class Repeats:
+    """Counts the copies of a run's start; of every later call of that run as many are expected.
+
+    Args:
+        encoder: Knows the runs.
+
+    Threads: the calls of one run come one after the other.
+    """
+
+    def __init__(self, encoder: CallsToEvents) -> None:
+        self._encoder = encoder
+        # For each run: how many copies come of a call, and how many of the last one are still to come. Removed by the last
+        # copy of the run's end.
+        self._copies: dict[UUID, tuple[int, int]] = {}
+
+    def has(self, method: str, kwargs: dict[str, Payload]) -> bool:
+        """Return whether this call is a further copy of one that was reported."""
+        if method in _STARTS:
+            return self._has_start(method, kwargs)
+        # Custom events are dispatched by the managers of children, which keep a handler once.
+        if not self._copies or method == "on_custom_event":
+            return False
+        run_id: UUID = kwargs["run_id"]
+        if run_id not in self._copies:
+            return False
+        copies, coming = self._copies[run_id]
+        if not coming:
+            self._copies[run_id] = copies, copies
+            return False
+        if coming == 1 and method in _LAST:
+            del self._copies[run_id]
+        else:
+            self._copies[run_id] = copies, coming - 1
+        return True
+
+    def _has_start(self, method: str, kwargs: dict[str, Payload]) -> bool:
+        run_id: UUID = kwargs["run_id"]
+        run = self._encoder.open_run(run_id)
+        # A run below itself bears the id that the user's code passed down; it is no copy.
+        if run is None or run.parent_run_id != kwargs.get("parent_run_id"):
+            return False
+        if run.run_type == "chat_model" and method == "on_llm_start":
+            # No copy, but LangChain's second attempt at a handler without `on_chat_model_start`.
+            return True
+        self._copies[run_id] = (self._copies.get(run_id, (0, 0))[0] + 1, 0)
+        return True

@@ -1,0 +1,231 @@
+"""`RunScope`: what belongs to a run that a stream owns, told by its context, and the end of what the run leaves behind.
+
+When it is cancelled, LangChain drops things instead of ending them: the provider's async generator (`BaseChatModel.astream`
+iterates it without closing it), the steps of parallel branches (`RunnableParallel._atransform` forgets the tasks that it
+waits for), and callbacks that are shielded from the cancellation. All of it ends some ticks later, or never, after the run
+itself has ended. So whoever leaves waits for these, too:
+
+| left on the loop | recognised by | treated |
+|---|---|---|
+| closing of a dropped async generator | its coroutine, an `athrow` that the loop made | awaited |
+| a callback | LangChain's callback manager | awaited |
+| a step of an async generator | its coroutine, an `asend` | cancelled and awaited |
+| any other coroutine of LangChain or LangGraph | its module | cancelled and awaited |
+| everything else: tasks that the user's code started | | left alone |
+
+A step that was forgotten after it had found the end of its branch makes asyncio complain; `BranchEnds` hears that instead.
+
+Source: langchain-core 0.3.0 to 1.8.1 (issue 37976 for the generators).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from contextvars import Context, ContextVar
+from types import CodeType, FrameType
+from typing import Any
+from weakref import WeakSet
+
+from langchain_core.callbacks import manager
+from langchain_core.runnables import RunnableParallel
+
+__all__ = ["BranchEnds", "Remains", "RunScope"]
+
+_logger = logging.getLogger("callbridge.stream")
+
+_scopes: ContextVar[tuple[RunScope, ...]] = ContextVar("callbridge_run_scopes", default=())
+"""The runs of streams that this code is part of, outermost first."""
+
+_QUIET_TURNS = 3
+"""Turns of the loop in a row without a task of the run after which there will be none: the loop lets go of a finished task one
+turn later; a generator that is dropped then is handed to the loop by `call_soon`; only the turn after that makes it a task."""
+
+_FAMILY = ("langchain", "langgraph")
+"""How the names of LangChain's own modules begin."""
+
+
+def _inner_codes(function: Any) -> tuple[CodeType, ...]:
+    """Return the code of what a function defines; nothing if LangChain has the function no more."""
+    code = getattr(function, "__code__", None)
+    return () if code is None else tuple(const for const in code.co_consts if isinstance(const, CodeType))
+
+
+_BRANCH_STEP = _inner_codes(getattr(RunnableParallel, "_atransform", None))
+"""The code of the coroutines that `RunnableParallel` makes tasks of."""
+
+
+class RunScope:
+    """One run's mark in its context; tasks and threads that inherit the context are part of the run.
+
+    It refers to nothing, because a context may outlive its run by far.
+    """
+
+    def enter(self) -> None:
+        """Mark the current context, which is the run's own."""
+        _scopes.set((*_scopes.get(), self))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this code is part of the run, which therefore must not be waited for."""
+        return self in _scopes.get()
+
+    async def end_leftovers(self, remains: Remains) -> None:
+        """Cancel and await what the run, which was cancelled and has ended, has left behind on this loop.
+
+        Cancellation: gives up.
+        """
+        told: WeakSet[asyncio.Task[object]] = WeakSet()
+        await self._end_tasks(told)
+        # Not before: a generator that still runs in a task must not be closed here.
+        while remains.clear():
+            await self._end_tasks(told)
+
+    async def _end_tasks(self, told: WeakSet[asyncio.Task[object]]) -> None:
+        quiet = 0
+        while quiet < _QUIET_TURNS:
+            quiet = 0 if await self._end_some(told) else quiet + 1
+
+    async def _end_some(self, told: WeakSet[asyncio.Task[object]]) -> bool:
+        """End what is left after one turn of the loop; return whether there was anything.
+
+        No task is remembered beyond that: its error may be what keeps a generator alive.
+
+        Args:
+            told: The tasks that have been cancelled so far.
+        """
+        await asyncio.sleep(0)
+        left = self._tasks()
+        for task in left:
+            if task not in told and not _is_cleanup(task):
+                told.add(task)
+                task.cancel()
+        if left:
+            await asyncio.wait(left)
+            _report_failures(left)
+        return bool(left)
+
+    def _tasks(self) -> set[asyncio.Task[object]]:
+        """Return the unfinished tasks of LangChain's own making in this run, and in none inside it."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        return {task for task in tasks if _module(task).startswith(_FAMILY) and self._is_innermost(task)}
+
+    def _is_innermost(self, task: asyncio.Task[object]) -> bool:
+        context = _context(task)
+        return context is not None and context.get(_scopes, ())[-1:] == (self,)
+
+
+class Remains:
+    """What would keep generators of a stopped run alive that are to be closed: frames of code that has ended.
+
+    Errors have them in their tracebacks, and handlers may keep errors. The frames of `RunnableParallel._transform` and
+    `_atransform` refer to themselves, by the error with which a branch told its end, and are left to the garbage collector.
+    """
+
+    def __init__(self) -> None:
+        self._errors: list[BaseException] = []
+        self._frames: list[FrameType] = []
+
+    def add_error(self, error: BaseException) -> None:
+        """Remember what a run was told to have ended with."""
+        self._errors.append(error)
+
+    def add_frame(self, frame: FrameType) -> None:
+        """Remember the frame of a generator that will be closed, or is."""
+        self._frames.append(frame)
+
+    def clear_all(self) -> None:
+        """Clear all frames, and those that come to light when generators end because of that."""
+        while self.clear():
+            pass
+
+    def clear(self) -> bool:
+        """Clear all frames remembered and forget them; return whether there were any."""
+        errors, self._errors = self._errors, []
+        frames, self._frames = self._frames, []
+        for error in errors:
+            cause: BaseException | None = error
+            while cause is not None:
+                traceback.clear_frames(cause.__traceback__)
+                cause = cause.__context__
+        for frame in frames:
+            with suppress(RuntimeError):  # it has not ended after all
+                frame.clear()
+        return bool(errors or frames)
+
+
+class BranchEnds:
+    """A loop's exception handler while runs are being cancelled there: one for all of them, in front of the loop's own.
+
+    It drops one message, that a parallel branch has come to its end and nobody has asked.
+
+    Args:
+        previous: The loop's handler until now.
+    """
+
+    def __init__(self, previous: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None) -> None:
+        self._previous = previous
+        self._runs = 0
+
+    @classmethod
+    def expect(cls, loop: asyncio.AbstractEventLoop) -> BranchEnds:
+        """Begin for a run that will be cancelled; to be ended with `done`."""
+        handler = loop.get_exception_handler()
+        if not isinstance(handler, BranchEnds):
+            handler = cls(handler)
+            loop.set_exception_handler(handler)
+        handler._runs += 1
+        return handler
+
+    def done(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End for one run; the last one puts the loop's handler back, unless somebody has set another one meanwhile."""
+        self._runs -= 1
+        if not self._runs and loop.get_exception_handler() is self:
+            loop.set_exception_handler(self._previous)
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle what nobody else did."""
+        coroutine = getattr(context.get("future"), "get_coro", object)()
+        if isinstance(context.get("exception"), StopAsyncIteration) and getattr(coroutine, "cr_code", None) in _BRANCH_STEP:
+            return
+        if self._previous is None:
+            loop.default_exception_handler(context)
+        else:
+            self._previous(loop, context)
+
+
+def _module(task: asyncio.Task[object]) -> str:
+    """Return the module of a task's coroutine; `"langchain"` for a step or the closing of an async generator."""
+    coroutine = task.get_coro()
+    if type(coroutine).__name__ in ("async_generator_asend", "async_generator_athrow"):
+        # Not telling whose it is: in this run, only what LangChain does not wait for any more is made into a task.
+        return "langchain"
+    frame = getattr(coroutine, "cr_frame", None)
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
+def _is_cleanup(task: asyncio.Task[object]) -> bool:
+    """Return whether a task ends by itself and should: a generator being closed, a callback that is shielded."""
+    return type(task.get_coro()).__name__ == "async_generator_athrow" or _module(task) == manager.__name__
+
+
+def _context(task: asyncio.Task[object]) -> Context | None:
+    """Return the context that a task runs in."""
+    get_context = getattr(task, "get_context", None)
+    if get_context is not None:
+        context: Context = get_context()
+        return context
+    # Before CPython 3.12 the garbage collector alone can say; it names a task's own context first.
+    return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
+
+
+def _report_failures(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Log errors of finished tasks that nobody else waits for; asking for them keeps the loop from complaining."""
+    for task in tasks:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception) and not isinstance(error, StopAsyncIteration):
+            _logger.warning("cleaning up after a cancelled run failed: %r", error, exc_info=error)

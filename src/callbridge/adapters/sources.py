@@ -1,0 +1,363 @@
+"""What a stream owns: the run behind it, as one task or one thread with one context.
+
+A source is started by the first read, reports its end by finishing the outlet, and can be cancelled and waited for. Nothing
+here refers to the stream in front of it, so that a stream which is dropped dies at once and takes its run along.
+
+Both kinds end in the same way: the outlet is finished, with the run's error if it has one, what a cancelled run has left behind
+is ended, and then `done` is set. The wait for `done` cannot be cut short: whoever leaves a stream and is cancelled meanwhile
+still leaves no task and no thread behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import Context, copy_context
+from typing import Any, Literal, Protocol
+
+import anyio
+
+from callbridge.adapters.outlet import Outlet
+from callbridge.adapters.scope import BranchEnds, RunScope
+from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
+from callbridge.core.calls import Payload
+from callbridge.core.runs import MISSING
+from callbridge.core.status import status_of
+from callbridge.errors import EventLoopError
+
+__all__ = ["Source", "TaskSource", "ThreadSource", "call_in_thread"]
+
+_logger = logging.getLogger("callbridge.stream")
+
+PARKING_TURNS = 100
+"""Turns of the loop for which a cancelled run may go on until it waits for something; one that never waits is cut then."""
+
+
+class Source(Protocol):
+    """A run that a stream owns."""
+
+    result: Payload
+    """What the run returned; `MISSING` before."""
+
+    def start(self) -> None:
+        """Start the run, from the reader's task or thread."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask the run to stop. Idempotent; any thread."""
+        ...
+
+    async def wait(self) -> None:
+        """Wait until the run has stopped."""
+        ...
+
+    def wait_sync(self) -> None:
+        """Do the same, blocking the thread."""
+        ...
+
+
+class _Done:
+    """A flag that is set once, from any thread, and waited for by any number of asyncio and trio tasks and threads."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiting: deque[SendEnd[None]] = deque()  # one each; removed by who closes it
+
+    def set(self) -> None:
+        self._set = True
+        while self._waiting:
+            with suppress(IndexError):  # two threads set it
+                self._waiting.popleft().close()
+
+    async def wait(self, on_cancel: Callable[[], None] | None = None) -> None:
+        """Wait; a cancellation that arrives meanwhile is raised afterwards.
+
+        Args:
+            on_cancel: Called when one arrives.
+        """
+        end = self._end()
+        cancelled: BaseException | None = None
+        with anyio.CancelScope(shield=True):
+            while True:
+                try:
+                    await end.receive()
+                except anyio.EndOfStream:
+                    break
+                except anyio.get_cancelled_exc_class() as error:
+                    # Native asyncio cancellation, which no scope shields from.
+                    cancelled = error
+                    if on_cancel is not None:
+                        on_cancel()
+        if cancelled is not None:
+            raise cancelled
+
+    def wait_sync(self) -> None:
+        with suppress(anyio.EndOfStream):
+            self._end().receive_sync()
+
+    def _end(self) -> ReceiveEnd[None]:
+        """Return what ends when the flag is set."""
+        send: SendEnd[None]
+        receive: ReceiveEnd[None]
+        send, receive = open_channel(1)
+        self._waiting.append(send)
+        if self._set:
+            self.set()
+        return receive
+
+
+def _finish(outlet: Outlet, error: BaseException | None) -> None:
+    """End the iteration; an error that nobody will read any more is logged, unless it is how the run was stopped."""
+    if isinstance(error, Exception) and outlet.send.reader_left and not (outlet.stopped and _is_cancellation(error)):
+        _logger.warning("a run failed after its reader had left: %r", error, exc_info=error)
+    outlet.finish(error)
+
+
+def _is_cancellation(error: BaseException | None) -> bool:
+    """Return whether an error comes of a cancellation: LangGraph makes another one of what sync nodes raise."""
+    while error is not None and status_of(error) != "cancelled":
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+class TaskSource:
+    """A run in one asyncio task.
+
+    Args:
+        outlet: Where it reports.
+        call: Makes the run.
+        context: Makes the context it runs in, when it starts.
+    """
+
+    def __init__(self, outlet: Outlet, call: Callable[[], Awaitable[Payload]], context: Callable[[], Context]) -> None:
+        self._outlet = outlet
+        self._call = call
+        self._context = context
+        self._scope = RunScope()
+        self._done = _Done()
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._phase: Literal["new", "running", "over"] = "new"
+        self.result: Payload = MISSING
+
+    def start(self) -> None:
+        """Start the task on the running loop.
+
+        Raises:
+            EventLoopError: No asyncio loop is running here.
+        """
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise EventLoopError("a running asyncio loop (LangChain's async API has no other)", "none in this thread") from None
+        context = self._context()
+        context.run(self._scope.enter)
+        self._task = context.run(self._loop.create_task, self._drive())
+        self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        """Cancel the task where it waits, and stop it and what runs in threads for it at the next callback."""
+        task, loop = self._task, self._loop
+        if task is None or loop is None or task.done():
+            return
+        self._outlet.stop()
+        try:
+            if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one form that does not raise
+                self._begin_cancelling(task, loop)
+            else:
+                loop.call_soon_threadsafe(self._begin_cancelling, task, loop)
+        except RuntimeError:
+            # The loop is closed, and the task with it.
+            return
+
+    async def wait(self) -> None:
+        """Wait until the task has ended; the run itself does not wait for it."""
+        if self._task is not None and not self._scope.is_here:
+            await self._done.wait()
+
+    def wait_sync(self) -> None:
+        """Block until the task has ended; not from its own loop's thread."""
+        if self._task is not None and not self._scope.is_here:
+            self._done.wait_sync()
+
+    def _begin_cancelling(self, task: asyncio.Task[None], loop: asyncio.AbstractEventLoop) -> None:
+        branch_ends = BranchEnds.expect(loop)
+        task.add_done_callback(lambda _: branch_ends.done(loop))
+        self._cancel(task, loop)
+
+    def _cancel(self, task: asyncio.Task[None], loop: asyncio.AbstractEventLoop, turns: int = PARKING_TURNS) -> None:
+        """Cancel the run as soon as it waits for something. Called on its loop.
+
+        While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
+        cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the
+        garbage collector. Where the run waits, they all wait.
+        """
+        if self._phase == "running" and turns and not _is_parked(task):
+            loop.call_soon(self._cancel, task, loop, turns - 1)
+        elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
+            task.cancel()
+
+    async def _run(self) -> Payload:
+        self._phase = "running"
+        try:
+            return await self._call()
+        finally:
+            self._phase = "over"
+
+    async def _drive(self) -> None:
+        try:
+            self.result = await _complete(self._outlet, self._scope, self._run())
+        except Exception as error:  # noqa: BLE001 - for the reader, who gets it from the channel
+            _finish(self._outlet, error)
+        except BaseException as error:
+            _finish(self._outlet, error)
+            raise  # a task that was cancelled should say so
+        else:
+            _finish(self._outlet, None)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Called by the loop, for a task that was cancelled before its first step as well."""
+        self._outlet.finish(asyncio.CancelledError() if task.cancelled() else None)
+        self._done.set()
+
+
+def _is_parked(task: asyncio.Task[None]) -> bool:
+    """Return whether a task, or the task that it waits for, waits for something that has not happened yet."""
+    waited_for: asyncio.Future[Any] | None = task
+    while isinstance(waited_for, asyncio.Task):
+        # No public name, but AnyIO's cancellation relies on it, too. Tasks that lack it are cut when their turns are over.
+        waited_for = getattr(waited_for, "_fut_waiter", None)
+    return waited_for is not None and not waited_for.done()
+
+
+class ThreadSource:
+    """A run in one thread of its own.
+
+    Not a thread of a pool: a run that waits for its reader would take it from somebody who needs it.
+
+    Args:
+        outlet: Where it reports.
+        call: Makes the run; an awaitable that it returns is run to its end on a loop of the thread's own.
+        context: Makes the context it runs in, when it starts.
+    """
+
+    def __init__(self, outlet: Outlet, call: Callable[[], Payload], context: Callable[[], Context]) -> None:
+        self._outlet = outlet
+        self._call = call
+        self._context = context
+        self._scope = RunScope()
+        self._done = _Done()
+        self._thread: threading.Thread | None = None
+        # The loop and task of a call that returned an awaitable, for `cancel`.
+        self._inner: tuple[asyncio.AbstractEventLoop, asyncio.Task[Payload]] | None = None
+        self.result: Payload = MISSING
+
+    def start(self) -> None:
+        """Start the thread."""
+        context = self._context()
+        context.run(self._scope.enter)
+        self._thread = _start_thread(context, self._drive)
+
+    def cancel(self) -> None:
+        """Stop the run at its next callback: a thread cannot be stopped before, but an awaitable can."""
+        self._outlet.stop()
+        if self._inner is not None:
+            loop, task = self._inner
+            with suppress(RuntimeError):  # the loop is closed, and the task with it
+                loop.call_soon_threadsafe(task.cancel)
+
+    async def wait(self) -> None:
+        """Wait until the thread has ended; the run itself does not wait for it."""
+        if self._thread is not None and not self._scope.is_here:
+            await self._done.wait()
+            self._thread.join()  # it is past its last line
+
+    def wait_sync(self) -> None:
+        """Block until the thread has ended; the run itself does not wait for it."""
+        if self._thread is not None and not self._scope.is_here:
+            self._done.wait_sync()
+            self._thread.join()
+
+    def _drive(self) -> None:
+        try:
+            result = self._call()
+            self.result = asyncio.run(self._await(result)) if inspect.isawaitable(result) else result
+        except BaseException as error:  # noqa: BLE001 - all of it is the reader's: this thread has nobody else to tell
+            _finish(self._outlet, error)
+            self._outlet.end_call()
+            if self._outlet.stopped:
+                self._outlet.remains.add_error(error)
+                self._outlet.remains.clear_all()
+        else:
+            _finish(self._outlet, None)
+        finally:
+            self._done.set()
+
+    async def _await(self, awaitable: Awaitable[Payload]) -> Payload:
+        """Called in the thread, on a loop of its own."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._inner = asyncio.get_running_loop(), task
+        if self._outlet.stopped:  # since before `cancel` could see the task
+            task.cancel()
+        BranchEnds.expect(self._inner[0])  # until the loop is closed
+        return await _complete(self._outlet, self._scope, awaitable)
+
+
+async def _complete(outlet: Outlet, scope: RunScope, awaitable: Awaitable[Payload]) -> Payload:
+    """Await a run and, if its reader has left, the end of all that belongs to it."""
+    try:
+        return await awaitable
+    except BaseException as error:
+        if outlet.stopped:
+            outlet.remains.add_error(error)
+        if isinstance(error, GeneratorExit) and outlet.stopped:
+            raise asyncio.CancelledError from error  # what stopped sync code is no way for a task to end
+        raise
+    finally:
+        outlet.end_call()
+        if outlet.stopped:
+            await scope.end_leftovers(outlet.remains)
+
+
+async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload:
+    """Call sync code in a thread of its own and return what it returns.
+
+    Cancellation: the code is stopped at its next callback and waited for.
+    """
+    done = _Done()
+    returned: list[Payload] = []
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            returned.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised again where the call was made
+            if outlet.stopped:
+                outlet.remains.add_error(error)
+                outlet.remains.clear_all()  # here, where generators that are closed now know that they are stopped
+            raised.append(error)
+        finally:
+            done.set()
+
+    thread = _start_thread(copy_context(), work)
+    try:
+        await done.wait(outlet.stop)
+        if raised:
+            raise raised[0]
+        return returned[0]
+    finally:
+        thread.join()  # it is past its last line
+        raised.clear()  # the error's traceback refers to this frame
+
+
+def _start_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
+    # A daemon: an interpreter that exits must not wait for a model that still talks.
+    thread = threading.Thread(target=context.run, args=(target,), name="callbridge-run", daemon=True)
+    thread.start()
+    return thread

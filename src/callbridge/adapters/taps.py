@@ -1,0 +1,74 @@
+"""Taps: reporting the chunks of a run as its iterator hands them on.
+
+LangChain has no callback for a chain's chunks; it lets streaming handlers wrap the iterator.
+
+Source: `_AstreamEventsCallbackHandler.tap_output_aiter`, `Runnable._atransform_stream_with_config`
+(langchain-core 0.3.0 to 1.8.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
+from uuid import UUID
+
+from callbridge.adapters.outlet import Outlet
+from callbridge.core.runs import Run
+
+__all__ = ["tap", "tap_async"]
+
+T = TypeVar("T")
+
+
+async def tap_async(outlet: Outlet, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Yield the chunks of an async run, reporting each before it is handed on.
+
+    Args:
+        outlet: Where they are reported.
+        run_id: The run whose chunks they are; it need not have started.
+        output: The chunks.
+    """
+    frame = getattr(output, "ag_frame", None)
+    if not outlet.begin_tap(run_id):
+        try:
+            async for chunk in output:
+                yield chunk
+        finally:
+            outlet.leave(frame)
+        return
+    run: Run | None = None
+    asked = False
+    try:
+        async for chunk in output:
+            if not asked:
+                # A lazily started run is known from its first chunk on.
+                asked, run = True, outlet.tapped_run(run_id)
+            if run is not None and outlet.report_chunk(run, chunk):
+                await outlet.room()
+            yield chunk
+    finally:
+        outlet.end_tap(run_id)
+        outlet.leave(frame)
+
+
+def tap(outlet: Outlet, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
+    """Do for a sync run what `tap_async` does for an async one."""
+    frame = getattr(output, "gi_frame", None)
+    if not outlet.begin_tap(run_id):
+        try:
+            yield from output
+        finally:
+            outlet.leave(frame)
+        return
+    run: Run | None = None
+    asked = False
+    try:
+        for chunk in output:
+            if not asked:
+                asked, run = True, outlet.tapped_run(run_id)
+            if run is not None and outlet.report_chunk(run, chunk):
+                outlet.room_sync()
+            yield chunk
+    finally:
+        outlet.end_tap(run_id)
+        outlet.leave(frame)

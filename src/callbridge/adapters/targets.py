@@ -1,0 +1,192 @@
+"""`Target`: one handler as the dispatcher sees it: which methods it has, and how each of them wants to be called.
+
+The rules are those of LangChain's managers, with three differences that no handler can tell from the outside, except that
+it is quicker or works at all: a method that does nothing because it is inherited from LangChain's base classes is not called
+(D6 in `docs/divergences.md`); `token` goes by position where that works and by keyword where it does not, whereas LangChain
+passes it by keyword in sync runs and by position in async ones; and a method without `**kwargs` gets only the keyword
+arguments that it names (D5).
+
+Source: `handle_event`, `_ahandle_event_for_handler` (`langchain_core/callbacks/manager.py`, 0.3.0 to 1.8.1).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, BaseCallbackManager
+from langchain_core.messages import BaseMessage, get_buffer_string
+
+from callbridge.core.calls import Call, Payload
+from callbridge.core.methods import METHODS
+from callbridge.errors import HandlerTypeError
+
+__all__ = ["Handlers", "Target", "as_llm_start", "handler_list"]
+
+Handlers: TypeAlias = "BaseCallbackHandler | BaseCallbackManager | Iterable[BaseCallbackHandler]"
+"""What may be given as handlers: one, several, or a manager with its handlers."""
+
+# By identity: a callable object need not be hashable.
+_INHERITED: Final = frozenset(
+    id(getattr(base, name)) for base in (BaseCallbackHandler, AsyncCallbackHandler) for name in METHODS if hasattr(base, name)
+)
+
+
+def handler_list(handlers: object) -> list[BaseCallbackHandler]:
+    """Return the handlers, each once, in order.
+
+    Args:
+        handlers: `Handlers`, or whatever was given instead.
+
+    Raises:
+        HandlerTypeError: One of them, or what was given instead of a sequence of them, is no handler.
+    """
+    if isinstance(handlers, BaseCallbackHandler):
+        return [handlers]
+    if isinstance(handlers, BaseCallbackManager):
+        handlers = handlers.handlers
+    if isinstance(handlers, (str, bytes, Mapping)) or not isinstance(handlers, Iterable):
+        raise HandlerTypeError("handlers", handlers, "a BaseCallbackHandler, a sequence of them, or a callback manager")
+    found: list[BaseCallbackHandler] = []
+    for handler in handlers:
+        if not isinstance(handler, BaseCallbackHandler):
+            hint = "; this is a class, make an instance of it" if isinstance(handler, type) else ""
+            raise HandlerTypeError("handlers", handler, f"instances of BaseCallbackHandler{hint}")
+        if not any(handler is known for known in found):
+            found.append(handler)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """How a method of a handler wants to be called."""
+
+    ignored_by: str | None
+    """The handler's attribute that switches it off."""
+
+    gets_fillers: bool
+    """Whether some of its arguments are made up, and may be written to by the handler."""
+
+    token_by_keyword: bool
+    """Whether it is `on_llm_new_token` and takes nothing by position."""
+
+    keywords: frozenset[str] | None
+    """The keyword arguments it takes; `None` if it takes any."""
+
+
+class Target:
+    """A handler and those of its callback methods that do something.
+
+    Args:
+        handler: The handler. Which methods it has is found out now; the methods themselves are looked up at each call.
+    """
+
+    __slots__ = ("_methods", "handler")
+
+    def __init__(self, handler: BaseCallbackHandler) -> None:
+        self.handler = handler
+        self._methods = {name: _signature(handler, name) for name in METHODS if _is_overridden(handler, name)}
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """Callback methods that the handler overrides."""
+        return frozenset(self._methods)
+
+    def has(self, method: str) -> bool:
+        """Return whether the handler overrides this method."""
+        return method in self._methods
+
+    def receives(self, method: str) -> bool:
+        """Return whether a call of this method does anything: LangChain sends a chat model's start on to `on_llm_start`."""
+        return method in self._methods or (method == "on_chat_model_start" and "on_llm_start" in self._methods)
+
+    def call(self, call: Call, run: Callable[..., Any]) -> Any:
+        """Call the handler's method, unless the handler's `ignore_*` flag switches it off.
+
+        Args:
+            call: The method and its arguments. The handler gets copies of what it may write to.
+            run: Called with the method and its arguments, as `Context.run` is; calls it, now or later, wherever it is to run.
+
+        Returns:
+            What `run` returns; `None` if nothing was called.
+
+        Raises:
+            NotImplementedError: The handler does not override the method.
+            BaseException: Whatever `run` raises.
+        """
+        name = call.method
+        signature = self._methods.get(name)
+        ignored_by = METHODS[name].ignored_by if signature is None else signature.ignored_by
+        if ignored_by is not None and getattr(self.handler, ignored_by):
+            return None
+        if signature is None:
+            raise NotImplementedError(name)
+        args: tuple[Payload, ...] = call.args
+        kwargs: Mapping[str, Payload] = call.kwargs
+        if signature.gets_fillers:
+            args, kwargs = _own_arguments(call)
+        if signature.token_by_keyword:
+            kwargs = {"token": args[0], **kwargs}
+            args = ()
+        if signature.keywords is not None:
+            kwargs = {name: value for name, value in kwargs.items() if name in signature.keywords}
+        return run(getattr(self.handler, name), *args, **kwargs)
+
+
+def as_llm_start(call: Call) -> Call:
+    """Return the start of a chat model as a handler without `on_chat_model_start` gets it: with prompts as text."""
+    serialized, groups = call.args
+    return replace(call, method="on_llm_start", args=(serialized, [_as_text(group) for group in groups]))
+
+
+def _as_text(messages: list[Payload]) -> str:
+    if all(isinstance(message, BaseMessage) for message in messages):
+        return get_buffer_string(messages)
+    return "\n".join(str(message) for message in messages)  # JSON of no message that is known
+
+
+def _is_overridden(handler: BaseCallbackHandler, name: str) -> bool:
+    """Return whether a method is the handler's own: of its class, of the instance, or made on demand."""
+    try:
+        method = getattr(handler, name)
+    except AttributeError:  # a callback of a newer LangChain
+        return False
+    return id(getattr(method, "__func__", method)) not in _INHERITED
+
+
+def _signature(handler: BaseCallbackHandler, name: str) -> _Signature:
+    ignored_by = METHODS[name].ignored_by
+    gets_fillers = METHODS[name].phase == "start"
+    try:
+        parameters = inspect.signature(getattr(handler, name)).parameters.values()
+    except (TypeError, ValueError):  # a callable that does not tell
+        return _Signature(ignored_by, gets_fillers, token_by_keyword=False, keywords=None)
+    kinds = {parameter.kind for parameter in parameters}
+    by_position = not kinds.isdisjoint(
+        (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    )
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return _Signature(
+        ignored_by,
+        gets_fillers,
+        token_by_keyword=name == "on_llm_new_token" and not by_position,
+        keywords=None
+        if inspect.Parameter.VAR_KEYWORD in kinds
+        else frozenset(parameter.name for parameter in parameters if parameter.kind in named),
+    )
+
+
+def _own_arguments(call: Call) -> tuple[tuple[Payload, ...], dict[str, Payload]]:
+    """Return the arguments, with copies of what was made up for the call: handlers pop from these and append to them."""
+    kwargs = dict(call.kwargs)
+    serialized, subject = call.args
+    if call.method == "on_chat_model_start":
+        subject = [list(group) for group in subject]
+    elif call.method == "on_llm_start":
+        subject = list(subject)
+    for name in ("invocation_params", "options"):
+        if name in kwargs:
+            kwargs[name] = dict(kwargs[name])
+    return ({**serialized, "id": list(serialized["id"])}, subject), kwargs
