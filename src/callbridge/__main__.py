@@ -1,0 +1,101 @@
+"""`python -m callbridge`: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import callbridge
+
+__all__ = ["main"]
+
+_EPILOG = """\
+examples:
+  python -m callbridge demo              both directions on a small legacy chain; no key, no network
+  python -m callbridge demo --events     the same, each event shown as the dict that it is
+  python -m callbridge demo --delay 0    as fast as it goes
+"""
+
+_DEMO = """\
+A legacy chain with a legacy handler and a fake streaming model, on your terminal:
+
+  1. callbacks -> events   stream_call() reads the untouched legacy call as typed events, live
+  2. events -> callbacks   drive() feeds the recorded events to the old handler, and compares what it heard
+  3. leaving early         astream_call() is left after a few words, and the model stops
+
+Exit status: 0 if the two directions told the same story and the model stopped, 1 if not.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; by default those of the process.
+
+    Returns:
+        The exit status.
+    """
+    options = _parser().parse_args(arguments)
+    if options.command is None:
+        _parser().print_help()
+        return 2
+    from callbridge.demo import run_demo  # loads LangChain: not for --help
+
+    try:
+        return run_demo(delay=options.delay, show_events=options.events)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `... | head`: whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
+        return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m callbridge",
+        description="LangChain callbacks as event streams, and event streams as callbacks.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=_versions())
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    demo = commands.add_parser(
+        "demo",
+        help="show both directions on a small legacy chain",
+        description=_DEMO,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument(
+        "--delay",
+        type=_seconds,
+        default=0.06,
+        metavar="SECONDS",
+        help="pause of the fake model before each word (default: 0.06)",
+    )
+    demo.add_argument("--events", action="store_true", help="show every event as the dict that it is")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 10:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 10")
+    return seconds
+
+
+def _versions() -> str:
+    return (
+        f"callbridge {callbridge.__version__}, langchain-core {version('langchain-core')}, CPython {platform.python_version()}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
