@@ -1,0 +1,117 @@
+"""What is given by mistake gets an error of its own kind that names it, and leaves nothing half-started behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+
+import callbridge as cb
+
+double = RunnableLambda(lambda number: number * 2)
+
+
+def twice(number: int) -> int:
+    return number * 2
+
+
+BAD: list[tuple[str, Callable[[], Any], type[cb.CallbridgeError], str]] = [
+    ("capacity 0", lambda: cb.EventStreamHandler(capacity=0), cb.CapacityError, "0"),
+    ("capacity below 0", lambda: cb.astream_events(double, 1, capacity=-3), cb.CapacityError, "-3"),
+    ("capacity no number", lambda: cb.stream_call(twice, 1, capacity="many"), cb.CapacityError, "'many'"),  # type: ignore[arg-type]
+    ("capacity a truth value", lambda: cb.open_channel(True), cb.CapacityError, "True"),
+    ("overflow unknown", lambda: cb.stream_events(double, 1, overflow="drop"), cb.OverflowPolicyError, "'drop'"),
+    ("version 1", lambda: cb.astream_events(double, 1, version="v1"), cb.VersionError, "'v1'"),
+    ("version 3", lambda: cb.stream_events(double, 1, version="v3"), cb.VersionError, "'v3'"),
+    ("handler that is none", lambda: cb.wrap_handler(twice), cb.HandlerTypeError, "twice"),  # type: ignore[arg-type]
+    ("handler class", lambda: cb.CallbackDispatcher([cb.EventStreamHandler]), cb.HandlerTypeError, "EventStreamHandler"),  # type: ignore[list-item]
+    ("call that is none", lambda: cb.stream_call(3), cb.CallableTypeError, "3"),  # type: ignore[arg-type]
+    ("runnable instead of a call", lambda: cb.astream_call("chain"), cb.CallableTypeError, "'chain'"),  # type: ignore[call-overload]
+    ("runnable that is none", lambda: cb.astream_events(twice, 1), cb.ArgumentError, "twice"),  # type: ignore[arg-type]
+    ("roots 0", lambda: cb.EventStreamHandler(roots=0), cb.ArgumentError, "0"),
+    ("exit unknown", lambda: cb.stream_call(twice, 1, on_exit="leave"), cb.ArgumentError, "'leave'"),  # type: ignore[arg-type]
+    ("callbacks of no type", lambda: cb.stream_events(double, 1, {"callbacks": 5}), cb.ArgumentError, "5"),  # type: ignore[typeddict-item]
+    ("event that is none", lambda: cb.EventsToCalls().feed({"event": "hello"}), cb.EventFormatError, "hello"),
+    ("no mapping as event", lambda: cb.drive([7], [cb.EventStreamHandler()]), cb.EventFormatError, "7"),  # type: ignore[list-item]
+    ("call that LangChain lacks", lambda: cb.CallsToEvents().feed(cb.Call("on_dance")), cb.CallFormatError, "on_dance"),
+]
+
+
+@pytest.mark.parametrize(("make", "kind", "named"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_bad_argument_is_named_in_an_error_of_its_own(
+    make: Callable[[], Any], kind: type[cb.CallbridgeError], named: str
+) -> None:
+    """The error's class says what kind of argument it was, its message the value."""
+    with pytest.raises(kind) as raised:
+        make()
+    assert type(raised.value) is kind
+    assert named in str(raised.value)
+    assert "expected" in str(raised.value).lower()
+
+
+def test_chunk_of_a_run_that_never_started() -> None:
+    """A stream that was joined late is told from a good one."""
+    chunk = {
+        "event": "on_llm_stream",
+        "run_id": "0" * 32,
+        "name": "m",
+        "tags": [],
+        "metadata": {},
+        "parent_ids": [],
+        "data": {"chunk": "a"},
+    }
+    with pytest.raises(cb.EventSequenceError, match="never started"):
+        cb.drive([chunk], [cb.EventStreamHandler()])
+
+
+def test_result_before_the_end() -> None:
+    """A result that is not there yet is an error that says what the run is doing."""
+    stream = cb.stream_call(double.invoke, 1)
+    with pytest.raises(cb.ResultNotReadyError, match="not started"):
+        _ = stream.result
+    with stream:
+        next(stream)
+        with pytest.raises(cb.ResultNotReadyError, match="running"):
+            _ = stream.result
+    with pytest.raises(cb.ResultNotReadyError, match="left"):
+        _ = stream.result
+
+
+def test_stream_can_be_read_once() -> None:
+    """A second loop would find nothing and be mistaken for an empty run."""
+    stream = cb.stream_events(double, 1)
+    assert list(stream)
+    with pytest.raises(cb.StreamConsumedError, match="ended"):
+        list(stream)
+    left = cb.stream_events(double, 1)
+    left.close()
+    with pytest.raises(cb.StreamConsumedError, match="closed"):
+        list(left)
+
+
+@pytest.mark.anyio
+async def test_second_reader_is_refused() -> None:
+    """Two tasks would each get half of the events."""
+    release = asyncio.Event()
+
+    async def wait() -> None:
+        await release.wait()
+
+    async with cb.astream_call(wait) as stream:
+        first = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        with pytest.raises(cb.ConcurrentReadError):
+            await anext(stream)
+        release.set()
+        with pytest.raises(StopAsyncIteration):
+            await first
+
+
+def test_async_stream_without_a_loop_starts_nothing() -> None:
+    """A stream that was made and never read is dropped in silence."""
+    cb.astream_events(double, 1)
+    cb.astream_call(double.ainvoke, 1)
+    cb.stream_call(double.invoke, 1)

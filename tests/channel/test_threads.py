@@ -1,0 +1,314 @@
+"""Producers and readers in any two threads and loops, and who may wait for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from traffic import drain, each_library, fill, send_all, send_all_sync, thread
+
+from callbridge.channel import memory
+from callbridge.channel.memory import SendEnd, open_channel
+
+pytestmark = pytest.mark.anyio
+
+
+class TestWhoMayWait:
+    """Back-pressure yields where waiting would be waiting for oneself."""
+
+    def overruns(self, send: SendEnd[Any]) -> int:
+        statistics = send.statistics()
+        assert statistics.waiting_producers == 0
+        return statistics.overruns
+
+    async def test_the_readers_own_task_does_not(self) -> None:
+        """A reader that sends into its own channel never waits; all of it arrives."""
+        send, receive = open_channel(2)
+        receive.attach()
+        await send_all(send, 20)
+        assert self.overruns(send) == 18
+        assert [item async for item in receive] == list(range(20))
+
+    async def test_a_reader_that_sends_between_its_items_does_not(self) -> None:
+        """Reading alone makes a task the reader, without `attach`."""
+        send, receive = open_channel(1)
+        fill(send, 1)
+        echoed = 0
+        async for item in receive:
+            for _ in range(2):
+                if echoed < 20:
+                    echoed += 1
+                    await send.send(item)
+            if echoed == 20:
+                send.close()
+        assert self.overruns(send) > 0
+
+    async def test_a_task_that_handed_reading_over_does(self) -> None:
+        """The reader is who reads now, not who began."""
+        send, receive = open_channel(1)
+        fill(send, 1)
+        assert await receive.receive() == 0
+        items: list[int] = []
+
+        async def read() -> None:
+            items.extend([item async for item in receive])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            await send_all(send, 20)
+        assert items == list(range(20))
+        assert self.overruns(send) == 0
+
+    async def test_sync_code_of_a_loop_does_not(self) -> None:
+        """It would block the loop: its own reader's, or another one's."""
+        send, receive = open_channel(2)
+        receive.attach()
+        send_all_sync(send, 20)
+        assert self.overruns(send) == 18
+        assert [item async for item in receive] == list(range(20))
+
+    @each_library
+    def test_sync_code_of_another_loop_does_not(self, run: Callable[[Any], Any]) -> None:
+        """The reader is in a thread of its own, the producer's loop has other tasks."""
+        send, receive = open_channel(2)
+        receive.attach()
+
+        async def main() -> None:
+            send_all_sync(send, 20)
+
+        with thread(run, main()):
+            pass
+        assert self.overruns(send) == 18
+        assert list(receive) == list(range(20))
+
+    def test_sync_code_in_the_thread_of_a_sync_reader_does_not(self) -> None:
+        """The reader is further down on the same stack."""
+        send, receive = open_channel(2)
+        receive.attach()
+        send_all_sync(send, 20)
+        assert self.overruns(send) == 18
+        assert list(receive) == list(range(20))
+
+    @each_library
+    def test_a_coroutine_in_the_thread_of_a_sync_reader_does_not(self, run: Callable[[Any], Any]) -> None:
+        """The body of a `for` may run a whole loop."""
+        send, receive = open_channel(2)
+        fill(send, 1, begin=-1)
+        for item in receive:
+            if item == -1:
+                run(send_all(send, 20))
+        assert self.overruns(send) == 18
+
+    def test_nobody_waits_for_a_reader_in_a_loop_that_is_closed(self) -> None:
+        """It cannot come back; another one may still come."""
+        send, receive = open_channel(2)
+
+        async def begin() -> None:
+            receive.attach()
+
+        asyncio.run(begin())
+        with thread(send_all_sync, send, 10, False):
+            pass
+        with thread(asyncio.run, send_all(send, 10)):
+            pass
+        assert self.overruns(send) == 8 + 10
+        assert list(receive) == [*range(10), *range(10)]
+
+    def test_sync_code_of_an_impatient_channel_does_not_wait_for_a_reader_that_has_not_begun(self) -> None:
+        """It may be what keeps the reader from beginning: a sync run, then a loop over its events."""
+        send, receive = open_channel(2, patient=False)
+        assert not receive.attached
+        with thread(send_all_sync, send, 10):
+            pass
+        assert self.overruns(send) == 8
+        assert list(receive) == list(range(10))
+        assert receive.attached
+
+    def test_sync_code_of_a_patient_channel_does(self, parked: threading.Semaphore) -> None:
+        """Who opens the channel may know that a reader will come."""
+        send, receive = open_channel(2)
+        with thread(send_all_sync, send, 10):
+            parked.acquire()
+            assert send.statistics().buffered == 3
+            assert list(receive) == list(range(10))
+        assert self.overruns(send) == 0
+
+    def test_a_pool_thread_waits_a_while_for_a_reader_that_is_not_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The reader that will come may need the pool to get there."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)
+        send, receive = open_channel(2)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(int).result()
+            pool.submit(send_all_sync, send, 10).result()
+        assert self.overruns(send) == 8
+        assert list(receive) == list(range(10))
+
+    async def test_a_plain_thread_does_as_long_as_it_takes(self, parked: threading.Semaphore) -> None:
+        """Nothing that the reader needs is blocked."""
+        send, receive = open_channel(2)
+        receive.attach()
+        with thread(send_all_sync, send, 10):
+            await anyio.to_thread.run_sync(parked.acquire)
+            assert send.statistics().buffered == 3
+            assert [item async for item in receive] == list(range(10))
+        assert self.overruns(send) == 0
+
+    async def test_a_thread_of_the_loops_pool_does_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The reader may be waiting for that very pool; then the bound yields."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)
+        send, receive = open_channel(2)
+        receive.attach()
+        await anyio.to_thread.run_sync(send_all_sync, send, 10)
+        assert self.overruns(send) == 8
+        assert [item async for item in receive] == list(range(10))
+
+    async def test_a_thread_of_the_loops_pool_waits_for_a_reader_that_reads(self) -> None:
+        """The limit matters to nobody else."""
+        send, receive = open_channel(2)
+        receive.attach()
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, send_all_sync, send, 200)
+            assert [item async for item in receive] == list(range(200))
+        assert send.statistics().peak <= 3
+
+    def test_six_blocked_threads_of_the_pool_do_not_stop_a_reader_that_needs_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A deadlock otherwise: the reader waits for a job that waits for a thread that waits for the reader."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)
+
+        async def main() -> int:
+            loop = asyncio.get_running_loop()
+            loop.set_default_executor(ThreadPoolExecutor(6))
+            send, receive = open_channel(2)
+            receive.attach()
+            jobs = [loop.run_in_executor(None, send_all_sync, send, 10, False) for _ in range(6)]
+            taken = 0
+            while taken < 60:
+                await receive.receive()
+                taken += 1
+                await loop.run_in_executor(None, int)
+            await asyncio.gather(*jobs)
+            return taken
+
+        assert asyncio.run(main()) == 60
+
+    def test_a_pool_thread_waits_for_a_sync_reader_as_long_as_it_takes(self, parked: threading.Semaphore) -> None:
+        """No loop needs it."""
+        send, receive = open_channel(2)
+        receive.attach()
+        with ThreadPoolExecutor(1) as pool:
+            job = pool.submit(send_all_sync, send, 10)
+            parked.acquire()
+            assert send.statistics().buffered == 3
+            assert list(receive) == list(range(10))
+            job.result()
+        assert self.overruns(send) == 0
+
+
+class TestAcrossThreads:
+    @each_library
+    @pytest.mark.parametrize("capacity", [1, 5, 100])
+    async def test_from_a_coroutine_in_another_loop(self, run: Callable[[Any], Any], capacity: int) -> None:
+        """Any two loops, of the same library or not."""
+        send, receive = open_channel(capacity)
+        receive.attach()
+        with thread(run, send_all(send, 300)):
+            assert [item async for item in receive] == list(range(300))
+        assert send.statistics().peak <= capacity + 1
+
+    @pytest.mark.parametrize("capacity", [1, 5, 100])
+    async def test_from_threads(self, capacity: int) -> None:
+        """Each thread's items in order, never more than the bound."""
+        send, receive = open_channel(capacity)
+        receive.attach()
+
+        def produce(name: int) -> None:
+            for number in range(200):
+                send.send_sync((name, number))
+
+        with thread(produce, 0), thread(produce, 1), thread(produce, 2):
+            items = [await receive.receive() for _ in range(600)]
+        for name in range(3):
+            assert [number for sender, number in items if sender == name] == list(range(200))
+        assert send.statistics().peak <= capacity + 3
+        assert send.statistics().overruns == 0
+
+    @each_library
+    def test_from_a_loop_to_a_sync_reader(self, run: Callable[[Any], Any]) -> None:
+        """The loop's tasks wait for the thread."""
+        send, receive = open_channel(4)
+        receive.attach()
+        with thread(run, send_all(send, 300)):
+            assert list(receive) == list(range(300))
+        assert send.statistics().peak <= 5
+
+    async def test_one_wake_per_idle_period(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Items that come while the reader is awake cost no wake."""
+        send, receive = open_channel(100)
+        wakes: list[object] = []
+        wake = send._state.hand_over.wake
+
+        class Counting:
+            def wake(self, waiter: Any) -> None:
+                wakes.append(waiter)
+                wake(waiter)
+
+        monkeypatch.setattr(send._state, "hand_over", Counting())
+        taken: list[int] = []
+
+        async def read() -> None:
+            taken.extend([item async for item in receive])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            # The reader cannot run meanwhile: this thread is its loop's.
+            with thread(fill, send, 50):
+                pass
+            await anyio.wait_all_tasks_blocked()
+            assert len(wakes) == 1
+            send.close()
+        assert taken == list(range(50))
+
+    @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+    def test_a_blocked_main_thread_can_be_interrupted(self, parked: threading.Semaphore) -> None:
+        """Ctrl-C reaches a reader and a producer that wait; nothing is lost."""
+        main = threading.get_ident()
+
+        def interrupt(interrupted: threading.Event) -> None:
+            parked.acquire()
+            signal.pthread_kill(main, signal.SIGINT)
+            while not interrupted.wait(0.3):  # it came just before the thread blocked
+                signal.pthread_kill(main, signal.SIGINT)
+
+        @contextmanager
+        def interruption() -> Iterator[None]:
+            interrupted = threading.Event()
+            with thread(interrupt, interrupted):
+                with pytest.raises(KeyboardInterrupt):
+                    yield
+                interrupted.set()
+
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            send, receive = open_channel(1)
+            with interruption():
+                receive.receive_sync()
+            assert not receive.statistics().waiting_reader
+            send.push(0)
+            with thread(receive.attach):
+                pass
+            with interruption():
+                send.send_sync(1)
+            assert send.statistics().waiting_producers == 0
+            assert drain(receive) == [0, 1]
+        finally:
+            signal.signal(signal.SIGINT, before)

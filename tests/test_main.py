@@ -1,0 +1,136 @@
+"""The command line: `python -m callbridge`."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import callbridge
+from callbridge import demo
+from callbridge.__main__ import main
+
+SOURCE = Path(callbridge.__file__).parents[1]
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run_module(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `python -m callbridge` in a process of its own."""
+    path = os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path, **environment}
+    command = [sys.executable, "-m", "callbridge", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, check=False, timeout=100)
+
+
+def test_the_demo_shows_both_directions_and_that_they_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    """All claims hold, and every word of the answer is on the screen both as an event and from the handler."""
+    assert main(["demo", "--delay", "0"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("✓") == 4
+    assert "✗" not in shown.out
+    for word in ("on_chat_model_start", "Warm·the·pot", "Warm the pot", "stream_call", "drive", "astream_call"):
+        assert word in shown.out
+    assert "\x1b" not in shown.out
+    assert shown.err == ""
+
+
+def test_the_demo_shows_whole_events_if_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--events` prints each event as the dict that it is."""
+    assert main(["demo", "--delay", "0", "--events"]) == 0
+    assert capsys.readouterr().out.count("'parent_ids'") > 10
+
+
+def test_the_demo_runs_without_legacy_chains(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the required dependencies alone it shows an LCEL chain, and says so."""
+    for name in ("langchain_classic.chains", "langchain.chains"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["demo", "--delay", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "legacy chains are not installed" in shown
+    assert shown.count("✓") == 4
+
+
+def test_a_claim_that_does_not_hold_is_shown_and_is_the_exit_status(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo is honest: a handler that hears nothing is reported."""
+    monkeypatch.setattr(callbridge, "drive", lambda events, handlers: None)
+    assert main(["demo", "--delay", "0"]) == 1
+    assert "✗ 0 callbacks" in capsys.readouterr().out
+
+
+def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Escape sequences on a terminal, none if NO_COLOR is set."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    coloured = Terminal()
+    monkeypatch.setattr(sys, "stdout", coloured)
+    demo.run_demo(delay=0)
+    plain = Terminal()
+    monkeypatch.setattr(sys, "stdout", plain)
+    monkeypatch.setenv("NO_COLOR", "1")
+    demo.run_demo(delay=0)
+    assert "\x1b[" in coloured.getvalue()
+    assert "\x1b" not in plain.getvalue()
+
+
+def test_the_demo_runs_as_a_module_on_a_terminal_without_unicode() -> None:
+    """Where the encoding has no arrows and ticks, letters stand for them; nothing is on stderr."""
+    done = run_module("demo", "--delay", "0", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"ok 2" in done.stdout
+    assert done.stderr == b""
+
+
+def test_a_reader_that_goes_ends_the_demo_in_silence() -> None:
+    """`... demo | head -1` prints no traceback."""
+    path = os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "callbridge", "demo", "--delay", "0"]
+    with subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(timeout=100) == 141
+    assert errors == b""
+
+
+@pytest.mark.parametrize("delay", ["soon", "-1", "3600", "nan"])
+def test_a_delay_that_is_none_is_refused(delay: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the value and what is allowed."""
+    with pytest.raises(SystemExit) as raised:
+        main(["demo", f"--delay={delay}"])
+    assert raised.value.code == 2
+    assert f"{delay!r} is no number of seconds from 0 to 10" in capsys.readouterr().err
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a command, and with `--help`, there are examples to copy."""
+    assert main([]) == 2
+    assert "python -m callbridge demo" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as raised:
+        main(["demo", "--help"])
+    assert raised.value.code == 0
+    assert "callbacks -> events" in capsys.readouterr().out
+
+
+def test_the_version_names_what_it_runs_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a bug report needs."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"callbridge {callbridge.__version__}, langchain-core ")
