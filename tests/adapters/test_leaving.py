@@ -29,6 +29,7 @@ from leaving import (
     read,
 )
 
+import callbridge as cb
 from callbridge.core.status import status_of
 from lives import RUNS, Run, chain, graph, our_threads, tool, watched
 from oracle.recording import AsyncRecorder, Recorder
@@ -240,6 +241,28 @@ def test_blocking_code_of_a_sync_stream_is_stopped_at_its_next_callback() -> Non
         closing.join()
         assert (run.book.said, run.book.closed) == (3, True)
         assert not our_threads()
+
+
+@pytest.mark.parametrize("way", [break_out_of_with, drop_sync])
+def test_a_call_that_swallows_how_it_was_stopped_leaves_nothing(way: Any) -> None:
+    """It ends well, and the error that it keeps refers to generators of its chain that were not closed."""
+
+    def calm(run: Run) -> list[Any]:
+        kept: list[BaseException] = []
+        try:
+            return list(run.runnable.stream(run.value))
+        except BaseException as error:
+            kept.append(error)  # a cycle: this frame, the error, its traceback
+            return []
+
+    with watched():
+        for count in range(1, len(list(cb.stream_call(calm, chain()))) + 1):
+            run = chain()
+            stream = way(lambda: cb.stream_call(calm, run, capacity=1), count)  # noqa: B023
+            for thread in threading.enumerate():
+                if stream is None and thread.name in our_threads():
+                    thread.join()
+            assert run.book.closed
 
 
 def test_ctrl_c_stops_the_run() -> None:

@@ -289,12 +289,10 @@ class ThreadSource:
             self.result = asyncio.run(self._await(result)) if inspect.isawaitable(result) else result
         except BaseException as error:  # noqa: BLE001 - all of it is the reader's: this thread has nobody else to tell
             _finish(self._outlet, error)
-            self._outlet.end_call()
-            if self._outlet.stopped:
-                self._outlet.remains.add_error(error)
-                self._outlet.remains.clear_all()
+            _end_sync_call(self._outlet, error)
         else:
             _finish(self._outlet, None)
+            _end_sync_call(self._outlet, None)
         finally:
             self._done.set()
 
@@ -338,10 +336,10 @@ async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload
         try:
             returned.append(call())
         except BaseException as error:  # noqa: BLE001 - raised again where the call was made
-            if outlet.stopped:
-                outlet.remains.add_error(error)
-                outlet.remains.clear_all()  # here, where generators that are closed now know that they are stopped
+            _end_sync_call(outlet, error)
             raised.append(error)
+        else:
+            _end_sync_call(outlet, None)
         finally:
             done.set()
 
@@ -354,6 +352,18 @@ async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload
     finally:
         thread.join()  # it is past its last line
         raised.clear()  # the error's traceback refers to this frame
+
+
+def _end_sync_call(outlet: Outlet, error: BaseException | None) -> None:
+    """End what a sync call that was stopped has left behind, in its thread: generators that are closed here know it.
+
+    A call may end well although it was stopped: a root that is closed just before its end swallows what stopped its branches.
+    """
+    outlet.end_call()
+    if outlet.stopped:
+        if error is not None:
+            outlet.remains.add_error(error)
+        outlet.remains.clear_all()
 
 
 def _start_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
