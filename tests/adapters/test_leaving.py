@@ -70,7 +70,7 @@ async def leave_once(make: Any, call: Any, way: Any, count: int, **options: Any)
         stream = await way(lambda: call(run, {"callbacks": [recorder]}, pool, **options), count)
         while stream is None and asyncio.all_tasks() != before:
             await checkpoint()  # dropped: its run ends by itself
-    assert asyncio.all_tasks() == before
+    assert asyncio.all_tasks() == before, (asyncio.all_tasks(), before)
     assert not our_threads()
     assert run.book.closed
     if stream is not None:
@@ -201,7 +201,7 @@ async def test_a_reader_leaves_while_the_provider_waits(make: Any, call: Any, wo
         before = asyncio.all_tasks()
         stream = call(run, {"callbacks": [recorder]}, None)
         await leave(run, stream)
-        assert asyncio.all_tasks() == before
+        assert asyncio.all_tasks() == before, (asyncio.all_tasks(), before)
         assert run.book.closed
         assert stream.statistics().runs == 0
         check_root(make, recorder)

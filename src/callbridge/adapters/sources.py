@@ -289,10 +289,12 @@ class ThreadSource:
             self.result = asyncio.run(self._await(result)) if inspect.isawaitable(result) else result
         except BaseException as error:  # noqa: BLE001 - all of it is the reader's: this thread has nobody else to tell
             _finish(self._outlet, error)
-            _end_sync_call(self._outlet, error)
+            self._outlet.end_call()
+            _clear_remains(self._outlet, error)
         else:
             _finish(self._outlet, None)
-            _end_sync_call(self._outlet, None)
+            self._outlet.end_call()
+            _clear_remains(self._outlet, None)
         finally:
             self._done.set()
 
@@ -336,10 +338,10 @@ async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload
         try:
             returned.append(call())
         except BaseException as error:  # noqa: BLE001 - raised again where the call was made
-            _end_sync_call(outlet, error)
+            _clear_remains(outlet, error)
             raised.append(error)
         else:
-            _end_sync_call(outlet, None)
+            _clear_remains(outlet, None)
         finally:
             done.set()
 
@@ -354,12 +356,11 @@ async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload
         raised.clear()  # the error's traceback refers to this frame
 
 
-def _end_sync_call(outlet: Outlet, error: BaseException | None) -> None:
-    """End what a sync call that was stopped has left behind, in its thread: generators that are closed here know it.
+def _clear_remains(outlet: Outlet, error: BaseException | None) -> None:
+    """Close what a sync call that was stopped has left behind; in its thread, where generators know that they are stopped.
 
     A call may end well although it was stopped: a root that is closed just before its end swallows what stopped its branches.
     """
-    outlet.end_call()
     if outlet.stopped:
         if error is not None:
             outlet.remains.add_error(error)
