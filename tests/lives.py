@@ -14,6 +14,7 @@ import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,9 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnablePar
 from langchain_core.tools import StructuredTool
 from pydantic import Field, PrivateAttr
 from typing_extensions import TypedDict
+
+span: ContextVar[str] = ContextVar("span", default="")
+"""What an instrumented provider sets for as long as it is at work, as OpenTelemetry does with its spans."""
 
 HAS_LANGGRAPH = importlib.util.find_spec("langgraph") is not None
 
@@ -74,6 +78,10 @@ class Book:
         return len(self._begun) == len(self._left)
 
 
+class ProviderError(Exception):
+    """Raised by providers."""
+
+
 class Provider(BaseChatModel):
     """A streaming chat model; its generators stand for connections, which must be closed.
 
@@ -81,11 +89,15 @@ class Provider(BaseChatModel):
         words: What it says, one chunk each.
         waits_at: The word that the async generator never comes to say: it waits for the network for ever.
         blocks_at: The word before which the sync generator blocks its thread until `book.gate` is set.
+        fails_at: The word instead of which it raises `ProviderError`.
+        instrumented: Whether its generators set a context variable and put it back, which works in one context only.
     """
 
     words: list[str] = Field(default_factory=lambda: ["red ", "green "])
     waits_at: int | None = None
     blocks_at: int | None = None
+    fails_at: int | None = None
+    instrumented: bool = False
     _book: Book = PrivateAttr(default_factory=Book)
 
     @property
@@ -106,28 +118,38 @@ class Provider(BaseChatModel):
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         book = self._book
         book.begin()
+        token = span.set("provider") if self.instrumented else None
         try:
             for index, word in enumerate(self.words):
                 if index == self.blocks_at:
                     book.blocks.set()
                     book.gate.wait()
+                if index == self.fails_at:
+                    raise ProviderError
                 book.say()
                 yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         finally:
+            if token is not None:
+                span.reset(token)
             book.leave()
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         book = self._book
         book.begin()
         book.all_left.clear()
+        token = span.set("provider") if self.instrumented else None
         try:
             for index, word in enumerate(self.words):
                 if index == self.waits_at:
                     book.waits.set()
                     await asyncio.Event().wait()
+                if index == self.fails_at:
+                    raise ProviderError
                 book.say()
                 yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         finally:
+            if token is not None:
+                span.reset(token)
             book.leave()
             if book.closed:
                 book.all_left.set()

@@ -199,7 +199,7 @@ class EventStreamHandler(BaseCallbackHandler):
 
     async def _report_async(self, method: str, /, *args: Payload, **kwargs: Payload) -> None:
         """Report a callback of an async run."""
-        if self._outlet.report(method, args, kwargs):
+        if self._outlet.report(method, args, kwargs, True):
             await self._outlet.room()
 
     def _report_any(self, method: str, /, *args: Payload, **kwargs: Payload) -> _Reported:

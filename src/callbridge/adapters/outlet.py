@@ -46,6 +46,7 @@ class Outlet:
         self._send, self._receive = ends
         self._roots = roots
         self._stopped = False
+        self._cut = False
         # Of a run that was stopped:
         self.remains = Remains()
         """To be cleared by its source."""
@@ -62,8 +63,14 @@ class Outlet:
         """The sending end."""
         return self._send
 
-    def report(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> bool:
+    def report(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload], awaited: bool = False) -> bool:
         """Translate a call and send what it makes.
+
+        Args:
+            method: The callback.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+            awaited: Whether the callback is awaited, so that the run can be cancelled where it waits.
 
         Returns:
             Whether the channel is full, so that whoever can should wait for room.
@@ -80,7 +87,7 @@ class Outlet:
                 return False
             if method.endswith("_end") and kwargs.get("parent_run_id") is None:
                 return False
-            raise self._stopping()
+            return self._stop(awaited)
         if self._send.closed or self._repeats.has(method, kwargs):
             return False
         full = self._push(getattr(self._encoder, method)(*args, **kwargs))
@@ -105,19 +112,21 @@ class Outlet:
         """Return the run if its chunks are to be reported."""
         return self._encoder.tapped_run(run_id)
 
-    def report_chunk(self, run: Run, chunk: Payload) -> bool:
-        """Send one chunk of a tapped run; return whether the channel is full.
+    def report_chunk(self, run: Run, chunk: Payload, awaited: bool = False) -> bool:
+        """Send one chunk of a tapped run; return whether the channel is full. See `report`.
 
         Raises:
             asyncio.CancelledError: The run was stopped.
         """
         if self._stopped:
-            raise self._stopping()
+            return self._stop(awaited)
         return self._push(self._encoder.chunk(run, chunk))
 
     async def room(self) -> None:
         """Wait until the reader has made room, if there is a reader."""
-        if self._receive.attached:
+        if self._stopped:
+            await asyncio.sleep(0)  # even a run that never waits gives the loop its turns to cancel it
+        elif self._receive.attached:
             await self._send.room()
         else:
             # Before somebody reads, waiting could be waiting for oneself: `await run; async for event in handler`.
@@ -128,13 +137,26 @@ class Outlet:
         self._send.room_sync()
 
     def stop(self) -> None:
-        """Stop the run at its next callback: it belongs to a reader who has left. Idempotent; any thread."""
+        """Stop the run at its next sync callback: it belongs to a reader who has left. Idempotent; any thread.
+
+        Callbacks that are awaited pass, unheard, until `cut`: an async run is cancelled where it waits.
+        """
         self._stopped = True
+
+    def cut(self) -> None:
+        """Stop the run at its next callback of any kind. Idempotent; any thread."""
+        self._cut = True
 
     @property
     def stopped(self) -> bool:
         """Whether the run was told to stop."""
         return self._stopped
+
+    def _stop(self, awaited: bool) -> bool:
+        """Stop at a callback or chunk; return True, which makes the caller wait, if it may pass."""
+        if awaited and not self._cut:
+            return True
+        raise self._stopping()
 
     def _stopping(self) -> BaseException:
         """Return what ends the run: a cancellation; in sync code, what nobody reports once that is on its way.

@@ -80,26 +80,36 @@ class RunScope:
         Cancellation: gives up.
         """
         told: WeakSet[asyncio.Task[object]] = WeakSet()
-        await self._end_tasks(told)
+        await self._end_tasks(told, _is_of_family)
         # Not before: a generator that still runs in a task must not be closed here.
         while remains.clear():
-            await self._end_tasks(told)
+            await self._end_tasks(told, _is_of_family)
 
-    async def _end_tasks(self, told: WeakSet[asyncio.Task[object]]) -> None:
+    async def end_branches(self) -> None:
+        """Cancel and await the parallel branches that the run, which has failed, has forgotten.
+
+        Nothing else: what the user's code has left running goes on, and the error keeps its frames.
+
+        Cancellation: gives up.
+        """
+        await self._end_tasks(WeakSet(), _is_of_branch)
+
+    async def _end_tasks(self, told: WeakSet[asyncio.Task[object]], is_left: Callable[[asyncio.Task[object]], bool]) -> None:
         quiet = 0
         while quiet < _QUIET_TURNS:
-            quiet = 0 if await self._end_some(told) else quiet + 1
+            quiet = 0 if await self._end_some(told, is_left) else quiet + 1
 
-    async def _end_some(self, told: WeakSet[asyncio.Task[object]]) -> bool:
+    async def _end_some(self, told: WeakSet[asyncio.Task[object]], is_left: Callable[[asyncio.Task[object]], bool]) -> bool:
         """End what is left after one turn of the loop; return whether there was anything.
 
         No task is remembered beyond that: its error may be what keeps a generator alive.
 
         Args:
             told: The tasks that have been cancelled so far.
+            is_left: Says which tasks of the run are to be ended.
         """
         await asyncio.sleep(0)
-        left = self._tasks()
+        left = {task for task in asyncio.all_tasks() - {asyncio.current_task()} if is_left(task) and self._is_innermost(task)}
         for task in left:
             if task not in told and not _is_cleanup(task):
                 told.add(task)
@@ -108,11 +118,6 @@ class RunScope:
             await asyncio.wait(left)
             _report_failures(left)
         return bool(left)
-
-    def _tasks(self) -> set[asyncio.Task[object]]:
-        """Return the unfinished tasks of LangChain's own making in this run, and in none inside it."""
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        return {task for task in tasks if _module(task).startswith(_FAMILY) and self._is_innermost(task)}
 
     def _is_innermost(self, task: asyncio.Task[object]) -> bool:
         context = _context(task)
@@ -142,6 +147,14 @@ class Remains:
         """Clear all frames, and those that come to light when generators end because of that."""
         while self.clear():
             pass
+
+    def clear_unread(self) -> None:
+        """Do the same for a run that has failed by itself and whose error nobody will read, which is rare.
+
+        Its branches have errors of their own that were never seen here, so the garbage collector has to find them.
+        """
+        self.clear_all()
+        gc.collect()
 
     def clear(self) -> bool:
         """Clear all frames remembered and forget them; return whether there were any."""
@@ -196,6 +209,17 @@ class BranchEnds:
             loop.default_exception_handler(context)
         else:
             self._previous(loop, context)
+
+
+def _is_of_family(task: asyncio.Task[object]) -> bool:
+    """Return whether a task is of LangChain's own making."""
+    return _module(task).startswith(_FAMILY)
+
+
+def _is_of_branch(task: asyncio.Task[object]) -> bool:
+    """Return whether a task is a step of a parallel branch, or the closing of a generator."""
+    coroutine = task.get_coro()
+    return getattr(coroutine, "cr_code", None) in _BRANCH_STEP or type(coroutine).__name__ == "async_generator_athrow"
 
 
 def _module(task: asyncio.Task[object]) -> str:

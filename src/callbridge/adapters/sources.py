@@ -15,9 +15,10 @@ import inspect
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -125,6 +126,59 @@ def _is_cancellation(error: BaseException | None) -> bool:
     return error is not None
 
 
+class _AsyncRun:
+    """An async run inside a task: how it is awaited, and cancelled where it waits.
+
+    While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
+    cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the garbage
+    collector, which runs it in another context. Where the run waits, they all wait. So a run that is stopped goes on, unheard,
+    until it waits for something; one that does not is cut after some turns of the loop.
+
+    Args:
+        outlet: Where it reports.
+        scope: What is part of it.
+    """
+
+    def __init__(self, outlet: Outlet, scope: RunScope) -> None:
+        self._outlet = outlet
+        self._scope = scope
+        self._phase: Literal["new", "running", "over"] = "new"
+
+    async def complete(self, awaitable: Awaitable[Payload]) -> Payload:
+        """Await the run and the end of all that it must not leave behind."""
+        outlet, failed = self._outlet, True
+        self._phase = "running"
+        try:
+            result = await awaitable
+            failed = False
+            return result
+        except BaseException as error:
+            outlet.remains.add_error(error)
+            if isinstance(error, GeneratorExit) and outlet.stopped:
+                raise asyncio.CancelledError from error  # what stopped sync code is no way for a task to end
+            raise
+        finally:
+            self._phase = "over"
+            outlet.end_call()
+            if outlet.stopped:
+                await self._scope.end_leftovers(outlet.remains)
+            elif failed:
+                await self._scope.end_branches()
+
+    def begin_cancelling(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel the task that completes the run, as soon as the run waits. Called on its loop, once or more."""
+        branch_ends = BranchEnds.expect(loop)
+        task.add_done_callback(lambda _: branch_ends.done(loop))
+        self._cancel(task, loop, PARKING_TURNS)
+
+    def _cancel(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        if self._phase == "running" and turns and not _is_parked(task):
+            loop.call_soon(self._cancel, task, loop, turns - 1)
+        elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
+            self._outlet.cut()
+            task.cancel()
+
+
 class TaskSource:
     """A run in one asyncio task.
 
@@ -137,12 +191,13 @@ class TaskSource:
     def __init__(self, outlet: Outlet, call: Callable[[], Awaitable[Payload]], context: Callable[[], Context]) -> None:
         self._outlet = outlet
         self._call = call
-        self._context = context
+        self._make_context = context
+        self._context: Context | None = None
         self._scope = RunScope()
+        self._run = _AsyncRun(outlet, self._scope)
         self._done = _Done()
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._phase: Literal["new", "running", "over"] = "new"
         self.result: Payload = MISSING
 
     def start(self) -> None:
@@ -155,25 +210,45 @@ class TaskSource:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise EventLoopError("a running asyncio loop (LangChain's async API has no other)", "none in this thread") from None
-        context = self._context()
-        context.run(self._scope.enter)
-        self._task = context.run(self._loop.create_task, self._drive())
-        self._task.add_done_callback(self._ended)
+        self._context = self._make_context()
+        self._context.run(self._scope.enter)
+        self._begin(self._drive())
 
     def cancel(self) -> None:
-        """Cancel the task where it waits, and stop it and what runs in threads for it at the next callback."""
+        """Cancel the task where it waits, and stop what runs in threads for it at the next callback."""
         task, loop = self._task, self._loop
-        if task is None or loop is None or task.done():
+        if task is None or loop is None:
+            return
+        if not task.done():
+            end = partial(self._run.begin_cancelling, task, loop)
+        elif self.result is MISSING:
+            end = self._begin_clearing
+        else:
             return
         self._outlet.stop()
         try:
             if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one form that does not raise
-                self._begin_cancelling(task, loop)
+                end()
             else:
-                loop.call_soon_threadsafe(self._begin_cancelling, task, loop)
+                loop.call_soon_threadsafe(end)
         except RuntimeError:
             # The loop is closed, and the task with it.
             return
+
+    def _begin_clearing(self) -> None:
+        """End what is left of a run that has failed by itself and whose error nobody will read."""
+        self._begin(self._clear())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None
+        assert self._context is not None
+        self._done = done = _Done()
+        self._task = self._context.run(self._loop.create_task, work)
+        self._task.add_done_callback(partial(self._ended, done))
+
+    async def _clear(self) -> None:
+        self._outlet.remains.clear_unread()
+        await self._scope.end_leftovers(self._outlet.remains)
 
     async def wait(self) -> None:
         """Wait until the task has ended; the run itself does not wait for it."""
@@ -185,33 +260,9 @@ class TaskSource:
         if self._task is not None and not self._scope.is_here:
             self._done.wait_sync()
 
-    def _begin_cancelling(self, task: asyncio.Task[None], loop: asyncio.AbstractEventLoop) -> None:
-        branch_ends = BranchEnds.expect(loop)
-        task.add_done_callback(lambda _: branch_ends.done(loop))
-        self._cancel(task, loop)
-
-    def _cancel(self, task: asyncio.Task[None], loop: asyncio.AbstractEventLoop, turns: int = PARKING_TURNS) -> None:
-        """Cancel the run as soon as it waits for something. Called on its loop.
-
-        While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
-        cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the
-        garbage collector. Where the run waits, they all wait.
-        """
-        if self._phase == "running" and turns and not _is_parked(task):
-            loop.call_soon(self._cancel, task, loop, turns - 1)
-        elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
-            task.cancel()
-
-    async def _run(self) -> Payload:
-        self._phase = "running"
-        try:
-            return await self._call()
-        finally:
-            self._phase = "over"
-
     async def _drive(self) -> None:
         try:
-            self.result = await _complete(self._outlet, self._scope, self._run())
+            self.result = await self._run.complete(self._call())
         except Exception as error:  # noqa: BLE001 - for the reader, who gets it from the channel
             _finish(self._outlet, error)
         except BaseException as error:
@@ -220,13 +271,13 @@ class TaskSource:
         else:
             _finish(self._outlet, None)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, done: _Done, task: asyncio.Task[None]) -> None:
         """Called by the loop, for a task that was cancelled before its first step as well."""
         self._outlet.finish(asyncio.CancelledError() if task.cancelled() else None)
-        self._done.set()
+        done.set()
 
 
-def _is_parked(task: asyncio.Task[None]) -> bool:
+def _is_parked(task: asyncio.Task[Any]) -> bool:
     """Return whether a task, or the task that it waits for, waits for something that has not happened yet."""
     waited_for: asyncio.Future[Any] | None = task
     while isinstance(waited_for, asyncio.Task):
@@ -251,8 +302,10 @@ class ThreadSource:
         self._call = call
         self._context = context
         self._scope = RunScope()
+        self._run = _AsyncRun(outlet, self._scope)
         self._done = _Done()
         self._thread: threading.Thread | None = None
+        self._over = False
         # The loop and task of a call that returned an awaitable, for `cancel`.
         self._inner: tuple[asyncio.AbstractEventLoop, asyncio.Task[Payload]] | None = None
         self.result: Payload = MISSING
@@ -261,15 +314,23 @@ class ThreadSource:
         """Start the thread."""
         context = self._context()
         context.run(self._scope.enter)
-        self._thread = _start_thread(context, self._drive)
+        # Known before it runs: another thread may close the stream at once, and has to wait for it.
+        self._thread = _make_thread(context, self._drive)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._thread = None
+            raise
 
     def cancel(self) -> None:
         """Stop the run at its next callback: a thread cannot be stopped before, but an awaitable can."""
         self._outlet.stop()
+        if self._over and self.result is MISSING:
+            self._outlet.remains.clear_unread()
         if self._inner is not None:
             loop, task = self._inner
             with suppress(RuntimeError):  # the loop is closed, and the task with it
-                loop.call_soon_threadsafe(task.cancel)
+                loop.call_soon_threadsafe(self._run.begin_cancelling, task, loop)
 
     async def wait(self) -> None:
         """Wait until the thread has ended; the run itself does not wait for it."""
@@ -289,40 +350,26 @@ class ThreadSource:
             self.result = asyncio.run(self._await(result)) if inspect.isawaitable(result) else result
         except BaseException as error:  # noqa: BLE001 - all of it is the reader's: this thread has nobody else to tell
             _finish(self._outlet, error)
-            self._outlet.end_call()
-            _clear_remains(self._outlet, error)
+            self._end(error)
         else:
             _finish(self._outlet, None)
-            self._outlet.end_call()
-            _clear_remains(self._outlet, None)
+            self._end(None)
         finally:
             self._done.set()
 
+    def _end(self, error: BaseException | None) -> None:
+        self._outlet.end_call()
+        self._over = True  # before: `cancel` looks at the two the other way round
+        _clear_remains(self._outlet, error)
+
     async def _await(self, awaitable: Awaitable[Payload]) -> Payload:
         """Called in the thread, on a loop of its own."""
-        task = asyncio.current_task()
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        self._inner = asyncio.get_running_loop(), task
+        self._inner = loop, task
         if self._outlet.stopped:  # since before `cancel` could see the task
-            task.cancel()
-        BranchEnds.expect(self._inner[0])  # until the loop is closed
-        return await _complete(self._outlet, self._scope, awaitable)
-
-
-async def _complete(outlet: Outlet, scope: RunScope, awaitable: Awaitable[Payload]) -> Payload:
-    """Await a run and, if its reader has left, the end of all that belongs to it."""
-    try:
-        return await awaitable
-    except BaseException as error:
-        if outlet.stopped:
-            outlet.remains.add_error(error)
-        if isinstance(error, GeneratorExit) and outlet.stopped:
-            raise asyncio.CancelledError from error  # what stopped sync code is no way for a task to end
-        raise
-    finally:
-        outlet.end_call()
-        if outlet.stopped:
-            await scope.end_leftovers(outlet.remains)
+            self._run.begin_cancelling(task, loop)
+        return await self._run.complete(awaitable)
 
 
 async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload:
@@ -345,7 +392,8 @@ async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload
         finally:
             done.set()
 
-    thread = _start_thread(copy_context(), work)
+    thread = _make_thread(copy_context(), work)
+    thread.start()
     try:
         await done.wait(outlet.stop)
         if raised:
@@ -361,14 +409,12 @@ def _clear_remains(outlet: Outlet, error: BaseException | None) -> None:
 
     A call may end well although it was stopped: a root that is closed just before its end swallows what stopped its branches.
     """
+    if error is not None:
+        outlet.remains.add_error(error)
     if outlet.stopped:
-        if error is not None:
-            outlet.remains.add_error(error)
         outlet.remains.clear_all()
 
 
-def _start_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
+def _make_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
     # A daemon: an interpreter that exits must not wait for a model that still talks.
-    thread = threading.Thread(target=context.run, args=(target,), name="callbridge-run", daemon=True)
-    thread.start()
-    return thread
+    return threading.Thread(target=context.run, args=(target,), name="callbridge-run", daemon=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from callbridge.adapters.exiting import leave_at_exit
 from callbridge.adapters.options import OnExit
 from callbridge.adapters.owned import OwnedHandler
 from callbridge.adapters.reading import AsyncTexts, StreamStatistics, Texts
@@ -81,6 +82,7 @@ class _OwningStream(Generic[R]):
     def _begin(self) -> None:
         """Called by the first read."""
         self._reader.begin()
+        leave_at_exit(self)
         self._begun = True  # before: the run may close the stream before `start` returns
         try:
             self._source.start()
@@ -95,6 +97,10 @@ class _OwningStream(Generic[R]):
         if running and self._on_exit == "cancel":
             self._source.cancel()
         return self._begun and self._on_exit == "cancel"
+
+    def leave_for_exit(self) -> None:
+        """Leave because the interpreter exits; called by it."""
+        self._leave()
 
     def __del__(self) -> None:
         # Dropped without being closed, by a bare `break` for example. Nothing can be awaited here.

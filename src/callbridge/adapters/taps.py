@@ -43,7 +43,7 @@ async def tap_async(outlet: Outlet, run_id: UUID, output: AsyncIterator[T]) -> A
             if not asked:
                 # A lazily started run is known from its first chunk on.
                 asked, run = True, outlet.tapped_run(run_id)
-            if run is not None and outlet.report_chunk(run, chunk):
+            if run is not None and outlet.report_chunk(run, chunk, True):
                 await outlet.room()
             yield chunk
     finally:

@@ -1,0 +1,43 @@
+"""Leaving what is still being read when the interpreter exits, so that it need not wait for runs that wait for their reader.
+
+Before it ends, the interpreter joins the threads of pools (`concurrent.futures`). One that waits for room in a channel nobody
+reads any more would be waited for for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import Protocol
+from weakref import WeakSet
+
+__all__ = ["leave_at_exit"]
+
+
+class _Reading(Protocol):
+    def leave_for_exit(self) -> None:
+        """Leave without waiting. Any thread; idempotent."""
+        ...
+
+
+_being_read: WeakSet[_Reading] = WeakSet()
+
+
+def leave_at_exit(reading: _Reading) -> None:
+    """Leave a stream or handler when the interpreter exits, if it is alive then."""
+    _register()
+    _being_read.add(reading)
+
+
+@cache
+def _register() -> None:
+    # No public name, but the one hook that runs before threads of pools are joined; `concurrent.futures` uses it. Where there
+    # is none, such a program waits at its end, as it does with any other pool whose threads wait for something.
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(_leave_all)
+
+
+def _leave_all() -> None:
+    for reading in list(_being_read):
+        reading.leave_for_exit()
