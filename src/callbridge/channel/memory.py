@@ -97,7 +97,8 @@ def open_channel(
             merged with items of equal key as long as no item that must arrive is between them. The default is made for v2
             events: chunks are of the kind `(event, run_id)`, all other events must arrive, and what is no event is of one kind.
         merge: Makes one item of several of one kind, oldest first, for `"coalesce"`. Called in the reader, once for all that
-            are to be one. A `TypeError` says that they cannot be merged; they are then delivered as they are.
+            are to be one. A `TypeError` says that they cannot be merged; each half of them is then tried, and so on, down to
+            items that are delivered as they are.
         patient: Whether sync producers wait for a reader that has not begun yet (see `ReceiveEnd.attach`), as coroutines do. If
             not, the bound yields until one has: for a producer that may itself be what keeps the reader from beginning.
 

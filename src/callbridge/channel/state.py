@@ -229,6 +229,7 @@ class ChannelState(Generic[T]):
             overruns=self.overruns + policy.overruns,
             dropped=policy.dropped,
             merged=policy.merged,
+            refused=policy.refused,
             discarded=self.discarded,
             waiting_producers=len(self.producers),
             waiting_reader=bool(self.slot),
