@@ -279,7 +279,7 @@ def read(way: str, run: str, **options: Any) -> Late:
 def texts(seen: Late) -> list[str]:
     """What the chunks say, without what differs from run to run."""
     chunks = [one["data"]["chunk"] for one in seen.chunks]
-    return [chunk if isinstance(chunk, str) else getattr(chunk, "content", None) or chunk.text for chunk in chunks]
+    return [chunk.content if isinstance(chunk, AIMessageChunk) else getattr(chunk, "text", chunk) for chunk in chunks]
 
 
 @cache
