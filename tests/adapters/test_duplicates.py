@@ -13,10 +13,10 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnableParallel
 from langchain_core.tracers.context import collect_runs
-from oracle import Recorder
 
 from callbridge import DuplicateHandlerWarning, adrive, astream_events, wrap_handler
 from callbridge.adapters.duplicates import attached_handlers, is_same
+from oracle import Recorder
 
 MARK = BaseCallbackHandler()
 """The handler that is looked for."""

@@ -75,7 +75,7 @@ class _Dispatched(Generic[E]):
         attached = events.heard_by() if isinstance(events, _Dispatched) else attached_handlers(events)
         doubled = [handler for handler in given if any(is_same(handler, other) for other in attached)]
         if doubled:
-            names = ", ".join(type(handler).__name__ for handler in doubled)
+            names = ", ".join(handler.__class__.__name__ for handler in doubled)
             text = f"{names}: attached to the run whose events are dispatched; called by the run, not a second time by events"
             warnings.warn(text, DuplicateHandlerWarning, stacklevel=stacklevel)
         kept = [handler for handler in given if not any(handler is other for other in doubled)]

@@ -46,7 +46,7 @@ def attached_handlers(source: object) -> list[BaseCallbackHandler]:
 
 
 def is_same(one: BaseCallbackHandler, other: BaseCallbackHandler) -> bool:
-    """Return whether two handlers are one to the user: the same object, or one of them is the other as `wrap_handler` made it."""
+    """Return whether two handlers are one to the user: the same object, or what `wrap_handler` made of it."""
     return _original(one) is _original(other)
 
 

@@ -127,7 +127,7 @@ class WrappedHandler(EventStreamHandler):
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The old handler's class: LangChain, LangGraph and tracers ask with `isinstance` what a handler is."""
-        return type(self.wrapped)
+        return self.wrapped.__class__
 
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
