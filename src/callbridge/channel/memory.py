@@ -37,6 +37,9 @@ T_contra = TypeVar("T_contra", contravariant=True)
 POOL_PATIENCE = 0.25
 """Seconds that a thread which the reader's loop may need waits for room, before the bound yields."""
 
+LOOP_PATIENCE = 1.0
+"""Seconds after which a thread that waits for room asks whether the reader's loop runs, and that the loop has to answer."""
+
 FAIR_ITEMS: Final = 64
 """Items after which a reader that never had to wait lets other tasks run."""
 
@@ -215,7 +218,9 @@ class SendEnd(Generic[T_contra]):
           channel is not patient: returns at once, which counts as an overrun.
         - The reader is async, or not known, and its loop may need this thread, a worker of its pool: waits for `POOL_PATIENCE`
           seconds, then returns, which counts as an overrun.
-        - Any other thread waits as long as it takes.
+        - Any other thread waits as long as it takes, provided that the reader's loop, if it has one, runs: it may be blocked by
+          sync code that waits for this very thread. A loop that does nothing for `LOOP_PATIENCE` seconds is taken for blocked
+          until it does something; nobody waits for it meanwhile, which counts as overruns.
 
         Raises:
             KeyboardInterrupt: In the main thread, while it waits; what was pushed is delivered.
@@ -231,8 +236,8 @@ class SendEnd(Generic[T_contra]):
         try:
             woken = not _parks(state, waiter) or waiter.wait(POOL_PATIENCE)
             # Asked only now, because a pool notes a worker after the worker has begun.
-            if not woken and _patience(state) is None:
-                woken = waiter.wait()
+            while not woken and _patience(state) is None and (state.reader is None or state.reader.gets_on(LOOP_PATIENCE)):
+                woken = waiter.wait(LOOP_PATIENCE)
         except BaseException:
             withdraw(state.producers, waiter)
             raise
@@ -294,7 +299,7 @@ def _patience(state: ChannelState[Any]) -> float | None:
         return 0
     if reader is None:
         return (POOL_PATIENCE if needed_by(None) else None) if state.patient else 0
-    if reader.thread == get_ident() or reader.is_over:
+    if reader.thread == get_ident() or reader.is_over or reader.is_stuck:
         return 0
     return POOL_PATIENCE if reader.loop is not None and needed_by(reader.loop) else None
 
