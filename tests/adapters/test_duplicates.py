@@ -14,7 +14,9 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnableParallel
 from langchain_core.tracers.context import collect_runs
 
-from callbridge.adapters.duplicates import attached_handlers
+from callbridge import DuplicateHandlerWarning, adrive, astream_events, wrap_handler
+from callbridge.adapters.duplicates import attached_handlers, is_same
+from oracle import Recorder
 
 MARK = BaseCallbackHandler()
 """The handler that is looked for."""
@@ -70,6 +72,30 @@ def test_handlers_of_the_runnable_or_its_parts_are_found(make: Any) -> None:
     """`with_config`, constructors, and whatever the runnable is put together from."""
     assert is_found(stream_of(make()))
     assert not is_found(stream_of(plain()))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("attach", ["the handler", "the wrapper"])
+@pytest.mark.parametrize("stream", [astream_events, Runnable.astream_events])
+async def test_a_handler_and_its_wrapper_count_as_one(attach: str, stream: Any) -> None:
+    """Attached by way of `wrap_handler` and dispatched to as it is, or the other way round: called once for each callback."""
+    legacy, alone = Recorder(), Recorder()
+    wrapper = wrap_handler(wrap_handler(legacy))
+    attached, given = (wrapper, legacy) if attach == "the wrapper" else (legacy, wrapper)
+    await adrive(stream_of(plain()), [alone])
+    with pytest.warns(DuplicateHandlerWarning, match="Recorder"):
+        await adrive(stream(plain(), "hi", {"callbacks": [attached]}, version="v2"), [given])
+    assert [method for method, *_ in legacy.calls] == [method for method, *_ in alone.calls]
+
+
+def test_handlers_that_only_look_alike_do_not_count_as_one() -> None:
+    """An attribute of the same name on somebody else's handlers means nothing."""
+
+    class Holding(BaseCallbackHandler):
+        wrapped = None
+
+    assert not is_same(Holding(), Holding())
+    assert not is_same(wrap_handler(Recorder()), wrap_handler(Recorder()))
 
 
 def test_generators_around_the_stream_are_looked_into() -> None:

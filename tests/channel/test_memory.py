@@ -307,6 +307,7 @@ class TestStatistics:
                 overruns=0,
                 dropped=0,
                 merged=0,
+                refused=0,
                 discarded=0,
                 waiting_producers=1,
                 waiting_reader=False,

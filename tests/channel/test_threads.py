@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from traffic import drain, each_library, fill, send_all, send_all_sync, thread
 
 from callbridge.channel import memory
 from callbridge.channel.memory import SendEnd, open_channel
+from callbridge.channel.waiters import Place
 
 pytestmark = pytest.mark.anyio
 
@@ -199,6 +201,58 @@ class TestWhoMayWait:
             return taken
 
         assert asyncio.run(main()) == 60
+
+    async def test_a_thread_that_the_blocked_loop_waits_for_does_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sync code that runs its branches in threads, called in the reader's loop: a deadlock otherwise."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)
+        monkeypatch.setattr(memory, "LOOP_PATIENCE", 0.001)
+        send, receive = open_channel(2)
+        receive.attach()
+        with thread(send_all_sync, send, 10, False):
+            pass  # the loop is blocked until the thread has ended
+        statistics = send.statistics()
+        assert (statistics.overruns, statistics.waits) == (8, 1)  # found out once
+        assert [await receive.receive() for _ in range(10)] == list(range(10))
+
+    async def test_threads_wait_again_for_a_loop_that_was_blocked(
+        self, monkeypatch: pytest.MonkeyPatch, parked: threading.Semaphore
+    ) -> None:
+        """As soon as it has run again."""
+        send, receive = open_channel(2)
+        receive.attach()
+        with monkeypatch.context() as patch:
+            patch.setattr(memory, "POOL_PATIENCE", 0.001)
+            patch.setattr(memory, "LOOP_PATIENCE", 0.001)
+            with thread(send_all_sync, send, 4, False):
+                pass
+        assert [await receive.receive() for _ in range(4)] == list(range(4))
+        await anyio.wait_all_tasks_blocked()  # the loop answers
+        parked.acquire()
+        with thread(send_all_sync, send, 10):
+            await anyio.to_thread.run_sync(parked.acquire)
+            assert send.statistics().buffered == 3
+            assert [item async for item in receive] == list(range(10))
+        assert self.overruns(send) == 2
+
+    async def test_a_thread_waits_for_a_loop_that_runs_as_long_as_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It asks again and again, and the loop answers."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)
+        asked: list[bool] = []
+        original = Place.gets_on
+
+        def gets_on(self: Place, patience: float) -> bool:
+            asked.append(original(self, 30))
+            return asked[-1]
+
+        monkeypatch.setattr(Place, "gets_on", gets_on)
+        monkeypatch.setattr(memory, "LOOP_PATIENCE", 0.001)
+        send, receive = open_channel(2)
+        receive.attach()
+        with thread(send_all_sync, send, 10):
+            while len(asked) < 3:
+                await anyio.lowlevel.checkpoint()
+            assert [item async for item in receive] == list(range(10))
+        assert self.overruns(send) == 0
 
     def test_a_pool_thread_waits_for_a_sync_reader_as_long_as_it_takes(self, parked: threading.Semaphore) -> None:
         """No loop needs it."""

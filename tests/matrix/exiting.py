@@ -40,7 +40,7 @@ def main(form: str, moment: str) -> None:
             stream = open_stream(kind, moment)
             if moment != MOMENTS[0]:
                 reach_sync(stream, moment)
-    print(len(KINDS if form == "async" else SYNC_KINDS))
+    print(len(KINDS if form == "async" else SYNC_KINDS))  # noqa: T201
 
 
 if __name__ == "__main__":

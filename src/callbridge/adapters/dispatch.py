@@ -32,7 +32,7 @@ import anyio.lowlevel
 from langchain_core.callbacks import BaseCallbackHandler
 
 from callbridge.adapters.dispatcher import CallbackDispatcher, DispatchStatistics, OnHandlerError, SyncHandlers
-from callbridge.adapters.duplicates import attached_handlers
+from callbridge.adapters.duplicates import attached_handlers, is_same
 from callbridge.adapters.targets import Handlers, handler_list
 from callbridge.core.calls import Payload
 from callbridge.errors import ArgumentError, ConcurrentReadError, DuplicateHandlerWarning, StreamConsumedError
@@ -73,9 +73,9 @@ class _Dispatched(Generic[E]):
         self._events = events
         given = handler_list(handlers)
         attached = events.heard_by() if isinstance(events, _Dispatched) else attached_handlers(events)
-        doubled = [handler for handler in given if any(handler is other for other in attached)]
+        doubled = [handler for handler in given if any(is_same(handler, other) for other in attached)]
         if doubled:
-            names = ", ".join(type(handler).__name__ for handler in doubled)
+            names = ", ".join(handler.__class__.__name__ for handler in doubled)
             text = f"{names}: attached to the run whose events are dispatched; called by the run, not a second time by events"
             warnings.warn(text, DuplicateHandlerWarning, stacklevel=stacklevel)
         kept = [handler for handler in given if not any(handler is other for other in doubled)]

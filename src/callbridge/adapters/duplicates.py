@@ -19,7 +19,9 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, C
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import ensure_config
 
-__all__ = ["attached_handlers"]
+from callbridge.adapters.wrapping import WrappedHandler
+
+__all__ = ["attached_handlers", "is_same"]
 
 _BUDGET: Final = 1000
 """Values looked at: a runnable may hold a million documents."""
@@ -41,6 +43,17 @@ def attached_handlers(source: object) -> list[BaseCallbackHandler]:
     if not any(isinstance(value, Runnable) for value in values):
         return []
     return [*_Search().handlers(values), *_ambient()]
+
+
+def is_same(one: BaseCallbackHandler, other: BaseCallbackHandler) -> bool:
+    """Return whether two handlers are one to the user: the same object, or what `wrap_handler` made of it."""
+    return _original(one) is _original(other)
+
+
+def _original(handler: BaseCallbackHandler) -> BaseCallbackHandler:
+    while issubclass(type(handler), WrappedHandler):  # `isinstance` answers for the handler inside
+        handler = handler.wrapped  # type: ignore[attr-defined]
+    return handler
 
 
 def _arguments(source: object) -> list[Any]:

@@ -39,14 +39,16 @@ from callbridge.adapters.taps import tap, tap_async
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
+from callbridge.core.merge import merge_chunks, mergeable
 from callbridge.core.methods import METHODS
 from callbridge.core.runs import MISSING
-from callbridge.errors import ArgumentError, ResultNotReadyError
+from callbridge.errors import ArgumentError, ChannelOverflow, ResultNotReadyError
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from callbridge.adapters.options import HandlerOptions
+    from callbridge.channel.memory import Overflow
     from callbridge.events import Event
 
 __all__ = ["EventStreamHandler"]
@@ -85,6 +87,16 @@ class _Callback:
         return handler._reporter(self._method)
 
 
+class _RaisesOverflow:
+    """`raise_error`: LangChain asks for it when a callback has failed. Only what the user asked for is an error of the run.
+
+    No property, so that subclasses and users may set the attribute as they do with any handler.
+    """
+
+    def __get__(self, handler: object, owner: object) -> bool:
+        return isinstance(sys.exc_info()[1], ChannelOverflow)
+
+
 class EventStreamHandler(BaseCallbackHandler):
     """A callback handler that is an iterator of the events of the runs it is attached to.
 
@@ -99,12 +111,15 @@ class EventStreamHandler(BaseCallbackHandler):
     Raises:
         ArgumentError: An argument has a value that is not allowed.
 
+    With `overflow="fail"`, `ChannelOverflow` is raised in the run, whatever `raise_error` is, and by the reader in place of
+    the end.
+
     Threads: callbacks may come from any thread or loop; one reader. As long as nobody reads, the run does not wait, for it
         might be the very code that will read next; what exceeds the capacity is counted as overrun.
     Cancellation: a cancelled reader has lost nothing; a cancelled callback has delivered its event.
     """
 
-    raise_error = False
+    raise_error: Any = _RaisesOverflow()
 
     def __new__(cls, *args: Any, streaming: bool = False, **kwargs: Any) -> Self:
         """Make an instance, of a class that LangChain knows as a streaming handler if asked to."""
@@ -123,9 +138,7 @@ class EventStreamHandler(BaseCallbackHandler):
         if roots is not None and (type(roots) is not int or roots < 1):
             raise ArgumentError("roots", roots, "a positive number of root runs, or None")
         self.streaming = options.pop("streaming", False)
-        ends: tuple[SendEnd[Event], ReceiveEnd[Event]] = open_channel(
-            options.pop("capacity", 256), overflow=options.pop("overflow", "block"), patient=False
-        )
+        ends = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
         self._outlet = Outlet(self._make_encoder(**options), ends, roots)
         self._reader = EventReader(ends[1])
 
@@ -235,6 +248,12 @@ class EventStreamHandler(BaseCallbackHandler):
     def __deepcopy__(self, memo: dict[int, Any]) -> EventStreamHandler:
         # Users copy configs; a copied handler would report to nobody.
         return self
+
+
+def _open(capacity: int, overflow: Overflow) -> tuple[SendEnd[Event], ReceiveEnd[Event]]:
+    if overflow == "coalesce":
+        return open_channel(capacity, overflow=overflow, kind=mergeable, merge=merge_chunks, patient=False)
+    return open_channel(capacity, overflow=overflow, patient=False)
 
 
 for _method in METHODS:

@@ -25,7 +25,12 @@ class HandlerOptions(Filters, total=False):
     """Events that may wait for the reader before the run waits; 256 unless told."""
 
     overflow: Overflow
-    """What happens when they are that many; `"block"` (the run waits) unless told."""
+    """What happens when they are that many; `"block"` unless told. Starts, ends and errors always arrive.
+
+    `"block"`: the run waits. `"coalesce"`: chunks of one run merge, as LangChain adds them up, so nothing is missing.
+    `"drop_oldest"`, `"drop_newest"`: chunks are dropped; `statistics().channel.dropped` says how many. `"fail"`:
+    `ChannelOverflow` is raised in the run, and by the reader in place of the end.
+    """
 
     extended: bool
     """Whether events of the extended vocabulary are made, too; False unless told."""

@@ -19,7 +19,7 @@ from callbridge.channel.memory import ReceiveEnd, SendEnd
 from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
 from callbridge.core.runs import Run
-from callbridge.errors import ChannelClosedError
+from callbridge.errors import ChannelClosedError, ChannelOverflow
 
 if TYPE_CHECKING:
     from callbridge.events import Event
@@ -47,6 +47,7 @@ class Outlet:
         self._roots = roots
         self._stopped = False
         self._cut = False
+        self._overflow: ChannelOverflow | None = None  # the first one; handed to the reader with the end
         # Of a run that was stopped:
         self.remains = Remains()
         """To be cleared by its source."""
@@ -78,6 +79,7 @@ class Outlet:
         Raises:
             asyncio.CancelledError: The run was stopped. A `BaseException`, so LangChain does not swallow it as it does errors
                 of handlers, and the user's own handlers hear of a cancellation.
+            ChannelOverflow: The channel is full, and its policy is `"fail"`.
         """
         if self._stopped:
             # An error on its way out is a better end than ours, and so is the root's own.
@@ -92,7 +94,7 @@ class Outlet:
             return False
         full = self._push(getattr(self._encoder, method)(*args, **kwargs))
         if self._roots is not None and self._encoder.roots_ended >= self._roots and not self._encoder.open_roots:
-            self._send.close()
+            self._close(None)
         return full
 
     def begin_tap(self, run_id: UUID) -> bool:
@@ -117,6 +119,7 @@ class Outlet:
 
         Raises:
             asyncio.CancelledError: The run was stopped.
+            ChannelOverflow: The channel is full, and its policy is `"fail"`.
         """
         if self._stopped:
             return self._stop(awaited)
@@ -142,6 +145,7 @@ class Outlet:
         Callbacks that are awaited pass, unheard, until `cut`: an async run is cancelled where it waits.
         """
         self._stopped = True
+        self._send.never_wait()
 
     def cut(self) -> None:
         """Stop the run at its next callback of any kind. Idempotent; any thread."""
@@ -181,7 +185,12 @@ class Outlet:
             self._encoder.forget()  # late callbacks may be at work in other threads
         else:
             self._push(self._encoder.close(error))
-            self._send.close(error)
+            self._close(error)
+
+    def _close(self, error: BaseException | None) -> None:
+        """End the iteration: with the run's error, or else with that of an event which is missing."""
+        overflow, self._overflow = self._overflow, None
+        self._send.close(error or overflow)
 
     def _push(self, events: Sequence[Event]) -> bool:
         full = False
@@ -191,6 +200,9 @@ class Outlet:
         except ChannelClosedError:
             # Late: the garbage collector fires callbacks of runs that were given up, in any thread.
             return False
+        except ChannelOverflow as error:
+            self._overflow = self._overflow or error
+            raise
         return full
 
     def __repr__(self) -> str:

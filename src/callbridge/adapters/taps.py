@@ -1,6 +1,7 @@
 """Taps: reporting the chunks of a run as its iterator hands them on.
 
-LangChain has no callback for a chain's chunks; it lets streaming handlers wrap the iterator.
+LangChain has no callback for a chain's chunks; it lets streaming handlers wrap the iterator. An overflow is thrown into what
+makes the chunks, so that each run below fails with it instead of being left.
 
 Source: `_AstreamEventsCallbackHandler.tap_output_aiter`, `Runnable._atransform_stream_with_config`
 (langchain-core 0.3.0 to 1.8.1).
@@ -9,11 +10,12 @@ Source: `_AstreamEventsCallbackHandler.tap_output_aiter`, `Runnable._atransform_
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from callbridge.adapters.outlet import Outlet
 from callbridge.core.runs import Run
+from callbridge.errors import ChannelOverflow
 
 __all__ = ["tap", "tap_async"]
 
@@ -43,7 +45,14 @@ async def tap_async(outlet: Outlet, run_id: UUID, output: AsyncIterator[T]) -> A
             if not asked:
                 # A lazily started run is known from its first chunk on.
                 asked, run = True, outlet.tapped_run(run_id)
-            if run is not None and outlet.report_chunk(run, chunk, True):
+            try:
+                full = run is not None and outlet.report_chunk(run, chunk, True)
+            except ChannelOverflow as error:
+                throw: Any = getattr(output, "athrow", None)
+                if throw is not None:
+                    await throw(error)
+                raise
+            if full:
                 await outlet.room()
             yield chunk
     finally:
@@ -66,7 +75,14 @@ def tap(outlet: Outlet, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
         for chunk in output:
             if not asked:
                 asked, run = True, outlet.tapped_run(run_id)
-            if run is not None and outlet.report_chunk(run, chunk):
+            try:
+                full = run is not None and outlet.report_chunk(run, chunk)
+            except ChannelOverflow as error:
+                throw: Any = getattr(output, "throw", None)
+                if throw is not None:
+                    throw(error)
+                raise
+            if full:
                 outlet.room_sync()
             yield chunk
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
@@ -21,7 +22,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from callbridge.adapters.handler import EventStreamHandler
 from callbridge.core.calls import Payload
 from callbridge.core.methods import METHODS
-from callbridge.errors import HandlerTypeError
+from callbridge.errors import ChannelOverflow, HandlerTypeError
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -68,10 +69,16 @@ class WrappedHandler(EventStreamHandler):
     # -- calls --------------------------------------------------------------------------------------------------------
 
     def _report_sync(self, method: str, /, *args: Payload, **kwargs: Payload) -> Any:
+        result: Any = None
         try:
             result = self._own(method)(*args, **kwargs)
         finally:
-            super()._report_sync(method, *args, **kwargs)
+            try:
+                super()._report_sync(method, *args, **kwargs)
+            except ChannelOverflow:
+                if inspect.iscoroutine(result):
+                    result.close()  # the run fails here, and nobody will await it
+                raise
         # A coroutine, if the old handler is async: LangChain runs it when all sync handlers have been called.
         return result
 
@@ -120,7 +127,7 @@ class WrappedHandler(EventStreamHandler):
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The old handler's class: LangChain, LangGraph and tracers ask with `isinstance` what a handler is."""
-        return type(self.wrapped)
+        return self.wrapped.__class__
 
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
@@ -129,8 +136,8 @@ class WrappedHandler(EventStreamHandler):
 
     @property
     def raise_error(self) -> bool:  # type: ignore[override]
-        """As the old handler's."""
-        return self.wrapped.raise_error
+        """As the old handler's, but for an overflow that was asked for."""
+        return self.wrapped.raise_error or isinstance(sys.exc_info()[1], ChannelOverflow)
 
     def __getattr__(self, name: str) -> Any:
         # Only for names that neither this object nor its class has.

@@ -37,6 +37,9 @@ T_contra = TypeVar("T_contra", contravariant=True)
 POOL_PATIENCE = 0.25
 """Seconds that a thread which the reader's loop may need waits for room, before the bound yields."""
 
+LOOP_PATIENCE = 1.0
+"""Seconds after which a thread that waits for room asks whether the reader's loop runs, and that the loop has to answer."""
+
 FAIR_ITEMS: Final = 64
 """Items after which a reader that never had to wait lets other tasks run."""
 
@@ -97,7 +100,8 @@ def open_channel(
             merged with items of equal key as long as no item that must arrive is between them. The default is made for v2
             events: chunks are of the kind `(event, run_id)`, all other events must arrive, and what is no event is of one kind.
         merge: Makes one item of several of one kind, oldest first, for `"coalesce"`. Called in the reader, once for all that
-            are to be one. A `TypeError` says that they cannot be merged; they are then delivered as they are.
+            are to be one. A `TypeError` says that they cannot be merged; each half of them is then tried, and so on, down to
+            items that are delivered as they are.
         patient: Whether sync producers wait for a reader that has not begun yet (see `ReceiveEnd.attach`), as coroutines do. If
             not, the bound yields until one has: for a producer that may itself be what keeps the reader from beginning.
 
@@ -214,7 +218,9 @@ class SendEnd(Generic[T_contra]):
           channel is not patient: returns at once, which counts as an overrun.
         - The reader is async, or not known, and its loop may need this thread, a worker of its pool: waits for `POOL_PATIENCE`
           seconds, then returns, which counts as an overrun.
-        - Any other thread waits as long as it takes.
+        - Any other thread waits as long as it takes, provided that the reader's loop, if it has one, runs: it may be blocked by
+          sync code that waits for this very thread. A loop that does nothing for `LOOP_PATIENCE` seconds is taken for blocked
+          until it does something; nobody waits for it meanwhile, which counts as overruns.
 
         Raises:
             KeyboardInterrupt: In the main thread, while it waits; what was pushed is delivered.
@@ -230,13 +236,17 @@ class SendEnd(Generic[T_contra]):
         try:
             woken = not _parks(state, waiter) or waiter.wait(POOL_PATIENCE)
             # Asked only now, because a pool notes a worker after the worker has begun.
-            if not woken and _patience(state) is None:
-                woken = waiter.wait()
+            while not woken and _patience(state) is None and (state.reader is None or state.reader.gets_on(LOOP_PATIENCE)):
+                woken = waiter.wait(LOOP_PATIENCE)
         except BaseException:
             withdraw(state.producers, waiter)
             raise
         if not woken and withdraw(state.producers, waiter):
             state.count_overrun()
+
+    def never_wait(self) -> None:
+        """Let nobody wait for room any more, and wake those who do: the bound yields. Idempotent; any thread."""
+        self._state.release_for_good()
 
     def close(self, error: BaseException | None = None) -> None:
         """Close: no more items. Idempotent, the first call counts.
@@ -270,7 +280,7 @@ class SendEnd(Generic[T_contra]):
 
 def _is_above(state: ChannelState[Any]) -> bool:
     """Whether a producer has to wait."""
-    return len(state.buffer) > state.capacity and not state.shut and state.policy.waits
+    return len(state.buffer) > state.capacity and not state.shut and state.waits_for_room
 
 
 def _parks(state: ChannelState[Any], waiter: Waiter) -> bool:
@@ -293,7 +303,7 @@ def _patience(state: ChannelState[Any]) -> float | None:
         return 0
     if reader is None:
         return (POOL_PATIENCE if needed_by(None) else None) if state.patient else 0
-    if reader.thread == get_ident() or reader.is_over:
+    if reader.thread == get_ident() or reader.is_over or reader.is_stuck:
         return 0
     return POOL_PATIENCE if reader.loop is not None and needed_by(reader.loop) else None
 

@@ -43,6 +43,7 @@ class Policy(Generic[T]):
         """Re-entrant, since a finalizer may push while this thread holds it."""
         self.dropped = 0
         self.merged = 0
+        self.refused = 0
         self.overruns = 0
 
     def appender(self) -> Callable[[T], None]:
@@ -82,6 +83,7 @@ class _Fail(Policy[T]):
             if len(self.buffer) >= self.capacity:
                 # An error raised in a callback is swallowed by LangChain, so it would be as good as dropping the item.
                 if self.kind(item) is not None:
+                    self.refused += 1
                     raise ChannelOverflow(self.capacity)
                 self.overruns += 1
             self.buffer.append(item)
@@ -184,9 +186,9 @@ class _Group(Generic[T]):
 
     __slots__ = ("items", "kind")
 
-    def __init__(self, kind: Hashable | None, item: T) -> None:
+    def __init__(self, kind: Hashable | None, items: list[T]) -> None:
         self.kind = kind
-        self.items = [item]
+        self.items = items
 
 
 class _Coalesce(Policy[T]):
@@ -244,7 +246,7 @@ class _Coalesce(Policy[T]):
                     return
                 self._compact_locked()
                 self.overruns += len(self.buffer) >= self.capacity
-            group = _Group(kind, item)
+            group = _Group(kind, [item])
             if kind is None:
                 self._latest.clear()
             else:
@@ -276,22 +278,23 @@ class _Coalesce(Policy[T]):
             group: _Group[T] = self.buffer.popleft()
             if group.kind is not None and self._latest.get(group.kind) is group:
                 del self._latest[group.kind]
-        if len(group.items) == 1:
-            return group.items[0]
-        try:
-            return self._merge(group.items)
-        except TypeError:
-            return self._split(group)
-        except (IndexError, StopIteration) as error:  # which would tell the reader that there is nothing to take
-            raise RuntimeError(f"merging {len(group.items)} items failed: {error!r}") from error
-
-    def _split(self, group: _Group[T]) -> T:
-        """Called with a group that cannot be merged: put all but its first item back."""
-        with self.lock:
-            self.merged -= len(group.items) - 1
-            # Of no kind any more, so that they are left alone.
-            self.buffer.extendleft(_Group(None, item) for item in reversed(group.items[1:]))
+        while len(group.items) > 1:
+            try:
+                return self._merge(group.items)
+            except TypeError:
+                group = self._split(group)
+            except (IndexError, StopIteration) as error:  # which would tell the reader that there is nothing to take
+                raise RuntimeError(f"merging {len(group.items)} items failed: {error!r}") from error
         return group.items[0]
+
+    def _split(self, group: _Group[T]) -> _Group[T]:
+        """Called with a group that cannot be merged: put its second half back and return the first."""
+        half = len(group.items) // 2
+        with self.lock:
+            self.merged -= 1
+            # Of no kind any more, so that no later item joins it.
+            self.buffer.appendleft(_Group(None, group.items[half:]))
+        return _Group(None, group.items[:half])
 
 
 def make_policy(overflow: Overflow, capacity: int, kind: Kind[T], merge: Merge[T] | None) -> Policy[T]:

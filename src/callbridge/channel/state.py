@@ -41,7 +41,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import repeat
 from operator import length_hint
@@ -74,6 +74,7 @@ class ChannelState(Generic[T]):
         self.policy = policy
         self.overflow: Overflow = overflow
         self.patient = patient
+        self.waits_for_room = policy.waits
         self.capacity = policy.capacity
         self.low = policy.capacity // 2
         self.mark = 0
@@ -116,7 +117,7 @@ class ChannelState(Generic[T]):
             with self.lock:
                 self.peak = max(length, self.peak)
                 self.mark = min(self.peak, self.capacity)
-        return length > self.capacity and self.policy.waits
+        return length > self.capacity and self.waits_for_room
 
     def notify(self, item: T) -> None:
         """Called after `item` was appended while the reader was parked or the channel being closed.
@@ -154,6 +155,13 @@ class ChannelState(Generic[T]):
             except IndexError:  # it gave up in this moment
                 return
             waiter.wake()
+
+    def release_for_good(self) -> None:
+        """Let producers never wait again."""
+        self.waits_for_room = False  # before: who parks looks again afterwards
+        while self.producers:
+            with suppress(IndexError):  # it gave up in this moment
+                self.producers.popleft().wake()
 
     def count_overrun(self) -> None:
         """Count that the bound yields."""
@@ -229,6 +237,7 @@ class ChannelState(Generic[T]):
             overruns=self.overruns + policy.overruns,
             dropped=policy.dropped,
             merged=policy.merged,
+            refused=policy.refused,
             discarded=self.discarded,
             waiting_producers=len(self.producers),
             waiting_reader=bool(self.slot),

@@ -51,6 +51,9 @@ class ChannelStatistics:
     merged: int
     """Vanished into another item by the policy `"coalesce"`."""
 
+    refused: int
+    """Not accepted, by the policy `"fail"`."""
+
     discarded: int
     """Left behind in the buffer by a reader that closed the channel."""
 

@@ -308,12 +308,13 @@ class Place:
         task: Its task.
     """
 
-    __slots__ = ("_current", "_task", "loop", "thread", "waiter")
+    __slots__ = ("_current", "_task", "_unanswered", "loop", "thread", "waiter")
 
     def __init__(self, loop: Loop | None, task: object | None) -> None:
         self.thread = get_ident()
         self.loop = loop
         self._task: Callable[[], object] = _no_task if task is None else weakref.ref(task)
+        self._unanswered: threading.Event | None = None
         # Returns the task that runs in the loop now; made here, because `is_here` is asked for every batch.
         self._current: Callable[[], object] = _running_trio_task
         self.waiter: Callable[[], AsyncWaiter] = partial(async_waiter, loop)
@@ -337,6 +338,32 @@ class Place:
     def is_over(self) -> bool:
         """Whether the reader's loop has been closed."""
         return isinstance(self.loop, asyncio.AbstractEventLoop) and self.loop.is_closed()
+
+    def gets_on(self, patience: float) -> bool:
+        """Return whether the reader's loop does what it is asked to within `patience` seconds. Not from its own thread.
+
+        A loop whose thread runs sync code that waits for this thread, as `RunnableParallel.invoke` does for its branches, never
+        does. No sync reader can be asked.
+        """
+        if self.loop is None:
+            return True
+        answer = threading.Event()
+        try:
+            if isinstance(self.loop, asyncio.AbstractEventLoop):
+                self.loop.call_soon_threadsafe(answer.set)
+            else:
+                self.loop.run_sync_soon(answer.set)
+        except RuntimeError:  # it is over
+            return False
+        if answer.wait(patience):
+            return True
+        self._unanswered = answer
+        return False
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the loop still owes the last answer: who finds out waits for it, and nobody after that."""
+        return self._unanswered is not None and not self._unanswered.is_set()
 
 
 def _no_task() -> None:
