@@ -10,6 +10,7 @@ import weakref
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from traffic import drain, expect_end, fill, send_all, send_all_sync, thread
@@ -20,6 +21,22 @@ from callbridge.errors import (
 )
 
 pytestmark = pytest.mark.anyio
+
+
+class TestNobodyWaitsAnyMore:
+    async def test_who_waits_for_room_goes_on_and_nobody_waits_again(self) -> None:
+        """Tasks and threads alike; everything arrives, in order, and the reader goes on as before."""
+        send, receive = open_channel(1)
+        receive.attach()
+        async with anyio.create_task_group() as group:
+            group.start_soon(send_all, send, 3, False)
+            with thread(lambda: send_all_sync(send, 3, False)):
+                while send.statistics().waiting_producers < 2:
+                    await anyio.lowlevel.checkpoint()
+                send.never_wait()
+        assert send.statistics().waiting_producers == 0
+        send.close()
+        assert sorted([item async for item in receive]) == [0, 0, 1, 1, 2, 2]
 
 
 class TestSenderCloses:

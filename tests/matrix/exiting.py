@@ -1,15 +1,19 @@
 """A program that ends while it reads streams: `python -m matrix.exiting (sync|async) MOMENT`.
 
-It opens a stream of every kind, reads each up to the moment, prints how many, and returns from its main function.
+It opens a stream of every kind, reads each up to the moment, prints how many, and returns from its main function. With
+`handler` it reads a handler attached to a run of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
-from matrix.kinds import KINDS, SYNC_KINDS, Kind
+import callbridge as cb
+from matrix.kinds import KINDS, SYNC_KINDS, Kind, model
 from matrix.moments import MOMENTS, OPTIONS, reach, reach_sync
 
 kept: list[Any] = []
@@ -17,7 +21,8 @@ kept: list[Any] = []
 
 
 def open_stream(kind: Kind, moment: str) -> Any:
-    run, stream = kind.start(fails=moment == "error pending", **OPTIONS.get(moment, {}))
+    # `asyncio.run` cancels tasks wherever they are, so a provider may be left to the loop, and ends in another context.
+    run, stream = replace(kind, instrumented=False).start(fails=moment == "error pending", **OPTIONS.get(moment, {}))
     kept.extend((run, stream))
     return stream
 
@@ -31,9 +36,19 @@ async def read_all(moment: str) -> None:
             await reach(stream, moment)
 
 
+def read_from_pool() -> None:
+    """Read one event from a handler whose run is in a pool's thread, and waits for room by now."""
+    handler = cb.EventStreamHandler(capacity=1, streaming=True)
+    pool = ThreadPoolExecutor(1)
+    kept.extend((handler, pool.submit(model(words=["word "] * 20).runnable.invoke, "tea", {"callbacks": [handler]})))
+    reach_sync(handler, "channel full")
+
+
 def main(form: str, moment: str) -> None:
     """Read, and leave everything as it is."""
-    if form == "async":
+    if form == "handler":
+        read_from_pool()
+    elif form == "async":
         asyncio.run(read_all(moment))
     else:
         for kind in SYNC_KINDS:

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from anyio.lowlevel import checkpoint
 
-from lives import Run, our_threads, watched
+from lives import HAS_LANGGRAPH, Run, our_threads, watched
+from matrix.__main__ import tables
 from matrix.kinds import KINDS, SYNC_KINDS, Kind
 from matrix.moments import MOMENTS, OPTIONS
 from matrix.ways import SYNC_WAYS, WAYS, is_possible
@@ -82,6 +84,21 @@ def test_an_interpreter_that_exits(form: str, kinds: list[Kind], moment: str) ->
     program = [sys.executable, "-W", "error", "-m", "matrix.exiting", form, moment]
     done = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=100, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (f"{len(kinds)}\n", "", 0)
+
+
+def test_an_interpreter_that_exits_while_a_pool_waits_for_its_reader() -> None:
+    """A handler attached to a run of the user's own: the pool's thread is let go, and the interpreter can join it."""
+    program = [sys.executable, "-W", "error", "-m", "matrix.exiting", "handler", MOMENTS[2]]
+    done = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.skipif(not HAS_LANGGRAPH, reason="the page has LangGraph's rows")
+def test_the_page_shows_the_matrix() -> None:
+    """What the documentation claims is what is tested here."""
+    page = (Path(__file__).parents[2] / "docs" / "leaving.md").read_text(encoding="utf-8")
+    shown = page.split("<!-- generated: python -m matrix -->\n")[1].split("<!-- end -->")[0]
+    assert shown.strip() == tables().strip()
 
 
 def environment() -> dict[str, str]:

@@ -20,24 +20,23 @@ class _Reading(Protocol):
         ...
 
 
-_being_read: WeakSet[_Reading] = WeakSet()
-
-
 def leave_at_exit(reading: _Reading) -> None:
     """Leave a stream or handler when the interpreter exits, if it is alive then."""
-    _register()
-    _being_read.add(reading)
+    _being_read().add(reading)
 
 
 @cache
-def _register() -> None:
+def _being_read() -> WeakSet[_Reading]:
+    """Return what is to be left; made by the first reader, because importing callbridge changes nothing."""
+    readings: WeakSet[_Reading] = WeakSet()
     # No public name, but the one hook that runs before threads of pools are joined; `concurrent.futures` uses it. Where there
     # is none, such a program waits at its end, as it does with any other pool whose threads wait for something.
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
-        register(_leave_all)
+        register(_leave_all, readings)
+    return readings
 
 
-def _leave_all() -> None:
-    for reading in list(_being_read):
+def _leave_all(readings: WeakSet[_Reading]) -> None:
+    for reading in list(readings):
         reading.leave_for_exit()

@@ -33,6 +33,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from callbridge.adapters import frames
+from callbridge.adapters.exiting import leave_at_exit
 from callbridge.adapters.outlet import Outlet
 from callbridge.adapters.reading import EventReader, HandlerTexts, StreamStatistics
 from callbridge.adapters.taps import tap, tap_async
@@ -149,6 +150,7 @@ class EventStreamHandler(BaseCallbackHandler):
 
     def __aiter__(self) -> EventStreamHandler:
         self._reader.begin()
+        leave_at_exit(self)
         return self
 
     async def __anext__(self) -> Event:
@@ -156,6 +158,7 @@ class EventStreamHandler(BaseCallbackHandler):
 
     def __iter__(self) -> EventStreamHandler:
         self._reader.begin()
+        leave_at_exit(self)
         return self
 
     def __next__(self) -> Event:
@@ -201,6 +204,10 @@ class EventStreamHandler(BaseCallbackHandler):
 
     async def aclose(self) -> None:
         """Do the same as `close`."""
+        self.close()
+
+    def leave_for_exit(self) -> None:
+        """Leave because the interpreter exits; called by it."""
         self.close()
 
     # -- writing ------------------------------------------------------------------------------------------------------

@@ -219,6 +219,7 @@ class TaskSource:
         task, loop = self._task, self._loop
         if task is None or loop is None:
             return
+        end: Callable[[], None]
         if not task.done():
             end = partial(self._run.begin_cancelling, task, loop)
         elif self.result is MISSING:
