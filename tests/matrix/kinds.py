@@ -18,6 +18,7 @@ from langchain_core.tools import StructuredTool
 
 import callbridge as cb
 import lives
+from callbridge.compat import CORE_VERSION
 from lives import Book, Provider, ProviderError, Run
 
 
@@ -39,7 +40,7 @@ class Kind:
 
     def start(self, *, fails: bool, **options: Any) -> tuple[Run, Any]:
         """Make a run and open a stream of it, which is not started yet."""
-        run = self.make(words=["word "] * 20, fails_at=2 if fails else None, instrumented=self.instrumented)
+        run = self.make(words=["word "] * 8, fails_at=2 if fails else None, instrumented=self.instrumented)
         return run, self.open(run, **options)
 
 
@@ -168,6 +169,11 @@ SYNC_KINDS = [
     Kind("parallel", lives.parallel, by_stream_events, instrumented=False),
     Kind("stream inside a tool", lives.tool, by_stream_call, instrumented=False),
 ]
+
+if CORE_VERSION < (0, 3, 15):
+    # Custom events know no parent inside a tool there.
+    KINDS = [kind for kind in KINDS if kind.make is not tool]
+    SYNC_KINDS = [kind for kind in SYNC_KINDS if kind.make is not tool]
 
 if lives.HAS_LANGGRAPH:
     KINDS.insert(-1, Kind("graph with a subgraph", lives.graph, by_events))

@@ -47,6 +47,7 @@ class Outlet:
         self._roots = roots
         self._stopped = False
         self._cut = False
+        self._in_room = 0
         self._overflow: ChannelOverflow | None = None  # the first one; handed to the reader with the end
         # Of a run that was stopped:
         self.remains = Remains()
@@ -127,13 +128,22 @@ class Outlet:
 
     async def room(self) -> None:
         """Wait until the reader has made room, if there is a reader."""
-        if self._stopped:
-            await asyncio.sleep(0)  # even a run that never waits gives the loop its turns to cancel it
-        elif self._receive.attached:
-            await self._send.room()
-        else:
-            # Before somebody reads, waiting could be waiting for oneself: `await run; async for event in handler`.
-            self._send.room_sync()  # does not wait either, and counts it
+        self._in_room += 1
+        try:
+            if self._stopped:
+                await asyncio.sleep(0)  # even a run that never waits gives the loop its turns to cancel it
+            elif self._receive.attached:
+                await self._send.room()
+            else:
+                # Before somebody reads, waiting could be waiting for oneself: `await run; async for event in handler`.
+                self._send.room_sync()  # does not wait either, and counts it
+        finally:
+            self._in_room -= 1
+
+    @property
+    def in_callback(self) -> bool:
+        """Whether an awaited callback of the run is here, waiting."""
+        return self._in_room > 0
 
     def room_sync(self) -> None:
         """Wait until the reader has made room, if this thread may."""

@@ -38,6 +38,10 @@ _logger = logging.getLogger("callbridge.stream")
 PARKING_TURNS = 100
 """Turns of the loop for which a cancelled run may go on until it waits for something; one that never waits is cut then."""
 
+_PARKED_TURNS = 3
+"""Turns in a row for which a run waits for the same before it is taken to wait: LangChain before 0.3.24 awaits callbacks through
+`asyncio.shield`, whose future is behind the callback by two turns."""
+
 
 class Source(Protocol):
     """A run that a stream owns."""
@@ -169,11 +173,29 @@ class _AsyncRun:
         """Cancel the task that completes the run, as soon as the run waits. Called on its loop, once or more."""
         branch_ends = BranchEnds.expect(loop)
         task.add_done_callback(lambda _: branch_ends.done(loop))
-        self._cancel(task, loop, PARKING_TURNS)
+        self._cancel(task, loop, PARKING_TURNS, 0, frozenset())
 
-    def _cancel(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop, turns: int) -> None:
-        if self._phase == "running" and turns and not _is_parked(task):
-            loop.call_soon(self._cancel, task, loop, turns - 1)
+    def _cancel(
+        self,
+        task: asyncio.Task[Payload],
+        loop: asyncio.AbstractEventLoop,
+        turns: int,
+        parked: int,
+        before: frozenset[asyncio.Future[Any]],
+    ) -> None:
+        """Cancel the run if it waits, or else look again in the next turn of the loop.
+
+        Args:
+            task: The task that completes the run.
+            loop: Its loop.
+            turns: How many more turns there are.
+            parked: In how many turns in a row it was seen waiting.
+            before: For what it waited then.
+        """
+        found = frozenset[asyncio.Future[Any]]() if self._outlet.in_callback else _waited_for(task)
+        parked = parked + 1 if found and found == before else bool(found)
+        if self._phase == "running" and turns and parked < _PARKED_TURNS:
+            loop.call_soon(self._cancel, task, loop, turns - 1, parked, found)
         elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
             self._outlet.cut()
             task.cancel()
@@ -278,13 +300,24 @@ class TaskSource:
         done.set()
 
 
-def _is_parked(task: asyncio.Task[Any]) -> bool:
-    """Return whether a task, or the task that it waits for, waits for something that has not happened yet."""
-    waited_for: asyncio.Future[Any] | None = task
-    while isinstance(waited_for, asyncio.Task):
-        # No public name, but AnyIO's cancellation relies on it, too. Tasks that lack it are cut when their turns are over.
-        waited_for = getattr(waited_for, "_fut_waiter", None)
-    return waited_for is not None and not waited_for.done()
+def _waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
+    """Return what a task and all that it waits for wait for in the end; nothing if any of it can go on.
+
+    Neither a task's future nor the children of `asyncio.gather` have public names; AnyIO's cancellation relies on the first,
+    too. Runs that lack them are cut when their turns are over.
+    """
+    while isinstance(future, asyncio.Task):
+        waited_for = getattr(future, "_fut_waiter", None)
+        if waited_for is None:
+            return frozenset()
+        future = waited_for
+    if future.done():
+        return frozenset()
+    children = [child for child in getattr(future, "_children", ()) if not child.done()]
+    if not children:
+        return frozenset({future})
+    found = [_waited_for(child) for child in children]
+    return frozenset().union(*found) if all(found) else frozenset()
 
 
 class ThreadSource:
