@@ -227,7 +227,7 @@ class TestWhoMayWait:
                 pass
         assert [await receive.receive() for _ in range(4)] == list(range(4))
         reader = receive._state.reader
-        while reader is None or reader.is_stuck:  # noqa: ASYNC110 - the loop answers in its own time
+        while reader is None or reader.is_stuck:
             await anyio.lowlevel.checkpoint()
         parked.acquire()
         with thread(send_all_sync, send, 10):
