@@ -291,7 +291,7 @@ class TrioChannel(BlockingChannel):
 
 
 Word = str
-"""A capital must arrive; other letters are kinds."""
+"""A letter and a number. A capital must arrive; other letters are kinds."""
 
 
 class Rest(list[Word]):
@@ -319,7 +319,7 @@ class Model:
     def take(self) -> list[Word]:
         """Take what comes next; words of the kind "c" cannot be merged, so their groups are taken by halves."""
         group = self.groups.pop(0)
-        while len(group) > 1 and group[0] == "c":
+        while len(group) > 1 and group[0][0] == "c":
             half = len(group) // 2
             self.groups.insert(0, Rest(group[half:]))
             self.merged -= 1
@@ -355,7 +355,7 @@ class Model:
         for group in reversed(self.groups):
             if group[0].isupper() or isinstance(group, Rest) or word.isupper():
                 break
-            if group[0] == word:
+            if group[0][0] == word[0]:
                 group.append(word)
                 self.merged += 1
                 return False
@@ -364,12 +364,12 @@ class Model:
         for group in self.groups:
             if group[0].isupper() or isinstance(group, Rest):
                 segment = {}
-            elif group[0] in segment:
-                segment[group[0]] += group
+            elif group[0][0] in segment:
+                segment[group[0][0]] += group
                 self.merged += 1
                 continue
             else:
-                segment[group[0]] = group
+                segment[group[0][0]] = group
             kept.append(group)
         self.groups = kept
         return True
@@ -383,19 +383,20 @@ class FullChannel(RuleBasedStateMachine):
     @initialize(capacity=st.integers(1, 4))
     def open(self, capacity: int) -> None:
         def merge(groups: Sequence[list[Word]]) -> list[Word]:
-            if groups[0] == ["c"]:
+            if groups[0][0][0] == "c":
                 raise TypeError
             return [word for group in groups for word in group]
 
         self.model = Model(capacity, self.overflow)
         self.send, self.receive = open_channel(
-            capacity, overflow=self.overflow, kind=lambda item: item[0] if item[0].islower() else None, merge=merge
+            capacity, overflow=self.overflow, kind=lambda item: item[0][0] if item[0].islower() else None, merge=merge
         )
         self.sent = self.received = self.refused = 0
 
-    @rule(words=st.text("aaabbcA", min_size=1, max_size=6))
-    def push(self, words: str) -> None:
-        for word in words:
+    @rule(letters=st.text("aaabbcA", min_size=1, max_size=6))
+    def push(self, letters: str) -> None:
+        for letter in letters:
+            word = f"{letter}{self.sent + self.refused}"
             is_full, refused = False, False
             try:
                 is_full = self.send.push([word])
