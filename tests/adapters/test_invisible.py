@@ -488,6 +488,44 @@ def test_beside_langgraphs_messages_both_get_their_chunks() -> None:
     assert [one for one in chunks(list(ours)) if one[1] != "LangGraph"] == expected
 
 
+def beside_handler(runnable: Any, value: Any, config: dict[str, Any], options: dict[str, Any]) -> list[Any]:
+    handler = cb.EventStreamHandler(roots=None)
+    parts = list(runnable.stream(value, {**config, "callbacks": [handler]}, **options))
+    assert finished(handler)
+    return parts
+
+
+def in_call(runnable: Any, value: Any, config: dict[str, Any], options: dict[str, Any]) -> list[Any]:
+    with cb.stream_call(lambda: list(runnable.stream(value, config, **options)), streaming=False) as stream:
+        assert list(stream)
+        return stream.result
+
+
+def in_async_call(runnable: Any, value: Any, config: dict[str, Any], options: dict[str, Any]) -> list[Any]:
+    async def run() -> list[Any]:
+        return [part async for part in runnable.astream(value, config, **options)]
+
+    async def read() -> list[Any]:
+        async with cb.astream_call(run, streaming=False) as stream:
+            assert [event async for event in stream]
+            return stream.result
+
+    return asyncio.run(read())
+
+
+@pytest.mark.parametrize("stream_mode", ["values", "updates", "messages", "custom", ["updates", "messages"]], ids=str)
+@pytest.mark.parametrize("around", [beside_handler, in_call, in_async_call])
+def test_langgraphs_own_streaming_goes_on_around_ours(around: Callable[..., list[Any]], stream_mode: Any) -> None:
+    """Every `stream_mode` yields what it yields without us, unless we are asked to make models stream."""
+    pytest.importorskip("langgraph")
+    for name in ("graph_model_node", "subgraph_as_node"):
+        options = {"stream_mode": stream_mode, "subgraphs": True}
+        graph, value = by_name(name).make()
+        alone = list(graph.stream(value, by_name(name).new_config(), **options))
+        graph, value = by_name(name).make()
+        assert normalise(around(graph, value, by_name(name).new_config(), options)) == normalise(alone)
+
+
 # -- global state
 
 

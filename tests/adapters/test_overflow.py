@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial, reduce
 from operator import add
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -434,6 +436,23 @@ def test_merged_answers_equal_unmerged_ones(script: list[Any], capacity: int, wa
     )
     assert seen.sums() == whole.sums()
     assert seen.others == whole.others
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+def test_a_reader_that_stands_still_costs_no_memory(overflow: Any) -> None:
+    """However much the model says."""
+
+    def peak(words: int) -> int:
+        handler, run_id = cb.EventStreamHandler(overflow=overflow, capacity=64), uuid4()
+        handler.on_chat_model_start({}, [[]], run_id=run_id)
+        tracemalloc.start()
+        for number in range(words):
+            handler.on_llm_new_token(f"w{number} ", run_id=run_id)
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    assert peak(20_000) < peak(200) + 100_000
 
 
 def test_text_of_a_merged_stream_is_the_whole_text() -> None:

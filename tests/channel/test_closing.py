@@ -15,7 +15,7 @@ import anyio.to_thread
 import pytest
 from traffic import drain, expect_end, fill, send_all, send_all_sync, thread
 
-from callbridge.channel.memory import open_channel
+from callbridge.channel.memory import ReceiveEnd, open_channel
 from callbridge.errors import (
     ChannelClosedError,
 )
@@ -49,6 +49,22 @@ class TestSenderCloses:
             assert receive.statistics().waiting_reader
             send.close()
         assert receive.ended
+
+    async def test_an_item_and_the_end_in_one_turn_both_arrive(self) -> None:
+        """Ten thousand times, to a reader that waits."""
+
+        async def read(receive: ReceiveEnd[int], taken: list[int]) -> None:
+            taken += [item async for item in receive]
+
+        for number in range(10_000):
+            send, receive = open_channel(1)
+            taken: list[int] = []
+            async with anyio.create_task_group() as group:
+                group.start_soon(read, receive, taken)
+                await anyio.lowlevel.checkpoint()
+                send.push(number)
+                send.close()
+            assert taken == [number]
 
     async def test_parked_producers_go_on(self) -> None:
         """Nobody may be waiting for a channel that is closed; what they sent is delivered."""

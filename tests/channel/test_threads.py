@@ -226,7 +226,9 @@ class TestWhoMayWait:
             with thread(send_all_sync, send, 4, False):
                 pass
         assert [await receive.receive() for _ in range(4)] == list(range(4))
-        await anyio.wait_all_tasks_blocked()  # the loop answers
+        reader = receive._state.reader
+        while reader is None or reader.is_stuck:
+            await anyio.lowlevel.checkpoint()
         parked.acquire()
         with thread(send_all_sync, send, 10):
             await anyio.to_thread.run_sync(parked.acquire)

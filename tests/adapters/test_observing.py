@@ -1,0 +1,67 @@
+"""Calls that are observed report every run inside, on every interpreter, without a config being passed on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import StructuredTool
+
+import callbridge as cb
+from scenarios.models import chat
+
+
+async def ask(value: Any) -> str:
+    """Call a model without passing a config on, which LangChain does by itself from CPython 3.11 on only."""
+    return str((await chat("green").ainvoke(str(value))).content)
+
+
+def in_lambda() -> Any:
+    return RunnableLambda(ask).ainvoke
+
+
+def in_tool() -> Any:
+    async def look_up(q: str) -> str:
+        return await ask(q)
+
+    return StructuredTool.from_function(coroutine=look_up, name="look_up", description="Look up.").ainvoke
+
+
+def in_plain_code() -> Any:
+    return ask
+
+
+def read(call: Callable[..., Awaitable[Any]], value: Any) -> tuple[list[Any], Any]:
+    async def main() -> tuple[list[Any], Any]:
+        async with cb.astream_call(call, value, extended=True) as stream:
+            return [event async for event in stream], stream.result
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", [in_lambda, in_tool, in_plain_code])
+def test_models_called_without_a_config_are_heard(make: Callable[[], Any]) -> None:
+    """Each of them, with its chunks, on CPython 3.10 too."""
+    events, result = read(make(), {"q": "tea"} if make is in_tool else "tea")
+    assert result == "green"
+    assert [event["event"] for event in events if event["name"] == "GenericFakeChatModel"] == [
+        "on_chat_model_start",
+        "on_chat_model_stream",
+        "on_chat_model_end",
+    ]
+
+
+@pytest.mark.parametrize("call", ["abatch", "map"])
+def test_every_call_of_a_batch_is_heard(call: str) -> None:
+    """Each with its own root; `astream_events` of LangChain has none for `map()`."""
+    runnable = RunnableLambda(str) | StrOutputParser()
+    events, result = read(runnable.abatch if call == "abatch" else runnable.map().ainvoke, ["a", "b", "c"])
+    assert result == ["a", "b", "c"]
+    inputs = [
+        event["data"].get("input") for event in events if event["name"] == "StrOutputParser" and "_start" in event["event"]
+    ]
+    assert sorted(inputs) == ["a", "b", "c"]
