@@ -21,8 +21,8 @@ from callbridge import dumps, loads
 from callbridge.compat import CORE_VERSION
 from codec.payloads import events, payloads
 
-# Hypothesis, of payloads that happen to be large.
-pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+# LangChain 0.3.0.
+pytestmark = pytest.mark.filterwarnings("ignore:The class `RemoveMessage` is in beta")
 
 MESSAGES = [
     HumanMessage(content="hi", name="ann", id="m1"),
