@@ -125,6 +125,12 @@ def may_import_codec(found: Import) -> bool:
     return data if top == "langchain_core" else top == "pydantic" or (top in sys.stdlib_module_names and top not in WAITING)
 
 
+def may_import_web(found: Import) -> bool:
+    """`web/`: everything, and of web frameworks Starlette and what it needs for server-sent events."""
+    top = found.module.split(".")[0]
+    return (top not in WEB or top == "starlette") and not found.module.startswith("callbridge.migrate")
+
+
 def may_import_errors(found: Import) -> bool:
     """`errors.py`: the standard library."""
     return found.module.split(".")[0] in sys.stdlib_module_names
@@ -145,6 +151,7 @@ CONTRACTS: dict[str, Callable[[Import], bool]] = {
     "channel": may_import_channel,
     "adapters": may_import_adapters,
     "codec": may_import_codec,
+    "web": may_import_web,
     "errors.py": may_import_errors,
     "__init__.py": may_import_package,
     "": may_import_root,

@@ -52,7 +52,7 @@ class Source(Protocol):
         """Ask the run to stop. Idempotent; any thread."""
         ...
 
-    async def wait(self, timeout: float | None = None) -> bool:
+    async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the run has stopped, at most that many seconds; return whether it has."""
         ...
 
@@ -74,19 +74,19 @@ class _Done:
             with suppress(IndexError):  # two threads set it
                 self._waiting.popleft().close()
 
-    async def wait(self, on_cancel: Callable[[], None] | None = None, timeout: float | None = None) -> bool:
+    async def wait(self, on_cancel: Callable[[], None] | None = None, seconds: float | None = None) -> bool:
         """Wait; a cancellation that arrives meanwhile is raised afterwards.
 
         Args:
             on_cancel: Called when one arrives.
-            timeout: After how many seconds to give up.
+            seconds: After how many to give up; None: never.
 
         Returns:
             Whether the flag is set.
         """
         end = self._end()
         cancelled: BaseException | None = None
-        with anyio.move_on_after(timeout, shield=True) as scope:
+        with anyio.move_on_after(seconds, shield=True) as scope:
             while True:
                 try:
                     await end.receive()
@@ -182,9 +182,9 @@ class TaskSource:
             # The loop is closed, and the task with it.
             return
 
-    async def wait(self, timeout: float | None = None) -> bool:
+    async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the task has ended; the run itself does not wait for it."""
-        return self._task is None or self._scope.is_here or await self._done.wait(timeout=timeout)
+        return self._task is None or self._scope.is_here or await self._done.wait(seconds=seconds)
 
     def wait_sync(self) -> None:
         """Block until the task has ended; not from its own loop's thread."""
@@ -277,10 +277,10 @@ class ThreadSource:
             with suppress(RuntimeError):  # the loop is closed, and the task with it
                 loop.call_soon_threadsafe(task.cancel)
 
-    async def wait(self, timeout: float | None = None) -> bool:
+    async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the thread has ended; the run itself does not wait for it."""
         if self._thread is not None and not self._scope.is_here:
-            if not await self._done.wait(timeout=timeout):
+            if not await self._done.wait(seconds=seconds):
                 return False
             self._thread.join()  # it is past its last line
         return True

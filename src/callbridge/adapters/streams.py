@@ -156,13 +156,13 @@ class AsyncEventStream(_OwningStream[R]):
     ) -> None:
         await self.aclose()
 
-    async def aclose(self, timeout: float | None = None) -> bool:
+    async def aclose(self, seconds: float | None = None) -> bool:
         """Leave: cancel the run and wait until it has ended, its cleanup included. Idempotent.
 
         With `on_exit="detach"` the run goes on unread instead, and there is nothing to wait for.
 
         Args:
-            timeout: How many seconds to wait for a run that does not let itself be cancelled, such as sync code in a long
+            seconds: How many to wait for a run that does not let itself be cancelled, such as sync code in a long
                 call. It has been told to stop all the same, and does so at its next callback. None: as long as it takes.
 
         Returns:
@@ -170,7 +170,7 @@ class AsyncEventStream(_OwningStream[R]):
 
         Cancellation: shielded from cancel scopes; a native cancellation is raised when the run has ended or the time is over.
         """
-        return await self._source.wait(timeout) if self._leave() else True
+        return await self._source.wait(seconds) if self._leave() else True
 
     def text(self) -> AsyncTexts:
         """Return the visible text of models as an iterator, each piece once.
