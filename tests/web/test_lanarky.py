@@ -11,7 +11,6 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.documents import Document
 from langchain_core.globals import set_llm_cache
-from langchain_core.language_models import FakeStreamingListLLM
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from starlette.responses import Response
 from websockets.asyncio.client import connect
@@ -26,7 +25,7 @@ from callbridge.web.lanarky import (
     TokenStreamingCallbackHandler,
     TokenWebSocketCallbackHandler,
 )
-from lives import chain
+from lives import Provider, chain
 from made_events import Run
 from web.serving import reading, serving, sse_site, ws_site
 from web.transcripts.scenarios import Scenario, key, play, scenarios
@@ -131,7 +130,7 @@ async def test_an_old_client_over_a_websocket_gets_the_same_messages() -> None:
 
 async def test_attached_to_a_run_it_sends_as_it_goes() -> None:
     """Through LangChain's own dispatch, sync and async, whichever way that passes the token."""
-    model = FakeStreamingListLLM(responses=["ab"])
+    model = Provider(words=["a", "b"])
     outputs = {"result": "ab", "source_documents": [Document(page_content="d")]}
 
     async def aanswer(question: str, config: RunnableConfig) -> dict[str, Any]:
