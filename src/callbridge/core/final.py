@@ -32,7 +32,7 @@ __all__ = ["DEFAULT_PREFIX", "FinalAnswer", "FinalText", "Rule", "calls_tool"]
 
 Rule: TypeAlias = Literal["structure", "prefix"]
 
-DEFAULT_PREFIX = ("Final", "Answer", ":")
+DEFAULT_PREFIX: Sequence[str] = ("Final", "Answer", ":")
 """As LangChain's `FinalStreamingStdOutCallbackHandler` has it."""
 
 
@@ -80,25 +80,34 @@ class FinalAnswer:
 
     # -- what runs report ---------------------------------------------------------------------------------------------
 
-    def start(self, run_id: Payload, parent_id: Payload, *, is_tool: bool = False) -> None:
-        """Say that a run has started."""
-        if is_tool or parent_id in self._in_tools:
+    def start(self, run_id: Payload, parents: Iterable[Payload], *, is_tool: bool = False) -> None:
+        """Say that a run has started.
+
+        Args:
+            run_id: The run.
+            parents: The runs it is in, or the one directly above it.
+            is_tool: Whether it is a tool.
+        """
+        if is_tool or not self._in_tools.isdisjoint(parents):
             self._in_tools.add(run_id)
 
     def start_model(
-        self, run_id: Payload, parent_id: Payload, *, prompt: Iterable[Payload], metadata: Mapping[str, Any] | None = None,
+        self,
+        run_id: Payload,
+        *,
+        prompt: Iterable[Payload],
+        metadata: Mapping[str, Any] | None = None,
         has_tools: bool = False,
-    ) -> None:  # fmt: skip
-        """Say that a model was called.
+    ) -> None:
+        """Say that the run that has just started is a model's.
 
         Args:
             run_id: The model's run.
-            parent_id: The run it is in; None if there is none.
             prompt: Its messages, or its prompts as text.
             metadata: Of the run.
             has_tools: Whether tools were offered to it.
         """
-        if parent_id in self._in_tools:
+        if run_id in self._in_tools:
             return
         said = list(prompt)
         agentic = has_tools or "langgraph_node" in (metadata or ()) or any(map(_tells_of_tools, said))
@@ -143,6 +152,10 @@ class FinalAnswer:
         self._in_tools.clear()
         self._models.clear()
 
+    def knows(self, run_id: Payload) -> bool:
+        """Return whether a model call was said to have started, or is part of a tool."""
+        return run_id in self._models or run_id in self._in_tools
+
     def reached(self, run_id: Payload) -> bool:
         """Return whether an open model call has come to the answer."""
         model = self._models.get(run_id)
@@ -178,7 +191,8 @@ class FinalAnswer:
         model.reached = True
         answer = model.text[found.start() if self.stream_prefix else found.end() :]
         model.text = ""
-        return answer
+        # White space that comes in one token with the end of the prefix has always been a part of that.
+        return "" if self.strip and not answer.strip() else answer
 
 
 class FinalText:
@@ -198,10 +212,9 @@ class FinalText:
         run_type, _, phase = name.removeprefix("on_").rpartition("_")
         is_model = run_type in ("chat_model", "llm")
         if phase == "start":
-            parent_id = parents[-1] if parents else None
-            self._answer.start(run_id, parent_id, is_tool=run_type == "tool")
+            self._answer.start(run_id, parents, is_tool=run_type == "tool")
             if is_model and UNSEEN_TAGS.isdisjoint(event["tags"]):
-                self._answer.start_model(run_id, parent_id, prompt=_prompt(run_type, event), metadata=event["metadata"])
+                self._answer.start_model(run_id, prompt=_prompt(run_type, event), metadata=event["metadata"])
             return ""
         if is_model and phase == "stream":
             chunk = event["data"]["chunk"]

@@ -33,7 +33,7 @@ from starlette.websockets import WebSocket
 from typing_extensions import Self
 
 from callbridge.core.decode import EventsToCalls
-from callbridge.core.final import DEFAULT_PREFIX
+from callbridge.core.window import AnswerWindow
 from callbridge.errors import EventSequenceError
 from callbridge.web.formats import documents_text
 from callbridge.web.wire import Failure, Frame, FrameEncoder, failure_frame, sse_bytes
@@ -215,41 +215,17 @@ class _Tokens(LanarkyCallbackHandler):
         )
 
 
-class _FinalTokens(_Tokens):
+class _FinalTokens(AnswerWindow, _Tokens):
     """The tokens after those of the prefix, which have to come as they are given, one by one."""
-
-    def _set_up(self, answer_prefix_tokens: list[str] | None, strip_tokens: bool, stream_prefix: bool) -> None:
-        tokens = list(DEFAULT_PREFIX) if answer_prefix_tokens is None else answer_prefix_tokens
-        self.answer_prefix_tokens = tokens
-        self.answer_prefix_tokens_stripped = [token.strip() for token in tokens] if strip_tokens else tokens
-        self.strip_tokens = strip_tokens
-        self.stream_prefix = stream_prefix
-        self._clear()
-
-    def _clear(self) -> None:
-        self.answer_reached = False
-        self.last_tokens = [""] * len(self.answer_prefix_tokens)
-        self.last_tokens_stripped = [""] * len(self.answer_prefix_tokens)
 
     def _renewed(self) -> Self:
         made = super()._renewed()
-        made._clear()
+        made.forget_tokens()
         return made
 
     def _model_started(self) -> None:
         self.answer_reached = False
         self.streaming = False
-
-    def append_to_last_tokens(self, token: str) -> None:
-        """Remember a token, and as many before it as the prefix has."""
-        self.last_tokens = [*self.last_tokens, token][-len(self.answer_prefix_tokens) :]
-        self.last_tokens_stripped = [*self.last_tokens_stripped, token.strip()][-len(self.answer_prefix_tokens) :]
-
-    def check_if_answer_reached(self) -> bool:
-        """Return whether the last tokens are those of the prefix."""
-        if self.strip_tokens:
-            return self.last_tokens_stripped == self.answer_prefix_tokens_stripped
-        return self.last_tokens == self.answer_prefix_tokens
 
     def _token_came(self, token: Any) -> Iterable[Frame]:
         self.streaming = True
@@ -416,7 +392,7 @@ class FinalTokenStreamingCallbackHandler(_FinalTokens, TokenStreamingCallbackHan
         **kwargs: Any,
     ) -> None:
         super().__init__(output_key=None, **kwargs)
-        self._set_up(answer_prefix_tokens, strip_tokens, stream_prefix)
+        self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)
 
 
 class FinalTokenWebSocketCallbackHandler(_FinalTokens, TokenWebSocketCallbackHandler):
@@ -438,4 +414,4 @@ class FinalTokenWebSocketCallbackHandler(_FinalTokens, TokenWebSocketCallbackHan
         **kwargs: Any,
     ) -> None:
         super().__init__(output_key=None, **kwargs)
-        self._set_up(answer_prefix_tokens, strip_tokens, stream_prefix)
+        self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)
