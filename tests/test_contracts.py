@@ -339,7 +339,16 @@ def test_importing_loads_neither_langchain_nor_anyio() -> None:
 
 def test_importing_needs_only_the_required_dependencies() -> None:
     """What is optional is imported where it is used, and missing it breaks nothing else."""
-    optional = ["langchain", "langchain_classic", "langchain_openai", "langgraph", "trio", "starlette", "uvicorn"]
+    optional = [
+        "langchain",
+        "langchain_classic",
+        "langchain_openai",
+        "langgraph",
+        "trio",
+        "starlette",
+        "sse_starlette",
+        "uvicorn",
+    ]
     code = f"""
 import sys
 for name in {optional}: sys.modules[name] = None

@@ -17,7 +17,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import anyio
 
@@ -25,15 +25,12 @@ from callbridge.adapters.streams import AsyncEventStream
 from callbridge.errors import ArgumentError, ResultNotReadyError
 from callbridge.web.wire import Failure, Frame, FrameEncoder, WireFormat
 
-if TYPE_CHECKING:
-    from callbridge.events import Event
-
 __all__ = ["Delivery", "DescribeError", "EventSource", "Limits", "Outcome", "check_source"]
 
 _logger = logging.getLogger("callbridge.web")
 
-EventSource: TypeAlias = "AsyncIterator[Event] | AsyncEventStream[Any]"
-"""What can be delivered: a stream of ours, a handler, or any async iterator of v2 events."""
+EventSource: TypeAlias = AsyncIterator[Any]
+"""What can be delivered: a stream of ours, a handler, or any async iterator of v2 events (LangChain has a type of its own)."""
 
 DescribeError: TypeAlias = Callable[[Exception], "Failure | None"]
 """Returns what the client is told of an error; None: what it is always told."""
