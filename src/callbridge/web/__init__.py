@@ -18,9 +18,10 @@ from callbridge.web.delivery import Limits
 from callbridge.web.formats import SourceDocumentsFormat, TokenFormat, V2Format, format_named
 from callbridge.web.sse import EventStreamResponse
 from callbridge.web.websocket import websocket_endpoint
-from callbridge.web.wire import Failure, Frame, FrameEncoder, WireFormat
+from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat
 
 __all__ = [
+    "BaseEncoder",
     "EventStreamResponse",
     "Failure",
     "Frame",

@@ -19,7 +19,7 @@ from callbridge.core.filters import EventFilter
 from callbridge.core.final import DEFAULT_PREFIX, FinalAnswer, FinalText
 from callbridge.core.text import VisibleText
 from callbridge.errors import ArgumentError, RemoteError
-from callbridge.web.wire import Failure, Frame, FrameEncoder, WireFormat, failure_frame, json_text
+from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat, json_text
 
 if TYPE_CHECKING:
     from callbridge.events import Event
@@ -37,16 +37,6 @@ def check_mode(mode: object) -> None:
     """
     if mode not in ("json", "text"):
         raise ArgumentError("mode", mode, "'json' or 'text'")
-
-
-class _Encoder:
-    """What all formats say of the end."""
-
-    def fail(self, failure: Failure) -> Iterable[Frame]:
-        return (failure_frame(failure),)
-
-    def end(self) -> Iterable[Frame]:
-        return (Frame("", "end"),)
 
 
 # -- whole events -----------------------------------------------------------------------------------------------------
@@ -77,7 +67,7 @@ class V2Format:
         return _V2Encoder(self)
 
 
-class _V2Encoder(_Encoder):
+class _V2Encoder(BaseEncoder):
     def __init__(self, options: V2Format) -> None:
         self._options = options
         self._filter = EventFilter(
@@ -144,7 +134,7 @@ class TokenFormat:
         return _TokenEncoder(self)
 
 
-class _TokenEncoder(_Encoder):
+class _TokenEncoder(BaseEncoder):
     def __init__(self, options: TokenFormat) -> None:
         self._mode: Mode = options.mode
         self._text: VisibleText | FinalText = VisibleText()
@@ -182,7 +172,7 @@ class SourceDocumentsFormat:
         return _DocumentsEncoder(retrievers=self.retrievers)
 
 
-class _DocumentsEncoder(_Encoder):
+class _DocumentsEncoder(BaseEncoder):
     def __init__(self, *, retrievers: bool = False) -> None:
         self._retrievers = retrievers
         self._last: Sequence[Document] = ()

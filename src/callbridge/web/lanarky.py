@@ -36,7 +36,7 @@ from callbridge.core.decode import EventsToCalls
 from callbridge.core.window import AnswerWindow
 from callbridge.errors import EventSequenceError
 from callbridge.web.formats import documents_text
-from callbridge.web.wire import Failure, Frame, FrameEncoder, failure_frame, sse_bytes
+from callbridge.web.wire import BaseEncoder, Frame, FrameEncoder, sse_bytes
 
 if TYPE_CHECKING:
     from callbridge.events import Event
@@ -148,7 +148,7 @@ class LanarkyCallbackHandler(AsyncCallbackHandler):
         return ()
 
 
-class _HandlerEncoder:
+class _HandlerEncoder(BaseEncoder):
     """Makes frames of events by letting a handler see the callbacks that they stand for."""
 
     def __init__(self, handler: LanarkyCallbackHandler) -> None:
@@ -175,12 +175,6 @@ class _HandlerEncoder:
         elif method == "on_chain_end":
             return handler._chain_ended(args[0])
         return ()
-
-    def fail(self, failure: Failure) -> Iterable[Frame]:
-        return (failure_frame(failure),)
-
-    def end(self) -> Iterable[Frame]:
-        return (Frame("", "end"),)
 
 
 class _Tokens(LanarkyCallbackHandler):

@@ -28,7 +28,7 @@ from callbridge.errors import ArgumentError
 from callbridge.web.delivery import Delivery, DescribeError, EventSource, Limits, check_source
 from callbridge.web.formats import format_named
 from callbridge.web.sse import check_heartbeat
-from callbridge.web.wire import Failure, Frame, WireFormat, failure_frame, websocket_text
+from callbridge.web.wire import Failure, Frame, WireFormat, websocket_text
 
 __all__ = ["StartRun", "websocket_endpoint"]
 
@@ -73,7 +73,8 @@ def websocket_endpoint(
     ```
 
     The runs of one connection come one after the other, and are nobody else's. A client that goes away, or a server that closes
-    the connection because it shuts down, cancels the run and waits for its end. An `error` frame says what went wrong, `end`
+    the connection because it shuts down, cancels the run and waits for its end. A socket that was accepted already, by an
+    endpoint of one's own that has looked who it is, is taken as it is. An `error` frame says what went wrong, `end`
     follows whatever comes of a message, and the socket lives on.
 
     Args:
@@ -103,7 +104,8 @@ def websocket_endpoint(
     )
 
     async def endpoint(websocket: WebSocket) -> None:
-        await websocket.accept()
+        if websocket.application_state is WebSocketState.CONNECTING:
+            await websocket.accept()
         await _Conversation(websocket, options).hold()
 
     return endpoint
@@ -137,8 +139,7 @@ class _Conversation:
             problem = self._heed(received.get("text"))
             if problem is not None:
                 # Otherwise `end` is what the run says that is on.
-                is_idle = not self._is_answering and not self._waiting
-                await self._send_last(failure_frame(problem), *([Frame("", "end")] if is_idle else []))
+                await self._refuse(problem, and_end=not self._is_answering and not self._waiting)
 
     def _heed(self, text: str | None) -> Failure | None:
         """Do what a message asks for; return what is wrong with it, if anything is."""
@@ -176,7 +177,7 @@ class _Conversation:
         except Exception as error:
             _logger.exception("no run could be made of a client's message")
             failure = (self.options.describe(error) if self.options.describe is not None else None) or Failure()
-            await self._send_last(failure_frame(failure), Frame("", "end"))
+            await self._refuse(failure, and_end=True)
             return
         self._delivery = Delivery(
             source,
@@ -198,12 +199,13 @@ class _Conversation:
     async def _beat(self) -> None:
         await self._write(Frame("", "heartbeat"))
 
-    async def _send_last(self, *frames: Frame) -> None:
-        """Send frames to a client that may have gone; then `receive` says so."""
+    async def _refuse(self, failure: Failure, *, and_end: bool) -> None:
+        """Tell a client that no run was made of its message; if it has gone, `receive` says so."""
         if self.websocket.application_state is not WebSocketState.CONNECTED:
             return
+        encoder = self.options.format.begin()
         try:
-            for frame in frames:
+            for frame in [*encoder.fail(failure), *(encoder.end() if and_end else ())]:
                 await self._write(frame)
         except (OSError, RuntimeError, WebSocketDisconnect):
             return

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from callbridge.events import Event
 
 __all__ = [
+    "BaseEncoder",
     "Failure",
     "Frame",
     "FrameEncoder",
     "WireFormat",
-    "failure_frame",
     "json_text",
     "sse_bytes",
     "sse_comment",
@@ -66,6 +66,18 @@ class FrameEncoder(Protocol):
         ...
 
 
+class BaseEncoder:
+    """How the formats of this package say that a run has failed, and that nothing more will come."""
+
+    def fail(self, failure: Failure) -> Iterable[Frame]:
+        """Return an `error` frame with the status code and the detail as JSON."""
+        return (Frame(json_text({"status_code": failure.status_code, "detail": failure.detail}), "error"),)
+
+    def end(self) -> Iterable[Frame]:
+        """Return an empty `end` frame."""
+        return (Frame("", "end"),)
+
+
 @runtime_checkable
 class WireFormat(Protocol):
     """Says how events look to a client. One object may serve any number of runs at once: what a run needs is in the encoder."""
@@ -78,11 +90,6 @@ class WireFormat(Protocol):
 def json_text(value: Any) -> str:
     """Return compact JSON, with characters as they are."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def failure_frame(failure: Failure) -> Frame:
-    """Return what all formats of this package say of a failure."""
-    return Frame(json_text({"status_code": failure.status_code, "detail": failure.detail}), "error")
 
 
 def sse_bytes(frame: Frame) -> bytes:
