@@ -352,7 +352,8 @@ async def test_a_format_of_ones_own() -> None:
             return self
 
         def feed(self, event: Any) -> Iterator[Frame]:
-            if event["event"] == "on_chat_model_stream":
+            # Newer LangChains end with an empty chunk.
+            if event["event"] == "on_chat_model_stream" and event["data"]["chunk"].content:
                 yield Frame(event["data"]["chunk"].content.upper())
 
         def fail(self, failure: Failure) -> list[Frame]:
