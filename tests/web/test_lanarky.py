@@ -100,6 +100,41 @@ async def test_as_a_format_it_makes_the_same_of_events(scenario: Scenario) -> No
         assert b"".join(bodies).decode() == want
 
 
+async def test_the_envelope_of_a_response_is_that_of_the_original() -> None:
+    """Each ASGI message, headers and their order included, as Lanarky's `StreamingResponse` sends them around its handlers."""
+    model = Run("llm", "model")
+
+    async def replayed() -> Any:
+        for event in (model.start(input={"prompts": ["?"]}), model.stream("Gr"), model.stream("ün")):
+            yield event
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    format_ = TokenStreamingCallbackHandler(output_key="text")
+    await EventStreamResponse(replayed(), format_, end_event=False)({"type": "http"}, receive, send)
+    assert sent == [
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"cache-control", b"no-cache"),
+                (b"connection", b"keep-alive"),
+                (b"x-accel-buffering", b"no"),
+                (b"content-type", b"text/event-stream; charset=utf-8"),
+            ],
+        },
+        {"type": "http.response.body", "body": b'event: completion\r\ndata: {"token":"Gr"}\r\n\r\n', "more_body": True},
+        {"type": "http.response.body", "body": b'event: completion\r\ndata: {"token":"\xc3\xbcn"}\r\n\r\n', "more_body": True},
+        {"type": "http.response.body", "body": b"", "more_body": False},
+    ]
+
+
 async def test_an_old_endpoint_over_http_sends_the_same_bytes() -> None:
     """As Lanarky's response did: tokens, then nothing."""
     run = chain(words=["Grün", "e\nWelt"])

@@ -14,6 +14,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 
 import callbridge
@@ -103,6 +104,23 @@ async def test_a_client_that_goes_cancels_the_run(name: str) -> None:
             await run.book.all_left.wait()
         assert run.book.closed
     assert not our_threads()
+
+
+async def test_a_client_that_goes_cancels_the_run_behind_middleware() -> None:
+    """Starlette's `BaseHTTPMiddleware` runs the response in a task group of its own."""
+    run = chain(waits_at=1)
+
+    async def passing(request: Any, call_next: Any) -> Response:
+        return await call_next(request)  # type: ignore[no-any-return]
+
+    with watched():
+        app = BaseHTTPMiddleware(sse_site(lambda _: respond(run, "v2")), dispatch=passing)
+        async with serving(app) as site:
+            async with reading(site) as response:
+                assert await anext(response.aiter_bytes())
+                await run.book.waits.wait()
+            await run.book.all_left.wait()
+        assert run.book.closed
 
 
 async def test_a_detached_run_goes_on_without_its_client() -> None:
