@@ -20,7 +20,7 @@ def constructor(*path: str, **kwargs: Any) -> dict[str, Any]:
 
 
 REFUSED: dict[str, Any] = {
-    "a class of the standard library": constructor("subprocess", "Popen", args="touch /tmp/owned"),
+    "a class of the standard library": constructor("subprocess", "Popen", args="touch owned"),
     "a class of LangChain's with effects": constructor("langchain", "prompts", "prompt", "PromptTemplate", template="{a}"),
     "a model that would send requests": constructor("langchain", "chat_models", "openai", "ChatOpenAI", base_url="http://evil"),
     "a document that reads files": constructor("langchain_core", "documents", "base", "Blob", path="/etc/passwd"),
