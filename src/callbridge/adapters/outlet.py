@@ -83,7 +83,8 @@ class Outlet:
             raise self._stopping()
         if self._send.closed or self._repeats.has(method, kwargs):
             return False
-        full = self._push(getattr(self._encoder, method)(*args, **kwargs))
+        events = getattr(self._encoder, method)(*args, **kwargs)
+        full = self._push(events) if events else False
         if self._roots is not None and self._encoder.roots_ended >= self._roots and not self._encoder.open_roots:
             self._send.close()
         return full
