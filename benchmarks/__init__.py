@@ -1,1 +1,1 @@
-"""How fast callbridge is, beside everything that does the same work. Run as `python -m benchmarks`; see `docs/benchmarks.md`."""
+"""How fast callbridge is, beside everything that does the same work: `python -m benchmarks`; see `docs/benchmarks.md`."""

@@ -34,7 +34,7 @@ class Echo(Talker):
 async def _count(events: AsyncIterator[Any]) -> int:
     number = 0
     async for event in events:
-        number += is_token(event)
+        number += is_token(event) if isinstance(event, dict) else event.content != ""
     return number
 
 
@@ -46,11 +46,8 @@ def _theirs(model: Talker) -> AsyncIterator[Any]:
     return model.astream_events("tea", version="v2")
 
 
-async def _plain(model: Talker) -> int:
-    number = 0
-    async for chunk in model.astream("tea"):
-        number += chunk.content != ""
-    return number
+def _plain(model: Talker) -> AsyncIterator[Any]:
+    return model.astream("tea")
 
 
 def one_run(read: Callable[[Talker], AsyncIterator[Any]], tokens: int) -> float:
@@ -63,17 +60,6 @@ def one_run(read: Callable[[Talker], AsyncIterator[Any]], tokens: int) -> float:
         for _ in range(runs):
             check("tokens read", await _count(read(Echo(tokens=tokens))), tokens)
         return (perf_counter() - began) / runs
-
-    return asyncio.run(main()) / tokens
-
-
-def one_run_plain(tokens: int) -> float:
-    """Return the same without events."""
-
-    async def main() -> float:
-        began = perf_counter()
-        check("tokens read", await _plain(Echo(tokens=tokens)), tokens)
-        return perf_counter() - began
 
     return asyncio.run(main()) / tokens
 
@@ -97,59 +83,38 @@ def many_runs(read: Callable[[Talker], AsyncIterator[Any]], at_once: int, runs: 
     return asyncio.run(main()) / (runs * TOKENS_PER_RUN)
 
 
-def _length(tokens: int) -> Contender:
-    return Contender(
-        OURS,
-        partial(one_run, _ours),
-        tokens,
-        "ours",
-        at=tokens,
-        quick=tokens if tokens <= 10_000 else 0,
-        rounds={100_000: 3, 1_000_000: 2}.get(tokens),
-    )
-
-
-def _their_length(tokens: int) -> Contender:
-    return Contender(
-        "astream_events(v2)",
-        partial(one_run, _theirs),
-        tokens,
-        "incumbent",
-        at=tokens,
-        quick=tokens if tokens <= 10_000 else 0,
-        rounds=3,
-    )
-
-
 LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
+
+_WAYS: dict[str, tuple[Any, Any]] = {
+    OURS: (_ours, "ours"),
+    "astream_events(v2)": (_theirs, "incumbent"),
+    "plain astream": (_plain, "floor"),
+}
+
+
+def _length(name: str, tokens: int) -> Contender:
+    read, role = _WAYS[name]
+    rounds = {100_000: 3, 1_000_000: 2}.get(tokens)
+    return Contender(
+        name, partial(one_run, read), tokens, role, at=tokens, quick=tokens if tokens <= 10_000 else 0, rounds=rounds
+    )
+
 
 EVENTS = Scenario(
     name="growth-events",
     title="cost per event, 10³ to 10⁶ events in one run",
     what="The time per token of a model's whole run, LangChain's own part included. The model says the same chunk each time.",
     unit=EVENT,
-    contenders=(
-        *map(_length, LENGTHS),
-        *map(_their_length, LENGTHS[:3]),
-        *(
-            Contender("plain astream", one_run_plain, at, "floor", at=at, quick=at if at <= 10_000 else 0, rounds=3)
-            for at in LENGTHS[:3]
-        ),
-    ),
+    contenders=tuple(_length(name, tokens) for tokens in LENGTHS for name in _WAYS if name == OURS or tokens < LENGTHS[-1]),
     goals=(Goal(OURS, at_most=1.2, ours_at=1_000_000, against_at=1_000),),
     axis="events in the run",
     rounds=5,
 )
 
 
-def _crowd(at_once: int) -> tuple[Contender, ...]:
-    quick = RUNS // 5
-    return (
-        Contender(OURS, partial(many_runs, _ours, at_once), RUNS, "ours", at=at_once, quick=quick),
-        Contender(
-            "astream_events(v2)", partial(many_runs, _theirs, at_once), RUNS, "incumbent", at=at_once, quick=quick, rounds=2
-        ),
-    )
+def _crowd(name: str, at_once: int) -> Contender:
+    read, role = _WAYS[name]
+    return Contender(name, partial(many_runs, read, at_once), RUNS, role, at=at_once, quick=RUNS // 5)
 
 
 CONCURRENT = Scenario(
@@ -157,10 +122,10 @@ CONCURRENT = Scenario(
     title="cost per event, 1 to 1 000 concurrent runs",
     what=f"{RUNS:,} short runs of a model that lets others go first at each token; so many of them under way at once.",
     unit=EVENT,
-    contenders=tuple(contender for at in (1, 10, 100, 1000) for contender in _crowd(at)),
+    contenders=tuple(_crowd(name, at_once) for at_once in (1, 10, 100, 1000) for name in _WAYS),
     goals=(Goal(OURS, at_most=1.2, ours_at=1000, against_at=1),),
     axis="runs at once",
-    rounds=5,
+    rounds=4,
 )
 
 SCENARIOS = (EVENTS, CONCURRENT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from benchmarks.scenarios.readers import astream_call_streaming
 __all__ = ["INSIDE", "SCENARIOS"]
 
 TOKENS = 1_000_000
-QUIET_TURNS = 1000
+QUIET_TURNS = 10_000
 """Turns of the loop for which a run that waits for its reader is given the chance to go on."""
 
 
@@ -36,10 +36,12 @@ def _resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-async def _stopped_after_the_first(events: AsyncIterator[Any]) -> None:
-    """Read one event, then let the run go on as far as it can."""
+async def _stopped_after_the_first(events: AsyncIterator[Any], stands: Callable[[], bool]) -> None:
+    """Read one event, then let the run go on as far as it can: until it has ended, or waits for the reader."""
     first = await anext(events)
     check("first event", first["event"], "on_chat_model_start")
+    while not stands():  # noqa: ASYNC110 - nothing tells: it is the run that is watched here
+        await asyncio.sleep(0)
     for _ in range(QUIET_TURNS):
         await asyncio.sleep(0)
 
@@ -49,7 +51,7 @@ async def ours(tokens: int) -> int:
     await astream_call_streaming(Talker(tokens=10), "tea")  # what is imported late is no growth
     before = _resident()
     async with callbridge.astream_events(Talker(tokens=tokens), "tea") as stream:
-        await _stopped_after_the_first(stream)
+        await _stopped_after_the_first(stream, lambda: stream.statistics().channel.waiting_producers > 0)
         channel = stream.statistics().channel
         check("events buffered at most", channel.peak <= channel.capacity + 1, True)
     return _resident() - before
@@ -61,7 +63,7 @@ async def langchain(tokens: int) -> int:
         pass
     before = _resident()
     events = Talker(tokens=tokens).astream_events("tea", version="v2")
-    await _stopped_after_the_first(events)
+    await _stopped_after_the_first(events, lambda: len(asyncio.all_tasks()) == 1)
     grown = _resident() - before
     await events.aclose()  # type: ignore[attr-defined]
     return grown
@@ -105,7 +107,7 @@ SCENARIOS = (
         contenders=(
             Contender(OURS, partial(_other_process, OURS), TOKENS, "ours", quick=TOKENS),
             Contender("astream_events(v2)", partial(_other_process, "astream_events(v2)"), _THEIRS, "incumbent", quick=5000),
-            Contender("idle", partial(_other_process, "idle"), TOKENS, "floor"),
+            Contender("idle", partial(_other_process, "idle"), TOKENS, "floor", quick=TOKENS),
         ),
         goals=(Goal(None, at_most=10),),
         rounds=3,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import Runnable
 
 import callbridge
@@ -49,12 +50,12 @@ async def astream(runnable: Runnable[Any, Any], value: Any) -> Read:
 
 
 async def astream_messages(runnable: Runnable[Any, Any], value: Any) -> Read:
-    """Do the same for a graph: its `messages` mode."""
-    return await _read(runnable.astream(value, stream_mode="messages"), lambda item: _is_text(item[0]) and not _is_tool(item))
+    """Do the same for a graph: its `messages` mode, less the whole messages that are in it, too."""
+    return await _read(runnable.astream(value, stream_mode="messages"), _is_chunk)
 
 
-def _is_tool(item: Any) -> bool:
-    return item[0].type == "tool"
+def _is_chunk(item: Any) -> bool:
+    return isinstance(item[0], AIMessageChunk) and item[0].content != ""
 
 
 async def langchain(runnable: Runnable[Any, Any], value: Any) -> Read:

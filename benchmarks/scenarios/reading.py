@@ -64,7 +64,7 @@ def _added(kind: str, make: Making, value: Any) -> Scenario:
         contenders=_contenders(make, value, read),
         goals=(Goal("astream_events(v2)", at_most=0.25, text="1/4"),),
         over="plain astream",
-        rounds=15,
+        rounds=11,
     )
 
 
@@ -98,8 +98,8 @@ def first_event(reader: Any, value: Any, runs: int) -> float:
 FIRST_EVENT = Scenario(
     name="first-event",
     title="time to the first event of a chain",
-    what="From the call to the first thing read; the model lets the loop go on before each token. For plain `astream` and the classic handler that is the first token, which "
-    "comes after the events that say that the chain, the prompt and the model have started.",
+    what="From the call to the first thing read; the model lets the loop go on before each token. For plain `astream` and the "
+    "classic handler that is the first token; the events that the chain, the prompt and the model have started come before it.",
     unit=LATENCY,
     contenders=tuple(
         Contender(

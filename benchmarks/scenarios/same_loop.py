@@ -19,7 +19,7 @@ __all__ = ["PUMPS", "SCENARIOS", "Pump", "on_asyncio", "on_trio"]
 Pump: TypeAlias = Callable[[int, int], Awaitable[float]]
 """Sends so many items through a channel of such a capacity, in order; returns the seconds it took."""
 
-ITEMS = 100_000
+ITEMS = 50_000
 
 
 async def _pumped(items: int, produce: Callable[[], Awaitable[None]], consume: Callable[[], Awaitable[int]]) -> float:

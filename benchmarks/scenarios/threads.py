@@ -22,7 +22,7 @@ __all__ = ["SCENARIOS", "callbridge_threads", "culsans_threads", "run"]
 Pump: TypeAlias = Callable[[int, int, int], Awaitable[float]]
 """Sends so many items through such a capacity from so many threads; returns the seconds it took."""
 
-ITEMS = 100_000
+ITEMS = 50_000
 
 
 async def _pumped(items: int, threads: int, put: Callable[[int], object], get: Callable[[], Awaitable[int]]) -> float:
@@ -157,8 +157,8 @@ def _to_loop(threads: int, goals: tuple[Goal, ...]) -> Scenario:
             Contender("LangChain's _MemoryStream", made(memory_stream, capacity, threads), ITEMS // 5, "incumbent"),
             Contender("janus", made(janus_queue, capacity, threads), ITEMS // 5, needs=("janus",)),
             Contender("culsans", made(culsans_threads, capacity, threads), ITEMS // 5, needs=("culsans",)),
-            Contender("asyncio.Queue", made(asyncio_queue, capacity, threads), ITEMS // 50),
-            Contender("anyio.from_thread", made(anyio_from_thread, capacity, threads), ITEMS // 50),
+            Contender("asyncio.Queue", made(asyncio_queue, capacity, threads), ITEMS // 40),
+            Contender("anyio.from_thread", made(anyio_from_thread, capacity, threads), ITEMS // 40),
             Contender("floor", made(floor, capacity, threads), ITEMS, "floor"),
         ),
         goals=goals,
