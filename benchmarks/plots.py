@@ -60,6 +60,7 @@ def _bars(result: ScenarioResult, axes: Any) -> None:
         axes.set_xlabel("cost as a multiple of callbridge's (less is better); whiskers: quartiles")
         if max(value.median for value in values) > 8:
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
         axes.axvline(1, color=COLORS["ours"], linewidth=1)
     else:
         axes.set_xlabel(f"{result.unit.name} (less is better); whiskers: quartiles")
@@ -77,6 +78,7 @@ def _lines(result: ScenarioResult, axes: Any) -> None:
         axes.fill_between(at, [cost.low for cost in costs], [cost.high for cost in costs], alpha=0.2, color=line.get_color())
     if max(one.at or 0 for one in result.contenders) > 100:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_ylim(bottom=0)
     axes.set_xlabel(result.axis)
     axes.set_ylabel(result.unit.name)
