@@ -46,7 +46,8 @@ def measure(scenario: Scenario, *, quick: bool = False, progress: Callable[[int,
             here.append((contender, found))
     rounds = min(QUICK_ROUNDS, scenario.rounds) if quick else scenario.rounds
     for contender, _ in here:
-        contender.run(max(contender.amount(quick) // 10, 1) if contender.at is None else min(contender.amount(quick), 100))
+        if contender.warms_up:
+            contender.run(max(contender.amount(quick) // 10, 1) if contender.at is None else min(contender.amount(quick), 100))
     for number in range(rounds):
         for contender, found in here[number % len(here) :] + here[: number % len(here)]:
             if contender.rounds is None or number < contender.rounds:

@@ -79,6 +79,8 @@ class Contender:
     """Rounds at most, for one that takes its time."""
     lacks: Callable[[], str | None] | None = None
     """Says what else is missing here; asked before it is run."""
+    warms_up: bool = True
+    """Whether a round before the first is thrown away; what starts a process for each measurement sees to that itself."""
 
     def amount(self, quick: bool) -> int:
         """Return for how many items it is run; 0: not at all."""

@@ -106,7 +106,7 @@ FIRST_EVENT = Scenario(
         Contender(
             name,
             partial(first_event, reader, {"drink": "tea"}),
-            100,
+            40,
             _ROLES.get(name, "peer"),  # type: ignore[arg-type]
             needs=_NEEDS.get(name, ()),
         )
