@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "callbridge"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 MAX_FUNCTION_LINES = 40
@@ -249,7 +250,7 @@ def body_lines(function: Function) -> int:
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *EXAMPLES], ids=ids)
+@pytest.mark.parametrize("path", [*SOURCES, *EXAMPLES, *BENCHMARKS], ids=ids)
 def test_functions_are_short(path: Path) -> None:
     """R5: what does not fit on a screen is taken apart, or listed with its reason."""
     lengths = {f"{ids(path)}:{function.name}": body_lines(function) for function in functions(parse(path))}
@@ -257,7 +258,7 @@ def test_functions_are_short(path: Path) -> None:
     assert not long
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *EXAMPLES, *TESTS], ids=ids)
+@pytest.mark.parametrize("path", [*SOURCES, *EXAMPLES, *BENCHMARKS, *TESTS], ids=ids)
 def test_files_are_short(path: Path) -> None:
     """R5: a file is one thing."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES

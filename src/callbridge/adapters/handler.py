@@ -154,7 +154,11 @@ class EventStreamHandler(BaseCallbackHandler):
         return self
 
     async def __anext__(self) -> Event:
-        return await self._reader.next_async()
+        try:
+            return await self._reader.next_async()
+        except BaseException:
+            self._reader.note_end()
+            raise
 
     def __iter__(self) -> EventStreamHandler:
         self._reader.begin()

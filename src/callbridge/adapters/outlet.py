@@ -93,7 +93,8 @@ class Outlet:
             return self._stop(awaited)
         if self._send.closed or self._repeats.has(method, kwargs):
             return False
-        full = self._push(getattr(self._encoder, method)(*args, **kwargs))
+        events = getattr(self._encoder, method)(*args, **kwargs)
+        full = self._push(events) if events else False
         if self._roots is not None and self._encoder.roots_ended >= self._roots and not self._encoder.open_roots:
             self._close(None)
         return full

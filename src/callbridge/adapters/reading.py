@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -59,30 +59,28 @@ class EventReader:
         if self.state in ("ended", "closed"):
             raise StreamConsumedError(self.state)
 
-    async def next_async(self) -> Event:
-        """Return the next event.
+    def next_async(self) -> Awaitable[Event]:
+        """Return what to await for the next event. Whatever is raised then, `note_end` is to be called.
+
+        No coroutine around the channel's own: it would add a third to the price of reading an event.
 
         Raises:
-            StopAsyncIteration: There are no more.
-            ConcurrentReadError: Another task or thread is waiting for it.
-            BaseException: The very error with which the run ended.
+            StopAsyncIteration: There are no more, here or when it is awaited.
+            ConcurrentReadError: Another task or thread is waiting for it; when it is awaited.
+            BaseException: The very error with which the run ended; when it is awaited.
         """
         if self.state != "reading":
             self._check_open(StopAsyncIteration)
-        try:
-            return await self._receive.__anext__()
-        except BaseException:
-            self._note_end()
-            raise
+        return self._receive.__anext__()
 
     def next_sync(self) -> Event:
-        """Do the same from sync code, blocking the thread; raises `StopIteration` at the end."""
+        """Return the next event to sync code, blocking the thread; raises `StopIteration` at the end, else as above."""
         if self.state != "reading":
             self._check_open(StopIteration)
         try:
             return next(self._receive)
         except BaseException:
-            self._note_end()
+            self.note_end()
             raise
 
     def close(self) -> None:
@@ -97,8 +95,8 @@ class EventReader:
         else:
             raise stop
 
-    def _note_end(self) -> None:
-        """Called when a read raised: the end, the run's error, or just a cancelled wait."""
+    def note_end(self) -> None:
+        """Take note that a read raised: the end, the run's error, or just a cancelled wait."""
         if self._receive.ended and self.state == "reading":
             self.state = "ended"
 

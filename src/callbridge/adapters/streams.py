@@ -147,6 +147,7 @@ class AsyncEventStream(_OwningStream[R]):
         try:
             return await self._reader.next_async()
         except BaseException as error:
+            self._reader.note_end()
             if self._reader.state == "ended":
                 await self._settle(error)
             elif not self._entered and not isinstance(error, (Exception, GeneratorExit)):

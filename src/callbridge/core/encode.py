@@ -259,7 +259,7 @@ class CallsToEvents:
             self._shown_in = str(run_id)
             if isinstance(data, dict):
                 data = {**data, "input": self._root_input}
-        event = {
+        event: Any = {
             "event": "on_custom_event",
             "data": data,
             "run_id": str(run_id),
@@ -268,7 +268,7 @@ class CallsToEvents:
             "metadata": metadata or {},
             "parent_ids": [] if run is None else run.parent_ids.copy(),
         }
-        return (cast("Event", event),)
+        return (event,)
 
     def on_agent_action(self, action: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
         """Pass on what an agent decided to do (extended)."""
@@ -439,7 +439,7 @@ class CallsToEvents:
         if self._root_input is not MISSING and self._shown_in is None:
             self._shown_in = run.id
             data["input"] = self._root_input
-        made = {
+        made: Any = {
             "event": event,
             "data": data,
             "run_id": run.id,
@@ -448,7 +448,7 @@ class CallsToEvents:
             "metadata": run.metadata,
             "parent_ids": run.parent_ids.copy(),
         }
-        return (cast("Event", made),)
+        return (made,)
 
 
 def _name(name: str | None, serialized: Payload) -> str:

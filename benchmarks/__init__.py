@@ -1,0 +1,1 @@
+"""How fast callbridge is, beside everything that does the same work: `python -m benchmarks`; see `docs/benchmarks.md`."""

@@ -1,0 +1,66 @@
+"""A process for each scenario, so that none inherits the garbage, the threads or the warm caches of another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.results import ScenarioResult
+
+__all__ = ["ROOT", "ScenarioFailedError", "measure_once", "measure_scenario"]
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The directory that `benchmarks` is in."""
+
+
+class ScenarioFailedError(Exception):
+    """The process of a scenario ended without a result; the message is what it said."""
+
+
+def measure_scenario(name: str, *, quick: bool, progress: Callable[[int, int], None]) -> ScenarioResult:
+    """Measure a scenario in a process of its own.
+
+    Args:
+        name: Of the scenario.
+        quick: Whether a rough figure will do.
+        progress: Called with the number of rounds done and their total.
+
+    Raises:
+        ScenarioFailedError: It could not be measured.
+    """
+    command = [sys.executable, "-m", "benchmarks.measuring", name, *(["--quick"] if quick else [])]
+    result: ScenarioResult | None = None
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            said = json.loads(line)
+            if "result" in said:
+                result = ScenarioResult.from_json(said["result"])
+            else:
+                progress(said["round"], said["of"])
+        status = process.wait()
+        errors.seek(0)
+        if result is None:
+            raise ScenarioFailedError(errors.read().strip() or f"exit status {status}")
+    return result
+
+
+def measure_once(python: str, scenario: str, contender: str, items: int) -> float:
+    """Run one contender once, by another interpreter; return the cost.
+
+    Raises:
+        ScenarioFailedError: It did not run.
+    """
+    command = [python, "-m", "benchmarks.measuring", scenario, "--contender", contender, "--items", str(items)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ScenarioFailedError(f"{python}: {done.stderr.strip()}")
+    cost: float = json.loads(done.stdout)["cost"]
+    return cost

@@ -1,0 +1,27 @@
+"""All scenarios, a file for each family."""
+
+from __future__ import annotations
+
+from benchmarks.scenario import Scenario
+from benchmarks.scenarios import (
+    dispatching,
+    full,
+    growth,
+    latency,
+    memory,
+    platforms,
+    reading,
+    same_loop,
+    sync_calls,
+    threads,
+)
+
+__all__ = ["HIDDEN", "SCENARIOS"]
+
+_FAMILIES = (reading, same_loop, threads, latency, dispatching, sync_calls, memory, growth, full, platforms)
+
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for family in _FAMILIES for scenario in family.SCENARIOS}
+"""By name, in the order in which they run."""
+
+HIDDEN: dict[str, Scenario] = {memory.INSIDE.name: memory.INSIDE}
+"""Parts of others, that are no scenarios to be asked for."""

@@ -1,0 +1,122 @@
+"""Memory while nobody reads, each measurement in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import callbridge
+from benchmarks.processes import measure_once
+from benchmarks.scenario import BYTES, OURS, Contender, Goal, Scenario, check
+from benchmarks.scenarios.models import Talker
+from benchmarks.scenarios.readers import astream_call_streaming
+
+__all__ = ["INSIDE", "SCENARIOS"]
+
+TOKENS = 1_000_000
+QUIET_TURNS = 10_000
+"""Turns of the loop for which a run that waits for its reader is given the chance to go on."""
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process has in use.
+
+    The peak that the system remembers would be that of the imports. What is measured here is kept and not freed.
+    """
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
+    import resource  # noqa: PLC0415 - not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+async def _stopped_after_the_first(events: AsyncIterator[Any], stands: Callable[[], bool]) -> None:
+    """Read one event, then let the run go on as far as it can: until it has ended, or waits for the reader."""
+    first = await anext(events)
+    check("first event", first["event"], "on_chat_model_start")
+    while not stands():  # noqa: ASYNC110 - nothing tells: it is the run that is watched here
+        await asyncio.sleep(0)
+    for _ in range(QUIET_TURNS):
+        await asyncio.sleep(0)
+
+
+async def ours(tokens: int) -> int:
+    """Return the growth in bytes with callbridge's stream."""
+    await astream_call_streaming(Talker(tokens=10), "tea")  # what is imported late is no growth
+    before = _resident()
+    async with callbridge.astream_events(Talker(tokens=tokens), "tea") as stream:
+        await _stopped_after_the_first(stream, lambda: stream.statistics().channel.waiting_producers > 0)
+        channel = stream.statistics().channel
+        check("events buffered at most", channel.peak <= channel.capacity + 1, True)
+    return _resident() - before
+
+
+async def langchain(tokens: int) -> int:
+    """Return the growth with LangChain's."""
+    async for _ in Talker(tokens=10).astream_events("tea", version="v2"):
+        pass
+    before = _resident()
+    events = Talker(tokens=tokens).astream_events("tea", version="v2")
+    await _stopped_after_the_first(events, lambda: len(asyncio.all_tasks()) == 1)
+    grown = _resident() - before
+    await events.aclose()  # type: ignore[attr-defined]
+    return grown
+
+
+async def idle(tokens: int) -> int:
+    """Return the growth while nothing runs."""
+    before = _resident()
+    for _ in range(QUIET_TURNS):
+        await asyncio.sleep(0)
+    return _resident() - before
+
+
+def _inside(way: Any, tokens: int) -> float:
+    return float(asyncio.run(way(tokens)))
+
+
+def _other_process(name: str, tokens: int) -> float:
+    return measure_once(sys.executable, INSIDE.name, name, tokens)
+
+
+_WAYS = {OURS: ours, "astream_events(v2)": langchain, "idle": idle}
+_THEIRS = 100_000
+
+INSIDE = Scenario(
+    name="memory-inside",
+    title="memory, measured in the process that starts the run",
+    what="Used by `memory`.",
+    unit=BYTES,
+    contenders=tuple(Contender(name, partial(_inside, way), TOKENS, "peer") for name, way in _WAYS.items()),
+)
+"""What the processes run that `memory` starts; no scenario of its own."""
+
+SCENARIOS = (
+    Scenario(
+        name="memory",
+        title="peak memory, 1 000 000 tokens, reader stopped after the first event",
+        what="Growth of the resident memory while a model talks and nobody reads. LangChain keeps all events and is spared: "
+        f"its model says {_THEIRS:,} tokens, a tenth.",
+        unit=BYTES,
+        contenders=(
+            Contender(OURS, partial(_other_process, OURS), TOKENS, "ours", quick=TOKENS, warms_up=False),
+            Contender(
+                "astream_events(v2)",
+                partial(_other_process, "astream_events(v2)"),
+                _THEIRS,
+                "incumbent",
+                quick=5000,
+                warms_up=False,
+            ),
+            Contender("idle", partial(_other_process, "idle"), TOKENS, "floor", quick=TOKENS, warms_up=False),
+        ),
+        goals=(Goal(None, at_most=10),),
+        rounds=3,
+    ),
+)

@@ -1,0 +1,128 @@
+"""Reading a run as it goes, end to end: what reading adds to a run, tokens per second, time to the first event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+from langchain_core.runnables import Runnable
+
+from benchmarks.scenario import LATENCY, OURS, TOKEN, Contender, Goal, Scenario, check
+from benchmarks.scenarios.models import Talker, agent, chain, graph
+from benchmarks.scenarios.readers import READERS, astream_call_streaming, astream_messages, seconds_per_token
+
+__all__ = ["SCENARIOS", "tokens_per_run"]
+
+TOKENS = 200
+"""In each answer. What LangChain itself does to each chunk of a chain grows with the length of the answer, and would hide the
+rest in a long one."""
+
+RUNS = 10
+QUESTION = {"messages": [("user", "How do I make tea?")]}
+
+_ROLES = {OURS: "ours", "astream_events(v2)": "incumbent", "plain astream": "floor"}
+_NEEDS = {"AsyncIteratorCallbackHandler": ("langchain_classic",)}
+
+Making = Callable[[int], Runnable[Any, Any]]
+
+
+def tokens_per_run(reader: Any, make: Making, value: Any, items: int) -> float:
+    """Return the seconds per token of as many runs as there are tokens for."""
+    tokens = min(items, TOKENS)
+    return seconds_per_token(reader, make(tokens), value, tokens, max(items // tokens, 1))
+
+
+def _model(tokens: int) -> Runnable[Any, Any]:
+    return Talker(tokens=tokens)
+
+
+def _contenders(make: Making, value: Any, readers: dict[str, Any], needs: tuple[str, ...] = ()) -> tuple[Contender, ...]:
+    return tuple(
+        Contender(
+            name,
+            partial(tokens_per_run, reader, make, value),
+            TOKENS * RUNS,
+            _ROLES.get(name, "peer"),  # type: ignore[arg-type]
+            needs=(*needs, *_NEEDS.get(name, ())),
+            quick=TOKENS,
+        )
+        for name, reader in readers.items()
+    )
+
+
+def _added(kind: str, make: Making, value: Any) -> Scenario:
+    """What reading adds, per token."""
+    read = {name: READERS[name] for name in (OURS, "astream_events(v2)", "plain astream")}
+    read["callbridge, astream_call"] = astream_call_streaming
+    return Scenario(
+        name=f"reading-adds-{kind}",
+        title=f"what reading events adds to {kind}.astream",
+        what=f"The time per token of reading events of a {kind}, less that of its plain `astream`.",
+        unit=TOKEN,
+        contenders=_contenders(make, value, read),
+        goals=(Goal("astream_events(v2)", at_most=0.25, text="1/4"),),
+        over="plain astream",
+        rounds=11,
+    )
+
+
+def _end_to_end(kind: str, make: Making, value: Any, readers: dict[str, Any], needs: tuple[str, ...] = ()) -> Scenario:
+    return Scenario(
+        name=f"tokens-{kind}",
+        title=f"{kind}, end to end",
+        what=f"The time per token of a {kind} that talks without waiting, read in each of these ways.",
+        unit=TOKEN,
+        contenders=_contenders(make, value, readers, needs),
+        rounds=7,
+    )
+
+
+# -- the first event ------------------------------------------------------------------------------------------------------
+
+
+def first_event(reader: Any, value: Any, runs: int) -> float:
+    """Return the median of the seconds from the call to the first thing read."""
+    tokens = 20
+
+    async def main() -> float:
+        reads = [await reader(chain(tokens, waits=True), value) for _ in range(runs)]
+        for read in reads:
+            check("tokens read", read.tokens, tokens)
+        return median(read.first for read in reads)
+
+    return asyncio.run(main())
+
+
+FIRST_EVENT = Scenario(
+    name="first-event",
+    title="time to the first event of a chain",
+    what="From the call to the first thing read; the model lets the loop go on before each token. For plain `astream` and the "
+    "classic handler that is the first token; the events that the chain, the prompt and the model have started come before it.",
+    unit=LATENCY,
+    contenders=tuple(
+        Contender(
+            name,
+            partial(first_event, reader, {"drink": "tea"}),
+            40,
+            _ROLES.get(name, "peer"),  # type: ignore[arg-type]
+            needs=_NEEDS.get(name, ()),
+        )
+        for name, reader in READERS.items()
+    ),
+)
+
+# The classic handler ends with the first model call, so it cannot read an agent.
+_AGENT_READERS = {name: reader for name, reader in READERS.items() if name not in _NEEDS} | {"plain astream": astream_messages}
+
+SCENARIOS = (
+    _added("model", _model, "How do I make tea?"),
+    _added("chain", chain, {"drink": "tea"}),
+    _end_to_end("model", _model, "How do I make tea?", READERS),
+    _end_to_end("chain", chain, {"drink": "tea"}, READERS),
+    _end_to_end("agent", agent, QUESTION, _AGENT_READERS, ("langchain.agents",)),
+    _end_to_end("graph", graph, QUESTION, READERS | {"plain astream": astream_messages}, ("langgraph",)),
+    FIRST_EVENT,
+)

@@ -1,0 +1,135 @@
+"""Results as tables: for the terminal, as Markdown, and the one of the goals for the README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.results import ContenderResult, GoalResult, ScenarioResult, Spread, goal_results, spread
+from benchmarks.scenario import Goal
+
+__all__ = ["goals_table", "heading", "markdown", "readme", "terminal"]
+
+Row = Sequence[str]
+
+
+def terminal(result: ScenarioResult) -> str:
+    """Return a scenario's table as plain text, with its goals below."""
+    rows = [_columns(result), *_rows(result)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [f"{result.name}: {heading(result)}"]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+    lines += [f"  {text}" for text in map(_sentence, goal_results(result))]
+    return "\n".join(lines)
+
+
+def markdown(results: Sequence[ScenarioResult], facts: dict[str, str]) -> str:
+    """Return everything as a page: the facts, the goals, a table for each scenario."""
+    parts = ["# Benchmarks", "", *(f"- {name}: {value}" for name, value in facts.items()), ""]
+    if any(result.goals for result in results):
+        parts += ["## Goals", "", goals_table(results), ""]
+    for result in results:
+        parts += [f"## {result.title}", "", f"`{result.name}`. {result.what}", ""]
+        parts += [_markdown_table(_columns(result), _rows(result)), ""]
+    return "\n".join(parts)
+
+
+def goals_table(results: Sequence[ScenarioResult]) -> str:
+    """Return the table of all goals."""
+    return _markdown_table(("what", "against", "goal", "measured", ""), list(_goal_rows(results)))
+
+
+def readme(results: Sequence[ScenarioResult], facts: dict[str, str]) -> str:
+    """Return the table of the goals, and below it what a reader must know to reproduce it."""
+    versions = ", ".join(
+        f"{name} {facts[name]}"
+        for name in ("langchain-core", "anyio", "janus", "culsans")
+        if facts.get(name, "not") != "not installed"
+    )
+    source = f"Medians and quartiles of ratios, {facts['python']}, {versions}; {facts['system']}, {facts['processor']}"
+    return f"{goals_table(results)}\n\n{source}; commit {facts['commit']}.\n"
+
+
+def heading(result: ScenarioResult) -> str:
+    """Return the title, and what has been taken off the costs."""
+    return result.title if result.over is None else f"{result.title} (less {result.over})"
+
+
+def _columns(result: ScenarioResult) -> Row:
+    per = (f"{result.unit.per}/s",) if result.unit.per else ()
+    return ("contender", result.unit.name, "quartiles", *per, "× ours", "quartiles")
+
+
+def _rows(result: ScenarioResult) -> list[Row]:
+    return [_row(result, contender) for contender in result.contenders]
+
+
+def _row(result: ScenarioResult, contender: ContenderResult) -> Row:
+    rate: tuple[str, ...] = ("",) if result.unit.per else ()
+    if not contender.costs:
+        return (contender.label, contender.missing or "no figures", "", *rate, "", "")
+    cost = spread([one * result.unit.scale for one in contender.costs])
+    if result.unit.per:
+        median = cost.median / result.unit.scale
+        rate = (f"{1 / median:,.0f}" if median > 0 else "",)
+    ratio = None if contender.role == "ours" else result.ratio_to_ours(contender)
+    # The plain run is what the others' costs are over; its own is no cost of the same kind.
+    if ratio is None or contender.name == result.over:
+        return (contender.label, _number(cost.median), _range(cost), *rate, "1" if contender.role == "ours" else "", "")
+    return (contender.label, _number(cost.median), _range(cost), *rate, _number(ratio.median), _range(ratio))
+
+
+def _goal_rows(results: Sequence[ScenarioResult]) -> Iterator[Row]:
+    for result in results:
+        for one in goal_results(result):
+            measured = "not measured" if one.measured is None else f"{_number(one.measured.median)} ({_range(one.measured)})"
+            yield (result.title, _against(one.goal), _bound(result, one.goal), measured, _verdict(one))
+
+
+def _sentence(one: GoalResult) -> str:
+    measured = "not measured" if one.measured is None else f"{_number(one.measured.median)} ({_range(one.measured)})"
+    bound = f"{'≥' if one.goal.at_least is not None else '≤'} {one.goal.text or _number(_limit(one.goal))}"
+    return f"goal: {bound} against {_against(one.goal)}: {measured} {_verdict(one)}".rstrip()
+
+
+def _verdict(one: GoalResult) -> str:
+    return {None: "", True: "reached", False: "missed"}[one.met]
+
+
+def _against(goal: Goal) -> str:
+    if goal.against is None:
+        return "idle"
+    if goal.against == goal.ours:
+        return f"itself at {goal.against_at:,}"
+    return goal.against
+
+
+def _bound(result: ScenarioResult, goal: Goal) -> str:
+    if goal.at_least is not None:
+        return f"≥ {_number(goal.at_least)}×"
+    unit = f" {result.unit.name}" if goal.against is None else "" if goal.text else "×"
+    return f"≤ {goal.text or _number(_limit(goal))}{unit}"
+
+
+def _limit(goal: Goal) -> float:
+    return goal.at_least if goal.at_least is not None else goal.at_most or 0.0
+
+
+def _range(values: Spread) -> str:
+    return f"{_number(values.low)}–{_number(values.high)}"
+
+
+def _number(value: float) -> str:
+    """Write a number with three digits that say something."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _markdown_table(columns: Row, rows: Sequence[Row]) -> str:
+    lines = [columns, ["---", *("---:" for _ in columns[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

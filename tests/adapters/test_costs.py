@@ -1,0 +1,288 @@
+"""What an event costs, counted: a change that makes it dearer fails here, on any machine.
+
+The bounds are today's figures and about a tenth. A change for a good reason raises them; by how much, its commit says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.callbacks.manager import AsyncCallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.prompts import PromptTemplate
+from langchain_core.tracers._streaming import _StreamingCallbackHandler
+
+import callbridge
+from counting import LONG, SHORT, Counts, allocated_blocks, per_item, slope
+
+WAITS_AT_EACH_CALLBACK = hasattr(AsyncCallbackManagerForLLMRun.on_llm_new_token, "__wrapped__")
+"""Whether this LangChain shields tokens from cancellation: by a task for each, so that the loop goes on in between."""
+
+RUN = UUID("0f5d8a52-7a86-4f24-9f3e-0c2d6a1b7e11")
+
+
+class Talker(BaseChatModel):
+    """Says so many tokens without waiting; reports them itself where it is not streamed."""
+
+    tokens: int
+
+    @property
+    def _llm_type(self) -> str:
+        return "talker"
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **_: Any) -> ChatResult:
+        for _ in range(self.tokens):
+            run_manager.on_llm_new_token("tok ", chunk=ChatGenerationChunk(message=AIMessageChunk(content="tok ")))
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(content="tok " * self.tokens))])
+
+
+class StreamingTalker(Talker):
+    """The same, streamed."""
+
+    def _stream(self, messages: Any, stop: Any = None, run_manager: Any = None, **_: Any) -> Iterator[ChatGenerationChunk]:
+        for _ in range(self.tokens):
+            yield ChatGenerationChunk(message=AIMessageChunk(content="tok "))
+
+    async def _astream(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in self._stream(messages):
+            yield chunk
+
+
+def tokens_in(events: list[Any]) -> int:
+    return sum(event["event"] == "on_chat_model_stream" and event["data"]["chunk"].content != "" for event in events)
+
+
+def at_most(counted: Counter[str], **bounds: float | tuple[float, float]) -> None:
+    """Check all bounds at once; what fails tells all that was counted.
+
+    Args:
+        counted: For one item.
+        **bounds: Two of them where LangChain decides: as it is today, and as it was when it let the loop go on at each
+            callback, so that the reader waits for each token anew.
+    """
+    limits = {name: bound[WAITS_AT_EACH_CALLBACK] if isinstance(bound, tuple) else bound for name, bound in bounds.items()}
+    over = {name: counted[name] for name, limit in limits.items() if counted[name] > limit}
+    assert not over, {name: value for name, value in counted.items() if value > 0.01}
+
+
+# -- the channel ------------------------------------------------------------------------------------------------------
+
+
+def test_an_item_in_one_loop_costs_no_wake_and_few_lines() -> None:
+    async def workload(batches: int) -> None:
+        send, receive = callbridge.open_channel(64)
+
+        async def produce() -> None:
+            for number in range(batches * 64):
+                await send.send(number)
+            send.close()
+
+        producer = asyncio.ensure_future(produce())
+        assert [number async for number in receive] == list(range(batches * 64))
+        await producer
+
+    # Two turns of the loop for 64 items: the tasks let each other run.
+    at_most(per_item(workload, 10), woken=0, scheduled=2.5, calls=3.6 * 64, lines=11.5 * 64)
+
+
+def test_items_from_a_thread_wake_the_loop_once() -> None:
+    async def workload(items: int) -> None:
+        send, receive = callbridge.open_channel(1024)
+
+        def produce() -> None:
+            for number in range(items):
+                send.send_sync(number)
+
+        async def consume() -> list[int]:
+            return [await receive.receive() for _ in range(items)]
+
+        consumer = asyncio.ensure_future(consume())
+        await asyncio.sleep(0)  # it is parked now
+        thread = threading.Thread(target=produce)
+        thread.start()
+        thread.join()  # the loop does not run meanwhile, so that a reader that is woken for each item would show
+        assert await consumer == list(range(items))
+
+    # The reader's part; a turn of the loop for 64 items, for the sake of other tasks.
+    at_most(per_item(workload), woken=0, scheduled=0.02, calls=1.25, lines=4)
+
+
+def test_an_item_for_a_reader_that_keeps_up_costs_one_switch_each_way() -> None:
+    async def workload(items: int) -> None:
+        send, receive = callbridge.open_channel(64)
+
+        async def produce() -> None:
+            for number in range(items):
+                send.push(number)
+                await asyncio.sleep(0)
+            send.close()
+
+        producer = asyncio.ensure_future(produce())
+        assert [number async for number in receive] == list(range(items))
+        await producer
+
+    # The producer's own turn, the future that is resolved, and the task that it lets go on.
+    at_most(per_item(workload), woken=0, scheduled=2.1, calls=17, lines=80)
+
+
+# -- callbacks to events ----------------------------------------------------------------------------------------------
+
+
+async def read_model(tokens: int) -> None:
+    stream = callbridge.astream_events(StreamingTalker(tokens=tokens), "tea")
+    assert tokens_in([event async for event in stream]) == tokens
+
+
+async def read_call(tokens: int) -> None:
+    chain = PromptTemplate.from_template("{x}") | StreamingTalker(tokens=tokens)
+    stream = callbridge.astream_call(chain.ainvoke, {"x": "tea"})
+    assert tokens_in([event async for event in stream]) == tokens
+
+
+async def read_filtered(tokens: int) -> None:
+    chain = PromptTemplate.from_template("{x}") | StreamingTalker(tokens=tokens)
+    stream = callbridge.astream_call(chain.ainvoke, {"x": "tea"}, include_types=["chain"])
+    assert tokens_in([event async for event in stream]) == 0
+
+
+async def hear_with_nothing(tokens: int) -> None:
+    """Run the same with a handler that does nothing: what LangChain itself schedules."""
+
+    class Nothing(AsyncCallbackHandler, _StreamingCallbackHandler):  # type: ignore[type-arg]
+        run_inline = True
+
+        def tap_output_aiter(self, run_id: UUID, output: Any) -> Any:
+            return output
+
+        def tap_output_iter(self, run_id: UUID, output: Any) -> Any:
+            return output
+
+    chain = PromptTemplate.from_template("{x}") | StreamingTalker(tokens=tokens)
+    await chain.ainvoke({"x": "tea"}, {"callbacks": [Nothing()]})
+
+
+def test_a_token_of_astream_events() -> None:
+    at_most(per_item(read_model), woken=0, scheduled=(0.1, 5.1), calls=(21, 42), lines=(76, 145))
+
+
+def test_a_token_of_astream_call() -> None:
+    at_most(per_item(read_call), woken=0, scheduled=(0.1, 5.1), calls=(17.5, 34), lines=(68, 135))
+
+
+def test_a_token_makes_no_task_and_wakes_nobody_for_itself() -> None:
+    ours, theirs = per_item(read_call), per_item(hear_with_nothing)
+    # Where LangChain lets the loop go on in between, the reader has its turn.
+    assert ours["scheduled"] - theirs["scheduled"] <= 0.1 + WAITS_AT_EACH_CALLBACK
+
+
+def test_a_token_that_a_filter_drops_makes_no_event() -> None:
+    counted = per_item(read_filtered)
+    assert (counted["_event()"], counted["push()"]) == (0, 0)
+    at_most(counted, calls=10, lines=27)
+
+
+def test_a_token_of_stream_call() -> None:
+    def count(tokens: int) -> dict[str, float]:
+        producing, reading, said = Counts(), Counts(), threading.Event()
+
+        def call() -> None:
+            with producing:
+                Talker(tokens=tokens).invoke("tea")
+            said.set()
+
+        with callbridge.stream_call(call, capacity=1024) as stream:
+            events = [next(stream)]
+            said.wait()  # so that the two threads do not wait for each other in between
+            with reading:
+                events += stream
+        assert tokens_in(events) == tokens
+        return {"calls": producing.calls, "lines": producing.lines, "reader's": reading.calls, "reader's lines": reading.lines}
+
+    counted = slope(count)
+    at_most(counted, calls=12, lines=57, **{"reader's": 3.2, "reader's lines": 13})
+
+
+@pytest.mark.skipif(not hasattr(sys, "getallocatedblocks"), reason="counts memory as CPython does")
+def test_what_a_buffered_event_takes() -> None:
+    def kept(tokens: int) -> Any:
+        encoder = callbridge.CallsToEvents()
+        encoder.on_chat_model_start({}, [[]], run_id=RUN, parent_run_id=None, tags=[], metadata={})
+        send, receive = callbridge.open_channel(1024)
+        chunk = ChatGenerationChunk(message=AIMessageChunk(content="tok "))
+        for _ in range(tokens):
+            for event in encoder.on_llm_new_token("tok ", run_id=RUN, chunk=chunk):
+                send.push(event)
+        return send, receive
+
+    kept(LONG)
+    blocks = (allocated_blocks(lambda: kept(LONG)) - allocated_blocks(lambda: kept(SHORT))) / (LONG - SHORT)
+    # The event, its data and its parent_ids: an object and a table for the first two, an object for the third.
+    assert blocks <= 5.5
+
+
+# -- events to callbacks ----------------------------------------------------------------------------------------------
+
+
+class OneMethod(BaseCallbackHandler):
+    def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+        pass
+
+
+class OneCoroutine(AsyncCallbackHandler):
+    async def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+        pass
+
+
+def recorded(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"event": name, "data": data, "run_id": str(RUN), "name": "one", "tags": [], "metadata": {}, "parent_ids": []}
+
+
+START = recorded("on_chat_model_start", {"input": {"messages": [[]]}})
+TOKEN = recorded("on_chat_model_stream", {"chunk": AIMessageChunk(content="tok ")})
+
+
+@pytest.mark.parametrize("handlers", [1, 8])
+@pytest.mark.parametrize("kind", [OneMethod, OneCoroutine])
+def test_a_token_that_is_dispatched(kind: type[BaseCallbackHandler], handlers: int) -> None:
+    async def workload(tokens: int) -> None:
+        async with callbridge.CallbackDispatcher([kind() for _ in range(handlers)]) as dispatcher:
+            await dispatcher.afeed(START)
+            for _ in range(tokens):
+                await dispatcher.afeed(TOKEN)
+
+    more = handlers - 1
+    at_most(
+        per_item(workload),
+        woken=0,
+        scheduled=0,
+        calls=17.5 + more * 1.1,
+        lines=102 + more * 22,
+    )
+
+
+def test_a_token_that_no_handler_wants_is_not_translated() -> None:
+    class Chains(BaseCallbackHandler):
+        def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
+            raise AssertionError
+
+    async def workload(tokens: int) -> None:
+        async with callbridge.CallbackDispatcher([Chains()]) as dispatcher:
+            await dispatcher.afeed(START)
+            for _ in range(tokens):
+                await dispatcher.afeed(TOKEN)
+
+    counted = per_item(workload)
+    assert counted["call()"] == 0
+    at_most(counted, scheduled=0, calls=13, lines=60)

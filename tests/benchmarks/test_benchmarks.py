@@ -1,0 +1,165 @@
+"""The benchmarks themselves: figures, tables, the command line. How fast anything is, is not asked here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks.__main__ import main
+from benchmarks.measuring import measure
+from benchmarks.results import ScenarioResult, Spread, goal_results, ratio, spread
+from benchmarks.scenario import ITEM, Contender, Goal, Scenario, WrongOutputError, check
+
+from benchmarks import plots, tables
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FACTS = {"python": "CPython 3.11.7", "system": "Linux", "processor": "one", "commit": "abc", "langchain-core": "1.0.0"}
+
+
+def costing(*costs: float) -> Callable[[int], float]:
+    """Return what costs so many microseconds, one figure after the other; the first is the round that is thrown away."""
+    left = iter((0.0, *costs))
+    return lambda items: next(left) / 1e6
+
+
+def scenario(*contenders: Contender, **options: Any) -> Scenario:
+    return Scenario("made-up", "a title", "What it is.", ITEM, contenders, **{"rounds": 3, **options})
+
+
+def measured(**options: Any) -> ScenarioResult:
+    """Return the figures of ours and theirs, in which theirs are twice, four times and three times as high."""
+    ours = Contender("callbridge", costing(10, 20, 10), 100, "ours")
+    theirs = Contender("theirs", costing(20, 80, 30), 100, "incumbent")
+    return measure(scenario(ours, theirs, **options))
+
+
+def test_a_spread_is_the_median_between_the_quartiles() -> None:
+    assert spread([5.0, 1.0, 3.0, 2.0, 4.0]) == Spread(2.0, 3.0, 4.0)
+    assert spread([7.0]) == Spread(7.0, 7.0, 7.0)
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    assert ratio([2.0, 40.0, 3.0], [1.0, 10.0, 1.0]) == Spread(2.5, 3.0, 3.5)
+
+
+def test_there_is_no_ratio_to_what_costs_nothing() -> None:
+    assert ratio([1.0, 1.0], [1.0, 0.0]) is None
+    assert ratio([], []) is None
+
+
+def test_goals_are_reached_or_missed_or_not_measured() -> None:
+    goals = (Goal("theirs", at_least=3), Goal("theirs", at_most=0.3), Goal("nobody", at_least=1), Goal(None, at_most=15))
+    results = goal_results(measured(goals=goals))
+    assert [one.met for one in results] == [True, False, None, True]
+    assert results[0].measured == Spread(2.5, 3.0, 3.5)
+    assert results[2].measured is None
+    assert results[3].measured is not None
+    assert results[3].measured.median == pytest.approx(10)
+
+
+def test_what_all_have_in_common_is_taken_off_round_by_round() -> None:
+    plain = Contender("plain", costing(5, 15, 5), 100, "floor")
+    ours = Contender("callbridge", costing(10, 20, 10), 100, "ours")
+    theirs = Contender("theirs", costing(15, 25, 15), 100, "incumbent")
+    result = measure(scenario(ours, theirs, plain, over="plain"))
+    assert [round(cost * 1e6) for cost in result.contenders[0].costs] == [5, 5, 5]
+    (found,) = goal_results(ScenarioResult(**{**vars(result), "goals": [Goal("theirs", at_most=0.5)]}))
+    assert found.measured is not None
+    assert found.measured.median == pytest.approx(0.5)
+
+
+def test_contenders_take_turns() -> None:
+    order: list[str] = []
+
+    def note(name: str) -> Callable[[int], float]:
+        def run(items: int) -> float:
+            order.append(name)
+            return 1.0
+
+        return run
+
+    measure(scenario(Contender("a", note("a"), 100, "ours"), Contender("b", note("b"), 100), Contender("c", note("c"), 100)))
+    assert "".join(order) == "abc" + "abc" + "bca" + "cab"
+
+
+def test_a_missing_peer_is_said_to_be_missing() -> None:
+    peer = Contender("peer", costing(), 100, needs=("there_is_no_such_module",))
+    result = measure(scenario(Contender("callbridge", costing(1, 1, 1), 100, "ours"), peer))
+    assert "there_is_no_such_module is not installed (see the extra `bench`)" in tables.terminal(result)
+
+
+def test_a_contender_that_delivers_something_else_fails() -> None:
+    def wrong(items: int) -> float:
+        check("items", items - 1, items)
+        return 1.0
+
+    with pytest.raises(WrongOutputError, match="got 9, expected 10"):
+        measure(scenario(Contender("callbridge", wrong, 100, "ours")))
+
+
+def test_the_terminal_table_has_costs_and_ratios() -> None:
+    text = tables.terminal(measured(goals=(Goal("theirs", at_least=4),)))
+    ours, theirs = (line.split() for line in text.splitlines()[2:4])
+    assert ours == ["callbridge", "10", "10–15", "100,000", "1"]
+    assert theirs == ["theirs", "30", "25–55", "33,333", "3", "2.5–3.5"]
+    assert "goal: ≥ 4 against theirs: 3 (2.5–3.5) missed" in text
+
+
+def test_markdown_tables_have_as_many_cells_in_each_row() -> None:
+    page = tables.markdown([measured(goals=(Goal("theirs", at_least=4),))], FACTS)
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in rows[:3]} == {6}
+    assert {line.count("|") for line in rows[3:]} == {7}
+    assert "commit: abc" in page
+
+
+def test_results_survive_json() -> None:
+    result = measured(goals=(Goal("theirs", at_least=4),))
+    again = ScenarioResult.from_json(json.loads(json.dumps(result.to_json())))
+    assert again == result
+
+
+def test_plots_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    points = [Contender("callbridge", costing(1, 1, 1), 100, "ours", at=at) for at in (1, 10)]
+    along = measure(scenario(*points, axis="items"))
+    along.name = "along"
+    files = plots.draw([measured(), along], tmp_path)
+    assert [file.name for file in files] == ["made-up.svg", "along.svg"]
+    assert all("</svg>" in file.read_text(encoding="utf-8") for file in files)
+
+
+def test_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {"same-loop-64", "threads-1", "reading-adds-model", "stream-call", "memory", "growth-runs"} <= set(listed)
+
+
+def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["same-lop-64"]) == 2
+    assert "there is no scenario 'same-lop-64'; did you mean same-loop-64" in capsys.readouterr().err
+
+
+def test_a_readme_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--readme", "--out", str(tmp_path)]) == 2
+    assert "run python -m benchmarks first" in capsys.readouterr().err
+
+
+def test_a_quick_run_writes_tables_json_and_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-m", "benchmarks", "same-loop-64", "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "[1/1] same-loop-64" in done.stderr
+    assert "LangChain's _MemoryStream" in done.stdout
+    data = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert data["facts"]["quick"] == "yes"
+    assert {"commit", "python", "langchain-core"} <= data["facts"].keys()
+    (found,) = data["scenarios"]
+    assert all(len(one["costs"]) == 3 or one["missing"] for one in found["contenders"])
+    assert main(["--readme", "--out", str(tmp_path)]) == 0
+    assert "| channel, one loop, capacity 64 | asyncio.Queue | ≥ 2× |" in capsys.readouterr().out
