@@ -1,0 +1,108 @@
+"""All rules, by their codes."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules import (
+    cb101_legacy_callback_import,
+    cb102_classic_only_import,
+    cb103_community_callback_import,
+    cb104_removed_callback_symbol,
+    cb201_callback_manager_kwarg,
+    cb202_callback_manager_wrapper,
+    cb203_ctor_stream_handler,
+    cb204_call_kwarg_callbacks,
+    cb205_config_stream_handler,
+    cb206_callbacks_attr_assign,
+    cb207_manager_mutation,
+    cb208_removed_call_method,
+    cb301_aiter_task,
+    cb302_queue_thread_generator,
+    cb303_async_queue_handler,
+    cb304_socket_push_handler,
+    cb305_stdout_stream,
+    cb306_print_handler,
+    cb307_streamlit_token_handler,
+    cb308_streamlit_agent_handler,
+    cb309_final_answer_filter,
+    cb310_sink_handler,
+    cb401_token_handler_class,
+    cb402_multi_event_handler,
+    cb403_hook_without_event,
+    cb404_observer_handler,
+    cb501_raise_in_hook,
+    cb502_sync_async_bridge,
+    cb503_human_approval,
+    cb504_cross_process_stream,
+    cb601_shared_handler,
+    cb602_ends_on_llm_end,
+    cb603_unguarded_aiter,
+    cb604_dead_hook,
+    cb605_token_assumed_str,
+    cb606_streaming_flag_missing,
+    cb607_retry_lost_on_stream,
+    cb608_root_llm_without_stream,
+    cb609_double_count_stream,
+    cb701_events_version,
+    cb702_events_not_closed,
+    cb900_unparsable_file,
+    cb901_unused_suppression,
+    cb902_stale_baseline_entry,
+)
+
+__all__ = ["RULES"]
+
+RULES = MappingProxyType(
+    {
+        rule.code: rule
+        for rule in (
+            cb101_legacy_callback_import.RULE,
+            cb102_classic_only_import.RULE,
+            cb103_community_callback_import.RULE,
+            cb104_removed_callback_symbol.RULE,
+            cb201_callback_manager_kwarg.RULE,
+            cb202_callback_manager_wrapper.RULE,
+            cb203_ctor_stream_handler.RULE,
+            cb204_call_kwarg_callbacks.RULE,
+            cb205_config_stream_handler.RULE,
+            cb206_callbacks_attr_assign.RULE,
+            cb207_manager_mutation.RULE,
+            cb208_removed_call_method.RULE,
+            cb301_aiter_task.RULE,
+            cb302_queue_thread_generator.RULE,
+            cb303_async_queue_handler.RULE,
+            cb304_socket_push_handler.RULE,
+            cb305_stdout_stream.RULE,
+            cb306_print_handler.RULE,
+            cb307_streamlit_token_handler.RULE,
+            cb308_streamlit_agent_handler.RULE,
+            cb309_final_answer_filter.RULE,
+            cb310_sink_handler.RULE,
+            cb401_token_handler_class.RULE,
+            cb402_multi_event_handler.RULE,
+            cb403_hook_without_event.RULE,
+            cb404_observer_handler.RULE,
+            cb501_raise_in_hook.RULE,
+            cb502_sync_async_bridge.RULE,
+            cb503_human_approval.RULE,
+            cb504_cross_process_stream.RULE,
+            cb601_shared_handler.RULE,
+            cb602_ends_on_llm_end.RULE,
+            cb603_unguarded_aiter.RULE,
+            cb604_dead_hook.RULE,
+            cb605_token_assumed_str.RULE,
+            cb606_streaming_flag_missing.RULE,
+            cb607_retry_lost_on_stream.RULE,
+            cb608_root_llm_without_stream.RULE,
+            cb609_double_count_stream.RULE,
+            cb701_events_version.RULE,
+            cb702_events_not_closed.RULE,
+            cb900_unparsable_file.RULE,
+            cb901_unused_suppression.RULE,
+            cb902_stale_baseline_entry.RULE,
+        )
+    }
+)
+"""Code to rule, in the order of the codes."""
