@@ -14,15 +14,31 @@ E = TypeVar("E", cst.Arg, cst.Element, cst.ImportAlias)
 
 
 def without(items: Sequence[E], index: int) -> list[E]:
-    """Return items of a comma-separated sequence without one; the last takes the comma of the one that was last."""
+    """Return items of a comma-separated sequence without one; comments on its line go with it, those of others stay.
+
+    If it was the last one, the item before it ends the sequence as it did: with its comma, and with the bracket where it was.
+    """
     kept = [*items[:index], *items[index + 1 :]]
     if kept and index == len(items) - 1:
-        last = items[-1]
-        changes: dict[str, object] = {"comma": last.comma}
+        last, before = items[-1], kept[-1]
+        changes: dict[str, object] = {"comma": _closing(before.comma, last.comma)}
         if isinstance(last, cst.Arg):
             changes["whitespace_after_arg"] = last.whitespace_after_arg
-        kept[-1] = kept[-1].with_changes(**changes)
+        kept[-1] = before.with_changes(**changes)
     return kept
+
+
+def _closing(comma: cst.Comma | cst.MaybeSentinel, last: cst.Comma | cst.MaybeSentinel) -> cst.Comma | cst.MaybeSentinel:
+    """Return a comma that ends a sequence as the last one did, with the comment that it has itself."""
+    if not isinstance(comma, cst.Comma) or not isinstance(last, cst.Comma):
+        return last
+    mine, closing = comma.whitespace_after, last.whitespace_after
+    if isinstance(mine, cst.ParenthesizedWhitespace) and isinstance(closing, cst.ParenthesizedWhitespace):
+        return last.with_changes(whitespace_after=mine.with_changes(indent=closing.indent, last_line=closing.last_line))
+    if isinstance(closing, cst.ParenthesizedWhitespace):
+        bare = closing.first_line.with_changes(comment=None, whitespace=cst.SimpleWhitespace(""))
+        return last.with_changes(whitespace_after=closing.with_changes(first_line=bare))
+    return last
 
 
 def move(line: cst.SimpleStatementLine, homes: Mapping[str, str]) -> Sequence[cst.SimpleStatementLine]:

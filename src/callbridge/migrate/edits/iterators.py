@@ -64,7 +64,7 @@ class _Conversion:
         task = find_task(source, function, name)
         if isinstance(task, str):
             raise UnfitError(task)
-        reasons = [task.reason, self._detach(name, function, task)]
+        reasons = [task.reason, self._detach(name, function, task), self._leaving(loop, task)]
         self._check_order(function, loop, task)
         self._settle_errors(name, function, loop, task)
         self._remove(creation)
@@ -115,6 +115,15 @@ class _Conversion:
             raise UnfitError(f"{name} is attached at {len(reasons)} places, and one is expected")
         return reasons[0]
 
+    def _leaving(self, loop: ast.AsyncFor, task: Task) -> str:
+        """Return what it means that the loop is left before its end, if it can be."""
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        if not any(isinstance(node, ast.Break | ast.Return) for node in inside):
+            return ""
+        if any(not is_statement_of(self._source, each) for each in task.awaits):
+            raise UnfitError("the loop may be left before its end, and the call's result is used all the same")
+        return "leaving the loop early ends the call, which went on before"
+
     def _check_order(self, function: Function, loop: ast.AsyncFor, task: Task) -> None:
         source, block = self._source, self._source.block(task.statement)
         around = [loop, *source.ancestors(loop)]
@@ -159,6 +168,8 @@ class _Conversion:
         for each in task.awaits:
             if not is_statement_of(source, each) and guarded:
                 raise UnfitError("the guard's result is used")
+            if not is_statement_of(source, each) and set(source.ancestors(each)) & set(self._tries_around(loop, task)):
+                raise UnfitError("the result is awaited in a `try` around the loop, which may have been left before its end")
 
     def _tries_around(self, loop: ast.AsyncFor, task: Task) -> list[ast.Try]:
         block = self._source.block(task.statement)
