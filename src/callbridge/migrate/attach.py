@@ -118,8 +118,8 @@ def _of_call(call: ast.Call, module: Module, project: Project) -> Iterator[Attac
     if name in ("add_handler", "set_handler", "set_handlers") and isinstance(call.func, ast.Attribute) and call.args:
         handlers = uses(call.args[0], module, project)
         receiver = dotted_text(call.func.value)
-        on_manager = "callback" in receiver.lower() and "langchain" in " ".join(module.imports.values())
-        if (any(use.streams or use.known for use in handlers) or on_manager) and "run_manager" not in receiver:
+        on_manager = "callback" in receiver.lower() and _imports_langchain(module) and not _is_inner_manager(call.func.value, module)
+        if receiver != "self" and (on_manager or (any(use.streams or use.known for use in handlers) and "callbacks" not in receiver)):
             yield Attachment(call, call.args[0], "manager", "callbacks", dotted_text(call.func), "unknown", handlers, call)
         return
     for keyword in call.keywords:
@@ -157,7 +157,8 @@ def _of_assignment(assign: ast.Assign, module: Module, project: Project) -> Iter
             handlers = uses(assign.value, module, project)
             foreign = any(is_other_callbacks(use.dotted) for use in handlers)
             ours = any(use.role != "unknown" for use in handlers)
-            if not foreign and (ours or (_imports_langchain(module) and not _is_other_root(target, module))):
+            listed = isinstance(assign.value, ast.List) and _imports_langchain(module) and not _is_other_root(target, module)
+            if not foreign and (ours or (listed and bool(handlers))):
                 yield Attachment(assign, assign.value, "attribute", target.attr, dotted_text(target), "unknown", handlers)
         elif isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant) and target.slice.value == "callbacks":
             handlers = uses(assign.value, module, project)
@@ -175,6 +176,17 @@ def _of_dict(display: ast.Dict, module: Module, project: Project) -> Iterator[At
                 inside = call if isinstance(call, ast.Call) else None
                 callee = dotted_text(inside.func) if inside else ""
                 yield Attachment(value, value, "config", "callbacks", callee, "unknown", handlers, inside)
+
+
+def _is_inner_manager(receiver: ast.expr, module: Module) -> bool:
+    """Return whether a manager is the producer side's: handed in, or configured for one run."""
+    if isinstance(receiver, ast.Name) and receiver.id == "self":
+        return True
+    if isinstance(receiver, ast.Name) and module.is_parameter(receiver.id, module.scope_of(receiver)):
+        return True
+    found = module.binding(receiver.id, module.scope_of(receiver)) if isinstance(receiver, ast.Name) else None
+    made = [value for value in found[1] if isinstance(value, ast.Call)] if found else []
+    return _is_run_manager(receiver) or any(_is_run_manager(value) or called_name(value) not in MANAGERS for value in made)
 
 
 def _imports_langchain(module: Module) -> bool:
@@ -198,7 +210,7 @@ def _is_ours(
     """Return whether a `callbacks=` is LangChain's: by its handlers, else by what is called, else by the file's imports."""
     if callee and is_other_callbacks(callee) or any(is_other_callbacks(use.dotted) for use in handlers):
         return False
-    if _is_other_manager(value, module):
+    if _is_other_manager(value, module) or (not handlers and _is_producer_value(value, module)):
         return False
     if any(use.role != "unknown" for use in handlers):
         return True
@@ -226,10 +238,16 @@ def _is_other_manager(value: ast.expr, module: Module) -> bool:
 
 def _is_producer_value(value: ast.expr, module: Module) -> bool:
     """Return whether a value is the producer side's: a run manager, its children, a bare parameter or attribute handed on."""
-    text = dotted_text(value)
-    if "get_child" in text or "run_manager" in text or any(is_producer_name(part) for part in text.split(".")):
+    if _is_run_manager(value) or _is_passed(value, module):
         return True
-    return _is_passed(value, module) or "configure" in text
+    elements = list(walk_values(value, module))
+    return bool(elements) and all(_is_run_manager(element) for element, _ in elements)
+
+
+def _is_run_manager(value: ast.expr) -> bool:
+    text = dotted_text(value)
+    named = any(is_producer_name(part.removesuffix("()")) for part in text.split("."))
+    return "get_child" in text or "run_manager" in text or "configure" in text or named
 
 
 def _is_passed(value: ast.expr, module: Module) -> bool:
@@ -357,7 +375,7 @@ def uses(value: ast.expr, module: Module, project: Project) -> tuple[Use, ...]:
     """Return the handlers that an expression holds, each with its class and role."""
     found = []
     for element, origin in walk_values(value, module):
-        use = _use(element, origin, module, project)
+        use = _use(element, origin, module, project) if not _is_run_manager(element) else None
         if use is not None:
             found.append(use)
     return tuple(found)

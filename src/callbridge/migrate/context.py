@@ -53,10 +53,7 @@ class Context:
     def made(self) -> list[tuple[ast.Call, Use]]:
         """Every call that makes a handler whose class is known."""
         found = []
-        for call in self.module.of(ast.Call):
-            dotted = self.module.resolve(call.func)
-            if dotted is None:
-                continue
+        for call, dotted in self.module.calls:
             role = builtin_role(dotted)
             known = None if role else find_handler(dotted, self.module, self.project)
             if role or known:

@@ -127,7 +127,7 @@ def handler_class(node: ast.ClassDef, module: Module, project: Project, depth: i
     hooks = {name: each for name, each in own.items() if name in HOOKS}
     base, is_async, is_handler, inherited = _bases(node, module, project, depth)
     bare = not node.bases and _TOKEN in hooks and "self" in _arguments(hooks[_TOKEN])
-    if not is_handler and not bare:
+    if (not is_handler and not bare) or _is_manager(node):
         return None
     sinks = _sinks(hooks[_TOKEN], node, module, is_async) if _TOKEN in hooks else ()
     if inherited is not None:
@@ -164,6 +164,11 @@ def _parent(dotted: str, node: ast.ClassDef, module: Module, project: Project, d
     if found is None or not isinstance(found[1], ast.ClassDef) or found[1] is node:
         return None
     return handler_class(found[1], found[0], project, depth + 1)
+
+
+def _is_manager(node: ast.ClassDef) -> bool:
+    """Return whether a class hands callbacks on instead of handling them."""
+    return any(re.search(r"(Callback|Run)Manager(Mixin)?$", dotted_text(base)) for base in node.bases)
 
 
 def _has_hook(node: ast.ClassDef) -> bool:

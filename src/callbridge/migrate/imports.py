@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from callbridge.migrate.context import Context
 from callbridge.migrate.known import MANAGERS, REMOVED_NAMES, Home, home_of, is_legacy_callback_module, is_producer_name
 from callbridge.migrate.module import Module
 
@@ -35,10 +36,19 @@ class LegacyName:
     removed: bool
 
 
-def legacy_names(module: Module) -> Iterator[LegacyName]:
-    """Yield what a file imports from `langchain.callbacks`, names that only producer code uses left out."""
+def legacy_names(context: Context) -> Iterator[LegacyName]:
+    """Yield what a file imports from `langchain.callbacks`.
+
+    Left out are names that only producer code uses, imports that have an alternative (`except ImportError`), and projects that
+    have a `langchain.callbacks` of their own.
+    """
+    module = context.module
+    if context.project.provides("langchain.callbacks", module):
+        return
     for statement in module.of(ast.ImportFrom):
         source = statement.module or ""
+        if _has_alternative(statement, module):
+            continue
         if statement.level or not (is_legacy_callback_module(source) or source == "langchain"):
             continue
         for alias in statement.names:
@@ -52,7 +62,7 @@ def legacy_names(module: Module) -> Iterator[LegacyName]:
                 home, removed = None, False
             yield LegacyName(alias, statement, source, alias.name, None if removed else home, removed)
     for plain in module.of(ast.Import):
-        for alias in plain.names:
+        for alias in plain.names if not _has_alternative(plain, module) else ():
             if is_legacy_callback_module(alias.name):
                 yield LegacyName(alias, plain, alias.name, "", None, False)
 
@@ -67,6 +77,18 @@ def facts(found: LegacyName) -> dict[str, str]:
         "home": home.module if home else "",
         "extra": home.distribution if home else "",
     }
+
+
+def _has_alternative(statement: ast.stmt, module: Module) -> bool:
+    """Return whether an import stands in a `try` or `except ImportError` whose other branch imports something else."""
+    block = module.enclosing(statement, ast.Try)
+    if block is None or module.function_of(block) is not module.function_of(statement):
+        return False
+    caught = " ".join(ast.unparse(handler.type) if handler.type else "Exception" for handler in block.handlers)
+    if "ImportError" not in caught and "ModuleNotFoundError" not in caught and "Exception" not in caught:
+        return False
+    branches = [block.body, *(handler.body for handler in block.handlers)]
+    return sum(any(isinstance(each, ast.ImportFrom | ast.Import) for each in branch) for branch in branches) > 1
 
 
 def _is_for_producers(alias: ast.alias, module: Module) -> bool:

@@ -73,7 +73,7 @@ _HOMES = MappingProxyType(
     | _table(
         "langchain_community.callbacks.streamlit.streamlit_callback_handler",
         _COMMUNITY,
-        "LLMThought LLMThoughtLabeler LLMThoughtState ToolRecord",
+        "CHECKMARK_EMOJI EXCEPTION_EMOJI HISTORY_EMOJI THINKING_EMOJI LLMThought LLMThoughtLabeler LLMThoughtState ToolRecord",
     )
     | _table("langchain_community.callbacks.streamlit.mutable_expander", _COMMUNITY, "ChildRecord ChildType MutableExpander")
     | _table(
@@ -98,7 +98,11 @@ _HOMES = MappingProxyType(
     )
     | _table("langchain_community.callbacks.llmonitor_callback", _COMMUNITY, "LLMonitorCallbackHandler")
     | _table("langchain_community.callbacks.mlflow_callback", _COMMUNITY, "MlflowCallbackHandler MlflowLogger analyze_text")
-    | _table("langchain_community.callbacks.openai_info", _COMMUNITY, "OpenAICallbackHandler")
+    | _table(
+        "langchain_community.callbacks.openai_info",
+        _COMMUNITY,
+        "OpenAICallbackHandler MODEL_COST_PER_1K_TOKENS get_openai_token_cost_for_model standardize_model_name",
+    )
     | _table("langchain_community.callbacks.promptlayer_callback", _COMMUNITY, "PromptLayerCallbackHandler")
     | _table("langchain_community.callbacks.sagemaker_callback", _COMMUNITY, "SageMakerCallbackHandler")
     | _table("langchain_community.callbacks.trubrics_callback", _COMMUNITY, "TrubricsCallbackHandler")

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
+from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
 __all__ = ["Function", "Module", "Scope", "UnparsableError", "called_name", "dotted_text", "is_relevant", "parse", "walk"]
@@ -40,7 +41,23 @@ _INDEXED = frozenset(
         ast.With,
     }
 )
-_LEAVES = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
+_FIELDS = MappingProxyType(
+    {
+        ast.Attribute: ("value",),
+        ast.BinOp: ("left", "right"),
+        ast.Compare: ("left", "comparators"),
+        ast.Constant: (),
+        ast.Global: (),
+        ast.List: ("elts",),
+        ast.Name: (),
+        ast.Nonlocal: (),
+        ast.Starred: ("value",),
+        ast.Subscript: ("value", "slice"),
+        ast.Tuple: ("elts",),
+        ast.UnaryOp: ("operand",),
+    }
+)
+"""Where the nodes below are: of the most frequent types without what is none."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RELEVANT = re.compile(
     r"[cC]allback|on_llm_|on_chat_model|on_chain_|on_tool_|on_agent_|on_retriever_|astream_events|astream_log|stream_events"
@@ -148,11 +165,16 @@ class Module:
         self.imports = self._imported()
         self._bindings: dict[Scope, dict[str, list[ast.expr | None]]] = {}
         self.attributes: dict[tuple[ast.ClassDef, str], list[ast.expr]] = {}
+        self._resolved: dict[tuple[str, Scope], str | None] = {}
         self._bind()
 
     def of(self, kind: type[Node]) -> list[Node]:
         """Return all nodes of one indexed type, in the order of the source."""
-        return self._nodes[kind]  # type: ignore[return-value]  # filled by type
+        found = self._nodes[kind]
+        if kind in self._unsorted:
+            self._unsorted.discard(kind)
+            found.sort(key=_place)
+        return found  # type: ignore[return-value]  # filled by type
 
     @cached_property
     def functions(self) -> list[Function]:
@@ -271,22 +293,36 @@ class Module:
 
     def resolve(self, node: ast.AST, scope: Scope | None = None, depth: int = 0) -> str | None:
         """Return the dotted name that an expression means, through imports and aliases; None if it is no such thing."""
-        scope = scope or self.scope_of(node)
-        if isinstance(node, ast.Attribute):
-            base = self.resolve(node.value, scope, depth + 1) if depth < _DEPTH else None
-            return f"{base}.{node.attr}" if base else None
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
         if not isinstance(node, ast.Name) or depth > _DEPTH:
             return None
-        found = self.binding(node.id, scope)
-        if found is not None:
-            values = [value for value in found[1] if isinstance(value, ast.Name | ast.Attribute) and value is not node]
-            if not (found[0] is self.tree and node.id in self.imports):
-                same = values and not (isinstance(values[-1], ast.Name) and values[-1].id == node.id)
-                return self.resolve(values[-1], found[0], depth + 1) if same else None
-        definition = self.definition(node.id, scope)
+        key = (node.id, scope or self.scope_of(node))
+        if key not in self._resolved:
+            self._resolved[key] = None  # for names that are bound to each other
+            self._resolved[key] = self._resolve(*key, depth)
+        base = self._resolved[key]
+        return ".".join([base, *reversed(parts)]) if base else None
+
+    def _resolve(self, name: str, scope: Scope, depth: int) -> str | None:
+        found = self.binding(name, scope)
+        if found is not None and not (found[0] is self.tree and name in self.imports):
+            values = [value for value in found[1] if isinstance(value, ast.Name | ast.Attribute)]
+            if not values or (isinstance(values[-1], ast.Name) and values[-1].id == name):
+                return None
+            return self.resolve(values[-1], found[0], depth + 1)
+        definition = self.definition(name, scope)
         if definition is not None:
             return f"{self.name}.{self.qualname(definition)}"
-        return self.imports.get(node.id)
+        return self.imports.get(name)
+
+    @cached_property
+    def calls(self) -> list[tuple[ast.Call, str]]:
+        """All calls of something that has a dotted name, with it."""
+        named = ((call, self.resolve(call.func)) for call in self.of(ast.Call))
+        return [(call, dotted) for call, dotted in named if dotted is not None]
 
     # -- building -------------------------------------------------------------------------------------------------------
 
@@ -301,19 +337,17 @@ class Module:
                 scopes[node] = scope
                 if isinstance(node, _SCOPES):
                     scope = node
-            for field in kind._fields:
+            for field in _FIELDS.get(kind, kind._fields):
                 value = getattr(node, field, None)
                 if value.__class__ is list:
                     for item in value:
-                        if isinstance(item, ast.AST):
+                        if item.__class__ is not str and item is not None:
                             parents[item] = node
                             stack.append((item, scope))
-                elif isinstance(value, ast.AST) and not isinstance(value, _LEAVES):
+                elif isinstance(value, ast.AST):
                     parents[value] = node
                     stack.append((value, scope))
-        for found in nodes.values():
-            if found and not isinstance(found[0], ast.Module):
-                found.sort(key=lambda node: (node.lineno, node.col_offset))  # type: ignore[attr-defined]
+        self._unsorted = set(nodes) - {ast.Module}
 
     def _imported(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -367,6 +401,10 @@ class Module:
                 holder = self.enclosing(target, ast.ClassDef)
                 if holder is not None:
                     self.attributes.setdefault((holder, target.attr), []).append(value)
+
+
+def _place(node: ast.AST) -> tuple[int, int]:
+    return node.lineno, node.col_offset  # type: ignore[attr-defined]  # only nodes with a place are sorted
 
 
 def _parameters(scope: Scope) -> list[str]:

@@ -14,6 +14,7 @@ Found = tuple[Module, ast.ClassDef | Function]
 """A definition and the module that it stands in."""
 
 _HOPS = 12
+_CACHED = 200
 
 
 def module_name(path: str) -> str:
@@ -53,13 +54,11 @@ class Project:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_modules": {}}
 
-    def remember(self, module: Module) -> None:
-        """Use a module that is parsed already."""
-        self._modules[module.path] = module
-
-    def forget(self, path: str) -> None:
-        """Let go of a module; it is read again if asked for."""
-        self._modules.pop(path, None)
+    def provides(self, name: str, origin: Module) -> bool:
+        """Return whether a file is part of a source tree that has a module of a dotted name itself."""
+        inside = name.replace(".", "/")
+        roots = [path[: path.rindex(inside)] for path in self._by_suffix.get(name, ()) if inside in path]
+        return any(origin.path.startswith(root) for root in roots)
 
     def find(self, dotted: str, origin: Module) -> Found | None:
         """Return the definition that a dotted name means, through re-exports and aliases, or None.
@@ -112,6 +111,8 @@ class Project:
         if path == origin.path:
             return origin
         if path not in self._modules:
+            if len(self._modules) >= _CACHED:
+                self._modules.clear()
             self._modules[path] = self._load(path)
         return self._modules[path]
 

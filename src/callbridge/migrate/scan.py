@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -137,11 +139,24 @@ def scan_files(
     advance = progress or (lambda _: None)
     if jobs <= 1 or len(files) < _WORTH_PROCESSES:
         results = []
-        for label, path in files:
-            results.append(_scan_file(label, path, project, settings))
-            advance(1)
+        with _no_collection():
+            for label, path in files:
+                results.append(_scan_file(label, path, project, settings))
+                advance(1)
         return results
     return _in_processes(files, project, settings, jobs, advance)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Switch the garbage collector off: syntax trees have no cycles, and looking for some costs a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _read(known: dict[str, Path], label: str) -> str | None:
@@ -165,7 +180,8 @@ def _scan_file(label: str, path: Path, project: Project, settings: Settings) -> 
 
 def _scan_chunk(files: list[tuple[str, Path]]) -> list[FileResult]:
     project, settings = _Worker.given
-    return [_scan_file(label, path, project, settings) for label, path in files]
+    with _no_collection():
+        return [_scan_file(label, path, project, settings) for label, path in files]
 
 
 class _Worker:

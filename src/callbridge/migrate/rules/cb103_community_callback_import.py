@@ -13,7 +13,7 @@ __all__ = ["RULE"]
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    for each in legacy_names(context.module):
+    for each in legacy_names(context):
         if each.home is not None and each.home.distribution == "langchain-community":
             message = f"`{each.name}` is imported from {each.module}; it lives in {each.home.module}"
             reason = "adds the dependency langchain-community"

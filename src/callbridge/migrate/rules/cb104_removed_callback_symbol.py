@@ -13,7 +13,7 @@ __all__ = ["RULE"]
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    for each in legacy_names(context.module):
+    for each in legacy_names(context):
         if each.removed:
             message = f"`{each.name}` of {each.module} was removed and has no successor"
             reason = "nothing does the same: handlers are given to each run, tracing is switched on by environment variables"

@@ -16,10 +16,9 @@ __all__ = ["RULE"]
 
 def _check(context: Context) -> Iterator[Finding]:
     module = context.module
-    for call in module.of(ast.Call):
-        dotted = module.resolve(call.func)
-        name = (dotted or "").rpartition(".")[2]
-        if dotted is None or name not in MANAGERS or not is_langchain(dotted) or not (call.args or call.keywords):
+    for call, dotted in module.calls:
+        name = dotted.rpartition(".")[2]
+        if name not in MANAGERS or not is_langchain(dotted) or not (call.args or call.keywords):
             continue
         simple = _is_list_alone(call) and _is_handed_over(call, module)
         reason = "" if simple else "the manager itself is used: what is called on it has no counterpart on a list"

@@ -13,6 +13,9 @@ from callbridge.migrate.rule import Rule
 
 __all__ = ["RULE"]
 
+_MISTAKES = frozenset({"AttributeError", "KeyError", "NotImplementedError", "TypeError", "ValueError"})
+"""What tells of a wrong argument or a gap; to steer a run, code raises something else."""
+
 
 def _check(context: Context) -> Iterator[Finding]:
     module = context.module
@@ -33,7 +36,7 @@ def _finding(node: ast.Raise, function: Function, handler: HandlerClass, context
 
 
 def _steers(node: ast.Raise, function: Function, module: Module) -> bool:
-    if node.exc is None or "NotImplementedError" in dotted_text(node.exc):
+    if node.exc is None or dotted_text(node.exc).removesuffix("()") in _MISTAKES:
         return False
     inside = module.enclosing(node, ast.ExceptHandler)
     return inside is None or module.function_of(inside) is not function

@@ -16,6 +16,9 @@ __all__ = ["RULE"]
 
 def _check(context: Context) -> Iterator[Finding]:
     for call in stream_calls(context.module, frozenset({"astream_events"})):
+        function = context.module.function_of(call)
+        if function is not None and function.name == "astream_events":
+            continue  # handed on under its own name
         given = next((each.value for each in call.keywords if each.arg == "version"), None)
         hidden = any(each.arg is None for each in call.keywords)
         if given is None and not hidden:
@@ -27,6 +30,9 @@ def _check(context: Context) -> Iterator[Finding]:
             facts = {"version": "v1", "method": "astream_events"}
             yield context.finding("CB701", call, message, "auto-review", "error", reason, facts)
     for call in stream_calls(context.module, frozenset({"astream_log"})):
+        function = context.module.function_of(call)
+        if function is not None and function.name == "astream_log":
+            continue  # handed on under its own name
         reason = "patches of a log are another format than events"
         facts = {"method": called_name(call)}
         yield context.finding("CB701", call, "astream_log is superseded by astream_events", "manual", "warning", reason, facts)
