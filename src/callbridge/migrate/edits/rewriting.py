@@ -47,7 +47,8 @@ class Options:
         unsafe: Also what may change behaviour, or needs another dependency.
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
         rules: Codes or prefixes of codes of the rules to apply; empty for all.
-        scan: Returns everything that the rules find in a text; tells which suppressions are used. None: they all are.
+        scan: Returns everything that the rules find in a text. Only what is found is edited, and suppressions of what is not
+            found go. None: everything that can be edited is.
     """
 
     unsafe: bool = False
@@ -129,9 +130,17 @@ def _plan(source: Source, options: Options) -> list[Change | Refusal]:
         plan += wrapper.plan(source, options.level)
     silent = [each for each in find_suppressions(source.text) if not each.problem]
     plan = [each for each in plan if not any(each.rule in one.codes and _covers(each.place, one.target) for one in silent)]
-    if options.scan is not None and silent:
-        plan += suppressions.plan(source, silent, options.scan(source.text))
+    if options.scan is not None and plan + silent:
+        findings = options.scan(source.text)
+        plan = [each for each in plan if _is_found(each, findings)]
+        plan += suppressions.plan(source, silent, findings)
     return sorted((each for each in plan if options.wants(each.rule)), key=lambda each: (each.place, each.rule))
+
+
+def _is_found(each: Change | Refusal, findings: Sequence[Finding]) -> bool:
+    """Return whether a rule has been found in a file; an import, where it stands: those of producers are not found."""
+    lines = [range(found.line, found.end_line + 1) for found in findings if found.rule == each.rule]
+    return any(each.place.line in line for line in lines) if each.rule.startswith("CB10") else bool(lines)
 
 
 def _covers(place: Span, line: int) -> bool:
