@@ -76,5 +76,7 @@ def _sets_done(call: ast.Call, module: Module) -> bool:
     for function in module.functions:
         if function.name == name:
             blocks = [statement for node in walk(function) if isinstance(node, ast.Try) for statement in node.finalbody]
-            return any(isinstance(node, ast.Attribute) and node.attr in ("done", "set") for block in blocks for node in walk(block))
+            return any(
+                isinstance(node, ast.Attribute) and node.attr in ("done", "set") for block in blocks for node in walk(block)
+            )
     return False

@@ -21,6 +21,7 @@ from callbridge.migrate.known import (
 )
 from callbridge.migrate.module import Module, called_name, dotted_text, walk
 from callbridge.migrate.project import Project
+from callbridge.migrate.words import words
 
 __all__ = ["Attachment", "Origin", "Style", "Use", "attachments", "uses", "walk_values"]
 
@@ -34,9 +35,11 @@ Origin: TypeAlias = Literal["here", "scope", "module", "attribute", "elsewhere",
 _DEPTH = 8
 _KEYWORDS = frozenset({"callbacks", "callback_manager"})
 _CONFIG_CALLS = frozenset({"with_config", "RunnableConfig", "ensure_config", "merge_configs", "patch_config"})
-_FOREIGN_METHODS = frozenset("fit fit_generator train optimize evaluate learn partial_fit minimize tune search objective".split())
-_UNCLEAR_METHODS = frozenset("run apply batch generate stream iter transform plan".split())
-_OBSERVING_NAME = re.compile(r"langfuse|langsmith|trac(e|ing)|cost|usage|logg?(er|ing)?(_|$)|monitor|audit|metric|telemetry|wandb|mlflow", re.I)
+_FOREIGN_METHODS = words("fit fit_generator train optimize evaluate learn partial_fit minimize tune search objective")
+_UNCLEAR_METHODS = words("run apply batch generate stream iter transform plan")
+_OBSERVING_NAME = re.compile(
+    r"langfuse|langsmith|trac(e|ing)|cost|usage|logg?(er|ing)?(_|$)|monitor|audit|metric|telemetry|wandb|mlflow", re.I
+)
 _HANDLER_NAME = re.compile(r"handler|callback|_cb|cb_|^cb$|stream|tracer", re.I)
 
 
@@ -118,8 +121,12 @@ def _of_call(call: ast.Call, module: Module, project: Project) -> Iterator[Attac
     if name in ("add_handler", "set_handler", "set_handlers") and isinstance(call.func, ast.Attribute) and call.args:
         handlers = uses(call.args[0], module, project)
         receiver = dotted_text(call.func.value)
-        on_manager = "callback" in receiver.lower() and _imports_langchain(module) and not _is_inner_manager(call.func.value, module)
-        if receiver != "self" and (on_manager or (any(use.streams or use.known for use in handlers) and "callbacks" not in receiver)):
+        on_manager = (
+            "callback" in receiver.lower() and _imports_langchain(module) and not _is_inner_manager(call.func.value, module)
+        )
+        if receiver != "self" and (
+            on_manager or (any(use.streams or use.known for use in handlers) and "callbacks" not in receiver)
+        ):
             yield Attachment(call, call.args[0], "manager", "callbacks", dotted_text(call.func), "unknown", handlers, call)
         return
     for keyword in call.keywords:
@@ -152,7 +159,7 @@ def _of_keyword(call: ast.Call, keyword: ast.keyword, module: Module, project: P
 def _of_assignment(assign: ast.Assign, module: Module, project: Project) -> Iterator[Attachment]:
     for target in assign.targets:
         if isinstance(target, ast.Attribute) and target.attr in _KEYWORDS and dotted_text(target).count(".") >= 1:
-            if isinstance(target.value, ast.Name) and target.value.id in ("self", "cls") or _is_nothing(assign.value):
+            if (isinstance(target.value, ast.Name) and target.value.id in ("self", "cls")) or _is_nothing(assign.value):
                 continue  # the object's own field: plumbing
             handlers = uses(assign.value, module, project)
             foreign = any(is_other_callbacks(use.dotted) for use in handlers)
@@ -208,7 +215,7 @@ def _is_ours(
     call: ast.Call, callee: str | None, value: ast.expr, handlers: tuple[Use, ...], module: Module, project: Project
 ) -> bool:
     """Return whether a `callbacks=` is LangChain's: by its handlers, else by what is called, else by the file's imports."""
-    if callee and is_other_callbacks(callee) or any(is_other_callbacks(use.dotted) for use in handlers):
+    if (callee and is_other_callbacks(callee)) or any(is_other_callbacks(use.dotted) for use in handlers):
         return False
     if _is_other_manager(value, module) or (not handlers and _is_producer_value(value, module)):
         return False
@@ -257,7 +264,9 @@ def _is_passed(value: ast.expr, module: Module) -> bool:
         return all(_is_passed(each, module) or _is_nothing(each) for each in value.values)
     if isinstance(value, ast.IfExp):
         return all(_is_passed(each, module) or _is_nothing(each) for each in (value.body, value.orelse))
-    return isinstance(value, ast.Attribute | ast.Subscript) or (isinstance(value, ast.Call) and called_name(value) in ("get", "pop"))
+    return isinstance(value, ast.Attribute | ast.Subscript) or (
+        isinstance(value, ast.Call) and called_name(value) in ("get", "pop")
+    )
 
 
 def _is_nothing(value: ast.expr) -> bool:
@@ -412,7 +421,9 @@ def _shared_object(dotted: str, module: Module, project: Project) -> Use | None:
     return Use(value, use.made, use.dotted, use.role, "elsewhere", use.known) if use else None
 
 
-def _made_use(call: ast.Call, origin: Origin, module: Module, project: Project, dotted: str | None, depth: int = 0) -> Use | None:
+def _made_use(
+    call: ast.Call, origin: Origin, module: Module, project: Project, dotted: str | None, depth: int = 0
+) -> Use | None:
     if dotted is None:
         role: Role = "observer" if _OBSERVING_NAME.search(called_name(call)) else "unknown"
         return Use(call, call, f"?{dotted_text(call.func)}", role, origin)

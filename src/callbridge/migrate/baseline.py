@@ -1,7 +1,7 @@
-"""The baseline: findings that are known. One sorted line each, by rule, path, definition and a hash of the code; no line numbers.
+"""The baseline: known findings, one sorted line each: rule, path, definition and a hash of the code; no line numbers.
 
-Editing a file elsewhere leaves its entries as they are, two branches merge without conflicts, and the file can only shrink unless
-the caller says otherwise. What cannot be read is an error: a broken baseline never passes for an empty one.
+Editing a file elsewhere leaves its entries as they are, two branches merge without conflicts, and the file can only shrink
+unless the caller says otherwise. What cannot be read is an error: a broken baseline never passes for an empty one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,19 @@ from urllib.parse import quote, unquote
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.problems import MigrateError
 
-__all__ = ["Baseline", "Comparison", "Entry", "baseline_at", "compare", "counts", "entry_of", "git_history", "parse_baseline", "read_baseline", "write_baseline"]
+__all__ = [
+    "Baseline",
+    "Comparison",
+    "Entry",
+    "baseline_at",
+    "compare",
+    "counts",
+    "entry_of",
+    "git_history",
+    "parse_baseline",
+    "read_baseline",
+    "write_baseline",
+]
 
 _HEADER = "# callbridge baseline 1"
 _LINE = re.compile(r"(CB\d{3}) (\S+) (\S+) ([0-9a-f]{16})$")
@@ -197,7 +209,7 @@ def compare(
         baseline: What is known.
         scanned: The files that were scanned: entries of others are neither used nor stale.
         codes: The rules that were looked for, likewise.
-        base: The baseline at the merge base: then only what is in both is known, so that no entry can be added with the finding.
+        base: The baseline at the merge base: then only what is in both is known, so that no entry comes in with its finding.
         shown: All files that exist; an entry of a file that is gone is stale. None if that is not known.
     """
     known = baseline.counts if base is None else baseline.counts & base.counts
@@ -230,7 +242,7 @@ def _stale(entry: Entry, line: int, path: str) -> Finding:
         end_line=line,
         end_column=len(str(entry)),
         rule="CB902",
-        message=f"the baseline knows a {entry.rule} in {entry.path}, {entry.qualname}, that is gone; --update-baseline removes it",
+        message=f"the baseline knows a {entry.rule} in {entry.path}, {entry.qualname}, that is gone",
         verdict="manual",
         severity="warning",
         snippet=str(entry)[:200],

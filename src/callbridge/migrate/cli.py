@@ -1,4 +1,4 @@
-"""The commands of the migration tool: their arguments, and what runs them. Cheap to import; the work is loaded when it is asked for."""
+"""The commands of the migration tool: their arguments, and what runs them. The work itself is loaded when it is asked for."""
 
 from __future__ import annotations
 
@@ -76,12 +76,14 @@ def run_command(name: str, options: argparse.Namespace) -> int:
     try:
         return COMMANDS[name].run(options)
     except MigrateError as error:
-        print(f"callbridge {name}: {error.problem}", file=sys.stderr)
+        sys.stderr.write(f"callbridge {name}: {error.problem}\n")
         return 2
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="files and directories; by default the current one, - reads stdin")
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files and directories; by default the current one, - reads stdin"
+    )
     parser.add_argument("--config", metavar="FILE", help="instead of the nearest pyproject.toml")
     parser.add_argument("--select", action="append", metavar="CODES", help="only these rules: CB301, or CB3 for all of CB3xx")
     parser.add_argument("--ignore", action="append", metavar="CODES", help="not these rules")
@@ -95,15 +97,21 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _scan_arguments(parser: argparse.ArgumentParser) -> None:
     _common(parser)
     parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
-    parser.add_argument("--stdin-filename", default="stdin.py", metavar="PATH", help="what to call standard input (default: stdin.py)")
+    parser.add_argument(
+        "--stdin-filename", default="stdin.py", metavar="PATH", help="what to call standard input (default: stdin.py)"
+    )
     parser.add_argument("--show-kept", action="store_true", help="show observers, too")
     parser.add_argument("--show-suppressed", action="store_true", help="show what comments suppress, too")
     parser.add_argument("--exit-zero", action="store_true", help="exit with status 0 in spite of findings")
     known = parser.add_argument_group("baseline")
     known.add_argument("--no-baseline", action="store_true", help="report known findings, too")
-    known.add_argument("--update-baseline", action="store_true", help="remove entries that are gone; with --allow-new add new ones")
+    known.add_argument(
+        "--update-baseline", action="store_true", help="remove entries that are gone; with --allow-new add new ones"
+    )
     known.add_argument("--allow-new", action="store_true", help="let --update-baseline add entries, or make the file")
-    known.add_argument("--baseline-ref", metavar="REF", help="accept only what the baseline knew at the merge base with REF, too")
+    known.add_argument(
+        "--baseline-ref", metavar="REF", help="accept only what the baseline knew at the merge base with REF, too"
+    )
 
 
 def _scan(options: argparse.Namespace) -> int:
@@ -119,7 +127,7 @@ def _explain_arguments(parser: argparse.ArgumentParser) -> None:
 def _explain(options: argparse.Namespace) -> int:
     from callbridge.migrate.explain import explain, list_rules
 
-    print("\n".join(explain(rule) for rule in options.rules) if options.rules else list_rules(), end="")
+    sys.stdout.write("\n".join(explain(rule) for rule in options.rules) if options.rules else list_rules())
     return 0
 
 
@@ -139,7 +147,9 @@ COMMANDS = MappingProxyType(
     {
         "scan": Command("find legacy callback use", _SCAN, _SCAN_EPILOG, _scan_arguments, _scan),
         "explain": Command("print what a rule is about", _EXPLAIN, "", _explain_arguments, _explain),
-        "report": Command("what is left, by package, and how it came down", _REPORT, _REPORT_EPILOG, _report_arguments, _report),
+        "report": Command(
+            "what is left, by package, and how it came down", _REPORT, _REPORT_EPILOG, _report_arguments, _report
+        ),
     }
 )
 """Name to command, in the order of `--help`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,7 @@ def load_config(path: Path | None, start: Path) -> Config:
     except (OSError, ValueError) as error:
         raise MigrateError(f"cannot read {found}: {error}") from error
     root = found.resolve().parent
-    if "tool.callbridge" not in text and "callbridge" not in text:
+    if "callbridge" not in text:
         return Config(root)
     tool = _parse(text, found).get("tool")
     given = tool.get("callbridge") if isinstance(tool, dict) else None
@@ -73,19 +75,22 @@ def load_config(path: Path | None, start: Path) -> Config:
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
-    try:
-        import tomllib as toml  # from CPython 3.11
-    except ModuleNotFoundError:
-        try:
-            import tomli as toml  # type: ignore[no-redef, import-not-found, unused-ignore]
-        except ModuleNotFoundError as error:
-            message = f"{path} configures callbridge, and this Python cannot read TOML: pip install 'callbridge[migrate]'"
-            raise MigrateError(message) from error
+    toml = _toml()
+    if toml is None:
+        raise MigrateError(f"{path} configures callbridge, and this Python cannot read TOML: pip install 'callbridge[migrate]'")
     try:
         document: dict[str, Any] = toml.loads(text)
-    except (toml.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise MigrateError(f"{path} is no TOML: {error}") from error
     return document
+
+
+def _toml() -> Any:
+    """Return the module that reads TOML: CPython's own from 3.11, before that `tomli`; None if there is none."""
+    for name in ("tomllib", "tomli"):
+        with suppress(ModuleNotFoundError):
+            return import_module(name)
+    return None
 
 
 def _checked(given: object, root: Path, path: Path) -> Config:

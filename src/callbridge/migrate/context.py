@@ -14,13 +14,14 @@ from callbridge.migrate.handlers import HandlerClass, find_handler, handler_clas
 from callbridge.migrate.known import builtin_role
 from callbridge.migrate.module import Module
 from callbridge.migrate.project import Project
+from callbridge.migrate.words import words
 
 __all__ = ["Context"]
 
 _SNIPPET = 200
-_SERVERS = frozenset(
+_SERVERS = words(
     "fastapi starlette flask django aiohttp sanic quart tornado bottle socketio flask_socketio channels falcon litestar robyn "
-    "streamlit gradio chainlit websockets uvicorn slack_bolt".split()
+    "streamlit gradio chainlit websockets uvicorn slack_bolt"
 )
 
 
@@ -47,7 +48,9 @@ class Context:
     @cached_property
     def attachments(self) -> list[Attachment]:
         """The attach sites of the file, kept handlers marked as observers."""
-        return [replace(each, handlers=tuple(map(self._kept, each.handlers))) for each in attachments(self.module, self.project)]
+        return [
+            replace(each, handlers=tuple(map(self._kept, each.handlers))) for each in attachments(self.module, self.project)
+        ]
 
     @cached_property
     def made(self) -> list[tuple[ast.Call, Use]]:
@@ -57,7 +60,9 @@ class Context:
             role = builtin_role(dotted)
             known = None if role else find_handler(dotted, self.module, self.project)
             if role or known:
-                use = Use(call, call, known.dotted if known else dotted, role or (known.role if known else "unknown"), "here", known)
+                use = Use(
+                    call, call, known.dotted if known else dotted, role or (known.role if known else "unknown"), "here", known
+                )
                 found.append((call, self._kept(use)))
         return found
 

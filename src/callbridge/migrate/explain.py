@@ -29,7 +29,9 @@ def find_rule(name: str) -> Rule:
     for rule in RULES.values():
         if wanted.upper() == rule.code or wanted.lower() == rule.name:
             return rule
-    near = get_close_matches(wanted.upper(), RULES, 1) or get_close_matches(wanted.lower(), [rule.name for rule in RULES.values()], 1)
+    near = get_close_matches(wanted.upper(), RULES, 1) or get_close_matches(
+        wanted.lower(), [rule.name for rule in RULES.values()], 1
+    )
     hint = f"; did you mean {near[0]}?" if near else ""
     raise MigrateError(f"there is no rule {name!r}{hint} `callbridge explain` lists them all")
 

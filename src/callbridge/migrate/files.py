@@ -13,15 +13,16 @@ from pathlib import Path, PurePosixPath
 
 from callbridge.migrate.module import UnparsableError
 from callbridge.migrate.problems import MigrateError
+from callbridge.migrate.words import words
 
 __all__ = ["MAX_BYTES", "SKIPPED", "decode", "find_files", "is_python", "label", "matches", "read_bytes", "read_text"]
 
 MAX_BYTES = 2_000_000
 """Larger files are parsed only as far as to say that they were not."""
 
-SKIPPED = frozenset(
-    "__pycache__ node_modules site-packages dist-packages venv env build dist .git .hg .svn .venv .env .tox .nox .eggs .mypy_cache "
-    ".pytest_cache .ruff_cache .ipynb_checkpoints".split()
+SKIPPED = words(
+    "__pycache__ node_modules site-packages dist-packages venv env build dist .git .hg .svn .venv .env .tox .nox .eggs "
+    ".mypy_cache .pytest_cache .ruff_cache .ipynb_checkpoints"
 )
 _SUFFIXES = (".py", ".pyw", ".ipynb")
 
@@ -51,11 +52,14 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
     )
 
 
-def find_files(paths: Iterable[str], root: Path, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> list[tuple[str, Path]]:
+def find_files(
+    paths: Iterable[str], root: Path, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
+) -> list[tuple[str, Path]]:
     """Return the files to be scanned as pairs of label and path, sorted, each once.
 
-    Directories are searched; links to directories are not followed, so loops do no harm. Files that are named are taken whatever
-    they are called, unless `exclude` names them. Of found files, those that are no regular file (pipes, devices) are passed over.
+    Directories are searched; links to directories are not followed, so loops do no harm. Files that are named are taken
+    whatever they are called, unless `exclude` names them. Of found files, those that are no regular file (pipes, devices) are
+    passed over.
 
     Raises:
         MigrateError: If a path does not exist.

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 __all__ = ["SEVERITIES", "VERDICTS", "Finding", "Severity", "Verdict"]
 
 Verdict: TypeAlias = Literal["keep", "auto-safe", "auto-review", "adapter", "manual"]
-"""What is to be done: nothing, an edit that cannot change behaviour, an edit to be reviewed, one line at the call site that uses
-callbridge at run time, or work by hand."""
+"""What is to be done: nothing, an edit that cannot change behaviour, an edit to be reviewed, one line at the call site that
+uses callbridge at run time, or work by hand."""
 
 Severity: TypeAlias = Literal["error", "warning", "info"]
 """`error` breaks or silently does nothing on LangChain 1.x; `warning` works and should change; `info` needs no action."""

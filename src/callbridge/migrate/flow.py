@@ -58,4 +58,6 @@ def _runs(call: ast.Call, derived: set[str]) -> bool:
     function = call.func
     if isinstance(function, ast.Name):
         return function.id in derived
-    return isinstance(function, ast.Attribute) and called_name(call) in CALL_METHODS and bool(names_in(function.value) & derived)
+    return (
+        isinstance(function, ast.Attribute) and called_name(call) in CALL_METHODS and bool(names_in(function.value) & derived)
+    )

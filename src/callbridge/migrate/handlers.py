@@ -17,6 +17,7 @@ from callbridge.migrate.known import (
 )
 from callbridge.migrate.module import Function, Module, called_name, dotted_text, walk
 from callbridge.migrate.project import Project
+from callbridge.migrate.words import words
 
 __all__ = ["HandlerClass", "Sink", "find_handler", "handler_class", "is_effective"]
 
@@ -24,20 +25,26 @@ Sink: TypeAlias = Literal["thread-queue", "async-queue", "process-queue", "socke
 """Where a handler sends tokens."""
 
 _DEPTH = 8
-_TOKEN = "on_llm_new_token"  # noqa: S105  # the name of a method
+_TOKEN = "on_llm_new_token"  # the name of a method
 _LIFE_CYCLE = frozenset({"on_llm_start", "on_chat_model_start", "on_llm_end", "on_llm_error", _TOKEN})
 _EXTERNAL_HANDLER = re.compile(r"\w*CallbackHandler$|Base\w*Callback\w*$")
 
-_SOCKET_METHODS = frozenset("send_text send_json send_bytes send_str emit group_send send_event asend_json".split())
-_SOCKET_NAMES = re.compile(r"(^|_|\b)(ws|websockets?|sockets?|sock|sio|socketio|consumer|channel_layer|conn|connection)(_|\b|$)|socket")
+_SOCKET_METHODS = words("send_text send_json send_bytes send_str emit group_send send_event asend_json")
+_SOCKET_NAMES = re.compile(
+    r"(^|_|\b)(ws|websockets?|sockets?|sock|sio|socketio|consumer|channel_layer|conn|connection)(_|\b|$)|socket"
+)
 _QUEUE_NAMES = re.compile(r"(^|_|\b)(q|queue|que|job_done|gen|generator|buffer|stream)(_|\b|$)|queue|generator")
-_STREAMLIT_METHODS = frozenset("markdown write text info success code caption warning latex write_stream empty".split())
-_STREAMLIT_NAMES = re.compile(r"(^|[._])(container|placeholder|box|st|empty|area|chat|message|text_area|element|output|widget)\w*$|container|placeholder")
-_PRINTING = frozenset({"print", "sys.stdout.write", "click.echo", "typer.echo", "rich.print", "stdout.write", "sys.stderr.write"})
-_OTHER_METHODS = frozenset(
+_STREAMLIT_METHODS = words("markdown write text info success code caption warning latex write_stream empty")
+_STREAMLIT_NAMES = re.compile(
+    r"(^|[._])(container|placeholder|box|st|empty|area|chat|message|text_area|element|output|widget)\w*$|container|placeholder"
+)
+_PRINTING = frozenset(
+    {"print", "sys.stdout.write", "click.echo", "typer.echo", "rich.print", "stdout.write", "sys.stderr.write"}
+)
+_OTHER_METHODS = words(
     "publish rpush lpush xadd chat_update chat_postMessage edit_text edit_message edit_message_text send_message speak say "
     "stream_token insert setText appendPlainText update_text call_from_thread set_text insertPlainText reply_text "
-    "stream_output append_text feed".split()
+    "stream_output append_text feed"
 )
 _LOGGING = re.compile(r"(^|\.)(log|logger|logging|_logger|_log)$")
 
@@ -92,11 +99,13 @@ class HandlerClass:
     @property
     def others(self) -> list[str]:
         """The effective hooks beyond those of the model's own life cycle."""
-        return [name for name in self.effective if name not in _LIFE_CYCLE and name in HOOKS and not name.startswith("on_chain")]
+        return [
+            name for name in self.effective if name not in _LIFE_CYCLE and name in HOOKS and not name.startswith("on_chain")
+        ]
 
 
 def is_effective(function: Function) -> bool:
-    """Return whether a method does something: not just a docstring, `pass`, `...`, a return of nothing or a call of `super()`."""
+    """Return whether a method does something: not just a docstring, `pass`, `...`, an empty return or a call of `super()`."""
     return any(not _is_idle(statement) for statement in function.body)
 
 
@@ -273,5 +282,3 @@ def _is_user_function(call: ast.Call, holder: ast.ClassDef, module: Module) -> b
     values = module.attributes.get((holder, function.attr), [])
     given = any(isinstance(value, ast.Name) and module.is_parameter(value.id, module.scope_of(value)) for value in values)
     return given and bool(call.args or call.keywords)
-
-

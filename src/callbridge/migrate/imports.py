@@ -103,7 +103,9 @@ def _is_for_producers(alias: ast.alias, module: Module) -> bool:
 def _is_producer(module: Module) -> bool:
     imported = any(is_producer_name(dotted.rpartition(".")[2]) for dotted in module.imports.values())
     return imported or any(
-        argument.arg == "run_manager" for function in module.functions for argument in [*function.args.args, *function.args.kwonlyargs]
+        argument.arg == "run_manager"
+        for function in module.functions
+        for argument in [*function.args.args, *function.args.kwonlyargs]
     )
 
 

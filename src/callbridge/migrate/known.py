@@ -6,6 +6,8 @@ import re
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
+from callbridge.migrate.words import words
+
 __all__ = [
     "BASES",
     "CALL_METHODS",
@@ -51,9 +53,9 @@ _HOMES = MappingProxyType(
     _table(
         "langchain_core.callbacks",
         _CORE,
-        "AsyncCallbackHandler AsyncCallbackManager BaseCallbackHandler BaseCallbackManager CallbackManager CallbackManagerMixin "
-        "ChainManagerMixin FileCallbackHandler LLMManagerMixin RetrieverManagerMixin RunManagerMixin StdOutCallbackHandler "
-        "StreamingStdOutCallbackHandler ToolManagerMixin",
+        "AsyncCallbackHandler AsyncCallbackManager BaseCallbackHandler BaseCallbackManager CallbackManager "
+        "CallbackManagerMixin ChainManagerMixin FileCallbackHandler LLMManagerMixin RetrieverManagerMixin RunManagerMixin "
+        "StdOutCallbackHandler StreamingStdOutCallbackHandler ToolManagerMixin",
     )
     | _table("langchain_core.callbacks.manager", _CORE, "handle_event ahandle_event trace_as_chain_group atrace_as_chain_group")
     | _table("langchain_core.tracers", _CORE, "BaseTracer ConsoleCallbackHandler EvaluatorCallbackHandler LangChainTracer Run")
@@ -117,25 +119,31 @@ _HOMES = MappingProxyType(
     )
 )
 
-REMOVED_NAMES = frozenset(
-    "CallbackManagerClass SharedCallbackManager SharedTracer TracerSession TracerSessionBase TracerSessionCreate TracerSessionV1 "
-    "TracerSessionV1Base TracerSessionV1Create LangChainTracerV1 Tracer env_var_is_set get_callback_manager get_child_callbacks "
-    "get_tracing_callback_manager set_callback_manager set_default_callback_manager set_handler set_tracing_callback_manager "
-    "tracing_enabled tracing_callback_var openai_callback_var tracing_v2_callback_var wandb_tracing_callback_var "
-    "StreamlitCallbackHandlerV1 GPTCacheCallbackHandler".split()
+REMOVED_NAMES = words(
+    "CallbackManagerClass SharedCallbackManager SharedTracer TracerSession TracerSessionBase TracerSessionCreate "
+    "TracerSessionV1 TracerSessionV1Base TracerSessionV1Create LangChainTracerV1 Tracer env_var_is_set get_callback_manager "
+    "get_child_callbacks get_tracing_callback_manager set_callback_manager set_default_callback_manager set_handler "
+    "set_tracing_callback_manager tracing_enabled tracing_callback_var openai_callback_var tracing_v2_callback_var "
+    "wandb_tracing_callback_var StreamlitCallbackHandlerV1 GPTCacheCallbackHandler"
 )
 """Names that `langchain.callbacks` once had and that have no successor."""
 
 BASES = frozenset({"BaseCallbackHandler", "AsyncCallbackHandler", "BaseTracer", "AsyncBaseTracer", "CallbackManagerMixin"})
 MANAGERS = frozenset({"CallbackManager", "AsyncCallbackManager", "BaseCallbackManager"})
 CORE_HANDLERS = frozenset(
-    {"StdOutCallbackHandler", "FileCallbackHandler", "ConsoleCallbackHandler", "LoggingCallbackHandler", "FunctionCallbackHandler"}
+    {
+        "StdOutCallbackHandler",
+        "FileCallbackHandler",
+        "ConsoleCallbackHandler",
+        "LoggingCallbackHandler",
+        "FunctionCallbackHandler",
+    }
 )
 
-HOOKS = frozenset(
+HOOKS = words(
     "on_llm_start on_chat_model_start on_llm_new_token on_llm_end on_llm_error on_chain_start on_chain_end on_chain_error "
     "on_tool_start on_tool_end on_tool_error on_retriever_start on_retriever_end on_retriever_error on_agent_action "
-    "on_agent_finish on_text on_retry on_custom_event on_stream_event on_interrupt on_resume".split()
+    "on_agent_finish on_text on_retry on_custom_event on_stream_event on_interrupt on_resume"
 )
 HOOKS_WITHOUT_EVENT = MappingProxyType(
     {
@@ -148,40 +156,43 @@ HOOKS_WITHOUT_EVENT = MappingProxyType(
         "on_retriever_error": "the exception leaves the iterator",
     }
 )
-DEAD_HOOKS = frozenset(
-    "handle_llm_new_token handle_llm_start handle_llm_end handle_chain_start handle_chain_end handle_tool_start handle_tool_end "
-    "on_new_token on_llm_token on_token on_llm_stream on_stream on_llm_finish on_chain_finish on_tool_finish on_agent_start "
-    "on_agent_end on_agent_error on_chat_model_end on_chat_model_new_token on_chat_model_error on_chat_model_stream".split()
+DEAD_HOOKS = words(
+    "handle_llm_new_token handle_llm_start handle_llm_end handle_chain_start handle_chain_end handle_tool_start "
+    "handle_tool_end on_new_token on_llm_token on_token on_llm_stream on_stream on_llm_finish on_chain_finish on_tool_finish "
+    "on_agent_start on_agent_end on_agent_error on_chat_model_end on_chat_model_new_token on_chat_model_error "
+    "on_chat_model_stream"
 )
 """Methods that look like callbacks and that LangChain never calls."""
 
-CALL_METHODS = frozenset(
+CALL_METHODS = words(
     "run arun acall invoke ainvoke stream astream batch abatch predict apredict predict_messages apredict_messages generate "
     "agenerate generate_prompt agenerate_prompt apply aapply get_relevant_documents aget_relevant_documents astream_log "
-    "combine_docs acombine_docs plan aplan call_as_llm __call__ transform atransform iter aiter".split()
+    "combine_docs acombine_docs plan aplan call_as_llm __call__ transform atransform iter aiter"
 )
 STREAM_METHODS = frozenset({"stream", "astream", "astream_events", "stream_events", "astream_log"})
-REMOVED_METHODS = frozenset("predict apredict predict_messages apredict_messages call_as_llm".split())
+REMOVED_METHODS = words("predict apredict predict_messages apredict_messages call_as_llm")
 
 _LEGACY_MODULE = re.compile(r"langchain\.callbacks(\.|$)")
 _PRODUCER = re.compile(r"\w*(ManagerFor\w+(Run|Group)|RunManager)$|Callbacks$")
 _LANGCHAIN = re.compile(r"(langchain|langchain_\w+|langgraph|langserve|langsmith)(\.|$)")
 
-OTHER_CALLBACKS = frozenset(
-    "keras tensorflow tf_keras tf lightning pytorch_lightning lightning_fabric torch pl transformers sklearn xgboost lightgbm "
-    "catboost optuna ray fastai skorch flax optax stable_baselines3 sb3_contrib gymnasium setfit sentence_transformers trl diffusers "
-    "ultralytics skopt hyperopt scipy aiogram telegram dash tornado discord boto3 llama_index gpt_index semantic_kernel haystack "
-    "autogen dspy litellm openai mlx paddle mxnet chainer jax tpot bokeh dask distributed".split()
+OTHER_CALLBACKS = words(
+    "keras tensorflow tf_keras tf lightning pytorch_lightning lightning_fabric torch pl transformers sklearn xgboost "
+    "lightgbm catboost optuna ray fastai skorch flax optax stable_baselines3 sb3_contrib gymnasium setfit "
+    "sentence_transformers trl diffusers ultralytics skopt hyperopt scipy aiogram telegram dash tornado discord boto3 "
+    "llama_index gpt_index semantic_kernel haystack autogen dspy litellm openai mlx paddle mxnet chainer jax tpot bokeh dask "
+    "distributed"
 )
 """Packages with callbacks, or callback managers, of their own."""
 
 # What reports, counts or draws, and hands no tokens to anybody.
-_OBSERVER_PACKAGES = frozenset(
+_OBSERVER_PACKAGES = words(
     "langfuse langsmith wandb mlflow aim comet_ml comet_llm arize phoenix openinference traceloop helicone llmonitor lunary "
-    "promptlayer chainlit deepeval trulens trulens_eval context argilla clearml whylogs langkit infino sagemaker trubrics uptrain "
-    "label_studio_sdk fiddler flytekitplugins opik agentops literalai langtrace_python_sdk weave ragas giskard ddtrace zep "
-    "posthog athina_logger portkey_ai nemoguardrails honeyhive graphsignal log10 pezzo xpander parea baserun langwatch judgeval "
-    "galileo galileo_observe maxim patronus keywordsai langchain_decorators sentry_sdk elasticapm newrelic".split()
+    "promptlayer chainlit deepeval trulens trulens_eval context argilla clearml whylogs langkit infino sagemaker trubrics "
+    "uptrain label_studio_sdk fiddler flytekitplugins opik agentops literalai langtrace_python_sdk weave ragas giskard "
+    "ddtrace zep posthog athina_logger portkey_ai nemoguardrails honeyhive graphsignal log10 pezzo xpander parea baserun "
+    "langwatch judgeval galileo galileo_observe maxim patronus keywordsai langchain_decorators sentry_sdk elasticapm "
+    "newrelic"
 )
 _APPROVAL = frozenset({"HumanApprovalCallbackHandler", "AsyncHumanApprovalCallbackHandler"})
 _ROLES: MappingProxyType[str, Role] = MappingProxyType(
@@ -236,10 +247,12 @@ def builtin_role(dotted: str) -> Role | None:
 
 
 _MODEL_MODULES = re.compile(r"langchain(_community|_classic)?\.(llms|chat_models)(\.|$)")
-_CHAIN_MODULES = re.compile(r"langchain(_community|_classic|_experimental)?\.(chains|agents|retrievers|memory|document_loaders|graphs)(\.|$)")
+_CHAIN_MODULES = re.compile(
+    r"langchain(_community|_classic|_experimental)?\.(chains|agents|retrievers|memory|document_loaders|graphs)(\.|$)"
+)
 _TOOL_MODULES = re.compile(r"langchain(_community|_classic|_core)?\.(tools|utilities|agents\.agent_toolkits)(\.|$)")
 _NO_MODEL = re.compile(r"Embedding|Retriev|Store|Loader|Splitter|Parser|Index|Search|Tool|Message|Handler|Prompt|Memory")
-_TOP_MODELS = frozenset("OpenAI AzureOpenAI Anthropic Cohere HuggingFaceHub LlamaCpp VertexAI OpenAIChat Bedrock Ollama".split())
+_TOP_MODELS = words("OpenAI AzureOpenAI Anthropic Cohere HuggingFaceHub LlamaCpp VertexAI OpenAIChat Bedrock Ollama")
 
 
 def owner_of(dotted: str) -> Literal["model", "chain", "tool", "unknown"]:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from types import MappingProxyType
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 __all__ = ["Function", "Module", "Scope", "UnparsableError", "called_name", "dotted_text", "is_relevant", "parse", "walk"]
 
@@ -41,7 +41,7 @@ _INDEXED = frozenset(
         ast.With,
     }
 )
-_FIELDS = MappingProxyType(
+_FIELDS: MappingProxyType[type[ast.AST], tuple[str, ...]] = MappingProxyType(
     {
         ast.Attribute: ("value",),
         ast.BinOp: ("left", "right"),
@@ -338,7 +338,7 @@ class Module:
                 if isinstance(node, _SCOPES):
                     scope = node
             for field in _FIELDS.get(kind, kind._fields):
-                value = getattr(node, field, None)
+                value: Any = getattr(node, field, None)
                 if value.__class__ is list:
                     for item in value:
                         if item.__class__ is not str and item is not None:
@@ -380,9 +380,11 @@ class Module:
                 self._bind_target(annotated.target, annotated.value, self.scopes[annotated])
         for named in self.of(ast.NamedExpr):
             self._bind_target(named.target, named.value, self.scopes[named])
-        for loop in [*self.of(ast.For), *self.of(ast.AsyncFor)]:
+        loops: list[ast.For | ast.AsyncFor] = [*self.of(ast.For), *self.of(ast.AsyncFor)]
+        for loop in loops:
             self._bind_target(loop.target, None, self.scopes[loop])
-        for block in [*self.of(ast.With), *self.of(ast.AsyncWith)]:
+        blocks: list[ast.With | ast.AsyncWith] = [*self.of(ast.With), *self.of(ast.AsyncWith)]
+        for block in blocks:
             for item in block.items:
                 if item.optional_vars is not None:
                     self._bind_target(item.optional_vars, item.context_expr, self.scopes[block])
@@ -396,11 +398,10 @@ class Module:
             values = list(value.elts) if same and isinstance(value, ast.Tuple | ast.List) else [None] * len(target.elts)
             for each, part in zip(target.elts, values, strict=True):
                 self._bind_target(each, part, scope)
-        elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and value is not None:
-            if target.value.id in ("self", "cls"):
-                holder = self.enclosing(target, ast.ClassDef)
-                if holder is not None:
-                    self.attributes.setdefault((holder, target.attr), []).append(value)
+        elif isinstance(target, ast.Attribute) and value is not None and dotted_text(target.value) in ("self", "cls"):
+            holder = self.enclosing(target, ast.ClassDef)
+            if holder is not None:
+                self.attributes.setdefault((holder, target.attr), []).append(value)
 
 
 def _place(node: ast.AST) -> tuple[int, int]:

@@ -93,7 +93,10 @@ def _burn_down(report: Report, top: float) -> list[str]:
         below = above
     for value in sorted({0, most // 2, most}):
         y = bottom - _CHART * value / most
-        parts += [f'<path d="M{_LEFT} {y:.1f}H{_LEFT + width:.1f}" stroke="#ddd"/>', _text(_LEFT - 8, y + 4, str(value), "m", "end")]
+        parts += [
+            f'<path d="M{_LEFT} {y:.1f}H{_LEFT + width:.1f}" stroke="#ddd"/>',
+            _text(_LEFT - 8, y + 4, str(value), "m", "end"),
+        ]
     for index in sorted({0, len(xs) // 2, len(xs) - 1}):
         parts.append(_text(xs[index], bottom + 18, report.points[index].date, "m", "middle"))
     legend = [(name, _COLOURS[index % len(_COLOURS)]) for index, (name, _) in enumerate(groups)]

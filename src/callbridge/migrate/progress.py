@@ -12,7 +12,7 @@ _WORTH_A_BAR = 200
 
 
 @contextmanager
-def progress_bar(total: int, unit: str = "file") -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, unit: str = "file") -> Iterator[Callable[[int], object]]:
     """Show progress while the block runs.
 
     Args:

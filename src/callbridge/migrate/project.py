@@ -1,10 +1,11 @@
-"""The whole project: finds the class or function that a dotted name means, in whatever file it stands. Reads files when asked."""
+"""The whole project: finds the class or function that a dotted name means, in whatever file. Reads files when asked."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from callbridge.migrate.module import Function, Module, UnparsableError, parse
 
@@ -12,6 +13,14 @@ __all__ = ["Found", "Project", "module_name"]
 
 Found = tuple[Module, ast.ClassDef | Function]
 """A definition and the module that it stands in."""
+
+
+class _Onward(NamedTuple):
+    """A name that another name stands for, and the module in which it does."""
+
+    module: Module
+    dotted: str
+
 
 _HOPS = 12
 _CACHED = 200
@@ -28,8 +37,8 @@ def module_name(path: str) -> str:
 class Project:
     """The files that imports can lead to.
 
-    Files are read and parsed when a rule asks for a name in them, each once. A project can be pickled if its reader can: a worker
-    process then fills a cache of its own.
+    Files are read and parsed when a rule asks for a name in them, each once. A project can be pickled if its reader can: a
+    worker process then fills a cache of its own.
 
     Args:
         paths: Of all Python files.
@@ -69,8 +78,8 @@ class Project:
         """
         for _ in range(_HOPS):
             step = self._step(dotted, origin)
-            if not isinstance(step, tuple) or not isinstance(step[1], str):
-                return step  # type: ignore[return-value]  # a definition, or nothing
+            if not isinstance(step, _Onward):
+                return step
             origin, dotted = step
         return None
 
@@ -81,7 +90,7 @@ class Project:
         values = [value for value in found[1] if value is not None] if found else []
         return (module, values[-1]) if module is not None and values else None
 
-    def _step(self, dotted: str, origin: Module) -> Found | tuple[Module, str] | None:
+    def _step(self, dotted: str, origin: Module) -> Found | _Onward | None:
         parts = dotted.split(".")
         for cut in range(len(parts) - 1, 0, -1):
             module = self._module(".".join(parts[:cut]), origin)
@@ -91,7 +100,7 @@ class Project:
             definition = module.definition(name, module.tree)
             if definition is None:
                 onward = _onward(module, name)
-                return (module, ".".join([onward, *parts[cut + 1 :]])) if onward and onward != dotted else None
+                return _Onward(module, ".".join([onward, *parts[cut + 1 :]])) if onward and onward != dotted else None
             for inner in parts[cut + 1 :]:
                 if not isinstance(definition, ast.ClassDef):
                     return None

@@ -11,7 +11,17 @@ from pathlib import Path, PurePosixPath
 from callbridge.migrate.baseline import Baseline, git_history
 from callbridge.migrate.finding import VERDICTS, Finding
 
-__all__ = ["Package", "Point", "Report", "by_directory", "history", "make_report", "render_json", "render_markdown", "render_text"]
+__all__ = [
+    "Package",
+    "Point",
+    "Report",
+    "by_directory",
+    "history",
+    "make_report",
+    "render_json",
+    "render_markdown",
+    "render_text",
+]
 
 _BAR = 24
 
@@ -152,12 +162,19 @@ def _bar(package: Package, most: int) -> str:
 
 def render_markdown(report: Report) -> str:
     """Return the report as Markdown."""
-    lines = ["## callbridge report", "", f"| package | left | start | {' | '.join(VERDICTS)} |", f"|---|---:|---:|{'---:|' * len(VERDICTS)}"]
+    lines = [
+        "## callbridge report",
+        "",
+        f"| package | left | start | {' | '.join(VERDICTS)} |",
+        f"|---|---:|---:|{'---:|' * len(VERDICTS)}",
+    ]
     for package in report.packages:
         figures = " | ".join(str(package.verdicts[verdict]) for verdict in VERDICTS)
         name = package.name.replace("|", "\\|")
         lines.append(f"| {name} | {package.left} | {package.start or ''} | {figures} |")
-    return "\n".join([*lines, f"| total | {report.left} | {report.start if len(report.points) > 1 else ''} |{' |' * len(VERDICTS)}", ""])
+    return "\n".join(
+        [*lines, f"| total | {report.left} | {report.start if len(report.points) > 1 else ''} |{' |' * len(VERDICTS)}", ""]
+    )
 
 
 def render_json(report: Report) -> str:

@@ -155,7 +155,7 @@ def _compared(scan: Scan, path: Path, options: argparse.Namespace) -> Outcome:
         baseline = read_baseline(path, shown)
     base = baseline_at(options.baseline_ref, path, path.resolve().parent) if options.baseline_ref else None
     if options.baseline_ref and base is None:
-        print(f"callbridge scan: {shown} is new since {options.baseline_ref}: nothing to compare it with", file=sys.stderr)
+        sys.stderr.write(f"callbridge scan: {shown} is new since {options.baseline_ref}: nothing to compare it with\n")
     compared = compare(scan.findings, baseline, scan.paths, scan.settings.codes, base, _existing(baseline, scan.config.root))
     stale = [finding for finding in compared.stale if scan.settings.wants("CB902")]
     return _outcome(scan, [*compared.new, *stale], compared.known)
@@ -165,9 +165,7 @@ def _updated(scan: Scan, path: Path, shown: str, *, allow_new: bool) -> Baseline
     """Write the baseline anew: without what is gone, and with what is new if that is allowed; then read it back."""
     fresh = allow_new and not path.exists()
     baseline = Baseline(shown) if fresh else read_baseline(path, shown)
-    compared = compare(
-        scan.findings, baseline, scan.paths, scan.settings.codes, shown=_existing(baseline, scan.config.root)
-    )
+    compared = compare(scan.findings, baseline, scan.paths, scan.settings.codes, shown=_existing(baseline, scan.config.root))
     left = baseline.counts
     for finding in compared.stale:
         entry = next(each for each in baseline.lines if str(each) == finding.facts["entry"])

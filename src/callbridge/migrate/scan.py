@@ -119,7 +119,7 @@ def scan_files(
     *,
     roots: Iterable[tuple[str, Path]] = (),
     jobs: int = 1,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> list[FileResult]:
     """Scan files.
 
@@ -195,7 +195,7 @@ class _Worker:
 
 
 def _in_processes(
-    files: list[tuple[str, Path]], project: Project, settings: Settings, jobs: int, advance: Callable[[int], None]
+    files: list[tuple[str, Path]], project: Project, settings: Settings, jobs: int, advance: Callable[[int], object]
 ) -> list[FileResult]:
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     done: list[list[FileResult]] = []

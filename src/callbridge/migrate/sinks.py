@@ -32,7 +32,12 @@ def sink_findings(context: Context, rule: str, sinks: frozenset[Sink], message: 
     """
     for handler in context.handlers:
         hook = handler.token_hook
-        if hook is None or hook not in handler.own.values() or main_sink(handler) not in sinks or context.is_kept(handler.dotted):
+        if (
+            hook is None
+            or hook not in handler.own.values()
+            or main_sink(handler) not in sinks
+            or context.is_kept(handler.dotted)
+        ):
             continue
         if handler.base in ("aiter", "final"):
             continue  # CB301 and CB309 speak of these

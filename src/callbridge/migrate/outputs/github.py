@@ -15,7 +15,12 @@ def render(outcome: Outcome) -> str:
 
 def _command(finding: Finding) -> str:
     level = "error" if finding.severity == "error" else "warning" if finding.severity == "warning" else "notice"
-    place = {"file": finding.path, "line": finding.line, "endLine": finding.end_line, "title": f"{finding.rule} [{finding.verdict}]"}
+    place = {
+        "file": finding.path,
+        "line": finding.line,
+        "endLine": finding.end_line,
+        "title": f"{finding.rule} [{finding.verdict}]",
+    }
     if finding.line == finding.end_line:
         place |= {"col": finding.column + 1, "endColumn": max(finding.end_column, finding.column + 1)}
     properties = ",".join(f"{name}={_property(str(value))}" for name, value in place.items())

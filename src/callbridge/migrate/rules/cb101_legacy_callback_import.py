@@ -30,8 +30,10 @@ RULE = Rule(
     severity="error",
     fix="auto-safe",
     summary="a name imported from `langchain.callbacks` that lives in langchain-core",
-    why="`langchain.callbacks` does not exist in LangChain 1.x: the import fails before anything runs. langchain-core, which every "
-    "LangChain installation has, holds the same class.",
+    why=(
+        "`langchain.callbacks` does not exist in LangChain 1.x: the import fails before anything runs. langchain-core, "
+        "which every LangChain installation has, holds the same class."
+    ),
     before="from langchain.callbacks.base import BaseCallbackHandler",
     after="from langchain_core.callbacks import BaseCallbackHandler",
     when_not="If the code must run on a LangChain older than 0.1, which has no langchain-core.",

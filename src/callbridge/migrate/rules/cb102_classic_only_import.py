@@ -26,8 +26,10 @@ RULE = Rule(
     severity="error",
     fix="auto-review",
     summary="`AsyncIteratorCallbackHandler` and its relatives imported from `langchain.callbacks`",
-    why="`langchain.callbacks` does not exist in LangChain 1.x. These handlers moved to langchain-classic, which is a dependency of "
-    "its own; after CB301 or CB309 they are not needed at all.",
+    why=(
+        "`langchain.callbacks` does not exist in LangChain 1.x. These handlers moved to langchain-classic, which is a "
+        "dependency of its own; after CB301 or CB309 they are not needed at all."
+    ),
     before="from langchain.callbacks import AsyncIteratorCallbackHandler",
     after="from langchain_classic.callbacks.streaming_aiter import AsyncIteratorCallbackHandler",
     when_not="If the call site is converted in the same change: then the import goes.",

@@ -26,11 +26,15 @@ RULE = Rule(
     severity="error",
     fix="auto-review",
     summary="a name imported from `langchain.callbacks` that lives in langchain-community",
-    why="`langchain.callbacks` does not exist in LangChain 1.x. Streamlit's handler, the OpenAI cost counter and the handlers of "
-    "vendors moved to langchain-community, a dependency of its own.",
+    why=(
+        "`langchain.callbacks` does not exist in LangChain 1.x. Streamlit's handler, the OpenAI cost counter and the "
+        "handlers of vendors moved to langchain-community, a dependency of its own."
+    ),
     before="from langchain.callbacks import get_openai_callback",
     after="from langchain_community.callbacks.manager import get_openai_callback",
-    when_not="If token counts are all that is needed: `get_usage_metadata_callback` of langchain-core counts without a further "
-    "dependency, around event loops too. It knows no prices.",
+    when_not=(
+        "If token counts are all that is needed: `get_usage_metadata_callback` of langchain-core counts without a further "
+        "dependency, around event loops too. It knows no prices."
+    ),
     check=_check,
 )

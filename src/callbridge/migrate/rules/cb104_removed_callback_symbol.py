@@ -29,7 +29,9 @@ RULE = Rule(
     why="LangChain removed global handlers and the first tracer. The import fails.",
     before="from langchain.callbacks import tracing_enabled",
     after="",
-    when_not="Never: the code does not start on LangChain 1.x. Give handlers to the run "
-    '(`config={"callbacks": [...]}`), or set LANGSMITH_TRACING.',
+    when_not=(
+        'Never: the code does not start on LangChain 1.x. Give handlers to the run (`config={"callbacks": [...]}`), or '
+        "set LANGSMITH_TRACING."
+    ),
     check=_check,
 )

@@ -34,8 +34,10 @@ RULE = Rule(
     severity="error",
     fix="auto-safe",
     summary="`callback_manager=` given to a model, chain, agent or tool",
-    why="Chat models of LangChain 1.x accept the keyword and ignore it: no warning, and no handler is ever called. This is how "
-    "streaming, cost counting and tracing get lost without a trace.",
+    why=(
+        "Chat models of LangChain 1.x accept the keyword and ignore it: no warning, and no handler is ever called. This "
+        "is how streaming, cost counting and tracing get lost without a trace."
+    ),
     before="llm = ChatOpenAI(callback_manager=CallbackManager([handler]))",
     after="llm = ChatOpenAI(callbacks=[handler])",
     when_not="For classes of your own that take `callback_manager` and use it.",

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
-from callbridge.migrate.finding import Finding
+from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.known import MANAGERS, is_langchain
 from callbridge.migrate.module import Module
 from callbridge.migrate.rule import Rule
@@ -23,7 +23,7 @@ def _check(context: Context) -> Iterator[Finding]:
         simple = _is_list_alone(call) and _is_handed_over(call, module)
         reason = "" if simple else "the manager itself is used: what is called on it has no counterpart on a list"
         message = f"{name} wraps handlers that a plain list holds as well"
-        verdict = "auto-safe" if simple else "manual"
+        verdict: Verdict = "auto-safe" if simple else "manual"
         yield context.finding("CB202", call, message, verdict, "warning", reason, {"symbol": dotted})
 
 
@@ -55,8 +55,10 @@ RULE = Rule(
     severity="warning",
     fix="auto-safe",
     summary="`CallbackManager([...])` used as a list of handlers",
-    why="Since 2023 `callbacks=` takes the list itself. A manager made by hand is one of LangChain's inner parts, shares its handlers "
-    "with every run, and its constructor has changed several times.",
+    why=(
+        "Since 2023 `callbacks=` takes the list itself. A manager made by hand is one of LangChain's inner parts, shares "
+        "its handlers with every run, and its constructor has changed several times."
+    ),
     before="llm = ChatOpenAI(callbacks=CallbackManager([handler]))",
     after="llm = ChatOpenAI(callbacks=[handler])",
     when_not="Where something is called on the manager: `add_handler`, `on_chain_start` (CB207).",

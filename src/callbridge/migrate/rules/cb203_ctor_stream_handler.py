@@ -55,11 +55,19 @@ RULE = Rule(
     severity="warning",
     fix="auto-review, adapter",
     summary="a streaming handler in the constructor of a model, chain or tool",
-    why="The handler is shared by everything that uses the object: two requests at once mix their tokens. Read the run as a stream "
-    "where it is called, and the object can be shared safely.",
-    before="llm = ChatOpenAI(streaming=True, callbacks=[MyHandler()])\nanswer = LLMChain(llm=llm, prompt=prompt).run(q)",
-    after="llm = ChatOpenAI()\nchain = LLMChain(llm=llm, prompt=prompt)\nwith callbridge.stream_call(chain.run, q) as stream:\n"
-    "    for text in stream.text():\n        show(text)\nanswer = stream.result",
+    why=(
+        "The handler is shared by everything that uses the object: two requests at once mix their tokens. Read the run as "
+        "a stream where it is called, and the object can be shared safely."
+    ),
+    before=("llm = ChatOpenAI(streaming=True, callbacks=[MyHandler()])\nanswer = LLMChain(llm=llm, prompt=prompt).run(q)"),
+    after=(
+        "llm = ChatOpenAI()\n"
+        "chain = LLMChain(llm=llm, prompt=prompt)\n"
+        "with callbridge.stream_call(chain.run, q) as stream:\n"
+        "    for text in stream.text():\n"
+        "        show(text)\n"
+        "answer = stream.result"
+    ),
     when_not="For observers (cost, tracing, logging): they stay callbacks, see CB404.",
     check=_check,
 )

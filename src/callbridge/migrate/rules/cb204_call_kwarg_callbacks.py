@@ -50,10 +50,14 @@ RULE = Rule(
     severity="warning",
     fix="auto-safe, auto-review, adapter",
     summary="`callbacks=` on `run`, `acall`, `invoke`, or on a chain called as a function",
-    why="`invoke`, `stream` and their relatives take callbacks in `config`; as a keyword they reach the model's API and raise "
-    "TypeError. `run` and `acall` are deprecated. With observers alone on a legacy call the verdict is keep.",
+    why=(
+        "`invoke`, `stream` and their relatives take callbacks in `config`; as a keyword they reach the model's API and "
+        "raise TypeError. `run` and `acall` are deprecated. With observers alone on a legacy call the verdict is keep."
+    ),
     before="answer = llm.invoke(q, callbacks=[handler])",
     after='answer = llm.invoke(q, config={"callbacks": [handler]})',
-    when_not='On methods of your own that happen to be called `run` and take `callbacks`: `# callbridge: ignore[CB204] own method`.',
+    when_not=(
+        "On methods of your own that happen to be called `run` and take `callbacks`: `# callbridge: ignore[CB204] own method`."
+    ),
     check=_check,
 )

@@ -26,7 +26,10 @@ RULE = Rule(
     severity="warning",
     fix="manual",
     summary="`manager.add_handler(...)`, `set_handler(...)`",
-    why="Adding a handler to a manager attaches it to every later run of whatever holds that manager, and nothing takes it away.",
+    why=(
+        "Adding a handler to a manager attaches it to every later run of whatever holds that manager, and nothing takes "
+        "it away."
+    ),
     before="agent.callback_manager.add_handler(handler)",
     after='agent.invoke(q, config={"callbacks": [handler]})',
     when_not="Within a custom chain or tool that gets its own child manager.",

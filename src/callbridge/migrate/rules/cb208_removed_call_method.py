@@ -56,9 +56,12 @@ RULE = Rule(
     severity="error",
     fix="auto-review",
     summary="`llm(...)`, `llm.predict(...)` and relatives on a model with callbacks",
-    why="LangChain 1.x removed them: AttributeError or TypeError. `invoke` returns a message for chat models, a string for others.",
-    before="llm = ChatOpenAI(callbacks=[handler])\nanswer = llm.predict(q)",
-    after="llm = ChatOpenAI(callbacks=[handler])\nanswer = llm.invoke(q).text",
+    why=(
+        "LangChain 1.x removed them: AttributeError or TypeError. `invoke` returns a message for chat models, a string "
+        "for others."
+    ),
+    before=("llm = ChatOpenAI(callbacks=[handler])\nanswer = llm.predict(q)"),
+    after=("llm = ChatOpenAI(callbacks=[handler])\nanswer = llm.invoke(q).text"),
     when_not="Never on LangChain 1.x.",
     check=_check,
 )

@@ -44,12 +44,24 @@ RULE = Rule(
     severity="warning",
     fix="auto-safe, adapter",
     summary="`AsyncIteratorCallbackHandler` with `create_task` and `aiter()`",
-    why="The loop ends with the first model call, not with the run; it waits for ever if the run fails before a model starts; and a "
-    "client that leaves does not stop the model.",
-    before="handler = AsyncIteratorCallbackHandler()\nchain = LLMChain(llm=ChatOpenAI(streaming=True, callbacks=[handler]), prompt=p)\n"
-    'task = asyncio.create_task(chain.acall({"q": q}))\nasync for token in handler.aiter():\n    yield token\nawait task',
-    after="chain = LLMChain(llm=ChatOpenAI(), prompt=p)\n"
-    'async with callbridge.astream_call(chain.acall, {"q": q}) as stream:\n    async for token in stream.text():\n        yield token',
+    why=(
+        "The loop ends with the first model call, not with the run; it waits for ever if the run fails before a model "
+        "starts; and a client that leaves does not stop the model."
+    ),
+    before=(
+        "handler = AsyncIteratorCallbackHandler()\n"
+        "chain = LLMChain(llm=ChatOpenAI(streaming=True, callbacks=[handler]), prompt=p)\n"
+        'task = asyncio.create_task(chain.acall({"q": q}))\n'
+        "async for token in handler.aiter():\n"
+        "    yield token\n"
+        "await task"
+    ),
+    after=(
+        "chain = LLMChain(llm=ChatOpenAI(), prompt=p)\n"
+        'async with callbridge.astream_call(chain.acall, {"q": q}) as stream:\n'
+        "    async for token in stream.text():\n"
+        "        yield token"
+    ),
     when_not="If the truncation after the first model call is relied upon: then break out of the loop there.",
     check=_check,
 )

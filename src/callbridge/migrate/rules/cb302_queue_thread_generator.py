@@ -25,9 +25,16 @@ RULE = Rule(
     severity="warning",
     fix="auto-review, adapter",
     summary="a handler that puts tokens into a `queue.Queue` or `ThreadedGenerator`",
-    why="The queue grows without bound, a reader that leaves does not stop the model, an error in the thread leaves the reader waiting, and most such handlers end with the first model call.",
-    before='class QueueHandler(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.queue.put(token)',
-    after='with callbridge.stream_call(chain, {"question": q}) as stream:\n    yield from stream.text()',
+    why=(
+        "The queue grows without bound, a reader that leaves does not stop the model, an error in the thread leaves the "
+        "reader waiting, and most such handlers end with the first model call."
+    ),
+    before=(
+        "class QueueHandler(BaseCallbackHandler):\n"
+        "    def on_llm_new_token(self, token, **kwargs):\n"
+        "        self.queue.put(token)"
+    ),
+    after=('with callbridge.stream_call(chain, {"question": q}) as stream:\n    yield from stream.text()'),
     when_not="If the queue is read by something that is not part of the request.",
     check=_check,
 )

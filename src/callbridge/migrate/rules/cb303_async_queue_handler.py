@@ -25,9 +25,20 @@ RULE = Rule(
     severity="warning",
     fix="adapter",
     summary="a handler that puts tokens into an `asyncio.Queue`",
-    why="The end of the stream has to be signalled by hand, and is signalled too early or never; nothing cancels the model when the reader leaves.",
-    before='class QueueHandler(AsyncCallbackHandler):\n    async def on_llm_new_token(self, token, **kwargs):\n        await self.queue.put(token)',
-    after='async with callbridge.astream_call(chain.acall, {"question": q}) as stream:\n    async for text in stream.text():\n        yield text',
+    why=(
+        "The end of the stream has to be signalled by hand, and is signalled too early or never; nothing cancels the "
+        "model when the reader leaves."
+    ),
+    before=(
+        "class QueueHandler(AsyncCallbackHandler):\n"
+        "    async def on_llm_new_token(self, token, **kwargs):\n"
+        "        await self.queue.put(token)"
+    ),
+    after=(
+        'async with callbridge.astream_call(chain.acall, {"question": q}) as stream:\n'
+        "    async for text in stream.text():\n"
+        "        yield text"
+    ),
     when_not="If several runs feed one queue on purpose.",
     check=_check,
 )

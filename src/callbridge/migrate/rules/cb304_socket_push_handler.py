@@ -25,9 +25,20 @@ RULE = Rule(
     severity="warning",
     fix="adapter",
     summary="a handler that sends tokens over a websocket, socket.io, a channel layer or ASGI",
-    why="What the user sees is sent from within the model's callback: an error in sending is logged and swallowed, and a closed socket does not stop the model.",
-    before='class PushHandler(AsyncCallbackHandler):\n    async def on_llm_new_token(self, token, **kwargs):\n        await self.websocket.send_text(token)',
-    after='async with callbridge.astream_call(chain.acall, {"question": q}) as stream:\n    async for text in stream.text():\n        await websocket.send_text(text)',
+    why=(
+        "What the user sees is sent from within the model's callback: an error in sending is logged and swallowed, and a "
+        "closed socket does not stop the model."
+    ),
+    before=(
+        "class PushHandler(AsyncCallbackHandler):\n"
+        "    async def on_llm_new_token(self, token, **kwargs):\n"
+        "        await self.websocket.send_text(token)"
+    ),
+    after=(
+        'async with callbridge.astream_call(chain.acall, {"question": q}) as stream:\n'
+        "    async for text in stream.text():\n"
+        "        await websocket.send_text(text)"
+    ),
     when_not="If the handler belongs to a framework that attaches it for you.",
     check=_check,
 )

@@ -44,11 +44,21 @@ RULE = Rule(
     severity="warning",
     fix="auto-review, adapter",
     summary="`StreamingStdOutCallbackHandler` attached to something",
-    why="It prints behind the program's back: to wherever standard output goes, from every run that shares the model, and only if the "
-    "model was told to stream.",
-    before="llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])\nanswer = LLMChain(llm=llm, prompt=p).run(q)",
-    after="chain = LLMChain(llm=ChatOpenAI(), prompt=p)\nwith callbridge.stream_call(chain.run, q) as stream:\n"
-    '    for text in stream.text():\n        print(text, end="", flush=True)\nanswer = stream.result',
+    why=(
+        "It prints behind the program's back: to wherever standard output goes, from every run that shares the model, and "
+        "only if the model was told to stream."
+    ),
+    before=(
+        "llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])\n"
+        "answer = LLMChain(llm=llm, prompt=p).run(q)"
+    ),
+    after=(
+        "chain = LLMChain(llm=ChatOpenAI(), prompt=p)\n"
+        "with callbridge.stream_call(chain.run, q) as stream:\n"
+        "    for text in stream.text():\n"
+        '        print(text, end="", flush=True)\n'
+        "answer = stream.result"
+    ),
     when_not="In a notebook that only shows a model at work.",
     check=_check,
 )

@@ -25,9 +25,18 @@ RULE = Rule(
     severity="warning",
     fix="auto-review, adapter",
     summary="a handler of your own that prints tokens",
-    why="Printing from a callback mixes with every other run that shares the model, and does nothing if the model does not stream.",
-    before='class Printer(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        print(token, end="")',
-    after='with callbridge.stream_call(chain.run, q) as stream:\n    for text in stream.text():\n        print(text, end="", flush=True)',
+    why=(
+        "Printing from a callback mixes with every other run that shares the model, and does nothing if the model does "
+        "not stream."
+    ),
+    before=(
+        'class Printer(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        print(token, end="")'
+    ),
+    after=(
+        "with callbridge.stream_call(chain.run, q) as stream:\n"
+        "    for text in stream.text():\n"
+        '        print(text, end="", flush=True)'
+    ),
     when_not="In a debugging aid that is switched on by hand.",
     check=_check,
 )

@@ -25,9 +25,17 @@ RULE = Rule(
     severity="warning",
     fix="auto-review, adapter",
     summary="a handler that writes tokens into a Streamlit container",
-    why="Streamlit draws from the script's own thread only; from a callback in another thread it warns and draws nothing. `st.write_stream` takes any iterator of text.",
-    before='class StreamHandler(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.text += token\n        self.container.markdown(self.text)',
-    after='with callbridge.stream_call(chain.run, q) as stream:\n    st.write_stream(stream.text())',
+    why=(
+        "Streamlit draws from the script's own thread only; from a callback in another thread it warns and draws nothing. "
+        "`st.write_stream` takes any iterator of text."
+    ),
+    before=(
+        "class StreamHandler(BaseCallbackHandler):\n"
+        "    def on_llm_new_token(self, token, **kwargs):\n"
+        "        self.text += token\n"
+        "        self.container.markdown(self.text)"
+    ),
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    st.write_stream(stream.text())"),
     when_not="If the container shows more than the text: tool calls, sources (CB308 shows how).",
     check=_check,
 )

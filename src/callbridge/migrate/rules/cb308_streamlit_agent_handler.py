@@ -17,7 +17,9 @@ def _check(context: Context) -> Iterator[Finding]:
             verdict: Verdict = "adapter"
             reason = "which steps are shown, and how, is the page's to decide"
             facts = {"handler": use.dotted}
-            yield context.finding("CB308", call, "an agent's steps are drawn by StreamlitCallbackHandler", verdict, "warning", reason, facts)
+            yield context.finding(
+                "CB308", call, "an agent's steps are drawn by StreamlitCallbackHandler", verdict, "warning", reason, facts
+            )
 
 
 RULE = Rule(
@@ -26,9 +28,16 @@ RULE = Rule(
     severity="warning",
     fix="adapter",
     summary="`StreamlitCallbackHandler` drawing the steps of an agent",
-    why="It lives in langchain-community, knows the text agents of 2023, and draws only from the script's own thread. Tool events carry the same facts.",
-    before='agent.run(q, callbacks=[StreamlitCallbackHandler(st.container())])',
-    after='for event in callbridge.stream_events(agent, {"input": q}):\n    if event["event"] == "on_tool_start":\n        st.status(event["name"]).write(event["data"]["input"])',
+    why=(
+        "It lives in langchain-community, knows the text agents of 2023, and draws only from the script's own thread. "
+        "Tool events carry the same facts."
+    ),
+    before="agent.run(q, callbacks=[StreamlitCallbackHandler(st.container())])",
+    after=(
+        'for event in callbridge.stream_events(agent, {"input": q}):\n'
+        '    if event["event"] == "on_tool_start":\n'
+        '        st.status(event["name"]).write(event["data"]["input"])'
+    ),
     when_not="If its look is wanted: `callbridge.drive` feeds it from events, unchanged.",
     check=_check,
 )

@@ -23,7 +23,9 @@ def _check(context: Context) -> Iterator[Finding]:
     for call, use in context.made:
         if use.role == "final":
             facts = {"handler": use.dotted}
-            yield context.finding("CB309", call, "the final answer is found by matching text", "adapter", "warning", _REASON, facts)
+            yield context.finding(
+                "CB309", call, "the final answer is found by matching text", "adapter", "warning", _REASON, facts
+            )
     for handler in context.handlers:
         if handler.base == "final" or (handler.token_hook is not None and _matches_prefix(handler)):
             message = f"{handler.node.name} finds the final answer by matching text"
@@ -35,7 +37,12 @@ def _matches_prefix(handler: HandlerClass) -> bool:
     for node in walk(handler.node):
         if isinstance(node, ast.Attribute) and _PREFIX.search(node.attr):
             return True
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _MARKER.search(node.value) and len(node.value) < 80:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and _MARKER.search(node.value)
+            and len(node.value) < 80
+        ):
             return True
     return False
 
@@ -46,11 +53,16 @@ RULE = Rule(
     severity="warning",
     fix="adapter",
     summary="`FinalStreamingStdOutCallbackHandler`, or a handler that looks for `Final Answer:`",
-    why="The prefix depends on the prompt and on how the model cuts its tokens; agents with tool calling have none. Events carry names "
-    "and tags: tag the model that answers.",
+    why=(
+        "The prefix depends on the prompt and on how the model cuts its tokens; agents with tool calling have none. "
+        "Events carry names and tags: tag the model that answers."
+    ),
     before='handler = FinalStreamingStdOutCallbackHandler(answer_prefix_tokens=["Final", "Answer", ":"])',
-    after='async with callbridge.astream_events(agent, {"input": q}, include_tags=["answer"]) as stream:\n'
-    "    async for text in stream.text():\n        show(text)",
+    after=(
+        'async with callbridge.astream_events(agent, {"input": q}, include_tags=["answer"]) as stream:\n'
+        "    async for text in stream.text():\n"
+        "        show(text)"
+    ),
     when_not="For text agents that will be replaced anyway.",
     check=_check,
 )

@@ -26,8 +26,10 @@ RULE = Rule(
     fix="adapter",
     summary="a handler that sends tokens to a chat service, Redis, speech, a GUI, or a function that it was given",
     why="The sink belongs to the endpoint: there it can be slowed down, retried and closed, and its errors are seen.",
-    before='class Speaker(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.engine.say(token)',
-    after='with callbridge.stream_call(chain.run, q) as stream:\n    for text in stream.text():\n        engine.say(text)',
+    before=(
+        "class Speaker(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.engine.say(token)"
+    ),
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    for text in stream.text():\n        engine.say(text)"),
     when_not="If the handler is part of a library that others attach.",
     check=_check,
 )

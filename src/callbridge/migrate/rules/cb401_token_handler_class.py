@@ -16,7 +16,12 @@ _CANONICAL = frozenset({"print", "streamlit", "thread-queue"})
 
 def _check(context: Context) -> Iterator[Finding]:
     for handler in context.handlers:
-        if handler.token_hook is None or handler.others or context.is_kept(handler.dotted) or "on_llm_new_token" not in handler.own:
+        if (
+            handler.token_hook is None
+            or handler.others
+            or context.is_kept(handler.dotted)
+            or "on_llm_new_token" not in handler.own
+        ):
             continue
         sink = main_sink(handler)
         canonical = sink in _CANONICAL and handler.base is None and len(handler.effective) <= 3
@@ -34,8 +39,8 @@ RULE = Rule(
     fix="auto-review, adapter",
     summary="a handler class whose `on_llm_new_token` does something",
     why="Code that shows tokens becomes a loop over events. The class goes when its last attach site is converted.",
-    before="class Show(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.show(token)",
-    after="for text in stream.text():\n    show(text)",
-    when_not='If it only counts or logs: list it under `keep` in the configuration.',
+    before=("class Show(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.show(token)"),
+    after=("for text in stream.text():\n    show(text)"),
+    when_not="If it only counts or logs: list it under `keep` in the configuration.",
     check=_check,
 )

@@ -27,8 +27,10 @@ RULE = Rule(
     severity="warning",
     fix="adapter",
     summary="a handler class with tokens and hooks of tools, agents or retrievers",
-    why="It draws the state of a whole run. `callbridge.drive` calls the same hooks with the same arguments from an event stream, so "
-    "the call site can change first.",
+    why=(
+        "It draws the state of a whole run. `callbridge.drive` calls the same hooks with the same arguments from an event "
+        "stream, so the call site can change first."
+    ),
     before="agent.run(q, callbacks=[Panel()])",
     after='result = callbridge.drive(callbridge.stream_events(agent, {"input": q}), [Panel()])',
     when_not="If it only records: list it under `keep`.",

@@ -30,8 +30,10 @@ RULE = Rule(
     severity="info",
     fix="keep",
     summary="a handler that counts, traces or logs, and shows no tokens",
-    why="Nothing has to be done: callbacks fire under event streams as they do elsewhere. Reported with verdict keep, never counted "
-    "as a finding.",
+    why=(
+        "Nothing has to be done: callbacks fire under event streams as they do elsewhere. Reported with verdict keep, "
+        "never counted as a finding."
+    ),
     before='chain.invoke(q, config={"callbacks": [AuditLog()]})',
     after="",
     when_not="Attach it to the run (`config`), not to the constructor of something shared, to hear of one request alone.",

@@ -48,11 +48,17 @@ RULE = Rule(
     severity="warning",
     fix="manual",
     summary="a hook that raises to stop the run",
-    why="LangChain logs exceptions of handlers and goes on, unless `raise_error` is set: most code that means to cancel never does. "
-    "Leaving the loop over an event stream cancels the model.",
-    before='def on_llm_new_token(self, token, **kwargs):\n    if self.stopped:\n        raise StopIteration("stopped")',
-    after="async with callbridge.astream_call(chain.acall, x) as stream:\n    async for text in stream.text():\n        if stopped:\n"
-    "            break",
+    why=(
+        "LangChain logs exceptions of handlers and goes on, unless `raise_error` is set: most code that means to cancel "
+        "never does. Leaving the loop over an event stream cancels the model."
+    ),
+    before=('def on_llm_new_token(self, token, **kwargs):\n    if self.stopped:\n        raise StopIteration("stopped")'),
+    after=(
+        "async with callbridge.astream_call(chain.acall, x) as stream:\n"
+        "    async for text in stream.text():\n"
+        "        if stopped:\n"
+        "            break"
+    ),
     when_not="Where `raise_error` is set and a failed check must fail the run.",
     check=_check,
 )

@@ -37,10 +37,12 @@ RULE = Rule(
     severity="warning",
     fix="manual",
     summary="`asyncio.run`, `async_to_sync` and the like in a hook",
-    why="It starts a loop per token, fails where a loop is running already, or blocks the loop that it waits for. Read the run as a "
-    "stream and send from the endpoint, which is async itself.",
-    before="def on_llm_new_token(self, token, **kwargs):\n    asyncio.run(self.websocket.send_text(token))",
-    after="async for text in stream.text():\n    await websocket.send_text(text)",
+    why=(
+        "It starts a loop per token, fails where a loop is running already, or blocks the loop that it waits for. Read "
+        "the run as a stream and send from the endpoint, which is async itself."
+    ),
+    before=("def on_llm_new_token(self, token, **kwargs):\n    asyncio.run(self.websocket.send_text(token))"),
+    after=("async for text in stream.text():\n    await websocket.send_text(text)"),
     when_not="If the hook runs in a worker thread that nothing waits for.",
     check=_check,
 )

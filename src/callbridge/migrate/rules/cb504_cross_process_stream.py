@@ -25,10 +25,12 @@ RULE = Rule(
     severity="warning",
     fix="manual",
     summary="a handler that puts tokens into a multiprocessing queue or a task's state",
-    why="The process that reads is not the one that runs the model: an iterator does not reach it. Iterate in the worker, and send "
-    "from the loop.",
-    before="def on_llm_new_token(self, token, **kwargs):\n    self.task.update_state(meta={\"token\": token})",
-    after="with callbridge.stream_call(chain.run, q) as stream:\n    for text in stream.text():\n        queue.put(text)",
+    why=(
+        "The process that reads is not the one that runs the model: an iterator does not reach it. Iterate in the worker, "
+        "and send from the loop."
+    ),
+    before=('def on_llm_new_token(self, token, **kwargs):\n    self.task.update_state(meta={"token": token})'),
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    for text in stream.text():\n        queue.put(text)"),
     when_not="If the worker is to stay as it is.",
     check=_check,
 )

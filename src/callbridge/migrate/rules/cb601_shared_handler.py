@@ -33,7 +33,8 @@ def _check(context: Context) -> Iterator[Finding]:
 
 def _is_stateful(use: Use) -> bool:
     return use.role in ("aiter", "streamlit-agent") or (
-        use.role in ("token", "final") and (use.known is None or bool(use.known.sinks and set(use.known.sinks) != {"print"}) or _keeps(use))
+        use.role in ("token", "final")
+        and (use.known is None or bool(use.known.sinks and set(use.known.sinks) != {"print"}) or _keeps(use))
     )
 
 
@@ -67,9 +68,18 @@ RULE = Rule(
     severity="error",
     fix="adapter",
     summary="a stateful handler at module level, or assigned to a module's object, in a server",
-    why="Two requests at the same time write into one handler: each user sees tokens of the other. No test with one user shows it.",
-    before="handler = QueueHandler(queue)\nllm = ChatOpenAI(streaming=True, callbacks=[handler])",
-    after="llm = ChatOpenAI()\n\ndef view(q):\n    with callbridge.stream_call(chain_of(llm).run, q) as stream:\n        yield from stream.text()",
+    why=(
+        "Two requests at the same time write into one handler: each user sees tokens of the other. No test with one user "
+        "shows it."
+    ),
+    before=("handler = QueueHandler(queue)\nllm = ChatOpenAI(streaming=True, callbacks=[handler])"),
+    after=(
+        "llm = ChatOpenAI()\n"
+        "\n"
+        "def view(q):\n"
+        "    with callbridge.stream_call(chain_of(llm).run, q) as stream:\n"
+        "        yield from stream.text()"
+    ),
     when_not="If the process serves one user at a time.",
     check=_check,
 )

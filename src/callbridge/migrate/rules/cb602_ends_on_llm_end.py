@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
@@ -14,6 +15,7 @@ __all__ = ["RULE"]
 
 _CLOSING = frozenset({"close", "set", "stop", "end", "finish", "task_done", "cancel", "shutdown"})
 _PUTTING = frozenset({"put", "put_nowait", "send", "send_nowait", "call_soon_threadsafe"})
+_END = re.compile(r"done|finish|end|stop|complete", re.IGNORECASE)
 _QUEUES = frozenset({"thread-queue", "async-queue", "process-queue"})
 
 
@@ -35,15 +37,16 @@ def _closes(hook: Function) -> bool:
             name = called_name(node)
             if name in _CLOSING or name in _PUTTING or "done" in dotted_text(node.func):
                 return True
-        if isinstance(node, ast.Assign) and any(isinstance(target, ast.Attribute) for target in node.targets):
-            if any(word in dotted_text(node.targets[0]).lower() for word in ("done", "finish", "end", "stop", "complete")):
-                return True
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute) and _END.search(node.targets[0].attr):
+            return True
     return False
 
 
 def _asks_which_run(hook: Function) -> bool:
     """Return whether the hook asks which run ends before it closes anything."""
-    asked = {node.id for test in walk(hook) if isinstance(test, ast.If) for node in walk(test.test) if isinstance(node, ast.Name)}
+    asked = {
+        node.id for test in walk(hook) if isinstance(test, ast.If) for node in walk(test.test) if isinstance(node, ast.Name)
+    }
     return bool(asked & {"parent_run_id", "run_id"})
 
 
@@ -53,10 +56,12 @@ RULE = Rule(
     severity="warning",
     fix="adapter",
     summary="a queue or iterator that is closed in `on_llm_end`",
-    why="A run may call a model several times: agents, refine and map-reduce chains, condensed questions. The stream ends with the first "
-    "call, and the rest of the answer is lost.",
-    before="def on_llm_end(self, response, **kwargs):\n    self.queue.put(None)",
-    after="with callbridge.stream_call(chain.run, q) as stream:\n    yield from stream.text()",
+    why=(
+        "A run may call a model several times: agents, refine and map-reduce chains, condensed questions. The stream ends "
+        "with the first call, and the rest of the answer is lost."
+    ),
+    before=("def on_llm_end(self, response, **kwargs):\n    self.queue.put(None)"),
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    yield from stream.text()"),
     when_not="If exactly one model call is certain, as with a bare model.",
     check=_check,
 )

@@ -27,10 +27,16 @@ RULE = Rule(
     severity="error",
     fix="adapter",
     summary="`create_task` and `aiter()` without anything that sets `done` when the task fails",
-    why="`aiter()` ends when a model ends. If the chain raises before (a missing key, a refused connection) none ever does: the request "
-    "hangs, and the exception is never seen.",
-    before='task = asyncio.create_task(chain.acall({"q": q}))\nasync for token in handler.aiter():\n    yield token',
-    after='async with callbridge.astream_call(chain.acall, {"q": q}) as stream:\n    async for token in stream.text():\n        yield token',
+    why=(
+        "`aiter()` ends when a model ends. If the chain raises before (a missing key, a refused connection) none ever "
+        "does: the request hangs, and the exception is never seen."
+    ),
+    before=('task = asyncio.create_task(chain.acall({"q": q}))\nasync for token in handler.aiter():\n    yield token'),
+    after=(
+        'async with callbridge.astream_call(chain.acall, {"q": q}) as stream:\n'
+        "    async for token in stream.text():\n"
+        "        yield token"
+    ),
     when_not="Never.",
     check=_check,
 )

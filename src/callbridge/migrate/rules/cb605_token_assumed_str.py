@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.module import Function, walk
+from callbridge.migrate.module import Function, dotted_text, walk
 from callbridge.migrate.rule import Rule
+from callbridge.migrate.words import words
 
 __all__ = ["RULE"]
 
-_STRING_METHODS = frozenset(
-    "strip lstrip rstrip replace split lower upper encode startswith endswith join isspace splitlines find count title".split()
+_STRING_METHODS = words(
+    "strip lstrip rstrip replace split lower upper encode startswith endswith join isspace splitlines find count title"
 )
 _WRITERS = frozenset({"write", "insert", "send_str", "send_text"})
 
@@ -24,7 +25,9 @@ def _check(context: Context) -> Iterator[Finding]:
         if hook is None or handler.token_hook is not hook:
             continue
         token = _token_name(hook)
-        node = next((each for each in walk(hook) if token and _assumes(each, token)), None) if not _checks(hook, token) else None
+        node = (
+            next((each for each in walk(hook) if token and _assumes(each, token)), None) if not _checks(hook, token) else None
+        )
         if node is not None:
             message = f"{handler.node.name} takes the token for a string; LangChain 1.x may hand out a list of content blocks"
             reason = "what is to happen with blocks that are no text has to be decided"
@@ -39,11 +42,11 @@ def _token_name(hook: Function) -> str:
 
 def _checks(hook: Function, token: str) -> bool:
     """Return whether the hook turns the token into a string itself, or asks what it is."""
+    found = False
     for node in walk(hook):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("str", "isinstance"):
-            if node.args and isinstance(node.args[0], ast.Name) and node.args[0].id == token:
-                return True
-    return False
+        if isinstance(node, ast.Call) and dotted_text(node.func) in ("str", "isinstance") and node.args[:1]:
+            found = found or dotted_text(node.args[0]) == token
+    return found
 
 
 def _assumes(node: ast.AST, token: str) -> bool:
@@ -70,10 +73,15 @@ RULE = Rule(
     severity="warning",
     fix="auto-review",
     summary="`+= token`, `.write(token)`, `token.strip()`, `token in ...` in a token hook",
-    why="In LangChain 1.x a token is `str | list[str | dict]`. With a list the hook raises, LangChain logs one line, and the output is "
-    "empty. callbridge hands out text.",
-    before="def on_llm_new_token(self, token, **kwargs):\n    self.text += token",
-    after='def on_llm_new_token(self, token, *, chunk=None, **kwargs):\n    self.text += token if isinstance(token, str) else chunk.text',
+    why=(
+        "In LangChain 1.x a token is `str | list[str | dict]`. With a list the hook raises, LangChain logs one line, and "
+        "the output is empty. callbridge hands out text."
+    ),
+    before=("def on_llm_new_token(self, token, **kwargs):\n    self.text += token"),
+    after=(
+        "def on_llm_new_token(self, token, *, chunk=None, **kwargs):\n"
+        "    self.text += token if isinstance(token, str) else chunk.text"
+    ),
     when_not="If the models in use never return content blocks.",
     check=_check,
 )

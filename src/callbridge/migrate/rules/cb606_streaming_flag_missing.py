@@ -24,7 +24,9 @@ def _check(context: Context) -> Iterator[Finding]:
         name = each.callee.rpartition(".")[2]
         if name in _ALWAYS_STREAMING or not any(use.role in ("stdout", "aiter", "token", "final") for use in each.handlers):
             continue
-        if _may_stream(each.call) or any(called_name(run) in STREAM_METHODS for run in runs_in_scope(each.call, context.module)):
+        if _may_stream(each.call) or any(
+            called_name(run) in STREAM_METHODS for run in runs_in_scope(each.call, context.module)
+        ):
             continue
         message = f"{name} has a streaming handler and no `streaming=True`: no token is ever reported by `invoke` or `run`"
         reason = "moot after the migration: reading a run as a stream asks the model to stream"
@@ -44,7 +46,7 @@ RULE = Rule(
     summary="a streaming handler on a model without `streaming=True`, called without streaming",
     why="`on_llm_new_token` is never called: the handler looks attached and shows nothing.",
     before="llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])",
-    after="with callbridge.stream_call(chain.run, q) as stream:\n    ...",
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    ..."),
     when_not="For models that always stream.",
     check=_check,
 )

@@ -25,7 +25,9 @@ def _check(context: Context) -> Iterator[Finding]:
         if called_name(call) not in _METHODS:
             continue
         own = (module.resolve(call.func) or "").startswith("callbridge.")
-        receiver = call.args[0] if own and call.args else call.func.value if isinstance(call.func, ast.Attribute) and not own else None
+        receiver = (
+            call.args[0] if own and call.args else call.func.value if isinstance(call.func, ast.Attribute) and not own else None
+        )
         made = made_from(receiver, module) if receiver is not None else None
         if isinstance(made, ast.Call) and called_name(made) == "with_retry":
             message = f"`with_retry` does nothing under `{called_name(call)}`: a run that fails is not tried again"
@@ -40,8 +42,8 @@ RULE = Rule(
     fix="adapter",
     summary="a `.with_retry()` runnable given to `stream`, `astream` or `astream_events`",
     why="LangChain applies retries to `invoke` and `batch` alone: a stream is tried once.",
-    before="async for event in model.with_retry().astream_events(x, version=\"v2\"): ...",
-    after="async with callbridge.astream_call(model.with_retry().ainvoke, x) as stream:\n    async for event in stream: ...",
+    before='async for event in model.with_retry().astream_events(x, version="v2"): ...',
+    after=("async with callbridge.astream_call(model.with_retry().ainvoke, x) as stream:\n    async for event in stream: ..."),
     when_not="If one attempt is meant: then without `with_retry`.",
     check=_check,
 )

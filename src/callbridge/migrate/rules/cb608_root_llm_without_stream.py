@@ -25,7 +25,9 @@ def _check(context: Context) -> Iterator[Finding]:
         if called_name(call) not in ("astream_events", "stream_events"):
             continue
         own = (module.resolve(call.func) or "").startswith("callbridge.")
-        receiver = call.args[0] if own and call.args else call.func.value if isinstance(call.func, ast.Attribute) and not own else None
+        receiver = (
+            call.args[0] if own and call.args else call.func.value if isinstance(call.func, ast.Attribute) and not own else None
+        )
         made = made_from(receiver, module) if receiver is not None else None
         dotted = module.resolve(made.func) if isinstance(made, ast.Call) else None
         if dotted and _lacks_stream(dotted, module, context.project):
@@ -37,10 +39,12 @@ def _check(context: Context) -> Iterator[Finding]:
 
 def _lacks_stream(dotted: str, origin: Module, project: Project, depth: int = 0) -> bool:
     found = project.find(dotted, origin)
-    if found is None or not isinstance(found[1], ast.ClassDef) or depth > _DEPTH:
+    module, node = found if found is not None else (origin, None)
+    if not isinstance(node, ast.ClassDef) or depth > _DEPTH:
         return False
-    module, node = found
-    if any(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name in ("_stream", "_astream") for each in node.body):
+    if any(
+        isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name in ("_stream", "_astream") for each in node.body
+    ):
         return False
     for base in node.bases:
         name = module.resolve(base, module.scopes[node]) or ""
@@ -57,10 +61,12 @@ RULE = Rule(
     severity="warning",
     fix="adapter",
     summary="a custom model without `_stream` that is streamed directly",
-    why="What such a model passes to `run_manager.on_llm_new_token` becomes events when it runs inside a chain, and none when it is the "
-    "root: the loop sees a start and an end.",
+    why=(
+        "What such a model passes to `run_manager.on_llm_new_token` becomes events when it runs inside a chain, and none "
+        "when it is the root: the loop sees a start and an end."
+    ),
     before='async for event in MyLLM().astream_events(x, version="v2"): ...',
-    after="async with callbridge.astream_call(MyLLM().ainvoke, x) as stream:\n    async for event in stream: ...",
+    after=("async with callbridge.astream_call(MyLLM().ainvoke, x) as stream:\n    async for event in stream: ..."),
     when_not="If the model is about to get a `_stream`.",
     check=_check,
 )

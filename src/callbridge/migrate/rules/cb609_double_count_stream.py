@@ -35,7 +35,9 @@ def _is_any_stream(node: ast.AST) -> bool:
             return "on_chain_stream" in names and bool(names & _MODELS)
     if isinstance(node, ast.Call) and called_name(node) == "endswith" and isinstance(node.func, ast.Attribute) and node.args:
         argument = node.args[0]
-        return isinstance(argument, ast.Constant) and argument.value in ("stream", "_stream") and _is_event_name(node.func.value)
+        return (
+            isinstance(argument, ast.Constant) and argument.value in ("stream", "_stream") and _is_event_name(node.func.value)
+        )
     return False
 
 
@@ -51,9 +53,12 @@ RULE = Rule(
     severity="warning",
     fix="auto-review",
     summary='`"stream" in event["event"]`, or model and chain streams taken together',
-    why="Text that a model streams appears in `on_chat_model_stream` and again in `on_chain_stream` of each parent: shown twice or more.",
-    before='if "stream" in event["event"]:\n    show(event["data"]["chunk"])',
-    after='if event["event"] == "on_chat_model_stream":\n    show(event["data"]["chunk"].text)',
+    why=(
+        "Text that a model streams appears in `on_chat_model_stream` and again in `on_chain_stream` of each parent: shown "
+        "twice or more."
+    ),
+    before=('if "stream" in event["event"]:\n    show(event["data"]["chunk"])'),
+    after=('if event["event"] == "on_chat_model_stream":\n    show(event["data"]["chunk"].text)'),
     when_not="If the loop goes on to tell the runs apart.",
     check=_check,
 )

@@ -23,7 +23,9 @@ def _check(context: Context) -> Iterator[Finding]:
         hidden = any(each.arg is None for each in call.keywords)
         if given is None and not hidden:
             message = "astream_events without `version=`: the default differs between LangChain versions"
-            yield context.finding("CB701", call, message, "auto-safe", "warning", facts={"version": "", "method": "astream_events"})
+            yield context.finding(
+                "CB701", call, message, "auto-safe", "warning", facts={"version": "", "method": "astream_events"}
+            )
         elif isinstance(given, ast.Constant) and given.value == "v1":
             message = "astream_events version v1 is removed in LangChain 1.x; the events of v2 differ in names and data"
             reason = "names and payloads of v1 differ"

@@ -54,10 +54,17 @@ RULE = Rule(
     severity="warning",
     fix="auto-review",
     summary="`break` or `return` out of a loop over `astream_events`",
-    why="An async generator that is dropped is closed some time later, or at the loop's end: until then the model runs and costs.",
-    before='async for event in chain.astream_events(x, version="v2"):\n    if done(event):\n        break',
-    after="async with callbridge.astream_events(chain, x) as stream:\n    async for event in stream:\n        if done(event):\n"
-    "            break",
+    why=(
+        "An async generator that is dropped is closed some time later, or at the loop's end: until then the model runs "
+        "and costs."
+    ),
+    before=('async for event in chain.astream_events(x, version="v2"):\n    if done(event):\n        break'),
+    after=(
+        "async with callbridge.astream_events(chain, x) as stream:\n"
+        "    async for event in stream:\n"
+        "        if done(event):\n"
+        "            break"
+    ),
     when_not="If the process ends there anyway.",
     check=_check,
 )

@@ -12,7 +12,9 @@ RULE = Rule(
     severity="warning",
     fix="manual",
     summary="a suppression that matches no finding, names no rule, or gives no reason",
-    why="A suppression that outlives its finding hides the next one. One without a reason cannot be judged, and does not count.",
+    why=(
+        "A suppression that outlives its finding hides the next one. One without a reason cannot be judged, and does not count."
+    ),
     before="answer = run(q)  # callbridge: ignore[CB204]",
     after="answer = run(q)",
     when_not="Never: remove the comment, or write down why it is there.",

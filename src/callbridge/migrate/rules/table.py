@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from callbridge.migrate.rule import Rule
 from callbridge.migrate.rules import (
     cb101_legacy_callback_import,
     cb102_classic_only_import,
