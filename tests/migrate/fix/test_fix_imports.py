@@ -40,11 +40,20 @@ def test_what_is_none_of_our_business_stays(snippet: str) -> None:
     ("before", "after"),
     [
         ("langchain.callbacks.base import BaseCallbackHandler", "langchain_core.callbacks import BaseCallbackHandler"),
-        ("langchain.callbacks.base import BaseCallbackHandler as B", "langchain_core.callbacks import BaseCallbackHandler as B"),
-        ("langchain.callbacks.manager import CallbackManagerForLLMRun", "langchain_core.callbacks import CallbackManagerForLLMRun"),
+        (
+            "langchain.callbacks.base import BaseCallbackHandler as B",
+            "langchain_core.callbacks import BaseCallbackHandler as B",
+        ),
+        (
+            "langchain.callbacks.manager import CallbackManagerForLLMRun",
+            "langchain_core.callbacks import CallbackManagerForLLMRun",
+        ),
         ("langchain.callbacks.tracers import ConsoleCallbackHandler", "langchain_core.tracers import ConsoleCallbackHandler"),
         ("langchain.callbacks import tracing_v2_enabled", "langchain_core.tracers.context import tracing_v2_enabled"),
-        ("langchain.callbacks.manager import trace_as_chain_group", "langchain_core.callbacks.manager import trace_as_chain_group"),
+        (
+            "langchain.callbacks.manager import trace_as_chain_group",
+            "langchain_core.callbacks.manager import trace_as_chain_group",
+        ),
         ("langchain.callbacks.manager import env_var_is_set", "langchain_core.utils.env import env_var_is_set"),
     ],
 )
@@ -93,7 +102,9 @@ def test_a_statement_is_divided_by_where_its_names_live() -> None:
 
 
 def test_imports_that_add_a_dependency_take_unsafe() -> None:
-    before = "from langchain.callbacks import get_openai_callback\nfrom langchain.callbacks import AsyncIteratorCallbackHandler\n"
+    before = (
+        "from langchain.callbacks import get_openai_callback\nfrom langchain.callbacks import AsyncIteratorCallbackHandler\n"
+    )
     check_noop(before, "langchain-community has to become a dependency", rule="CB103", unsafe=False)
     after = rewrite(before, Options(unsafe=True)).text
     assert "from langchain_community.callbacks import get_openai_callback\n" in after

@@ -86,7 +86,8 @@ class _Editor(cst.CSTTransformer):
             if isinstance(operation, ReplaceExpression | ReplaceStatement)
             for span in operation.holes.values()
         }
-        self._kept: dict[Span, cst.CSTNode] = {}
+        self._expressions: dict[Span, cst.BaseExpression] = {}
+        self._statements: dict[Span, Statement] = {}
         self._importing = {key[2] for key in self._imports if any(importing.imports_from(line, key[2]) for line in module.body)}
 
     def check_done(self) -> None:
@@ -128,7 +129,7 @@ class _Editor(cst.CSTTransformer):
             elif isinstance(operation, RemoveElement):
                 node = _remove_element(node, operation)
         if span in self._wanted:
-            self._kept[span] = node  # before it is replaced: a hole may be for what stood here
+            self._expressions[span] = node  # before it is replaced: a hole may be for what stood here
         for operation in self._take(span, ReplaceExpression):
             if isinstance(operation, ReplaceExpression):
                 template = cst.parse_expression(operation.template, self._module.config_for_parsing)
@@ -139,7 +140,8 @@ class _Editor(cst.CSTTransformer):
 
     def _leave_statement(self, span: Span, node: Statement) -> Left:
         if span in self._wanted:
-            self._kept.setdefault(span, node.with_changes(leading_lines=()))
+            replaced = any(isinstance(operation, ReplaceStatement) for operation in self._todo.get(span, ()))
+            self._statements[span] = node.with_changes(leading_lines=()) if replaced else node
         results: list[Statement] = [node]
         homes: dict[str, str] = {}
         for operation in self._take(span, RemoveFinally, ReplaceStatement, RemoveStatement, MoveImport, DropImport):
@@ -164,16 +166,21 @@ class _Editor(cst.CSTTransformer):
         parsed = cst.parse_module(textwrap.dedent(operation.template), self._module.config_for_parsing)
         filled = cast("cst.Module", parsed.visit(self._filler(operation.holes, getattr(node, "body", None))))
         results = list(filled.body)
-        results[0] = results[0].with_changes(leading_lines=(*node.leading_lines, *results[0].leading_lines))
-        if isinstance(node, cst.SimpleStatementLine) and isinstance(results[-1], cst.SimpleStatementLine):
-            results[-1] = results[-1].with_changes(trailing_whitespace=node.trailing_whitespace)
+        lines = [*node.leading_lines, *results[0].leading_lines]
+        comment = node.trailing_whitespace.comment if isinstance(node, cst.SimpleStatementLine) else None
+        if comment is not None:
+            lines.append(cst.EmptyLine(comment=comment))
+        results[0] = results[0].with_changes(leading_lines=lines)
         return cast("list[Statement]", results)
 
     def _filler(self, holes: Mapping[str, Span], body: object = None) -> _Filler:
-        missing = [span for span in holes.values() if span not in self._kept]
+        known = self._expressions.keys() | self._statements.keys()
+        missing = [span for span in holes.values() if span not in known]
         if missing:
             raise EditError(f"no node at {missing[0]}, or it comes after the place where it is to go")
-        return _Filler({name: self._kept[span] for name, span in holes.items()}, body)
+        expressions = {name: self._expressions[span] for name, span in holes.items() if span in self._expressions}
+        statements = {name: self._statements[span] for name, span in holes.items() if span in self._statements}
+        return _Filler(expressions, statements, body)
 
     def _take(self, span: Span, *kinds: type[Operation]) -> list[Operation]:
         taken = [operation for operation in self._todo.get(span, ()) if isinstance(operation, kinds)]
@@ -207,15 +214,17 @@ class _Editor(cst.CSTTransformer):
 class _Filler(cst.CSTTransformer):
     """Puts nodes of the file into the holes of a template."""
 
-    def __init__(self, holes: Mapping[str, cst.CSTNode], body: object) -> None:
+    def __init__(
+        self, expressions: Mapping[str, cst.BaseExpression], statements: Mapping[str, Statement], body: object
+    ) -> None:
         super().__init__()
-        self._holes = holes
+        self._expressions = expressions
+        self._statements = statements
         self._body = body
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:  # noqa: N802
         """Fill a hole for an expression."""
-        hole = self._holes.get(original_node.value)
-        return hole if isinstance(hole, cst.BaseExpression) else updated_node
+        return self._expressions.get(original_node.value, updated_node)
 
     def leave_SimpleStatementLine(  # type: ignore[override]  # noqa: N802
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
@@ -224,9 +233,8 @@ class _Filler(cst.CSTTransformer):
         only = original_node.body[0] if len(original_node.body) == 1 else None
         if not (isinstance(only, cst.Expr) and isinstance(only.value, cst.Name)):
             return updated_node
-        hole = self._holes.get(only.value.value)
-        if isinstance(hole, cst.SimpleStatementLine | cst.BaseCompoundStatement):
-            return hole
+        if only.value.value in self._statements:
+            return self._statements[only.value.value]
         if only.value.value == "BODY" and isinstance(self._body, cst.IndentedBlock):
             first, *rest = self._body.body
             return cst.FlattenSentinel([first, *rest])
@@ -329,6 +337,10 @@ def _settle(block: B) -> B:
             statement = statement.with_changes(leading_lines=joined)
             left = []
         kept.append(statement)
+    if kept and _is_removed(block.body[0]):
+        first = cast("Statement", kept[0])
+        blank = next((index for index, line in enumerate(first.leading_lines) if line.comment), len(first.leading_lines))
+        kept[0] = first.with_changes(leading_lines=first.leading_lines[blank:])
     if not kept and isinstance(block, cst.IndentedBlock):
         kept.append(cst.SimpleStatementLine([cst.Pass()]))
     return block.with_changes(body=kept, footer=(*_comments(left), *block.footer))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from callbridge.migrate.edits.source import Source, is_langchain
 
-__all__ = ["Models", "hearing", "is_chat_model", "is_model", "receiver", "run_models"]
+__all__ = ["SAME_MODELS", "Models", "hearing", "is_chat_model", "is_model", "receiver", "run_models"]
 
 _MODEL = re.compile(
     r"Chat|LLM|OpenAI|Anthropic|Ollama|LlamaCpp|Bedrock|VertexAI|HuggingFace(Hub|Pipeline|Endpoint)|GPT4All|CTransformers"
@@ -19,6 +19,9 @@ _NO_MODEL = re.compile(
 )
 _WITHOUT_MODELS = ("prompt", "tags", "metadata", "verbose")
 """Arguments that never hold a model."""
+
+SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "with_listeners", "with_retry", "with_types")
+"""Methods of a runnable that return one which runs the same models, and those among the arguments."""
 
 _UNSEEN = "which models the call runs cannot be seen here, and the text of all of them will be read"
 
@@ -104,6 +107,8 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
     if is_model(source, call):
         return Models(frozenset([call]), True)
     origin = source.origin(call.func)
+    if isinstance(call.func, ast.Attribute) and call.func.attr in SAME_MODELS:
+        return _union([_models(source, each, depth + 1) for each in (call.func.value, *call.args)])
     if not is_langchain(origin):
         return Models(frozenset(), False)
     name = (origin or "").rpartition(".")[2]

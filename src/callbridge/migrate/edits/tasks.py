@@ -114,7 +114,8 @@ def _guard_problem(guard: Function) -> str:
     if attempt.orelse or len(attempt.body) != 1 or len(attempt.finalbody) != 1:
         return "its guard is not of the form try, await, finally"
     awaited, final = attempt.body[0], attempt.finalbody[0]
-    if not isinstance(awaited, ast.Expr) or ast.unparse(awaited) not in [f"await {name}" for name in names]:
+    value = awaited.value if isinstance(awaited, ast.Expr | ast.Return) else None
+    if value is None or ast.unparse(value) not in [f"await {name}" for name in names]:
         return "its guard does more than to await the call"
     if ast.unparse(final) not in [f"{name}.set()" for name in names]:
         return "its guard does more at the end than to set the event"

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.models import receiver
+from callbridge.migrate.edits.models import SAME_MODELS, receiver
 from callbridge.migrate.edits.operations import Operation, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.source import Function, Source, is_langchain
 from callbridge.migrate.edits.unfit import UnfitError
@@ -15,7 +15,6 @@ __all__ = ["runs_of", "wrap"]
 
 _SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_prompt", "call_as_llm")
 _ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
-_SAME = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "with_listeners", "with_retry", "with_types")
 
 
 def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
@@ -59,7 +58,7 @@ def _follow_method(source: Source, attribute: ast.Attribute) -> Iterator[ast.Cal
     call = source.parents[attribute]
     if isinstance(call, ast.Call) and call.func is attribute and attribute.attr in _SYNC + _ASYNC:
         yield call
-    elif isinstance(call, ast.Call) and call.func is attribute and attribute.attr in _SAME:
+    elif isinstance(call, ast.Call) and call.func is attribute and attribute.attr in SAME_MODELS:
         yield from _follow(source, call)
     else:
         raise UnfitError(f"what .{attribute.attr} does with the model is not known")
