@@ -222,7 +222,7 @@ def _is_ours(
     if any(use.role != "unknown" for use in handlers):
         return True
     if callee and is_langchain(callee):
-        return not (_is_producer_value(value, module))
+        return owner_of(callee) == "model" or not _is_producer_value(value, module)
     name = called_name(call)
     if name in _FOREIGN_METHODS or not _imports_langchain(module) or _is_producer_value(value, module):
         return False
@@ -284,7 +284,10 @@ def _style(call: ast.Call, callee: str | None, module: Module, project: Project)
             return "constructor"
         return "factory" if name.startswith(("get", "create", "make", "build", "load", "init", "setup")) else "call"
     if callee is None:
-        return "call"  # a variable that holds something callable
+        bound = isinstance(call.func, ast.Name) and module.binding(call.func.id, module.scope_of(call)) is not None
+        return (
+            "call" if bound or not isinstance(call.func, ast.Name) else "factory"
+        )  # a variable that holds a chain, or a star import
     found = project.find(callee, module)
     if is_langchain(callee) or (found is not None and isinstance(found[1], ast.ClassDef)) or name[:1].isupper():
         return "constructor"

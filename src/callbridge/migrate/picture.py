@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from types import MappingProxyType
 
 from callbridge.migrate.finding import VERDICTS
 from callbridge.migrate.report import Package, Report
@@ -11,7 +12,9 @@ __all__ = ["render_svg"]
 
 _WIDTH, _MARGIN, _LEFT, _ROW, _CHART = 860, 24, 210, 24, 220
 _COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#bbbbbb")
-_VERDICT_COLOURS = {"auto-safe": "#228833", "auto-review": "#66ccee", "adapter": "#ccbb44", "manual": "#ee6677"}
+_VERDICT_COLOURS = MappingProxyType(
+    {"auto-safe": "#228833", "auto-review": "#66ccee", "adapter": "#ccbb44", "manual": "#ee6677"}
+)
 _NAMED = 6
 _STYLE = "text{font:12px system-ui,sans-serif;fill:#222}.t{font-size:15px;font-weight:600}.m{fill:#666}"
 
