@@ -1,19 +1,19 @@
 """A model and a tool of our own, which report to whoever listens."""
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun, CallbackManagerForToolRun
 from langchain_core.language_models import LLM
 from langchain_core.outputs import GenerationChunk
 from langchain_core.tools import BaseTool
+from pydantic import Field
 
 
 class CannedLLM(LLM):
     """Answers from a list of canned sentences."""
 
-    sentences: Mapping[str, str] = MappingProxyType({})
+    sentences: dict[str, str] = Field(default_factory=dict)
 
     @property
     def _llm_type(self) -> str:

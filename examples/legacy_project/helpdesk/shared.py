@@ -13,18 +13,18 @@ from helpdesk.settings import QUESTION, model_name
 
 
 class LastAnswerHandler(BaseCallbackHandler):
-    """Keeps the tokens of the last answer."""
+    """Keeps the last answer."""
 
     def __init__(self) -> None:
-        self.tokens: list[str] = []
+        self.answer = ""
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
         """Forget the answer before."""
-        self.tokens = []
+        self.answer = ""
 
     def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
         """Keep a token."""
-        self.tokens.append(token)
+        self.answer += token
 
 
 last_answer = LastAnswerHandler()
@@ -34,7 +34,7 @@ chat = ChatOpenAI(model=model_name(), streaming=True, callbacks=[last_answer])
 async def status(request: Request) -> PlainTextResponse:
     """Answer, from what the handler has kept."""
     await (QUESTION | chat).ainvoke({"question": request.query_params["q"]})
-    return PlainTextResponse("".join(last_answer.tokens))
+    return PlainTextResponse(last_answer.answer)
 
 
 app = Starlette(routes=[Route("/status", status)])

@@ -37,6 +37,24 @@ Configured by [tool.callbridge] in pyproject.toml. One place is suppressed by a 
 
 Exit status: 0 nothing to do, 1 findings, 2 wrong usage, or a baseline or configuration that cannot be used.
 """
+_FIX = """\
+Rewrite legacy callback use where that is safe, and say why the rest stays.
+
+Safe are imports that moved, callback_manager=, CallbackManager([...]), callbacks= of invoke(), astream_events without a
+version, suppressions of nothing, and legacy calls that can be wrapped with proof that the same text arrives. Level 1 leaves
+the legacy call as it is and reads its text through astream_call or stream_call; level 2 writes a loop over events where that
+gives the same, and wraps the rest. LibCST is needed as soon as there is an edit: pip install 'callbridge[migrate]'
+"""
+_FIX_EPILOG = """\
+examples:
+  callbridge fix --diff | git apply                     look at it first, or pipe it
+  callbridge fix src app.py                             write files, each completely or not at all
+  callbridge fix --unsafe --select CB302                also what has to be reviewed
+  cat app.py | callbridge fix -                         standard input to standard output
+
+Exit status: 0 all edits are made or there is none, 1 findings (with --check or --diff: edits to be made; always: files that
+do not parse or cannot be edited), 2 wrong usage, no LibCST, or a file that could not be written.
+"""
 _EXPLAIN = "Print what a rule finds, why, code before and after, and when to leave it. Without a rule: the list of all."
 _REPORT = """\
 What is left, by package and verdict, and how it came down: the history is that of the baseline file in git.
@@ -120,6 +138,33 @@ def _scan(options: argparse.Namespace) -> int:
     return run_scan(options)
 
 
+def _fix_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files and directories; by default the current one, - reads stdin"
+    )
+    parser.add_argument("--unsafe", action="store_true", help="also edits that add a dependency or have to be reviewed")
+    parser.add_argument(
+        "--level", type=int, choices=(1, 2), default=1, help="1 wraps calls, 2 writes events loops (default: 1)"
+    )
+    show = parser.add_mutually_exclusive_group()
+    show.add_argument("--diff", action="store_true", help="write nothing; print a patch for git apply")
+    show.add_argument("--check", action="store_true", help="write nothing; say what would be done")
+    parser.add_argument("--quiet", "-q", action="store_true", help="say nothing about what stays")
+    parser.add_argument("--config", metavar="FILE", help="instead of the nearest pyproject.toml")
+    parser.add_argument("--select", action="append", metavar="CODES", help="only these rules: CB301, or CB3 for all of CB3xx")
+    parser.add_argument("--ignore", action="append", metavar="CODES", help="not these rules")
+    parser.add_argument("--exclude", action="append", metavar="PATTERN", help="not these paths")
+    parser.add_argument(
+        "--stdin-filename", default="stdin.py", metavar="PATH", help="what to call standard input (default: stdin.py)"
+    )
+
+
+def _fix(options: argparse.Namespace) -> int:
+    from callbridge.migrate.fix import run_fix
+
+    return run_fix(options)
+
+
 def _explain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rules", nargs="*", metavar="RULE", help="a code or a name: CB301, aiter-task")
 
@@ -146,6 +191,7 @@ def _report(options: argparse.Namespace) -> int:
 COMMANDS = MappingProxyType(
     {
         "scan": Command("find legacy callback use", _SCAN, _SCAN_EPILOG, _scan_arguments, _scan),
+        "fix": Command("rewrite what can be rewritten", _FIX, _FIX_EPILOG, _fix_arguments, _fix),
         "explain": Command("print what a rule is about", _EXPLAIN, "", _explain_arguments, _explain),
         "report": Command(
             "what is left, by package, and how it came down", _REPORT, _REPORT_EPILOG, _report_arguments, _report

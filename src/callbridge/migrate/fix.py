@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TextIO
 
+from callbridge.migrate.config import load_config
 from callbridge.migrate.edits.files import SourceFile, UnreadableError, decoded, read_source, write_atomically
 from callbridge.migrate.edits.foreign import ForeignUses
 from callbridge.migrate.edits.operations import Refusal
@@ -21,34 +22,10 @@ from callbridge.migrate.finding import Finding
 from callbridge.migrate.module import UnparsableError, is_relevant, parse
 from callbridge.migrate.problems import MigrateError
 from callbridge.migrate.project import Project
+from callbridge.migrate.rules.table import RULES
 from callbridge.migrate.scan import scan_source
 
-if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
-__all__ = ["FileOutcome", "add_parser", "fix_files", "project_root", "run"]
-
-_DESCRIPTION = """\
-Rewrite legacy callback use where that is safe, and say why the rest stays.
-
-Safe edits only, unless --unsafe is given: imports that moved, callback_manager=, CallbackManager([...]), callbacks= of
-invoke(), astream_events without a version, unused suppressions, and legacy calls that can be wrapped with proof that
-the same text arrives. Level 1 leaves the legacy call as it is and reads its text through astream_call or stream_call; level 2
-writes a loop over events where that gives the same, and wraps the rest.
-"""
-
-_EPILOG = """\
-exit status:
-  0  every edit has been made, or there was none to make
-  1  findings: with --check or --diff, edits are to be made; without, some file does not parse or cannot be edited
-  2  wrong arguments, LibCST is missing, or a file could not be written
-
-LibCST is needed as soon as there is an edit: pip install 'callbridge[migrate]'
-"""
-
-
-class _Subparsers(Protocol):
-    def add_parser(self, name: str, **kwargs: object) -> ArgumentParser: ...
+__all__ = ["FileOutcome", "fix_files", "run_fix"]
 
 
 @dataclass(frozen=True)
@@ -75,77 +52,69 @@ class FileOutcome:
         return self.before != self.after
 
 
-def add_parser(subparsers: _Subparsers) -> ArgumentParser:
-    """Add the command to the command line and return its parser."""
-    parser = subparsers.add_parser(
-        "fix",
-        help="rewrite legacy callback use where that is safe",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "paths", nargs="*", default=["."], metavar="PATH", help="files and directories; `-` for stdin (default: .)"
-    )
-    parser.add_argument("--unsafe", action="store_true", help="also edits that add a dependency or have to be reviewed")
-    parser.add_argument(
-        "--level", type=int, choices=(1, 2), default=1, help="1 wraps calls, 2 writes events loops (default: 1)"
-    )
-    parser.add_argument("--select", default="", metavar="CODES", help="only these rules, or beginnings of codes, by commas")
-    show = parser.add_mutually_exclusive_group()
-    show.add_argument("--diff", action="store_true", help="write nothing; print a patch for `git apply`")
-    show.add_argument("--check", action="store_true", help="write nothing; say what would be done")
-    parser.add_argument("--quiet", "-q", action="store_true", help="say nothing about findings that stay")
-    return parser
-
-
-def run(options: argparse.Namespace) -> int:
-    """Run the command and return the exit status.
+def run_fix(options: argparse.Namespace) -> int:
+    """Run `callbridge fix`.
 
     Args:
-        options: As parsed by the parser of `add_parser`.
+        options: As the command line gives them.
+
+    Returns:
+        The exit status: 0, 1 for findings, 2 for files that could not be written.
 
     Raises:
-        MigrateError: A path does not exist, or LibCST is missing and there is something to edit.
+        MigrateError: For arguments or a configuration that cannot be used, or LibCST is missing and there is something to edit.
     """
-    rules = tuple(code.strip().upper() for code in options.select.split(",") if code.strip())
-    wanted = Options(unsafe=options.unsafe, level=options.level, rules=rules)
-    if options.paths == ["-"]:
+    config = load_config(Path(options.config) if options.config else None, Path.cwd())
+    select, ignore = _codes(options.select, config.select), _codes(options.ignore, config.ignore)
+    wanted = Options(options.unsafe, options.level, select, ignore)
+    paths = options.paths or ["."]
+    if "-" in paths:
+        if paths != ["-"]:
+            raise MigrateError("- stands for standard input and goes with no other path")
         return _run_on_stdin(wanted, options)
-    root = project_root(options.paths)
-    files = find_files(options.paths, root)
-    known = dict([*find_files([str(root)], root), *files])
+    exclude = (*config.exclude, *(options.exclude or ()))
+    files = find_files(paths, config.root, config.include, exclude)
+    known = dict([*_neighbours(paths, config.root), *files])
     failed = 0
     outcomes: list[FileOutcome] = []
-    for outcome in fix_files(files, known, wanted):
-        if outcome.changed and not (options.diff or options.check):
-            failed += not _written(outcome, known[outcome.path])
-        _report(outcome, options)
-        outcomes.append(outcome)
+    for outcome in fix_files(files, known, wanted, keep=config.keep):
+        written = options.diff or options.check or not outcome.changed or _written(outcome, known[outcome.path])
+        failed += not written
+        if written:
+            _report(outcome, options)
+            outcomes.append(outcome)
     _summarize(outcomes, options)
-    if failed:
-        return 2
     dry = options.diff or options.check
-    return int(any(outcome.problem or (dry and outcome.changed) for outcome in outcomes))
+    return 2 if failed else int(any(outcome.problem or (dry and outcome.changed) for outcome in outcomes))
 
 
-def project_root(paths: Sequence[str]) -> Path:
-    """Return the directory that all paths of a run are seen from: the nearest one above with a `pyproject.toml` or `.git`."""
-    first = Path(paths[0]).absolute() if paths else Path.cwd()
-    start = first if first.is_dir() else first.parent
-    for directory in (start, *start.parents):
-        if (directory / "pyproject.toml").exists() or (directory / ".git").exists():
-            return directory
-    return start
+def _codes(given: list[str] | None, configured: tuple[str, ...]) -> tuple[str, ...]:
+    if not given:
+        return configured
+    codes = tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip())
+    for code in codes:
+        if not any(rule.startswith(code) for rule in RULES):
+            raise MigrateError(f"there is no rule {code!r}; `callbridge explain` lists them all")
+    return codes
 
 
-def fix_files(files: Sequence[tuple[str, Path]], known: dict[str, Path], options: Options) -> list[FileOutcome]:
+def _neighbours(paths: Sequence[str], root: Path) -> list[tuple[str, Path]]:
+    """Return the files that may use names of those at these paths: the whole project, or the same directories."""
+    if (root / "pyproject.toml").is_file() or (root / ".git").exists():
+        return find_files([str(root)], root)
+    return find_files(sorted({str(Path(path).parent) for path in paths if Path(path).is_file()}), root)
+
+
+def fix_files(
+    files: Sequence[tuple[str, Path]], known: dict[str, Path], options: Options, *, keep: tuple[str, ...] = ()
+) -> list[FileOutcome]:
     """Work out what is to become of files; nothing is written.
 
     Args:
         files: Pairs of label and path: what is to be rewritten.
         known: Label to path of every file that may use their names, these included.
         options: What to rewrite.
+        keep: Patterns of dotted class names whose handlers are observers.
 
     Returns:
         One outcome for each file that could not be looked at, or has something to rewrite or to leave; in the given order.
@@ -158,7 +127,7 @@ def fix_files(files: Sequence[tuple[str, Path]], known: dict[str, Path], options
     project = Project(texts, texts.get)
     outcomes: list[FileOutcome] = []
     for name, path in files:
-        scan = partial(_scan, name, project)
+        scan = partial(_scan, name, project, keep)
         outcome = _fixed(name, partial(read_source, path), options, uses.of(name), scan)
         if outcome.problem or outcome.changed or (outcome.rewritten and outcome.rewritten.refusals):
             outcomes.append(outcome)
@@ -172,8 +141,8 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _scan(path: str, project: Project, text: str) -> list[Finding]:
-    return scan_source(text, path, project)
+def _scan(path: str, project: Project, keep: tuple[str, ...], text: str) -> list[Finding]:
+    return scan_source(text, path, project, keep)
 
 
 def _fixed(
@@ -191,7 +160,7 @@ def _fixed(
     except UnparsableError as error:
         return FileOutcome(path, problem=f"CB900 not rewritten: line {error.line}: {error.problem}")
     try:
-        options = Options(options.unsafe, options.level, options.rules, scan)
+        options = replace(options, scan=scan)
         rewritten = rewrite(file.text, options, foreign_uses=uses, is_package=path.endswith("__init__.py"))
         return FileOutcome(path, file.data, file.encoded(rewritten.text), rewritten)
     except UneditableError as error:
@@ -218,8 +187,9 @@ def _notebook(path: str, read: Callable[[], SourceFile]) -> FileOutcome:
 
 def _run_on_stdin(wanted: Options, options: argparse.Namespace) -> int:
     data = sys.stdin.buffer.read()
-    project = Project.build([])
-    outcome = _fixed("stdin.py", partial(decoded, data), wanted, frozenset(), partial(_scan, "stdin.py", project))
+    name = Path(options.stdin_filename).as_posix()
+    scan = partial(_scan, name, Project.build([]), ())
+    outcome = _fixed(name, partial(decoded, data), wanted, frozenset("*"), scan)
     if not (options.diff or options.check):
         sys.stdout.buffer.write(outcome.after if outcome.changed else data)
         sys.stdout.flush()

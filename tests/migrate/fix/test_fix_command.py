@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import stat
 import subprocess
@@ -12,21 +11,19 @@ from typing import Any
 
 import pytest
 
-from callbridge.migrate import fix
+from callbridge.__main__ import main
 from callbridge.migrate.edits import files
-from callbridge.migrate.problems import MigrateError
 
 pytest.importorskip("libcst")
 
 OLD = b"from langchain.callbacks.base import BaseCallbackHandler\n"
+COMMAND = [sys.executable, "-m", "callbridge", "fix"]
 NEW = b"from langchain_core.callbacks import BaseCallbackHandler\n"
 
 
 def run(*arguments: str | Path) -> int:
-    """Run the command as the command line does."""
-    parser = argparse.ArgumentParser()
-    fix.add_parser(parser.add_subparsers())
-    return fix.run(parser.parse_args(["fix", *map(str, arguments)]))
+    """Run the command."""
+    return main(["fix", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -84,14 +81,24 @@ def test_only_selected_rules_are_applied(project: Path) -> None:
     assert (project / "app.py").read_bytes() == OLD + b'x.astream_events(1, version="v2")\n'
 
 
+def test_the_configuration_counts(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "pyproject.toml").write_text('[tool.callbridge]\nexclude = ["old"]\nignore = ["CB7"]\n', encoding="utf-8")
+    (project / "old").mkdir()
+    for name in ("old/a.py", "b.py"):
+        (project / name).write_bytes(OLD + b"x.astream_events(1)\n")
+    assert run() == 0
+    assert (project / "old" / "a.py").read_bytes() == OLD + b"x.astream_events(1)\n"
+    assert (project / "b.py").read_bytes() == NEW + b"x.astream_events(1)\n"
+    assert run("--select", "CB999") == 2
+    assert "no rule 'CB999'" in capsys.readouterr().err
+
+
 def test_stdin_goes_to_stdout() -> None:
-    probe = "import argparse, sys\nfrom callbridge.migrate import fix\np = argparse.ArgumentParser()\n"
-    probe += "fix.add_parser(p.add_subparsers())\nsys.exit(fix.run(p.parse_args(['fix', *sys.argv[1:]])))\n"
     data = b"# caf\xc3\xa9\r\n" + OLD
-    done = subprocess.run([sys.executable, "-c", probe, "-"], input=data, capture_output=True, check=False)
+    done = subprocess.run([*COMMAND, "-"], input=data, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (0, b"# caf\xc3\xa9\r\n" + NEW), done.stderr
     assert b"CB101 fixed" in done.stderr
-    done = subprocess.run([sys.executable, "-c", probe, "-", "--diff"], input=data, capture_output=True, check=False)
+    done = subprocess.run([*COMMAND, "-", "--diff"], input=data, capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stdout.endswith(b"\n+" + NEW)
 
@@ -132,7 +139,9 @@ def test_bytes_that_no_edit_speaks_of_stay(project: Path, data: bytes, capfdbina
     assert path.read_bytes() == expected
 
 
-def test_a_patch_of_several_files_applies_from_a_directory_below(project: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_a_patch_of_several_files_applies_from_a_directory_below(
+    project: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     (project / "a" / "b").mkdir(parents=True)
     for name in ("one.py", "a/two words.py", "a/b/three.py", 'a/"quoted".py'):
         (project / name).write_bytes(OLD)
@@ -196,9 +205,9 @@ def test_what_libcst_cannot_read_stays_with_a_reason(project: Path, capsys: pyte
             assert after == data.replace(OLD, NEW)
 
 
-def test_a_path_that_does_not_exist_is_an_error(project: Path) -> None:
-    with pytest.raises(MigrateError, match=r"nowhere\.py"):
-        run(project / "nowhere.py")
+def test_a_path_that_does_not_exist_is_an_error(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(project / "nowhere.py") == 2
+    assert "nowhere.py" in capsys.readouterr().err
 
 
 def test_a_loop_of_links_does_no_harm(project: Path) -> None:
@@ -246,8 +255,7 @@ def test_an_interrupt_leaves_the_old_file(project: Path, monkeypatch: pytest.Mon
 
     (project / "a.py").write_bytes(OLD)
     monkeypatch.setattr(files.os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        run()
+    assert run() == 130
     assert (project / "a.py").read_bytes() == OLD
     assert sorted(path.name for path in project.iterdir()) == ["a.py", "pyproject.toml"]
 
@@ -271,7 +279,9 @@ def test_a_directory_that_may_not_be_written_is_an_error(project: Path) -> None:
     assert (project / "a.py").read_bytes() == OLD
 
 
-def test_libcst_is_asked_for_only_when_there_is_something_to_edit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libcst_is_asked_for_only_when_there_is_something_to_edit(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without LibCST: clean files pass, and an edit ends with an error that names the extra."""
     for name in [name for name in sys.modules if name.startswith(("libcst", "callbridge.migrate.edits.apply"))]:
         monkeypatch.delitem(sys.modules, name)
@@ -280,8 +290,8 @@ def test_libcst_is_asked_for_only_when_there_is_something_to_edit(project: Path,
     (project / "clean.py").write_bytes(NEW)
     assert run() == 0
     (project / "app.py").write_bytes(OLD)
-    with pytest.raises(MigrateError, match=r"callbridge\[migrate\]"):
-        run()
+    assert run() == 2
+    assert "pip install 'callbridge[migrate]'" in capsys.readouterr().err
     assert (project / "app.py").read_bytes() == OLD
 
 

@@ -54,7 +54,9 @@ def findings(directory: Path) -> list[str]:
     """Return what a scan finds, a line each: the rule, the verdict, and where."""
     results = scan_files(find_files([str(directory)], directory))
     return [
-        f"{finding.path} {finding.qualname} {finding.rule} {finding.verdict}" for result in results for finding in result.findings
+        f"{finding.path} {finding.qualname} {finding.rule} {finding.verdict}"
+        for result in results
+        for finding in result.findings
     ]
 
 

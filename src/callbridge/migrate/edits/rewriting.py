@@ -46,19 +46,21 @@ class Options:
     Attributes:
         unsafe: Also what may change behaviour, or needs another dependency.
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
-        rules: Codes or prefixes of codes of the rules to apply; empty for all.
+        select: Codes, or beginnings of codes, of the rules to apply; empty for all.
+        ignore: Those of rules not to apply.
         scan: Returns everything that the rules find in a text. Only what is found is edited, and suppressions of what is not
             found go. None: everything that can be edited is.
     """
 
     unsafe: bool = False
     level: int = 1
-    rules: tuple[str, ...] = ()
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
     scan: Callable[[str], Sequence[Finding]] | None = None
 
     def wants(self, rule: str) -> bool:
         """Return whether a rule is chosen."""
-        return not self.rules or rule.startswith(self.rules)
+        return (not self.select or rule.startswith(self.select)) and not (self.ignore and rule.startswith(self.ignore))
 
 
 @dataclass(frozen=True)
