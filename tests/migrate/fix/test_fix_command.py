@@ -230,7 +230,7 @@ def test_a_notebook_is_left_with_a_reason(project: Path, capsys: pytest.CaptureF
 def test_a_disk_that_fails_leaves_the_old_file(
     project: Path, function: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An error between writing and renaming: the old bytes stay, no temporary file does, the status is 2, the rest is written."""
+    """An error between writing and renaming: the old bytes stay, no temporary file does, and the rest is written."""
     (project / "a.py").write_bytes(OLD)
     (project / "b.py").write_bytes(OLD)
     real = getattr(os, function)
