@@ -58,7 +58,7 @@ def find_suppressions(text: str) -> list[Suppression]:
     except (tokenize.TokenError, SyntaxError, ValueError):
         return []
     for index, token in enumerate(tokens):
-        match = _COMMENT.match(token.string) if token.type == tokenize.COMMENT else None
+        match = _COMMENT.search(token.string) if token.type == tokenize.COMMENT else None
         if match is not None:
             codes = tuple(code.strip() for code in (match["codes"] or "").split(",") if code.strip())
             line, column = token.start
