@@ -20,37 +20,39 @@ CORE = "langchain_core"
 CLASSIC = "langchain_classic"
 COMMUNITY = "langchain_community"
 
-_NAMES = {
-    "langchain_core.callbacks": (
-        "AsyncCallbackHandler AsyncCallbackManager AsyncCallbackManagerForChainGroup AsyncCallbackManagerForChainRun "
-        "AsyncCallbackManagerForLLMRun AsyncCallbackManagerForRetrieverRun AsyncCallbackManagerForToolRun "
-        "AsyncParentRunManager AsyncRunManager BaseCallbackHandler BaseCallbackManager BaseRunManager CallbackManager "
-        "CallbackManagerForChainGroup CallbackManagerForChainRun CallbackManagerForLLMRun CallbackManagerForRetrieverRun "
-        "CallbackManagerForToolRun CallbackManagerMixin Callbacks ChainManagerMixin FileCallbackHandler LLMManagerMixin "
-        "ParentRunManager RetrieverManagerMixin RunManager RunManagerMixin StdOutCallbackHandler "
-        "StreamingStdOutCallbackHandler ToolManagerMixin"
-    ),
-    "langchain_core.callbacks.manager": "ahandle_event atrace_as_chain_group handle_event trace_as_chain_group",
-    "langchain_core.tracers": (
-        "BaseTracer ConsoleCallbackHandler EvaluatorCallbackHandler LangChainTracer LogStreamCallbackHandler Run RunLog "
-        "RunLogPatch"
-    ),
-    "langchain_core.tracers.context": "collect_runs tracing_v2_enabled",
-    "langchain_core.tracers.langchain": "wait_for_all_tracers",
-    "langchain_core.tracers.run_collector": "RunCollectorCallbackHandler",
-    "langchain_core.tracers.stdout": "FunctionCallbackHandler",
-    "langchain_core.utils.env": "env_var_is_set",
-    "langchain_classic.callbacks": "AsyncIteratorCallbackHandler FinalStreamingStdOutCallbackHandler",
-    "langchain_classic.callbacks.streaming_aiter_final_only": "AsyncFinalIteratorCallbackHandler",
-    "langchain_classic.callbacks.tracers.logging": "LoggingCallbackHandler",
-    "langchain_community.callbacks": (
-        "AimCallbackHandler ArgillaCallbackHandler ArizeCallbackHandler ArthurCallbackHandler ClearMLCallbackHandler "
-        "CometCallbackHandler ContextCallbackHandler FlyteCallbackHandler HumanApprovalCallbackHandler InfinoCallbackHandler "
-        "LLMThoughtLabeler LLMonitorCallbackHandler LabelStudioCallbackHandler MlflowCallbackHandler OpenAICallbackHandler "
-        "PromptLayerCallbackHandler SageMakerCallbackHandler StreamlitCallbackHandler TrubricsCallbackHandler "
-        "WandbCallbackHandler WhyLabsCallbackHandler get_openai_callback wandb_tracing_enabled"
-    ),
-}
+_NAMES = MappingProxyType(
+    {
+        "langchain_core.callbacks": (
+            "AsyncCallbackHandler AsyncCallbackManager AsyncCallbackManagerForChainGroup AsyncCallbackManagerForChainRun "
+            "AsyncCallbackManagerForLLMRun AsyncCallbackManagerForRetrieverRun AsyncCallbackManagerForToolRun "
+            "AsyncParentRunManager AsyncRunManager BaseCallbackHandler BaseCallbackManager BaseRunManager CallbackManager "
+            "CallbackManagerForChainGroup CallbackManagerForChainRun CallbackManagerForLLMRun CallbackManagerForRetrieverRun "
+            "CallbackManagerForToolRun CallbackManagerMixin Callbacks ChainManagerMixin FileCallbackHandler LLMManagerMixin "
+            "ParentRunManager RetrieverManagerMixin RunManager RunManagerMixin StdOutCallbackHandler "
+            "StreamingStdOutCallbackHandler ToolManagerMixin"
+        ),
+        "langchain_core.callbacks.manager": "ahandle_event atrace_as_chain_group handle_event trace_as_chain_group",
+        "langchain_core.tracers": (
+            "BaseTracer ConsoleCallbackHandler EvaluatorCallbackHandler LangChainTracer LogStreamCallbackHandler Run RunLog "
+            "RunLogPatch"
+        ),
+        "langchain_core.tracers.context": "collect_runs tracing_v2_enabled",
+        "langchain_core.tracers.langchain": "wait_for_all_tracers",
+        "langchain_core.tracers.run_collector": "RunCollectorCallbackHandler",
+        "langchain_core.tracers.stdout": "FunctionCallbackHandler",
+        "langchain_core.utils.env": "env_var_is_set",
+        "langchain_classic.callbacks": "AsyncIteratorCallbackHandler FinalStreamingStdOutCallbackHandler",
+        "langchain_classic.callbacks.streaming_aiter_final_only": "AsyncFinalIteratorCallbackHandler",
+        "langchain_classic.callbacks.tracers.logging": "LoggingCallbackHandler",
+        "langchain_community.callbacks": (
+            "AimCallbackHandler ArgillaCallbackHandler ArizeCallbackHandler ArthurCallbackHandler ClearMLCallbackHandler "
+            "CometCallbackHandler ContextCallbackHandler FlyteCallbackHandler HumanApprovalCallbackHandler InfinoCallbackHandler "
+            "LLMThoughtLabeler LLMonitorCallbackHandler LabelStudioCallbackHandler MlflowCallbackHandler OpenAICallbackHandler "
+            "PromptLayerCallbackHandler SageMakerCallbackHandler StreamlitCallbackHandler TrubricsCallbackHandler "
+            "WandbCallbackHandler WhyLabsCallbackHandler get_openai_callback wandb_tracing_enabled"
+        ),
+    }
+)
 
 _HOMES = MappingProxyType({name: module for module, names in _NAMES.items() for name in names.split()})
 
