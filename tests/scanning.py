@@ -12,8 +12,8 @@ from callbridge.migrate.scan import scan_source
 def check(code: str, source: str, others: dict[str, str] | None = None, path: str = "app.py") -> None:
     """Check that a rule finds what the source's comments say, and nothing else.
 
-    `# CB203 adapter` at the end of a line stands for a finding of CB203 with verdict adapter that begins there; a source without
-    such a comment is a near miss.
+    `# CB203 adapter` at the end of a line stands for a finding of CB203 with verdict adapter that begins there; a source
+    without such a comment is a near miss.
     """
     text = dedent(source).lstrip("\n")
     lines = enumerate(text.split("\n"), 1)

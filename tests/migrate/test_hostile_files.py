@@ -15,6 +15,7 @@ from callbridge.migrate import scan
 from callbridge.migrate.files import find_files
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.scan import FileResult, Settings, scan_files, scan_source, scan_text
+from callbridge.migrate.words import words
 
 LEGACY = "from langchain.callbacks import StdOutCallbackHandler\n"
 
@@ -119,7 +120,7 @@ def test_names_bound_to_each_other_end(tmp_path: Path) -> None:
     files = {
         "a.py": "from b import H\nfrom langchain_openai import ChatOpenAI\nllm = ChatOpenAI(callbacks=[H()])\n",
         "b.py": "from c import H\n",
-        "c.py": "from b import H\nx = y\ny = x\nclass A(B): pass\nclass B(A):\n    def on_llm_new_token(self, token): x.run(token)\n",
+        "c.py": "from b import H\nx = y\ny = x\nclass A(B): pass\nclass B(A):\n    def on_llm_new_token(self, t): x.run(t)\n",
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -229,10 +230,13 @@ def test_odd_notebooks(text: str, expected: list[str]) -> None:
 # -- anything -------------------------------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(
-    "from import langchain.callbacks class ( ) [ ] : , = . BaseCallbackHandler def on_llm_new_token self token callbacks \n async for in "
-    "astream_events with_retry await lambda \t # callbridge: ignore[CB101] x + += if else return yield * ** @ \" ' 1 None".split(
-        " "
-    )
+    [
+        *sorted(words("from import langchain.callbacks class ( ) [ ] : , = . BaseCallbackHandler def on_llm_new_token self")),
+        *sorted(
+            words("token callbacks async for in astream_events with_retry await lambda x + += if else return yield * ** @")
+        ),
+        *("#", "callbridge: ignore[CB101]", "\n", "\t", '"', "'", "1", "None"),
+    ]
 )
 NO_LIMIT = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -23,7 +23,7 @@ class _Onward(NamedTuple):
 
 
 _HOPS = 12
-_CACHED = 200
+_CACHED = 64
 
 
 def module_name(path: str) -> str:
@@ -62,6 +62,11 @@ class Project:
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_modules": {}}
+
+    def loaded(self, path: str, text: str) -> Module | None:
+        """Return a file's module if it was read already and has this text."""
+        module = self._modules.get(path)
+        return module if module is not None and module.text == text else None
 
     def provides(self, name: str, origin: Module) -> bool:
         """Return whether a file is part of a source tree that has a module of a dotted name itself."""

@@ -82,11 +82,13 @@ def scan_source(text: str, path: str, project: Project | None = None, keep: tupl
         Findings sorted by place. A text that does not parse has one, CB900. Nothing is raised for any text.
     """
     try:
-        tree = parse(text)
-        if not is_relevant(text):
-            return []
         where = project if project is not None else Project.build([(path, text)])
-        module = Module(text, path, module_name(path), tree)
+        module = where.loaded(path, text)
+        if module is None:
+            tree = parse(text)
+            if not is_relevant(text):
+                return []
+            module = Module(text, path, module_name(path), tree)
         context = Context(module, where, keep)
         found = [finding for rule in RULES.values() for finding in rule.check(context)]
     except UnparsableError as error:
