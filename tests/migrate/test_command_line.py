@@ -17,6 +17,7 @@ import callbridge
 from callbridge.__main__ import main
 from callbridge.migrate import config, progress
 from callbridge.migrate.cli import COMMANDS, FORMATS
+from callbridge.migrate.explain import rules_table
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.outcome import Outcome
 from callbridge.migrate.outputs import github, markdown, text
@@ -373,3 +374,14 @@ def test_the_hook_of_pre_commit_names_the_command() -> None:
     entry = re.search(r"^  entry: callbridge (\w+)$", text, re.MULTILINE)
     assert entry is not None
     assert entry[1] in COMMANDS
+
+
+def test_the_documentation_lists_the_rules_and_the_configuration() -> None:
+    """Its table is the one that is made from the rules; the keys that it shows are those that exist."""
+    documented = (Path(__file__).parents[2] / "docs" / "scan.md").read_text(encoding="utf-8")
+    assert rules_table() in documented
+    toml = documented.split("```toml\n")[1].split("```")[0]
+    shown = set(re.findall(r"^([\w-]+) =", toml, re.MULTILINE))
+    assert shown == {"include", "exclude", "select", "ignore", "keep", "baseline", "max-file-size"}
+    for name in ("text", *FORMATS):
+        assert f"`{name}`" in documented or f"--format {name}" in documented

@@ -16,7 +16,7 @@ from callbridge.migrate.problems import MigrateError
 __all__ = ["Config", "find_pyproject", "load_config"]
 
 _LISTS = ("include", "exclude", "select", "ignore", "keep")
-_KEYS = (*_LISTS, "baseline", "max-file-size", "fix")
+_KEYS = (*_LISTS, "baseline", "max-file-size")
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,12 @@ class Context:
     def made(self) -> list[tuple[ast.Call, Use]]:
         """Every call that makes a handler whose class is known."""
         found = []
+        classes: dict[str, HandlerClass | None] = {}
         for call, dotted in self.module.calls:
             role = builtin_role(dotted)
-            known = None if role else find_handler(dotted, self.module, self.project)
+            if dotted not in classes:
+                classes[dotted] = None if role else find_handler(dotted, self.module, self.project)
+            known = classes[dotted]
             if role or known:
                 use = Use(
                     call, call, known.dotted if known else dotted, role or (known.role if known else "unknown"), "here", known

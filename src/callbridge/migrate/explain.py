@@ -9,7 +9,7 @@ from callbridge.migrate.problems import MigrateError
 from callbridge.migrate.rule import Rule
 from callbridge.migrate.rules.table import RULES
 
-__all__ = ["explain", "list_rules"]
+__all__ = ["explain", "find_rule", "list_rules", "rules_table"]
 
 _WIDTH = 100
 
@@ -17,6 +17,12 @@ _WIDTH = 100
 def list_rules() -> str:
     """Return all rules, one line each."""
     return "".join(f"{rule.code}  {rule.name:<26} {rule.fix:<34} {rule.summary}\n" for rule in RULES.values())
+
+
+def rules_table() -> str:
+    """Return all rules as a table in Markdown."""
+    rows = [f"| {rule.code} | {rule.name} | {rule.severity} | {rule.fix} | {rule.summary} |" for rule in RULES.values()]
+    return "\n".join(["| code | name | severity | verdicts | finds |", "|---|---|---|---|---|", *rows]) + "\n"
 
 
 def find_rule(name: str) -> Rule:

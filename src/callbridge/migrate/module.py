@@ -111,7 +111,14 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
     while stack:
         current = stack.pop()
         yield current
-        stack.extend(reversed(list(ast.iter_child_nodes(current))))
+        below: list[ast.AST] = []
+        for field in _FIELDS.get(current.__class__, current._fields):
+            value: Any = getattr(current, field, None)
+            if value.__class__ is list:
+                below += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST):
+                below.append(value)
+        stack += reversed(below)
 
 
 def dotted_text(node: ast.AST) -> str:
@@ -327,7 +334,7 @@ class Module:
     # -- building -------------------------------------------------------------------------------------------------------
 
     def _index(self) -> None:
-        nodes, parents, scopes = self._nodes, self.parents, self.scopes
+        nodes, parents, scopes, fields = self._nodes, self.parents, self.scopes, dict(_FIELDS)
         stack: list[tuple[ast.AST, Scope]] = [(self.tree, self.tree)]
         while stack:
             node, scope = stack.pop()
@@ -337,7 +344,9 @@ class Module:
                 scopes[node] = scope
                 if isinstance(node, _SCOPES):
                     scope = node
-            for field in _FIELDS.get(kind, kind._fields):
+            if kind not in fields:
+                fields[kind] = kind._fields
+            for field in fields[kind]:
                 value: Any = getattr(node, field, None)
                 if value.__class__ is list:
                     for item in value:

@@ -49,8 +49,10 @@ class Project:
         self._read = read
         self._modules: dict[str, Module | None] = {}
         self._by_suffix: dict[str, list[str]] = {}
+        self._tops: set[str] = set()
         for path in sorted(set(paths)):
             parts = module_name(path).split(".")
+            self._tops.update(parts)
             for start in range(len(parts)):
                 self._by_suffix.setdefault(".".join(parts[start:]), []).append(path)
 
@@ -81,6 +83,8 @@ class Project:
             dotted: A resolved name.
             origin: Where it is used: of several files that a module's name fits, the one nearest to this file is meant.
         """
+        if dotted.partition(".")[0] not in self._tops and not dotted.startswith(f"{origin.name}."):
+            return None
         for _ in range(_HOPS):
             step = self._step(dotted, origin)
             if not isinstance(step, _Onward):
