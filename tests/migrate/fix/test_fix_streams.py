@@ -164,6 +164,71 @@ def test_done_that_is_set_by_hand_is_not_needed() -> None:
     )
 
 
+def test_a_factory_of_ones_own_takes_unsafe_and_keeps_its_argument() -> None:
+    """What it does with the handler is not known, nor whether it can do without the argument."""
+    before = f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = make_chat("small", callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            async for token in cb.aiter():
+                yield token
+            await task
+        """
+    check_noop(before, "what becomes of the handler", rule="CB301", unsafe=False)
+    check_rewritten(
+        before,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x):
+            chat = make_chat("small", callbacks=[])
+            async with astream_call(lambda: chat.ainvoke(x)) as stream:
+                async for token in stream.text():
+                    yield token
+        """,
+        unsafe=True,
+    )
+
+
+def test_loops_in_the_branches_of_an_if_are_wrapped_each() -> None:
+    check_rewritten(
+        f"""{HEAD}
+        async def ask(x, stream):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            if stream:
+                async for token in cb.aiter():
+                    yield token
+            else:
+                answer = ""
+                async for token in cb.aiter():
+                    answer += token
+                yield answer
+            await task
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x, stream):
+            chat = ChatOpenAI()
+            if stream:
+                async with astream_call(lambda: chat.ainvoke(x)) as text_stream:
+                    async for token in text_stream.text():
+                        yield token
+            else:
+                answer = ""
+                async with astream_call(lambda: chat.ainvoke(x)) as text_stream:
+                    async for token in text_stream.text():
+                        answer += token
+                yield answer
+        """,
+    )
+
+
 def test_level_two_reads_events() -> None:
     check_rewritten(
         f"""{HEAD}

@@ -17,13 +17,13 @@ class Attachment:
 
     Attributes:
         call: The constructor or method that is given the handler.
-        operations: What takes it off.
-        alone: Whether it was the only handler there.
+        operations: What takes it off; without another handler there, the argument goes as well.
+        shortened: What takes it off its list, and leaves the argument, whatever is left in it.
     """
 
     call: ast.Call
     operations: tuple[Operation, ...]
-    alone: bool
+    shortened: Operation
 
 
 def find_attachment(source: Source, handler: ast.expr) -> Attachment | None:
@@ -48,7 +48,7 @@ def find_attachment(source: Source, handler: ast.expr) -> Attachment | None:
     if found is None:
         return None
     call, removal = found
-    return Attachment(call, (removal, *removals) if alone else (shortened,), alone)
+    return Attachment(call, (removal, *removals) if alone else (shortened,), shortened)
 
 
 def _only_use(source: Source, statement: ast.Assign) -> ast.Name | None:

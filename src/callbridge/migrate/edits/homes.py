@@ -23,18 +23,19 @@ COMMUNITY = "langchain_community"
 _NAMES = MappingProxyType(
     {
         "langchain_core.callbacks": (
-            "AsyncCallbackHandler AsyncCallbackManager AsyncCallbackManagerForChainGroup AsyncCallbackManagerForChainRun "
-            "AsyncCallbackManagerForLLMRun AsyncCallbackManagerForRetrieverRun AsyncCallbackManagerForToolRun "
-            "AsyncParentRunManager AsyncRunManager BaseCallbackHandler BaseCallbackManager BaseRunManager CallbackManager "
-            "CallbackManagerForChainGroup CallbackManagerForChainRun CallbackManagerForLLMRun CallbackManagerForRetrieverRun "
-            "CallbackManagerForToolRun CallbackManagerMixin Callbacks ChainManagerMixin FileCallbackHandler LLMManagerMixin "
-            "ParentRunManager RetrieverManagerMixin RunManager RunManagerMixin StdOutCallbackHandler "
-            "StreamingStdOutCallbackHandler ToolManagerMixin"
+            "AsyncCallbackHandler AsyncCallbackManager AsyncCallbackManagerForChainGroup "
+            "AsyncCallbackManagerForChainRun AsyncCallbackManagerForLLMRun AsyncCallbackManagerForRetrieverRun "
+            "AsyncCallbackManagerForToolRun AsyncParentRunManager AsyncRunManager BaseCallbackHandler "
+            "BaseCallbackManager BaseRunManager CallbackManager CallbackManagerForChainGroup "
+            "CallbackManagerForChainRun CallbackManagerForLLMRun CallbackManagerForRetrieverRun "
+            "CallbackManagerForToolRun CallbackManagerMixin Callbacks ChainManagerMixin FileCallbackHandler "
+            "LLMManagerMixin ParentRunManager RetrieverManagerMixin RunManager RunManagerMixin "
+            "StdOutCallbackHandler StreamingStdOutCallbackHandler ToolManagerMixin"
         ),
         "langchain_core.callbacks.manager": "ahandle_event atrace_as_chain_group handle_event trace_as_chain_group",
         "langchain_core.tracers": (
-            "BaseTracer ConsoleCallbackHandler EvaluatorCallbackHandler LangChainTracer LogStreamCallbackHandler Run RunLog "
-            "RunLogPatch"
+            "BaseTracer ConsoleCallbackHandler EvaluatorCallbackHandler LangChainTracer LogStreamCallbackHandler "
+            "Run RunLog RunLogPatch"
         ),
         "langchain_core.tracers.context": "collect_runs tracing_v2_enabled",
         "langchain_core.tracers.langchain": "wait_for_all_tracers",
@@ -45,11 +46,12 @@ _NAMES = MappingProxyType(
         "langchain_classic.callbacks.streaming_aiter_final_only": "AsyncFinalIteratorCallbackHandler",
         "langchain_classic.callbacks.tracers.logging": "LoggingCallbackHandler",
         "langchain_community.callbacks": (
-            "AimCallbackHandler ArgillaCallbackHandler ArizeCallbackHandler ArthurCallbackHandler ClearMLCallbackHandler "
-            "CometCallbackHandler ContextCallbackHandler FlyteCallbackHandler HumanApprovalCallbackHandler InfinoCallbackHandler "
-            "LLMThoughtLabeler LLMonitorCallbackHandler LabelStudioCallbackHandler MlflowCallbackHandler OpenAICallbackHandler "
-            "PromptLayerCallbackHandler SageMakerCallbackHandler StreamlitCallbackHandler TrubricsCallbackHandler "
-            "WandbCallbackHandler WhyLabsCallbackHandler get_openai_callback wandb_tracing_enabled"
+            "AimCallbackHandler ArgillaCallbackHandler ArizeCallbackHandler ArthurCallbackHandler "
+            "ClearMLCallbackHandler CometCallbackHandler ContextCallbackHandler FlyteCallbackHandler "
+            "HumanApprovalCallbackHandler InfinoCallbackHandler LLMThoughtLabeler LLMonitorCallbackHandler "
+            "LabelStudioCallbackHandler MlflowCallbackHandler OpenAICallbackHandler PromptLayerCallbackHandler "
+            "SageMakerCallbackHandler StreamlitCallbackHandler TrubricsCallbackHandler WandbCallbackHandler "
+            "WhyLabsCallbackHandler get_openai_callback wandb_tracing_enabled"
         ),
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.edits.homes import CLASSIC, COMMUNITY, home_of, is_callbacks_module, provides
 from callbridge.migrate.edits.operations import AddImport, Change, MoveImport, Refusal
@@ -67,7 +67,7 @@ def _problem(source: Source, node: ast.ImportFrom, homes: set[str | None]) -> st
     return ""
 
 
-def _below(nodes: list[ast.stmt] | list[ast.AST]) -> set[ast.AST]:
+def _below(nodes: Sequence[ast.AST]) -> set[ast.AST]:
     return {each for node in nodes for each in ast.walk(node)}
 
 

@@ -14,7 +14,8 @@ waited for without end; a reader that leaves cancels the call.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from callbridge.migrate.edits import events_loop
 from callbridge.migrate.edits.attachments import find_attachment
@@ -60,16 +61,17 @@ class _Conversion:
     def change(self) -> Change:
         source = self._source
         creation, name, function = self._creation()
-        loop = self._loop(name, function)
+        loops = self._loops(name, function)
         task = find_task(source, function, name)
         if isinstance(task, str):
             raise UnfitError(task)
-        reasons = [task.reason, self._detach(name, function, task), self._leaving(loop, task)]
-        self._check_order(function, loop, task)
-        self._settle_errors(name, function, loop, task)
+        reasons = [task.reason, self._detach(name, function, task), *{self._leaving(loop, task) for loop in loops}]
+        for loop in loops:
+            self._check_order(function, loop, task)
+        self._settle_errors(name, function, loops, task)
         self._remove(creation)
         self._remove(task.statement)
-        message = self._rewrite_loop(loop, task)
+        message = [self._rewrite_loop(loop, task) for loop in loops].pop()
         origin = source.origin(self._made.func) or ""
         used = {each.id for node in self._removed for each in ast.walk(node) if isinstance(each, ast.Name)}
         orphans = {*used, origin.rpartition(".")[2], *([task.guard.name] if task.guard else [])}
@@ -86,13 +88,20 @@ class _Conversion:
             raise UnfitError(f"{name} is not assigned once, in the function that uses it")
         return statement, name, function
 
-    def _loop(self, name: str, function: Function) -> ast.AsyncFor:
+    def _loops(self, name: str, function: Function) -> list[ast.AsyncFor]:
+        """Return the loops over the handler, of which one is run: there are several in the branches of an `if`."""
         loops = [node for node in ast.walk(function) if isinstance(node, ast.AsyncFor) and _is_aiter(node.iter, name)]
-        if len(loops) != 1:
+        if not loops or not all(self._exclude(*pair) for pair in combinations(loops, 2)):
             raise UnfitError(f"{len(loops)} loops over {name}.aiter() in the function that makes it, and one is expected")
-        if loops[0].orelse or loops[0].body[0].lineno == loops[0].lineno:
+        if any(loop.orelse or loop.body[0].lineno == loop.lineno for loop in loops):
             raise UnfitError("the loop has an `else`, or stands on one line")
-        return loops[0]
+        return loops
+
+    def _exclude(self, one: ast.AST, other: ast.AST) -> bool:
+        """Return whether two nodes stand in different branches of an `if`."""
+        above, others = {one, *self._source.ancestors(one)}, {other, *self._source.ancestors(other)}
+        branches = [node for node in above & others if isinstance(node, ast.If)]
+        return any(bool(above.intersection(node.body)) != bool(others.intersection(node.body)) for node in branches)
 
     def _detach(self, name: str, function: Function, task: Task) -> str:
         """Take the handler off what it is attached to, once; return what makes the change unsafe."""
@@ -110,7 +119,8 @@ class _Conversion:
             if not possible:
                 raise UnfitError(reason)
             reasons.append(reason)
-            self._operations.extend(attachment.operations)
+            factory = attachment.call is not task.run and not is_langchain(self._source.origin(attachment.call.func))
+            self._operations.extend([attachment.shortened] if factory else attachment.operations)
         if len(reasons) != 1:
             raise UnfitError(f"{name} is attached at {len(reasons)} places, and one is expected")
         return reasons[0]
@@ -146,7 +156,7 @@ class _Conversion:
         uses = [use for use in self._source.uses(name, function) if not isinstance(use.ctx, ast.Load)]
         return any(use.lineno > task.statement.lineno for use in uses)
 
-    def _settle_errors(self, name: str, function: Function, loop: ast.AsyncFor, task: Task) -> None:
+    def _settle_errors(self, name: str, function: Function, loops: Sequence[ast.AsyncFor], task: Task) -> None:
         """Take away what ends or awaits the task, now that the loop does both."""
         source = self._source
         gone: set[ast.stmt] = {source.statement(each) for each in task.awaits if is_statement_of(source, each)}
@@ -157,7 +167,8 @@ class _Conversion:
                     raise UnfitError(f"{name}.done is used otherwise than in `{name}.done.set()`")
                 gone.add(source.statement(done))
         guarded = task.guard is not None or bool(task.reason)
-        for attempt in self._tries_around(loop, task):
+        around = list(dict.fromkeys(attempt for loop in loops for attempt in self._tries_around(loop, task)))
+        for attempt in around:
             if attempt.handlers and not guarded:
                 raise UnfitError("an `except` around the loop would catch the errors of the call, which `await` raises now")
             if attempt.finalbody and all(statement in gone for statement in attempt.finalbody):
@@ -168,7 +179,9 @@ class _Conversion:
         for each in task.awaits:
             if not is_statement_of(source, each) and guarded:
                 raise UnfitError("the guard's result is used")
-            if not is_statement_of(source, each) and set(source.ancestors(each)) & set(self._tries_around(loop, task)):
+            if not is_statement_of(source, each) and len(loops) > 1:
+                raise UnfitError("the call's result is used after one of several loops")
+            if not is_statement_of(source, each) and set(source.ancestors(each)) & set(around):
                 raise UnfitError("the result is awaited in a `try` around the loop, which may have been left before its end")
 
     def _tries_around(self, loop: ast.AsyncFor, task: Task) -> list[ast.Try]:

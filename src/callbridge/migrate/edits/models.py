@@ -20,6 +20,9 @@ _NO_MODEL = re.compile(
 _WITHOUT_MODELS = ("prompt", "tags", "metadata", "verbose")
 """Arguments that never hold a model."""
 
+_DEPTH = 12
+"""Variables that are followed to what they were assigned."""
+
 SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "with_listeners", "with_retry", "with_types")
 """Methods of a runnable that return one which runs the same models, and those among the arguments."""
 
@@ -75,6 +78,8 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call) -> tuple[bool, st
     models = run_models(source, run)
     if attached is run:
         return True, "" if models.complete and len(models.found) == 1 else _UNSEEN
+    if not is_langchain(source.origin(attached.func)) and _reaches(source, receiver(run), attached, 0):
+        return True, "what becomes of the handler where it is passed to cannot be seen here, nor which models the call runs"
     if not is_model(source, attached):
         return False, "the handler is not attached to a model or to the call, but to something else that is made here"
     if attached not in models.found:
@@ -84,8 +89,19 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call) -> tuple[bool, st
     return True, "" if models.complete else _UNSEEN
 
 
+def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bool:
+    """Return whether an expression is made of what a call returns, directly or through variables."""
+    for each in ast.walk(node):
+        if each is target:
+            return True
+        value = source.value(each) if isinstance(each, ast.Name) and depth < _DEPTH else None
+        if value is not None and _reaches(source, value, target, depth + 1):
+            return True
+    return False
+
+
 def _models(source: Source, node: ast.expr, depth: int) -> Models:
-    if depth > 12:
+    if depth > _DEPTH:
         return Models(frozenset(), False)
     if isinstance(node, ast.Name):
         value = source.value(node)

@@ -24,7 +24,7 @@ def drop_unused(source: Source, names: Iterable[str]) -> tuple[tuple[Operation, 
     Returns:
         The operations, and the names that what they remove has used.
     """
-    operations: list[Operation] = []
+    operations: list[DropImport | RemoveStatement] = []
     used: set[str] = set()
     for name in sorted(set(names)):
         if _is_unused(source, name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import SAME_MODELS, receiver
@@ -39,7 +40,7 @@ def _follow(source: Source, node: ast.expr) -> Iterator[ast.Call]:
         parent = source.parents[parent]
     if isinstance(parent, ast.Call) and parent.func is node:
         yield parent
-    elif isinstance(parent, ast.BinOp | ast.List | ast.Tuple) or _is_made_of(source, parent):
+    elif isinstance(parent, ast.BinOp | ast.List | ast.Tuple) or _is_made_of(parent, source):
         yield from _follow(source, parent)
     elif isinstance(parent, ast.Attribute):
         yield from _follow_method(source, parent)
@@ -49,7 +50,7 @@ def _follow(source: Source, node: ast.expr) -> Iterator[ast.Call]:
         raise UnfitError("where the model is run cannot be followed: it is returned, stored or passed on")
 
 
-def _is_made_of(source: Source, node: ast.AST) -> bool:
+def _is_made_of(node: ast.AST, source: Source) -> TypeGuard[ast.Call]:
     """Return whether this makes something of LangChain of its arguments: `LLMChain(llm=…)`, `RetrievalQA.from_llm(…)`."""
     return isinstance(node, ast.Call) and is_langchain(source.origin(node.func))
 
