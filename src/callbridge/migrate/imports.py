@@ -97,7 +97,7 @@ def _is_for_producers(alias: ast.alias, module: Module) -> bool:
     if alias.name not in _TYPES_OF_PRODUCERS or not _is_producer(module):
         return False
     used = [node for node in module.of(ast.Name) if node.id == name]
-    return bool(used) and all(_is_plumbing(node, module) for node in used)
+    return all(_is_plumbing(node, module) for node in used)
 
 
 def _is_producer(module: Module) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from callbridge.migrate.known import is_langchain
 from callbridge.migrate.module import Function, Module, UnparsableError, parse
 
 __all__ = ["Found", "Project", "module_name"]
@@ -50,7 +52,8 @@ class Project:
         self._modules: dict[str, Module | None] = {}
         self._by_suffix: dict[str, list[str]] = {}
         self._tops: set[str] = set()
-        for path in sorted(set(paths)):
+        self._paths = frozenset(paths)
+        for path in sorted(self._paths):
             parts = module_name(path).split(".")
             self._tops.update(parts)
             for start in range(len(parts)):
@@ -72,9 +75,7 @@ class Project:
 
     def provides(self, name: str, origin: Module) -> bool:
         """Return whether a file is part of a source tree that has a module of a dotted name itself."""
-        inside = name.replace(".", "/")
-        roots = [path[: path.rindex(inside)] for path in self._by_suffix.get(name, ()) if inside in path]
-        return any(origin.path.startswith(root) for root in roots)
+        return any(origin.path.startswith(root) for root in map(self._root, self._fitting(name), repeat(name)))
 
     def find(self, dotted: str, origin: Module) -> Found | None:
         """Return the definition that a dotted name means, through re-exports and aliases, or None.
@@ -122,7 +123,7 @@ class Project:
     def _module(self, name: str, origin: Module) -> Module | None:
         if name == origin.name:
             return origin
-        paths = self._by_suffix.get(name)
+        paths = self._fitting(name)
         if not paths:
             return None
         path = max(paths, key=lambda each: (_shared(each, origin.path), -len(each)))
@@ -133,6 +134,22 @@ class Project:
                 self._modules.clear()
             self._modules[path] = self._load(path)
         return self._modules[path]
+
+    def _fitting(self, name: str) -> list[str]:
+        """Return the files that a module's name can mean.
+
+        `langchain.callbacks` is not the `adapters/langchain/callbacks.py` of a project, as long as `adapters` is a package.
+        """
+        paths = self._by_suffix.get(name, [])
+        if not paths or not is_langchain(name):
+            return paths
+        return [path for path in paths if f"{self._root(path, name)}__init__.py" not in self._paths]
+
+    @staticmethod
+    def _root(path: str, name: str) -> str:
+        """Return the directory, with a slash at its end, that a module is imported from if it has a name."""
+        inside = name.replace(".", "/")
+        return path[: path.rindex(inside)] if inside in path else ""
 
     def _load(self, path: str) -> Module | None:
         text = self._read(path)
