@@ -348,6 +348,10 @@ def test_only_what_is_found_is_edited() -> None:
         """)
     assert rewrite(before, Options(scan=partial(scan_source, path="x.py"))).text == before
     assert "langchain_core.callbacks" in rewrite(before).text
+    mixed = before.replace("import CallbackManagerForLLMRun", "import CallbackManager, CallbackManagerForLLMRun")
+    mixed += "\nmanager = CallbackManager([])\n"
+    expected = mixed.replace("langchain.callbacks.manager", "langchain_core.callbacks")
+    assert rewrite(mixed, Options(scan=partial(scan_source, path="x.py"))).text == expected
 
 
 # -- what is installed

@@ -75,7 +75,7 @@ def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
         yield Refusal("CB202", place, "the manager is made of more than a list of handlers")
         return
     uses = _uses(source, call)
-    if uses is None:
+    if not uses:
         yield Refusal("CB202", place, "the manager is used otherwise than as an argument `callbacks=`")
         return
     if any(keyword.arg == "callback_manager" for _, keyword in uses):

@@ -48,8 +48,9 @@ class Options:
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
         select: Codes, or beginnings of codes, of the rules to apply; empty for all.
         ignore: Those of rules not to apply.
-        scan: Returns everything that the rules find in a text. Only what is found is edited, and suppressions of what is not
-            found go. None: everything that can be edited is.
+        scan: Returns everything that the rules find in a text. Only rules that find something are applied, then to all of the
+            file: an import that a producer needs as well is not divided. Suppressions of what is not found go. None: all rules
+            are applied.
     """
 
     unsafe: bool = False
@@ -134,15 +135,10 @@ def _plan(source: Source, options: Options) -> list[Change | Refusal]:
     plan = [each for each in plan if not any(each.rule in one.codes and _covers(each.place, one.target) for one in silent)]
     if options.scan is not None and plan + silent:
         findings = options.scan(source.text)
-        plan = [each for each in plan if _is_found(each, findings)]
+        found = {finding.rule for finding in findings}
+        plan = [each for each in plan if each.rule in found]
         plan += suppressions.plan(source, silent, findings)
     return sorted((each for each in plan if options.wants(each.rule)), key=lambda each: (each.place, each.rule))
-
-
-def _is_found(each: Change | Refusal, findings: Sequence[Finding]) -> bool:
-    """Return whether a rule has been found in a file; an import, where it stands: those of producers are not found."""
-    lines = [range(found.line, found.end_line + 1) for found in findings if found.rule == each.rule]
-    return any(each.place.line in line for line in lines) if each.rule.startswith("CB10") else bool(lines)
 
 
 def _covers(place: Span, line: int) -> bool:
