@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from callbridge.migrate.handlers import HandlerClass, find_handler
 from callbridge.migrate.known import (
+    BASES,
     CALL_METHODS,
     MANAGERS,
     Role,
@@ -275,6 +276,8 @@ def _is_nothing(value: ast.expr) -> bool:
 
 def _style(call: ast.Call, callee: str | None, module: Module, project: Project) -> Style:
     name = called_name(call)
+    if name == "partial" and call.args:  # a call that is made later
+        return "constructor" if dotted_text(call.args[0]).rpartition(".")[2][:1].isupper() else "call"
     if isinstance(call.func, ast.Attribute):
         if name in CALL_METHODS and not (callee and is_langchain(callee)):
             return "call"
@@ -433,6 +436,8 @@ def _made_use(
     role_of = builtin_role(dotted)
     if role_of is not None:
         return Use(call, call, dotted, role_of, origin)
+    if is_langchain(dotted) and dotted.rpartition(".")[2] in BASES:  # a handler that does nothing
+        return Use(call, call, dotted, "observer", origin)
     known = find_handler(dotted, module, project)
     if known is not None:
         return Use(call, call, known.dotted, known.role, origin, known)

@@ -63,6 +63,11 @@ from langchain_core.callbacks import StdOutCallbackHandler
 from langfuse.callback import CallbackHandler
 llm = ChatOpenAI(callbacks=[StdOutCallbackHandler(), CallbackHandler()])
 """,
+    "a handler that does nothing is fine": """
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_openai import ChatOpenAI
+llm = ChatOpenAI(callbacks=[BaseCallbackHandler()])
+""",
     "a bare parameter is plumbing": """
 from langchain_openai import ChatOpenAI
 def make(callbacks=None):

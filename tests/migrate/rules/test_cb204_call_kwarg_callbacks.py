@@ -24,6 +24,12 @@ from langchain_core.callbacks import StreamingStdOutCallbackHandler
 chain = LLMChain(llm=llm, prompt=prompt)
 chain({"q": 1}, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-review
 """,
+    "a call that is made later": """
+from functools import partial
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+late = partial(chain.run, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-review
+other = partial(chain.invoke, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-safe
+""",
     "a handler that does more": """
 from langchain_community.callbacks import StreamlitCallbackHandler
 agent.run("q", callbacks=[StreamlitCallbackHandler(box)])  # CB204 adapter

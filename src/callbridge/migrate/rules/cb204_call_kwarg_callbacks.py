@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from callbridge.migrate.attach import Attachment
 from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding, Severity, Verdict
-from callbridge.migrate.module import called_name
+from callbridge.migrate.module import called_name, dotted_text
 from callbridge.migrate.rule import Rule
 
 __all__ = ["RULE"]
@@ -23,6 +23,8 @@ def _check(context: Context) -> Iterator[Finding]:
 
 def _finding(each: Attachment, context: Context) -> Finding:
     method = called_name(each.call) if each.call is not None else ""
+    if method == "partial" and each.call is not None:
+        method = dotted_text(each.call.args[0]).rpartition(".")[2]
     fails = method in _RUNNABLE
     severity: Severity = "error" if fails else "warning"
     fate = "runnables take it in `config` alone and raise TypeError" if fails else "the keyword goes with the legacy call"
