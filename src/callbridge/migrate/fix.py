@@ -17,7 +17,7 @@ from callbridge.migrate.edits.operations import Refusal
 from callbridge.migrate.edits.patch import unified_patch
 from callbridge.migrate.edits.rewriting import Options, Rewritten, UneditableError, rewrite
 from callbridge.migrate.edits.source import Span
-from callbridge.migrate.files import find_files
+from callbridge.migrate.files import MAX_BYTES, find_files
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.module import UnparsableError, is_relevant, parse
 from callbridge.migrate.problems import MigrateError
@@ -77,7 +77,7 @@ def run_fix(options: argparse.Namespace) -> int:
     known = dict([*_neighbours(paths, config.root), *files])
     failed = 0
     outcomes: list[FileOutcome] = []
-    for outcome in fix_files(files, known, wanted, keep=config.keep):
+    for outcome in fix_files(files, known, wanted, keep=config.keep, max_bytes=config.max_file_size):
         written = options.diff or options.check or not outcome.changed or _written(outcome, known[outcome.path])
         failed += not written
         if written:
@@ -106,7 +106,12 @@ def _neighbours(paths: Sequence[str], root: Path) -> list[tuple[str, Path]]:
 
 
 def fix_files(
-    files: Sequence[tuple[str, Path]], known: dict[str, Path], options: Options, *, keep: tuple[str, ...] = ()
+    files: Sequence[tuple[str, Path]],
+    known: dict[str, Path],
+    options: Options,
+    *,
+    keep: tuple[str, ...] = (),
+    max_bytes: int = MAX_BYTES,
 ) -> list[FileOutcome]:
     """Work out what is to become of files; nothing is written.
 
@@ -115,6 +120,7 @@ def fix_files(
         known: Label to path of every file that may use their names, these included.
         options: What to rewrite.
         keep: Patterns of dotted class names whose handlers are observers.
+        max_bytes: Larger files that mention callbacks are not rewritten, and say so.
 
     Returns:
         One outcome for each file that could not be looked at, or has something to rewrite or to leave; in the given order.
@@ -128,10 +134,17 @@ def fix_files(
     outcomes: list[FileOutcome] = []
     for name, path in files:
         scan = partial(_scan, name, project, keep)
-        outcome = _fixed(name, partial(read_source, path), options, uses.of(name), scan)
+        outcome = _fixed(name, partial(_read, path, max_bytes), options, uses.of(name), scan)
         if outcome.problem or outcome.changed or (outcome.rewritten and outcome.rewritten.refusals):
             outcomes.append(outcome)
     return outcomes
+
+
+def _read(path: Path, max_bytes: int) -> SourceFile:
+    file = read_source(path)
+    if len(file.data) > max_bytes and is_relevant(file.text):
+        raise UnreadableError(f"{len(file.data):,} bytes, more than max-file-size ({max_bytes:,})")
+    return file
 
 
 def _text(path: Path) -> str | None:
@@ -171,6 +184,9 @@ def _fixed(
         if error.name != "libcst":
             raise
         raise MigrateError("there is something to edit, which needs LibCST: pip install 'callbridge[migrate]'") from error
+    except Exception as error:  # noqa: BLE001 - one file that is too much for an editor keeps no other from being rewritten
+        problem = f"not rewritten: please report this: {type(error).__name__}: {error}"
+        return FileOutcome(path, file.data, file.data, problem=problem)
 
 
 def _notebook(path: str, read: Callable[[], SourceFile]) -> FileOutcome:

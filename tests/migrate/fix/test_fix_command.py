@@ -205,6 +205,36 @@ def test_what_libcst_cannot_read_stays_with_a_reason(project: Path, capsys: pyte
             assert after == data.replace(OLD, NEW)
 
 
+def test_a_large_file_is_left_and_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "pyproject.toml").write_text("[tool.callbridge]\nmax-file-size = 100\n", encoding="utf-8")
+    data = OLD + b"#" * 100
+    (project / "large.py").write_bytes(data)
+    (project / "other.py").write_bytes(b"#" * 1000)
+    assert run() == 1
+    assert (project / "large.py").read_bytes() == data
+    assert capsys.readouterr().out == "large.py: CB900 not rewritten: 157 bytes, more than max-file-size (100)\n"
+
+
+def test_an_editor_that_fails_on_one_file_rewrites_the_others(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault of ours is a line in the output, not a traceback, and harms no file."""
+    from callbridge.migrate.edits import version
+
+    def fail(source: Any) -> Any:
+        if "astream_events" in source.text:
+            raise KeyError("here")
+        return iter(())
+
+    (project / "a.py").write_bytes(OLD + b"x.astream_events(1)\n")
+    (project / "b.py").write_bytes(OLD)
+    monkeypatch.setattr(version, "plan", fail)
+    assert run() == 1
+    assert (project / "a.py").read_bytes() == OLD + b"x.astream_events(1)\n"
+    assert (project / "b.py").read_bytes() == NEW
+    assert "a.py: not rewritten: please report this: KeyError: 'here'" in capsys.readouterr().out
+
+
 def test_a_path_that_does_not_exist_is_an_error(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(project / "nowhere.py") == 2
     assert "nowhere.py" in capsys.readouterr().err
