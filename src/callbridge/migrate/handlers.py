@@ -232,6 +232,8 @@ def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool) 
         return _queue_kind(call, receiver, holder, module, is_async)
     if name in _SOCKET_METHODS or (name in ("send", "asend") and _SOCKET_NAMES.search(last)) or text == "self.send":
         return "socket"
+    if name.startswith(("send", "push", "emit")) and _SOCKET_NAMES.search(name):
+        return "socket"
     if name in ("send", "asend", "push") and _QUEUE_NAMES.search(last):
         return "async-queue" if isinstance(module.parents.get(call), ast.Await) else "thread-queue"
     if name == "update_state":

@@ -7,6 +7,12 @@ import pytest
 from scanning import check
 
 CASES = {
+    "a method that says so": """
+from langchain_core.callbacks import BaseCallbackHandler
+class H(BaseCallbackHandler):
+    def on_llm_new_token(self, token, **kwargs):  # CB304 adapter
+        self.cat.send_ws_message(token, "chat_token")
+""",
     "a websocket": """
 from langchain_core.callbacks import AsyncCallbackHandler
 class H(AsyncCallbackHandler):
