@@ -120,7 +120,7 @@ MIGRATE_EXTRA = ("libcst", "tomli", "tomllib", "tqdm")
 
 
 def may_import_migrate(found: Import) -> bool:
-    """`migrate/`: the standard library, itself, our errors, and the `migrate` extra. No LangChain: it reads code, and runs none."""
+    """`migrate/`: the standard library, itself, our errors, the `migrate` extra. No LangChain: it reads code and runs none."""
     top, _, rest = found.module.partition(".")
     if top == "callbridge":
         return (rest or found.name).split(".")[0] in ("errors", "migrate")
