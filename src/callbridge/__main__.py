@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import callbridge
+from callbridge.migrate.cli import COMMANDS, run_command
 
 __all__ = ["main"]
 
@@ -18,6 +19,8 @@ examples:
   python -m callbridge demo              both directions on a small legacy chain; no key, no network
   python -m callbridge demo --events     the same, each event shown as the dict that it is
   python -m callbridge demo --delay 0    as fast as it goes
+  python -m callbridge scan src          legacy callback use in a codebase, with what is to be done about each place
+  python -m callbridge explain CB301     one of the rules
 """
 
 _DEMO = """\
@@ -44,15 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         _parser().print_help()
         return 2
-    from callbridge.demo import run_demo  # loads LangChain: not for --help
-
     try:
-        return run_demo(delay=options.delay, show_events=options.events)
+        return _run(options)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `... | head`: whoever read has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
         return 141
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command in COMMANDS:
+        return run_command(options.command, options)
+    from callbridge.demo import run_demo  # loads LangChain: not for the other commands
+
+    return run_demo(delay=options.delay, show_events=options.events)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,6 +87,16 @@ def _parser() -> argparse.ArgumentParser:
         help="pause of the fake model before each word (default: 0.06)",
     )
     demo.add_argument("--events", action="store_true", help="show every event as the dict that it is")
+    for name, command in COMMANDS.items():
+        command.add_arguments(
+            commands.add_parser(
+                name,
+                help=command.help,
+                description=command.description,
+                epilog=command.epilog,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+        )
     return parser
 
 

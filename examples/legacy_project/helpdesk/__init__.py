@@ -1,0 +1,1 @@
+"""A help desk that answers questions with a language model."""

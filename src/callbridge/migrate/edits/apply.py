@@ -1,0 +1,350 @@
+"""Carrying out operations with LibCST, which keeps every character that no operation speaks of.
+
+The only module that imports LibCST; whoever needs it imports this module when there is something to edit.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias, TypeVar, cast
+
+import libcst as cst
+from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
+
+from callbridge.migrate.edits import importing
+from callbridge.migrate.edits.operations import (
+    AddArgument,
+    AddImport,
+    DropImport,
+    MoveImport,
+    Operation,
+    RemoveArgument,
+    RemoveElement,
+    RemoveFinally,
+    RemoveStatement,
+    RenameArgument,
+    ReplaceExpression,
+    ReplaceStatement,
+)
+from callbridge.migrate.edits.source import Span
+
+__all__ = ["EditError", "apply_operations"]
+
+Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
+Left: TypeAlias = "cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[cst.CSTNode]"
+N = TypeVar("N", bound=cst.CSTNode)
+
+_REMOVED = "__callbridge_removed__"
+
+
+class EditError(Exception):
+    """An operation cannot be carried out on this file; nothing has been changed."""
+
+
+def apply_operations(text: str, operations: Sequence[Operation]) -> str:
+    """Return the text with the operations carried out.
+
+    Args:
+        text: A module. Its newlines and indentation are used for what is added.
+        operations: On places of this text. Two of different changes do not overlap.
+
+    Raises:
+        EditError: LibCST does not read the text, does not give it back as it was, or finds no node at a place.
+    """
+    try:
+        module = cst.parse_module(text)
+    except (cst.ParserSyntaxError, RecursionError) as error:
+        raise EditError("LibCST cannot parse it") from error
+    if module.code != text:
+        raise EditError("LibCST does not give back the same text: lone carriage returns or form feeds")
+    wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
+    editor = _Editor(wrapper.resolve(PositionProvider), operations, module)
+    edited = wrapper.visit(editor)
+    editor.check_done()
+    return edited.code
+
+
+class _Editor(cst.CSTTransformer):
+    """Leaves each node as it was, or as the operations at its place want it."""
+
+    def __init__(self, positions: Mapping[cst.CSTNode, CodeRange], operations: Iterable[Operation], module: cst.Module) -> None:
+        super().__init__()
+        self._positions = positions
+        self._module = module
+        self._todo: dict[Span, list[Operation]] = defaultdict(list)
+        self._imports: dict[tuple[Span | None, bool, str], set[str]] = defaultdict(set)
+        for operation in operations:
+            if isinstance(operation, AddImport):
+                self._imports[operation.anchor, operation.before, operation.module].add(operation.name)
+            else:
+                self._todo[operation.span].append(operation)
+        self._wanted = {
+            span
+            for operation in operations
+            if isinstance(operation, ReplaceExpression | ReplaceStatement)
+            for span in operation.holes.values()
+        }
+        self._expressions: dict[Span, cst.BaseExpression] = {}
+        self._statements: dict[Span, Statement] = {}
+        self._importing = {key[2] for key in self._imports if any(importing.imports_from(line, key[2]) for line in module.body)}
+
+    def check_done(self) -> None:
+        """Raise unless every operation has found its node."""
+        left = [operation for operations in self._todo.values() for operation in operations]
+        if left or self._imports:
+            raise EditError(f"no node for {[*left, *self._imports][0]}")
+
+    def span(self, node: cst.CSTNode) -> Span:
+        """Return where a node stands, as `ast` would say."""
+        if isinstance(node, cst.SimpleStatementLine) and len(node.body) == 1:
+            node = node.body[0]
+        found = self._positions[node]
+        return Span(found.start.line, found.start.column, found.end.line, found.end.column)
+
+    def on_leave(self, original_node: N, updated_node: N) -> Left:  # type: ignore[override]
+        """Carry out what is to be done at this node."""
+        node: cst.CSTNode = updated_node
+        if isinstance(original_node, cst.BaseExpression) and isinstance(node, cst.BaseExpression):
+            return self._leave_expression(self.span(original_node), node)
+        if isinstance(original_node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
+            return self._leave_statement(self.span(original_node), cast("Statement", node))
+        if isinstance(node, cst.IndentedBlock):
+            return _settle(node)
+        if isinstance(node, cst.Module):
+            return self._with_first_imports(_settle(node))
+        return node
+
+    # -- expressions
+
+    def _leave_expression(self, span: Span, node: cst.BaseExpression) -> cst.BaseExpression:
+        for operation in self._take(span, AddArgument, RenameArgument, RemoveArgument, RemoveElement):
+            if isinstance(operation, AddArgument):
+                node = _add_argument(node, operation, self._module)
+            elif isinstance(operation, RenameArgument):
+                node = _rename_argument(node, operation)
+            elif isinstance(operation, RemoveArgument):
+                node = _remove_argument(node, operation)
+            elif isinstance(operation, RemoveElement):
+                node = _remove_element(node, operation)
+        if span in self._wanted:
+            self._expressions[span] = node  # before it is replaced: a hole may be for what stood here
+        for operation in self._take(span, ReplaceExpression):
+            if isinstance(operation, ReplaceExpression):
+                template = cst.parse_expression(operation.template, self._module.config_for_parsing)
+                node = cast("cst.BaseExpression", template.visit(self._filler(operation.holes)))
+        return node
+
+    # -- statements
+
+    def _leave_statement(self, span: Span, node: Statement) -> Left:
+        if span in self._wanted:
+            replaced = any(isinstance(operation, ReplaceStatement) for operation in self._todo.get(span, ()))
+            self._statements[span] = node.with_changes(leading_lines=()) if replaced else node
+        results: list[Statement] = [node]
+        homes: dict[str, str] = {}
+        for operation in self._take(span, RemoveFinally, ReplaceStatement, RemoveStatement, MoveImport, DropImport):
+            if isinstance(operation, RemoveFinally):
+                results = _without_finally(node)
+            elif isinstance(operation, ReplaceStatement):
+                results = self._replaced(node, operation)
+            elif isinstance(operation, RemoveStatement):
+                results = [_removed(node)]
+            elif isinstance(operation, MoveImport):
+                homes.update(operation.homes)
+            elif isinstance(operation, DropImport):
+                line = importing.drop(_line(node), operation.name)
+                results = [line if line is not None else _removed(node)]
+        if homes:
+            results = list(importing.move(_line(node), homes))
+        if self._imports:
+            results = self._with_imports(span, results)
+        return results[0] if len(results) == 1 else cst.FlattenSentinel(results)
+
+    def _replaced(self, node: Statement, operation: ReplaceStatement) -> list[Statement]:
+        parsed = cst.parse_module(textwrap.dedent(operation.template), self._module.config_for_parsing)
+        filled = cast("cst.Module", parsed.visit(self._filler(operation.holes, getattr(node, "body", None))))
+        results = list(filled.body)
+        lines = [*node.leading_lines, *results[0].leading_lines]
+        comment = node.trailing_whitespace.comment if isinstance(node, cst.SimpleStatementLine) else None
+        if comment is not None:
+            lines.append(cst.EmptyLine(comment=comment))
+        results[0] = results[0].with_changes(leading_lines=lines)
+        return cast("list[Statement]", results)
+
+    def _filler(self, holes: Mapping[str, Span], body: object = None) -> _Filler:
+        known = self._expressions.keys() | self._statements.keys()
+        missing = [span for span in holes.values() if span not in known]
+        if missing:
+            raise EditError(f"no node at {missing[0]}, or it comes after the place where it is to go")
+        expressions = {name: self._expressions[span] for name, span in holes.items() if span in self._expressions}
+        statements = {name: self._statements[span] for name, span in holes.items() if span in self._statements}
+        return _Filler(expressions, statements, body)
+
+    def _take(self, span: Span, *kinds: type[Operation]) -> list[Operation]:
+        taken = [operation for operation in self._todo.get(span, ()) if isinstance(operation, kinds)]
+        if taken:
+            self._todo[span] = [operation for operation in self._todo[span] if operation not in taken]
+        return taken
+
+    # -- imports
+
+    def _with_imports(self, span: Span, lines: list[Statement]) -> list[Statement]:
+        """Return what stands at a place, with the imports that are to go next to it or into it."""
+        for key in sorted(self._imports, key=str):
+            anchor, before, module = key
+            if module in self._importing:
+                if importing.imports_from(lines[0], module):
+                    lines = [importing.extended(_line(lines[0]), sorted(self._imports.pop(key))), *lines[1:]]
+            elif anchor == span and before:
+                added = importing.new(module, sorted(self._imports.pop(key)), lines[0].leading_lines)
+                lines = [added, lines[0].with_changes(leading_lines=()), *lines[1:]]
+            elif anchor == span:
+                lines = [*lines, importing.new(module, sorted(self._imports.pop(key)))]
+        return lines
+
+    def _with_first_imports(self, module: cst.Module) -> cst.Module:
+        """Return the module with the imports that go before everything else."""
+        first = sorted((key for key in self._imports if key[0] is None), key=str)
+        added = [importing.new(key[2], sorted(self._imports.pop(key))) for key in first]
+        return module.with_changes(body=[*added, *module.body]) if added else module
+
+
+class _Filler(cst.CSTTransformer):
+    """Puts nodes of the file into the holes of a template."""
+
+    def __init__(
+        self, expressions: Mapping[str, cst.BaseExpression], statements: Mapping[str, Statement], body: object
+    ) -> None:
+        super().__init__()
+        self._expressions = expressions
+        self._statements = statements
+        self._body = body
+
+    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:  # noqa: N802
+        """Fill a hole for an expression."""
+        return self._expressions.get(original_node.value, updated_node)
+
+    def leave_SimpleStatementLine(  # type: ignore[override]  # noqa: N802
+        self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
+    ) -> Left:
+        """Fill a hole for a statement or for a body."""
+        only = original_node.body[0] if len(original_node.body) == 1 else None
+        if not (isinstance(only, cst.Expr) and isinstance(only.value, cst.Name)):
+            return updated_node
+        if only.value.value in self._statements:
+            return self._statements[only.value.value]
+        if only.value.value == "BODY" and isinstance(self._body, cst.IndentedBlock):
+            first, *rest = self._body.body
+            return cst.FlattenSentinel([first, *rest])
+        return updated_node
+
+
+def _line(node: Statement) -> cst.SimpleStatementLine:
+    if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1:
+        raise EditError("an import that shares its line")
+    return node
+
+
+def _add_argument(node: cst.BaseExpression, operation: AddArgument, module: cst.Module) -> cst.BaseExpression:
+    template = cst.parse_expression(f"f({operation.code})", module.config_for_parsing)
+    if not isinstance(node, cst.Call) or not isinstance(template, cst.Call):
+        raise EditError(f"no call for {operation}")
+    if not node.args:
+        return node.with_changes(args=template.args)
+    last = node.args[-1]
+    between = node.args[0].comma if len(node.args) > 1 else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
+    added = template.args[0].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
+    before = last.with_changes(comma=between, whitespace_after_arg=cst.SimpleWhitespace(""))
+    return node.with_changes(args=[*node.args[:-1], before, added])
+
+
+def _rename_argument(node: cst.BaseExpression, operation: RenameArgument) -> cst.BaseExpression:
+    if not isinstance(node, cst.Call):
+        raise EditError(f"no call for {operation}")
+    renamed = [
+        argument.with_changes(keyword=argument.keyword.with_changes(value=operation.new))
+        if argument.keyword is not None and argument.keyword.value == operation.old
+        else argument
+        for argument in node.args
+    ]
+    return node.with_changes(args=renamed)
+
+
+def _remove_argument(node: cst.BaseExpression, operation: RemoveArgument) -> cst.BaseExpression:
+    if not isinstance(node, cst.Call):
+        raise EditError(f"no call for {operation}")
+    names = [argument.keyword.value if argument.keyword else None for argument in node.args]
+    if operation.name not in names:
+        raise EditError(f"no argument for {operation}")
+    index = names.index(operation.name)
+    arguments = importing.without(node.args, index)
+    if not arguments:
+        return node.with_changes(args=(), whitespace_before_args=cst.SimpleWhitespace(""))
+    return node.with_changes(args=arguments)
+
+
+def _remove_element(node: cst.BaseExpression, operation: RemoveElement) -> cst.BaseExpression:
+    if not isinstance(node, cst.List | cst.Dict) or len(node.elements) <= operation.index:
+        raise EditError(f"no such element for {operation}")
+    return node.with_changes(elements=importing.without(cast("Sequence[cst.Element]", node.elements), operation.index))
+
+
+def _without_finally(node: Statement) -> list[Statement]:
+    if not isinstance(node, cst.Try):
+        raise EditError("no `try` to take the `finally` off")
+    if node.handlers:
+        return [node.with_changes(finalbody=None)]
+    if not isinstance(node.body, cst.IndentedBlock):
+        raise EditError("a `try` on one line")
+    first, *rest = cast("Sequence[Statement]", node.body.body)
+    return [first.with_changes(leading_lines=(*node.leading_lines, *first.leading_lines)), *rest]
+
+
+def _removed(node: Statement) -> cst.SimpleStatementLine:
+    """Return a mark for `_settle` that still has the comments of what was removed."""
+    lines = list(node.leading_lines)
+    if isinstance(node, cst.SimpleStatementLine) and node.trailing_whitespace.comment is not None:
+        lines.append(cst.EmptyLine(comment=node.trailing_whitespace.comment))
+    return cst.SimpleStatementLine([cst.Expr(cst.Name(_REMOVED))], leading_lines=lines)
+
+
+def _is_removed(node: cst.CSTNode) -> bool:
+    if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1 or not isinstance(node.body[0], cst.Expr):
+        return False
+    value = node.body[0].value
+    return isinstance(value, cst.Name) and value.value == _REMOVED
+
+
+B = TypeVar("B", cst.IndentedBlock, cst.Module)
+
+
+def _settle(block: B) -> B:
+    """Take out what is marked as removed; its comments go to what follows, and an empty block gets a `pass`."""
+    if not any(_is_removed(node) for node in block.body):
+        return block
+    kept: list[cst.BaseStatement] = []
+    left: list[cst.EmptyLine] = []
+    for node in block.body:
+        statement = cast("Statement", node)
+        if _is_removed(node):
+            lines = list(statement.leading_lines)
+            left = [*left, *lines] if _comments(lines) else left or lines
+            continue
+        if left:
+            joined = [*left, *statement.leading_lines] if _comments(left) else statement.leading_lines or left
+            statement = statement.with_changes(leading_lines=joined)
+            left = []
+        kept.append(statement)
+    if kept and _is_removed(block.body[0]):
+        first = cast("Statement", kept[0])
+        blank = next((index for index, line in enumerate(first.leading_lines) if line.comment), len(first.leading_lines))
+        kept[0] = first.with_changes(leading_lines=first.leading_lines[blank:])
+    if not kept and isinstance(block, cst.IndentedBlock):
+        kept.append(cst.SimpleStatementLine([cst.Pass()]))
+    return block.with_changes(body=kept, footer=(*_comments(left), *block.footer))
+
+
+def _comments(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    return [line for line in lines if line.comment is not None]

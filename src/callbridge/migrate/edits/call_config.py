@@ -1,0 +1,55 @@
+"""CB204: `invoke(x, callbacks=[h])`, a TypeError or silently nothing on 1.x, to `invoke(x, config={"callbacks": [h]})`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.edits.operations import Change, Refusal, RenameArgument, ReplaceExpression
+from callbridge.migrate.edits.source import Source, is_langchain, keyword_of
+
+__all__ = ["plan"]
+
+_RUNNABLE = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
+"""Methods that every runnable has, with `config` as their second parameter."""
+
+_LEGACY = ("acall", "apply", "aapply", "apredict", "apredict_messages", "arun", "predict", "predict_messages", "run")
+"""Methods that take `callbacks=` and no `config=`."""
+
+
+def plan(source: Source) -> Iterator[Change | Refusal]:
+    """Return what can be done about callbacks that are passed to calls."""
+    if not source.is_langchain_file():
+        return
+    for call in source.calls():
+        keyword = keyword_of(call, "callbacks")
+        if keyword is None or not isinstance(call.func, ast.Attribute) or is_langchain(source.origin(call.func)):
+            continue
+        if _is_plumbing(keyword.value):
+            continue
+        if call.func.attr in _RUNNABLE:
+            yield _plan_call(source, call, keyword)
+        elif call.func.attr in _LEGACY:
+            reason = f"{call.func.attr}() has no `config=`: change to invoke(), whose result is a dict or a message, by hand"
+            yield Refusal("CB204", source.span(keyword), reason)
+
+
+def _is_plumbing(value: ast.expr) -> bool:
+    """Return whether this is `run_manager.get_child()`: how a chain or tool passes on what it was given."""
+    return any(isinstance(node, ast.Attribute) and node.attr == "get_child" for node in ast.walk(value))
+
+
+def _plan_call(source: Source, call: ast.Call, keyword: ast.keyword) -> Change | Refusal:
+    place = source.span(keyword)
+    if keyword_of(call, "config") is not None or len(call.args) > 1:
+        return Refusal("CB204", place, "the call has a config as well: put the callbacks into it")
+    if any(each.arg is None for each in call.keywords) or any(isinstance(each, ast.Starred) for each in call.args):
+        return Refusal("CB204", place, "the call has `*` or `**` arguments, which may have a config in them")
+    if not call.args and keyword_of(call, "input") is None:
+        return Refusal("CB204", place, "the call has no input: it may not be that of a runnable")
+    value = source.span(keyword.value)
+    operations = (
+        ReplaceExpression(value, '{"callbacks": HANDLERS}', {"HANDLERS": value}),
+        RenameArgument(source.span(call), "callbacks", "config"),
+    )
+    return Change("CB204", place, "pass the callbacks in the config", operations)

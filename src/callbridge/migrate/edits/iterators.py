@@ -1,0 +1,231 @@
+"""CB301: `AsyncIteratorCallbackHandler`, a task and `aiter()`, to a loop over the text of the wrapped call.
+
+```
+task = asyncio.create_task(chain.acall(x))         async with astream_call(lambda: chain.acall(x)) as stream:
+async for token in handler.aiter():          →         async for token in stream.text():
+    yield token                                            yield token
+await task
+```
+
+What is different then: the loop ends with the call, not with its first model; an error is raised in the loop, not lost or
+waited for without end; a reader that leaves cancels the call.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from callbridge.migrate.edits import events_loop
+from callbridge.migrate.edits.attachments import find_attachment
+from callbridge.migrate.edits.imports import import_of
+from callbridge.migrate.edits.models import hearing
+from callbridge.migrate.edits.operations import (
+    Change,
+    Operation,
+    Refusal,
+    RemoveFinally,
+    RemoveStatement,
+    ReplaceExpression,
+    ReplaceStatement,
+)
+from callbridge.migrate.edits.source import Function, Source, is_langchain
+from callbridge.migrate.edits.tasks import Task, find_task, is_statement_of
+from callbridge.migrate.edits.unfit import UnfitError
+
+__all__ = ["plan"]
+
+
+def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
+    """Return what can be done about the iterator handlers of a file."""
+    for call in source.calls():
+        origin = source.origin(call.func)
+        if is_langchain(origin) and (origin or "").endswith(".AsyncIteratorCallbackHandler"):
+            try:
+                yield _Conversion(source, call, level).change()
+            except UnfitError as unfit:
+                yield Refusal("CB301", source.span(call), str(unfit))
+
+
+class _Conversion:
+    """One handler and all that is done with it, read step by step; a step that fails refuses all of it."""
+
+    def __init__(self, source: Source, made: ast.Call, level: int) -> None:
+        self._source = source
+        self._made = made
+        self._level = level
+        self._operations: list[Operation] = []
+        self._removed: list[ast.AST] = []
+
+    def change(self) -> Change:
+        source = self._source
+        creation, name, function = self._creation()
+        loops = self._loops(name, function)
+        task = find_task(source, function, name)
+        if isinstance(task, str):
+            raise UnfitError(task)
+        reasons = [task.reason, self._detach(name, function, task), *{self._leaving(loop, task) for loop in loops}]
+        for loop in loops:
+            self._check_order(function, loop, task)
+        self._settle_errors(name, function, loops, task)
+        self._remove(creation)
+        self._remove(task.statement)
+        message = [self._rewrite_loop(loop, task) for loop in loops].pop()
+        origin = source.origin(self._made.func) or ""
+        used = {each.id for node in self._removed for each in ast.walk(node) if isinstance(each, ast.Name)}
+        orphans = {*used, origin.rpartition(".")[2], *([task.guard.name] if task.guard else [])}
+        reason = "; ".join(reason for reason in reasons if reason)
+        return Change("CB301", source.span(self._made), message, tuple(self._operations), reason, tuple(sorted(orphans)))
+
+    def _creation(self) -> tuple[ast.Assign, str, Function]:
+        statement = self._source.parents[self._made]
+        function = self._source.scope(self._made)
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            raise UnfitError("the handler is not kept in a variable of its own")
+        name = statement.targets[0].id
+        if not isinstance(function, Function) or self._source.assignment(name, function) is not statement:
+            raise UnfitError(f"{name} is not assigned once, in the function that uses it")
+        return statement, name, function
+
+    def _loops(self, name: str, function: Function) -> list[ast.AsyncFor]:
+        """Return the loops over the handler, of which one is run: there are several in the branches of an `if`."""
+        loops = [node for node in ast.walk(function) if isinstance(node, ast.AsyncFor) and _is_aiter(node.iter, name)]
+        if not loops or not all(self._exclude(*pair) for pair in combinations(loops, 2)):
+            raise UnfitError(f"{len(loops)} loops over {name}.aiter() in the function that makes it, and one is expected")
+        if any(loop.orelse or loop.body[0].lineno == loop.lineno for loop in loops):
+            raise UnfitError("the loop has an `else`, or stands on one line")
+        return loops
+
+    def _exclude(self, one: ast.AST, other: ast.AST) -> bool:
+        """Return whether two nodes stand in different branches of an `if`."""
+        above, others = {one, *self._source.ancestors(one)}, {other, *self._source.ancestors(other)}
+        branches = [node for node in above & others if isinstance(node, ast.If)]
+        return any(bool(above.intersection(node.body)) != bool(others.intersection(node.body)) for node in branches)
+
+    def _detach(self, name: str, function: Function, task: Task) -> str:
+        """Take the handler off what it is attached to, once; return what makes the change unsafe."""
+        reasons: list[str] = []
+        for use in self._source.uses(name, function):
+            parent = self._source.parents[use]
+            if isinstance(use.ctx, ast.Store) or _is_aiter(self._source.parents[parent], name):
+                continue
+            if isinstance(parent, ast.Attribute) and parent.attr == "done":
+                continue
+            attachment = find_attachment(self._source, use)
+            if attachment is None:
+                raise UnfitError(f"{name} is passed on to something other than `callbacks=`, which may do more with it")
+            possible, reason = hearing(self._source, attachment.call, task.run)
+            if not possible:
+                raise UnfitError(reason)
+            reasons.append(reason)
+            factory = attachment.call is not task.run and not is_langchain(self._source.origin(attachment.call.func))
+            self._operations.extend([attachment.shortened] if factory else attachment.operations)
+        if len(reasons) != 1:
+            raise UnfitError(f"{name} is attached at {len(reasons)} places, and one is expected")
+        return reasons[0]
+
+    def _leaving(self, loop: ast.AsyncFor, task: Task) -> str:
+        """Return what it means that the loop is left before its end, if it can be."""
+        inside = [node for statement in loop.body for node in ast.walk(statement)]
+        if not any(isinstance(node, ast.Break | ast.Return) for node in inside):
+            return ""
+        if any(not is_statement_of(self._source, each) for each in task.awaits):
+            raise UnfitError("the loop may be left before its end, and the call's result is used all the same")
+        return "leaving the loop early ends the call, which went on before"
+
+    def _check_order(self, function: Function, loop: ast.AsyncFor, task: Task) -> None:
+        source, block = self._source, self._source.block(task.statement)
+        around = [loop, *source.ancestors(loop)]
+        later = block[block.index(task.statement) + 1 :]
+        if not any(statement in around for statement in later):
+            raise UnfitError("the loop does not follow the task in the same block")
+        for node in ast.walk(task.run):
+            if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+                raise UnfitError("the call's arguments await, yield or assign, which a lambda cannot do")
+            if isinstance(node, ast.Name) and self._rebinds(node.id, function, task):
+                raise UnfitError(f"{node.id} is assigned again after the task is made")
+        between = later[: next(index for index, statement in enumerate(later) if statement in around)]
+        running = [node for each in between if not isinstance(each, Function) for node in ast.walk(each)]
+        if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in running):
+            raise UnfitError("between the task and the loop something else is awaited, while which the call would not run yet")
+        if any(source.scope(each) is not source.scope(loop) for each in task.awaits):
+            raise UnfitError("the task is awaited in another function than the loop")
+
+    def _rebinds(self, name: str, function: Function, task: Task) -> bool:
+        uses = [use for use in self._source.uses(name, function) if not isinstance(use.ctx, ast.Load)]
+        return any(use.lineno > task.statement.lineno for use in uses)
+
+    def _settle_errors(self, name: str, function: Function, loops: Sequence[ast.AsyncFor], task: Task) -> None:
+        """Take away what ends or awaits the task, now that the loop does both."""
+        source = self._source
+        gone: set[ast.stmt] = {source.statement(each) for each in task.awaits if is_statement_of(source, each)}
+        for use in source.uses(name, function):
+            done = source.parents[use]
+            if isinstance(done, ast.Attribute) and done.attr == "done" and not self._is_in(done, task.statement):
+                if ast.unparse(source.statement(done)) != f"{name}.done.set()":
+                    raise UnfitError(f"{name}.done is used otherwise than in `{name}.done.set()`")
+                gone.add(source.statement(done))
+        guarded = task.guard is not None or bool(task.reason)
+        around = list(dict.fromkeys(attempt for loop in loops for attempt in self._tries_around(loop, task)))
+        for attempt in around:
+            if attempt.handlers and not guarded:
+                raise UnfitError("an `except` around the loop would catch the errors of the call, which `await` raises now")
+            if attempt.finalbody and all(statement in gone for statement in attempt.finalbody):
+                self._operations.append(RemoveFinally(source.span(attempt)))
+                gone -= set(attempt.finalbody)
+        for statement in gone:
+            self._remove(statement)
+        for each in task.awaits:
+            if not is_statement_of(source, each) and guarded:
+                raise UnfitError("the guard's result is used")
+            if not is_statement_of(source, each) and len(loops) > 1:
+                raise UnfitError("the call's result is used after one of several loops")
+            if not is_statement_of(source, each) and set(source.ancestors(each)) & set(around):
+                raise UnfitError("the result is awaited in a `try` around the loop, which may have been left before its end")
+
+    def _tries_around(self, loop: ast.AsyncFor, task: Task) -> list[ast.Try]:
+        block = self._source.block(task.statement)
+        found: list[ast.Try] = []
+        for each in self._source.ancestors(loop):
+            if isinstance(each, ast.Try):
+                found.append(each)
+            if each in block:
+                break
+        return found
+
+    def _rewrite_loop(self, loop: ast.AsyncFor, task: Task) -> str:
+        source = self._source
+        results = [each for each in task.awaits if not is_statement_of(source, each)]
+        if self._level == 2 and not results:
+            operations = events_loop.operations(source, loop, task.run)
+            if operations:
+                self._operations.extend(operations)
+                return "read the events of the run in place of the handler"
+        added = import_of(source, "callbridge", "astream_call")
+        if added is None:
+            raise UnfitError("the name astream_call means something else here")
+        stream = source.fresh(loop, "stream", "text_stream", "event_stream")
+        wrapped = f"async with astream_call(lambda: RUN) as {stream}:\n    LOOP\n"
+        holes = {"RUN": source.span(task.run), "LOOP": source.span(loop)}
+        self._operations += [
+            added,
+            ReplaceExpression(source.span(loop.iter), f"{stream}.text()"),
+            ReplaceStatement(source.span(loop), wrapped, holes),
+            *(ReplaceExpression(source.span(each), f"{stream}.result") for each in results),
+        ]
+        return "read the text of the wrapped call in place of the handler"
+
+    def _remove(self, statement: ast.stmt) -> None:
+        self._removed.append(statement)
+        self._operations.append(RemoveStatement(self._source.span(statement)))
+
+    def _is_in(self, node: ast.AST, statement: ast.stmt) -> bool:
+        return statement in self._source.ancestors(node)
+
+
+def _is_aiter(node: ast.AST, name: str) -> bool:
+    """Return whether this is `name.aiter` or `name.aiter()`."""
+    if isinstance(node, ast.Call):
+        node = node.func
+    return isinstance(node, ast.Attribute) and node.attr == "aiter" and ast.unparse(node.value) == name

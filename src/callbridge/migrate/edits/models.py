@@ -1,0 +1,138 @@
+"""Which models a call runs, as far as the file shows: the text of all of them is what a wrapped call reports."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from callbridge.migrate.edits.source import Source, is_langchain
+
+__all__ = ["SAME_MODELS", "Models", "hearing", "is_chat_model", "is_model", "receiver", "run_models"]
+
+_MODEL = re.compile(
+    r"Chat|LLM|OpenAI|Anthropic|Ollama|LlamaCpp|Bedrock|VertexAI|HuggingFace(Hub|Pipeline|Endpoint)|GPT4All|CTransformers"
+    r"|Cohere|Replicate|Together|Mistral|Gemini|Groq"
+)
+_NO_MODEL = re.compile(
+    r"Chain|Prompt|Handler|Memory|History|Embeddings|Message|Loader|Template|Agent|Tool|Parser|Retriever|Chat(Result|Generation)"
+)
+_WITHOUT_MODELS = ("prompt", "tags", "metadata", "verbose")
+"""Arguments that never hold a model."""
+
+_DEPTH = 12
+"""Variables that are followed to what they were assigned."""
+
+SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "with_listeners", "with_retry", "with_types")
+"""Methods of a runnable that return one which runs the same models, and those among the arguments."""
+
+_UNSEEN = "which models the call runs cannot be seen here, and the text of all of them will be read"
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is known of the models behind an expression.
+
+    Attributes:
+        found: The constructor calls that make them.
+        complete: Whether there can be no others.
+    """
+
+    found: frozenset[ast.Call]
+    complete: bool
+
+
+def is_model(source: Source, call: ast.Call) -> bool:
+    """Return whether a call makes one of LangChain's models."""
+    origin = source.origin(call.func)
+    name = (origin or "").rpartition(".")[2]
+    return is_langchain(origin) and _MODEL.search(name) is not None and _NO_MODEL.search(name) is None
+
+
+def is_chat_model(source: Source, call: ast.Call) -> bool:
+    """Return whether a call makes a chat model, whose chunks are `on_chat_model_stream`."""
+    return is_model(source, call) and "Chat" in (source.origin(call.func) or "").rpartition(".")[2]
+
+
+def receiver(run: ast.Call) -> ast.expr:
+    """Return what is run: `chain` in `chain.run(x)` and in `chain(x)`."""
+    return run.func.value if isinstance(run.func, ast.Attribute) else run.func
+
+
+def run_models(source: Source, run: ast.Call) -> Models:
+    """Return the models that a call can run."""
+    return _models(source, receiver(run), 0)
+
+
+def hearing(source: Source, attached: ast.Call, run: ast.Call) -> tuple[bool, str]:
+    """Return whether the text of a call is what a handler hears of it, as far as can be told.
+
+    Args:
+        source: The file.
+        attached: What the handler is attached to.
+        run: The call.
+
+    Returns:
+        Whether the call may be wrapped at all, and what speaks against it: without a reason it is proved.
+    """
+    models = run_models(source, run)
+    if attached is run:
+        return True, "" if models.complete and len(models.found) == 1 else _UNSEEN
+    if not is_langchain(source.origin(attached.func)) and _reaches(source, receiver(run), attached, 0):
+        return True, "what becomes of the handler where it is passed to cannot be seen here, nor which models the call runs"
+    if not is_model(source, attached):
+        return False, "the handler is not attached to a model or to the call, but to something else that is made here"
+    if attached not in models.found:
+        return False, "that the call runs the model which has the handler cannot be seen here"
+    if len(models.found) > 1:
+        return False, "the handler hears one of several models that the call runs, and the wrapped call reports all of them"
+    return True, "" if models.complete else _UNSEEN
+
+
+def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bool:
+    """Return whether an expression is made of what a call returns, directly or through variables."""
+    for each in ast.walk(node):
+        if each is target:
+            return True
+        value = source.value(each) if isinstance(each, ast.Name) and depth < _DEPTH else None
+        if value is not None and _reaches(source, value, target, depth + 1):
+            return True
+    return False
+
+
+def _models(source: Source, node: ast.expr, depth: int) -> Models:
+    if depth > _DEPTH:
+        return Models(frozenset(), False)
+    if isinstance(node, ast.Name):
+        value = source.value(node)
+        return _models(source, value, depth + 1) if value is not None else Models(frozenset(), False)
+    if isinstance(node, ast.Constant | ast.JoinedStr):
+        return Models(frozenset(), True)
+    if isinstance(node, ast.BinOp):
+        return _union([_models(source, each, depth + 1) for each in (node.left, node.right)])
+    if isinstance(node, ast.List | ast.Tuple):
+        return _union([_models(source, each, depth + 1) for each in node.elts])
+    if isinstance(node, ast.Dict):
+        return _union([_models(source, each, depth + 1) for each in node.values])
+    if isinstance(node, ast.Call):
+        return _models_of_call(source, node, depth)
+    return Models(frozenset(), False)
+
+
+def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
+    if is_model(source, call):
+        return Models(frozenset([call]), True)
+    origin = source.origin(call.func)
+    if isinstance(call.func, ast.Attribute) and call.func.attr in SAME_MODELS:
+        return _union([_models(source, each, depth + 1) for each in (call.func.value, *call.args)])
+    if not is_langchain(origin):
+        return Models(frozenset(), False)
+    name = (origin or "").rpartition(".")[2]
+    if re.search(r"Prompt|Template|Parser$", (origin or "").partition(".")[2]) and "Fixing" not in name and "Retry" not in name:
+        return Models(frozenset(), True)
+    values = [*call.args, *(each.value for each in call.keywords if each.arg not in _WITHOUT_MODELS)]
+    return _union([_models(source, value, depth + 1) for value in values])
+
+
+def _union(parts: list[Models]) -> Models:
+    return Models(frozenset().union(*(part.found for part in parts)), all(part.complete for part in parts))

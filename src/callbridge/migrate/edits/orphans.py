@@ -1,0 +1,59 @@
+"""What an edit leaves behind unused: imports, functions and classes that only the rewritten code used."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+
+from callbridge.migrate.edits.operations import DropImport, Operation, RemoveStatement
+from callbridge.migrate.edits.source import Function, Source
+
+__all__ = ["drop_unused"]
+
+
+def drop_unused(source: Source, names: Iterable[str]) -> tuple[tuple[Operation, ...], frozenset[str]]:
+    """Return operations that take away what binds these names, where nothing uses them any more.
+
+    A name that strings mention, that other files import, or whose import says `noqa`, stays.
+
+    Args:
+        source: The file.
+        names: What rewritten code used.
+
+    Returns:
+        The operations, and the names that what they remove has used.
+    """
+    operations: list[DropImport | RemoveStatement] = []
+    used: set[str] = set()
+    for name in sorted(set(names)):
+        if _is_unused(source, name):
+            for operation, removed in _drop(source, name):
+                if not any(operation.span.overlaps(other.span) for other in operations):
+                    operations.append(operation)
+                    used.update(each.id for each in ast.walk(removed) if isinstance(each, ast.Name))
+    return tuple(operations), frozenset(used)
+
+
+def _is_unused(source: Source, name: str) -> bool:
+    if source.is_exported(name) or source.uses(name):
+        return False
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    return not any(
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and word.search(node.value) for node in source.nodes
+    )
+
+
+def _drop(source: Source, name: str) -> Iterator[tuple[DropImport | RemoveStatement, ast.stmt]]:
+    for node in source.nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom) and name in [alias.asname or alias.name for alias in node.names]:
+            lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+            alone = sum(1 for each in source.block(node) if each.lineno == node.lineno) == 1
+            if not alone or any("noqa" in source.line(line) for line in lines):
+                continue
+            if isinstance(node, ast.ImportFrom):
+                yield DropImport(source.span(node), name), node
+            elif len(node.names) == 1:
+                yield RemoveStatement(source.span(node)), node
+        elif isinstance(node, Function | ast.ClassDef) and node.name == name and not node.decorator_list:
+            yield RemoveStatement(source.span(node)), node

@@ -1,0 +1,130 @@
+"""Handlers that put tokens into a queue, and loops that take them out again."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from callbridge.migrate.edits.source import Function, Source, is_langchain
+
+__all__ = ["Drain", "find_drain", "queue_handlers"]
+
+
+@dataclass(frozen=True)
+class Drain:
+    """A loop that takes tokens out of a queue until the mark of the end.
+
+    Attributes:
+        loop: The loop.
+        variable: Holds the token.
+        sentinel: The mark of the end, as source.
+        body: What is done with a token.
+        names: Names that the loop needs no more.
+    """
+
+    loop: ast.While | ast.For
+    variable: str
+    sentinel: str
+    body: tuple[ast.stmt, ...]
+    names: frozenset[str]
+
+
+def queue_handlers(source: Source) -> Mapping[str, frozenset[str]]:
+    """Return the classes of a file that do nothing but put tokens into a queue, with the marks of the end that they put."""
+    return {
+        node.name: ends
+        for node in source.tree.body
+        if isinstance(node, ast.ClassDef) and (ends := _ends(source, node)) is not None
+    }
+
+
+def _ends(source: Source, node: ast.ClassDef) -> frozenset[str] | None:
+    if not any(
+        (source.origin(base) or "").endswith("CallbackHandler") and is_langchain(source.origin(base)) for base in node.bases
+    ):
+        return None
+    hooks = {each.name: each for each in node.body if isinstance(each, Function)}
+    token = hooks.pop("on_llm_new_token", None)
+    hooks.pop("__init__", None)
+    if token is None or len(token.args.args) < 2:
+        return None
+    put = _only(token)
+    attribute = _put_to_attribute(put)
+    if attribute is None or attribute[1] != token.args.args[1].arg:
+        return None
+    ends: set[str] = set()
+    for hook in hooks.values():
+        statement = _only(hook)
+        found = _put_to_attribute(statement)
+        if found is not None:
+            ends.add(found[1])
+        elif statement is not None and not isinstance(statement, ast.Return | ast.Pass):
+            return None
+    return frozenset(ends)
+
+
+def _only(function: Function) -> ast.stmt | None:
+    """Return the one statement of a function, or a `pass` if it has none."""
+    body = [node for node in function.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+    return body[0] if len(body) == 1 else ast.Pass() if not body else None
+
+
+def _put_to_attribute(node: ast.stmt | None) -> tuple[str, str] | None:
+    """Return `queue` and `x` for `self.queue.put(x)`."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or len(call.args) != 1 or not isinstance(call.func, ast.Attribute):
+        return None
+    owner = call.func.value
+    if call.func.attr not in ("put", "put_nowait") or not isinstance(owner, ast.Attribute):
+        return None
+    return (owner.attr, ast.unparse(call.args[0])) if ast.unparse(owner.value) == "self" else None
+
+
+def find_drain(source: Source, function: Function, name: str) -> Drain | str:
+    """Return the one loop of a function that drains a queue, or why there is none of a known form."""
+    loops = [node for node in ast.walk(function) if isinstance(node, ast.While | ast.For) and source.uses(name, node)]
+    loops = [node for node in loops if not any(other in source.ancestors(node) for other in loops)]
+    if len(loops) != 1:
+        return f"{len(loops)} loops read {name}, and one is expected"
+    found = _of_while(source, loops[0], name) if isinstance(loops[0], ast.While) else _of_for(loops[0], name)
+    return found or f"the loop over {name} is not of a known form"
+
+
+def _of_for(loop: ast.For, name: str) -> Drain | None:
+    """Read `for token in iter(queue.get, DONE):`."""
+    call = loop.iter
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != "iter" or len(call.args) != 2 or loop.orelse:
+        return None
+    if ast.unparse(call.args[0]) != f"{name}.get" or not isinstance(loop.target, ast.Name):
+        return None
+    return Drain(loop, loop.target.id, ast.unparse(call.args[1]), tuple(loop.body), frozenset())
+
+
+def _of_while(source: Source, loop: ast.While, name: str) -> Drain | None:
+    """Read `while True:`, take, break at the end, use; with or without `try … except Empty: continue` around."""
+    if ast.unparse(loop.test) not in ("True", "1") or loop.orelse:
+        return None
+    body, names = loop.body, set[str]()
+    if len(body) == 1 and isinstance(body[0], ast.Try):
+        attempt = body[0]
+        if len(attempt.handlers) != 1 or attempt.orelse or attempt.finalbody or attempt.handlers[0].type is None:
+            return None
+        if (source.origin(attempt.handlers[0].type) or "") != "queue.Empty":
+            return None
+        if not all(isinstance(each, ast.Continue | ast.Pass) for each in attempt.handlers[0].body):
+            return None
+        names |= {each.id for each in ast.walk(attempt.handlers[0].type) if isinstance(each, ast.Name)}
+        body = attempt.body
+    if len(body) < 3 or not isinstance(body[0], ast.Assign) or not isinstance(body[1], ast.If):
+        return None
+    taken, end = body[0], body[1]
+    target, call = taken.targets[0], taken.value
+    if not isinstance(target, ast.Name) or not isinstance(call, ast.Call) or ast.unparse(call.func) != f"{name}.get":
+        return None
+    test = end.test
+    if not isinstance(test, ast.Compare) or ast.unparse(test.left) != target.id or not isinstance(test.ops[0], ast.Is | ast.Eq):
+        return None
+    if len(end.body) != 1 or not isinstance(end.body[0], ast.Break) or end.orelse:
+        return None
+    return Drain(loop, target.id, ast.unparse(test.comparators[0]), tuple(body[2:]), frozenset(names))

@@ -1,0 +1,204 @@
+"""Rewriting one text: plan, apply, plan again, until nothing is left to do.
+
+```
+text ──plan──▶ changes that do not touch each other ──apply──▶ text ──plan──▶ … ──▶ no change ──▶ drop what became unused
+```
+
+The result is a fixed point by construction, so a second run changes nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from callbridge.migrate.edits import call_config, imports, iterators, managers, printing, suppressions, threads, version
+from callbridge.migrate.edits.operations import Change, Operation, Refusal, ReplaceText
+from callbridge.migrate.edits.orphans import drop_unused
+from callbridge.migrate.edits.source import Source, Span
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.suppress import find_suppressions
+
+__all__ = ["Options", "Rewritten", "UneditableError", "rewrite"]
+
+_PASSES = 50
+
+
+class UneditableError(Exception):
+    """A file that has something to rewrite cannot be edited; nothing has been changed.
+
+    Attributes:
+        problem: Why, in one line.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to rewrite.
+
+    Attributes:
+        unsafe: Also what may change behaviour, or needs another dependency.
+        level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
+        select: Codes, or beginnings of codes, of the rules to apply; empty for all.
+        ignore: Those of rules not to apply.
+        scan: Returns everything that the rules find in a text. Only rules that find something are applied, then to all of the
+            file: an import that a producer needs as well is not divided. Suppressions of what is not found go. None: all rules
+            are applied.
+    """
+
+    unsafe: bool = False
+    level: int = 1
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    scan: Callable[[str], Sequence[Finding]] | None = None
+
+    def wants(self, rule: str) -> bool:
+        """Return whether a rule is chosen."""
+        return (not self.select or rule.startswith(self.select)) and not (self.ignore and rule.startswith(self.ignore))
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What became of a text.
+
+    Attributes:
+        text: The new text; the old one if nothing was changed.
+        changes: What was done, at places of the original text.
+        refusals: What was left, and why; at places of the original text. Changes that take `--unsafe` are among them.
+    """
+
+    text: str
+    changes: tuple[Change, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def rewrite(
+    text: str,
+    options: Options | None = None,
+    *,
+    foreign_uses: frozenset[str] = frozenset(),
+    is_package: bool = False,
+) -> Rewritten:
+    """Rewrite a module.
+
+    Args:
+        text: Its source.
+        options: What to rewrite; by default what is safe.
+        foreign_uses: Names that other files import from it; they stay.
+        is_package: Whether it is an `__init__.py`.
+
+    Raises:
+        SyntaxError: The text does not parse.
+        ValueError: It has null bytes.
+        UneditableError: The result would not parse, would not settle, or LibCST cannot read the text.
+        ModuleNotFoundError: There is something to rewrite, and LibCST is not installed.
+    """
+    options = options or Options()
+    current, done, orphans = text, list[Change](), set[str]()
+    for _ in range(_PASSES):
+        source = _parse(current, foreign_uses, is_package)
+        plan = _plan(source, options)
+        lines = _LineMap(text, current)
+        chosen = _chosen([change for change in plan if isinstance(change, Change)], options)
+        operations: Sequence[Operation] = [operation for change in chosen for operation in change.operations]
+        if not chosen:
+            operations, used = drop_unused(source, orphans)
+            orphans |= used
+            if not operations:
+                return Rewritten(current, tuple(done), _refusals(plan, lines))
+        done += [replace(change, place=lines.original(change.place)) for change in chosen]
+        orphans.update(name for change in chosen for name in change.orphans)
+        current = _applied(source, operations)
+    raise UneditableError("the edits do not settle")
+
+
+def _parse(text: str, foreign_uses: frozenset[str], is_package: bool) -> Source:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in somebody's strings
+        return Source(text, foreign_uses=foreign_uses, is_package=is_package)
+
+
+def _plan(source: Source, options: Options) -> list[Change | Refusal]:
+    """Return what can be done about the wanted rules where nothing suppresses them."""
+    planners = (imports, managers, call_config, version)
+    plan = [each for planner in planners for each in planner.plan(source)]
+    for wrapper in (iterators, printing, threads):
+        plan += wrapper.plan(source, options.level)
+    silent = [each for each in find_suppressions(source.text) if not each.problem]
+    plan = [each for each in plan if not any(each.rule in one.codes and _covers(each.place, one.target) for one in silent)]
+    if options.scan is not None and plan + silent:
+        findings = options.scan(source.text)
+        found = {finding.rule for finding in findings}
+        plan = [each for each in plan if each.rule in found]
+        plan += suppressions.plan(source, silent, findings)
+    return sorted((each for each in plan if options.wants(each.rule)), key=lambda each: (each.place, each.rule))
+
+
+def _covers(place: Span, line: int) -> bool:
+    return place.line <= line <= place.end_line
+
+
+def _chosen(changes: Sequence[Change], options: Options) -> list[Change]:
+    """Return the changes that can be made at once; text first, since it moves places without LibCST."""
+    wanted = [change for change in changes if change.safe or options.unsafe]
+    textual = [change for change in wanted if isinstance(change.operations[0], ReplaceText)]
+    chosen: list[Change] = []
+    for change in textual or wanted:
+        if not any(change.overlaps(other) for other in chosen):
+            chosen.append(change)
+    return chosen
+
+
+def _refusals(plan: Sequence[Change | Refusal], lines: _LineMap) -> tuple[Refusal, ...]:
+    found = [
+        each if isinstance(each, Refusal) else Refusal(each.rule, each.place, f"takes --unsafe: {each.reason}") for each in plan
+    ]
+    return tuple(dict.fromkeys(replace(each, place=lines.original(each.place)) for each in found))
+
+
+def _applied(source: Source, operations: Sequence[Operation]) -> str:
+    textual = [operation for operation in operations if isinstance(operation, ReplaceText)]
+    result = suppressions.apply(source, textual) if textual else _applied_to_tree(source.text, operations)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(result)
+    except SyntaxError as error:
+        raise UneditableError(f"the result would not parse: {error.msg}") from error
+    return result
+
+
+def _applied_to_tree(text: str, operations: Sequence[Operation]) -> str:
+    from callbridge.migrate.edits.apply import EditError, apply_operations  # LibCST: only for files with edits
+
+    try:
+        return apply_operations(text, operations)
+    except EditError as error:
+        raise UneditableError(str(error)) from error
+
+
+class _LineMap:
+    """Places of an edited text to lines of the original."""
+
+    def __init__(self, original: str, edited: str) -> None:
+        self._same = original == edited
+        self._blocks = (
+            []
+            if self._same
+            else difflib.SequenceMatcher(None, original.splitlines(), edited.splitlines(), autojunk=False).get_opcodes()
+        )
+
+    def original(self, place: Span) -> Span:
+        """Return where something stood, by line; columns are kept only in lines that have not changed."""
+        for tag, first, _, start, end in self._blocks:
+            if start <= place.line - 1 < end:
+                line = first + (place.line - 1 - start if tag == "equal" else 0) + 1
+                return place._replace(line=line, end_line=line + place.end_line - place.line)
+        return place

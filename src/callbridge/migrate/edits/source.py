@@ -1,0 +1,236 @@
+"""A parsed file, asked by all planners: where nodes stand, what names mean, who uses them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
+
+__all__ = ["Function", "Source", "Span", "is_langchain", "keyword_of"]
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+
+_NEWLINE = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
+
+
+class Span(NamedTuple):
+    """A place in a file: lines from 1, columns from 0 in characters, the end exclusive."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def overlaps(self, other: Span) -> bool:
+        """Return whether the two have a character in common."""
+        return self[:2] < other[2:] and other[:2] < self[2:]
+
+
+def is_langchain(origin: str | None) -> bool:
+    """Return whether a qualified name belongs to one of LangChain's packages, as `langchain_openai`."""
+    return origin is not None and re.match(r"langchain(_\w+)?\.", origin) is not None
+
+
+def keyword_of(call: ast.Call, name: str) -> ast.keyword | None:
+    """Return the keyword argument with this name."""
+    return next((keyword for keyword in call.keywords if keyword.arg == name), None)
+
+
+class Source:
+    """One file's text and syntax tree.
+
+    Args:
+        text: The decoded text, with the newlines that the file has.
+        foreign_uses: Names that other files of the project use, so that they stay where they are; `*` for all of them.
+        is_package: Whether the file is an `__init__.py`, whose imports are exports.
+
+    Raises:
+        SyntaxError: The text is not Python that this interpreter can read.
+        ValueError: It has null bytes.
+    """
+
+    def __init__(self, text: str, *, foreign_uses: frozenset[str] = frozenset(), is_package: bool = False) -> None:
+        self.text = text
+        self.tree = ast.parse(text)
+        self.foreign_uses = foreign_uses
+        self.is_package = is_package
+        self._lines = _NEWLINE.split(text)
+
+    # -- places
+
+    def span(self, node: ast.expr | ast.stmt | ast.keyword | ast.alias | ast.ExceptHandler) -> Span:
+        """Return where a node stands; decorators are not counted."""
+        end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
+        return Span(
+            node.lineno, self._characters(node.lineno, node.col_offset), end_line, self._characters(end_line, end_column)
+        )
+
+    def code(self, node: ast.expr) -> str:
+        """Return the source text of an expression."""
+        span = self.span(node)
+        if span.line == span.end_line:
+            return self._lines[span.line - 1][span.column : span.end_column]
+        first, *middle = self._lines[span.line - 1 : span.end_line - 1]
+        return "".join([first[span.column :], *middle, self._lines[span.end_line - 1][: span.end_column]])
+
+    def line(self, number: int) -> str:
+        """Return a line with its newline."""
+        return self._lines[number - 1]
+
+    @property
+    def line_count(self) -> int:
+        """How many lines there are; a newline at the end of the file ends a line and begins none."""
+        return len(self._lines) - (not self._lines[-1])
+
+    def has_comment(self, node: ast.stmt | ast.expr) -> bool:
+        """Return whether a comment stands on one of the node's lines (a `#` in a string counts, to be careful)."""
+        return any("#" in line for line in self._lines[node.lineno - 1 : node.end_lineno])
+
+    def _characters(self, line: int, offset: int) -> int:
+        text = self._lines[line - 1] if line <= len(self._lines) else ""
+        return offset if text.isascii() else len(text.encode()[:offset].decode())
+
+    # -- the tree
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def parents(self) -> Mapping[ast.AST, ast.AST]:
+        """Each node's parent."""
+        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
+
+    def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
+        """Return what a node stands in, innermost first."""
+        while (parent := self.parents.get(node)) is not None:
+            yield parent
+            node = parent
+
+    def scope(self, node: ast.AST) -> Function | ast.Lambda | ast.ClassDef | ast.Module:
+        """Return the function, class or module that a node is evaluated in."""
+        for ancestor in self.ancestors(node):
+            if isinstance(ancestor, Function | ast.Lambda | ast.ClassDef):
+                return ancestor
+        return self.tree
+
+    def statement(self, node: ast.AST) -> ast.stmt:
+        """Return the innermost statement that a node is part of."""
+        return next(each for each in (node, *self.ancestors(node)) if isinstance(each, ast.stmt))
+
+    def block(self, statement: ast.stmt) -> list[ast.stmt]:
+        """Return the list of statements that a statement stands in."""
+        parent = self.parents[statement]
+        for _, value in ast.iter_fields(parent):
+            if isinstance(value, list) and statement in value:
+                return value
+        raise LookupError(f"line {statement.lineno}: a statement that stands nowhere")
+
+    def calls(self) -> Iterator[ast.Call]:
+        """Return all calls, in no particular order."""
+        return (node for node in self.nodes if isinstance(node, ast.Call))
+
+    # -- names
+
+    @cached_property
+    def _imported(self) -> Mapping[str, str]:
+        names: dict[str, str] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    name = alias.asname or alias.name.partition(".")[0]
+                    names[name] = alias.name if alias.asname else name
+            elif isinstance(node, ast.ImportFrom):
+                prefix = "." * node.level + (node.module or "")
+                for alias in node.names:
+                    names[alias.asname or alias.name] = f"{prefix}.{alias.name}"
+        return names
+
+    @cached_property
+    def bound_here(self) -> frozenset[str]:
+        """Names that the file binds otherwise than by an import: variables, parameters, functions, classes."""
+        names: set[str] = set()
+        for node in self.nodes:
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                names.add(node.id)
+            elif isinstance(node, Function | ast.ClassDef):
+                names.add(node.name)
+            elif isinstance(node, ast.arg):
+                names.add(node.arg)
+            elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+                names.add(node.name)
+        return frozenset(names)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All names that occur, bound or used."""
+        used = {node.id for node in self.nodes if isinstance(node, ast.Name)}
+        return frozenset(used) | self.bound_here | frozenset(self._imported)
+
+    def origin(self, node: ast.expr) -> str | None:
+        """Return the qualified name that an expression stands for, if an import of this file says so.
+
+        None for what is bound here as well: a parameter may hide an import.
+        """
+        if isinstance(node, ast.Attribute):
+            owner = self.origin(node.value)
+            return f"{owner}.{node.attr}" if owner else None
+        if isinstance(node, ast.Name) and node.id not in self.bound_here:
+            return self._imported.get(node.id)
+        return None
+
+    def is_langchain_file(self) -> bool:
+        """Return whether anything of LangChain or LangGraph is imported."""
+        return any(re.match(r"lang(chain|graph)(_\w+)?\b", origin) for origin in self._imported.values())
+
+    def uses(self, name: str, within: ast.AST | None = None) -> list[ast.Name]:
+        """Return where a name is written or read, in source order."""
+        nodes = self.nodes if within is None else tuple(ast.walk(within))
+        found = [node for node in nodes if isinstance(node, ast.Name) and node.id == name]
+        return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+    def assignment(self, name: str, scope: ast.AST) -> ast.Assign | None:
+        """Return the one plain assignment `name = …` in this scope, or None if it is bound in another way or more than once."""
+        bindings = [use for use in self.uses(name, scope) if not isinstance(use.ctx, ast.Load)]
+        if len(bindings) != 1 or self._is_parameter(name, scope):
+            return None
+        statement = self.parents[bindings[0]]
+        if isinstance(statement, ast.Assign) and statement.targets == bindings and self.scope(statement) is scope:
+            return statement
+        return None
+
+    def value(self, name: ast.Name) -> ast.expr | None:
+        """Return what a name was assigned, in the function around or in the module, if there is just one assignment."""
+        for scope in (self.scope(name), *self.ancestors(self.scope(name))):
+            if isinstance(scope, Function | ast.Module):
+                if any(not isinstance(use.ctx, ast.Load) for use in self.uses(name.id, scope)):
+                    assigned = self.assignment(name.id, scope)
+                    return assigned.value if assigned else None
+                if self._is_parameter(name.id, scope):
+                    return None
+        return None
+
+    def fresh(self, node: ast.AST, *wanted: str) -> str:
+        """Return the first of these names that is free where a node stands, or the last one with a number."""
+        around = [each for each in self.ancestors(node) if isinstance(each, Function)]
+        taken = {each.id for each in ast.walk(around[-1]) if isinstance(each, ast.Name)} if around else self.names
+        if around:
+            taken |= {each.arg for each in ast.walk(around[-1]) if isinstance(each, ast.arg)}
+            taken |= {each.name for each in around}
+        numbered = (f"{wanted[-1]}_{number}" for number in range(2, 10_000))
+        return next(name for name in (*wanted, *numbered) if name not in taken)
+
+    def is_exported(self, name: str) -> bool:
+        """Return whether other files may know a module-level name: it is in `__all__`, or one of them mentions it."""
+        listed = any(isinstance(node, ast.Constant) and node.value == name for node in self.nodes)
+        return listed or self.is_package or bool(self.foreign_uses & {name, "*"})
+
+    def _is_parameter(self, name: str, scope: ast.AST) -> bool:
+        if not isinstance(scope, Function | ast.Module):
+            return True
+        if any(isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in self.nodes):
+            return True
+        return any(isinstance(node, ast.arg) and node.arg == name for node in ast.walk(scope))

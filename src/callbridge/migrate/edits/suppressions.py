@@ -1,0 +1,47 @@
+"""CB901: suppression comments that suppress nothing. Comments are text, not syntax: they are edited without LibCST."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from callbridge.migrate.edits.operations import Change, ReplaceText
+from callbridge.migrate.edits.source import Source, Span
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.suppress import Suppression
+
+__all__ = ["apply", "plan"]
+
+
+def plan(source: Source, suppressions: Sequence[Suppression], findings: Sequence[Finding]) -> Iterator[Change]:
+    """Return what can be done about the suppressions of a file.
+
+    Args:
+        source: The file.
+        suppressions: Those that are well-formed.
+        findings: Everything that the rules find in it.
+    """
+    for each in suppressions:
+        here = {finding.rule for finding in findings if finding.line <= each.target <= max(finding.line, finding.end_line)}
+        used = [code for code in each.codes if code in here]
+        if len(used) == len(each.codes):
+            continue
+        place = Span(each.line, each.column, each.line, each.column + len(each.text))
+        text = each.text.replace(each.text[each.text.index("[") : each.text.index("]") + 1], f"[{', '.join(used)}]", 1)
+        unused = ", ".join(code for code in each.codes if code not in used)
+        operation = ReplaceText(place, text if used else "")
+        yield Change("CB901", place, f"take away the suppression of {unused}, which is not here", (operation,))
+
+
+def apply(source: Source, operations: Sequence[ReplaceText]) -> str:
+    """Return the text with comments replaced; a line that held nothing else goes with its comment."""
+    lines = [source.line(number) for number in range(1, source.line_count + 1)]
+    for operation in sorted(operations, key=lambda each: each.span, reverse=True):
+        index = operation.span.line - 1
+        before, after = lines[index][: operation.span.column], lines[index][operation.span.end_column :]
+        if operation.text:
+            lines[index] = before + operation.text + after
+        elif before.strip():
+            lines[index] = before.rstrip() + after
+        else:
+            del lines[index]
+    return "".join(lines)

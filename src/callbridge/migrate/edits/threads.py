@@ -1,0 +1,203 @@
+"""CB302: a handler that fills a queue, a thread that runs the call and a loop that drains, to a loop over the wrapped call.
+
+```
+queue = Queue()
+def task():                                                def task():
+    chain.run(x, callbacks=[QueueHandler(queue)])              chain.run(x)
+    queue.put(DONE)
+Thread(target=task).start()                          →     with stream_call(task) as stream:
+while True:                                                    for token in stream.text():
+    token = queue.get()                                            yield token
+    if token is DONE:
+        break
+    yield token
+```
+
+Always to be reviewed: an error of the call was printed by its thread, and is raised in the loop now.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.edits.attachments import find_attachment
+from callbridge.migrate.edits.imports import import_of
+from callbridge.migrate.edits.models import hearing, is_model
+from callbridge.migrate.edits.operations import (
+    Change,
+    Operation,
+    Refusal,
+    RemoveFinally,
+    RemoveStatement,
+    ReplaceStatement,
+)
+from callbridge.migrate.edits.queues import Drain, find_drain, queue_handlers
+from callbridge.migrate.edits.source import Function, Source
+from callbridge.migrate.edits.unfit import UnfitError
+from callbridge.migrate.edits.wrapping import runs_of
+
+__all__ = ["plan"]
+
+_REVIEW = "an error of the call, which its thread has printed, is raised in the loop"
+
+
+def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
+    """Return what can be done about the queues of a file; both levels wrap the call."""
+    handlers = queue_handlers(source)
+    if not handlers:
+        return
+    for call in source.calls():
+        if isinstance(call.func, ast.Name) and call.func.id in handlers:
+            try:
+                yield _Conversion(source, call, handlers[call.func.id]).change()
+            except UnfitError as unfit:
+                yield Refusal("CB302", source.span(call), str(unfit))
+
+
+class _Conversion:
+    """One handler with its queue, its thread and its loop; a part that is not of a known form refuses all of it."""
+
+    def __init__(self, source: Source, made: ast.Call, ends: frozenset[str]) -> None:
+        self._source = source
+        self._made = made
+        self._ends = ends
+        self._removed: list[ast.stmt] = []
+
+    def change(self) -> Change:
+        source = self._source
+        created, name, function = self._queue()
+        attached, run = self._attached()
+        task = self._task(function, run)
+        drain = find_drain(source, function, name)
+        if isinstance(drain, str):
+            raise UnfitError(drain)
+        ends = self._ends_of(task, name, drain)
+        threads = self._threads(function, task)
+        self._check_uses(name, function, created, [*ends, *threads, drain.loop])
+        added = import_of(source, "callbridge", "stream_call")
+        if added is None:
+            raise UnfitError("the name stream_call means something else here")
+        self._removed += [created, *threads]
+        operations: list[Operation] = [added, *attached, *self._without_ends(ends), self._loop(task, drain)]
+        operations += self._without_sentinel(function, drain, ends)
+        operations += [RemoveStatement(source.span(statement)) for statement in self._removed]
+        used = {each.id for node in [*self._removed, *ends] for each in ast.walk(node) if isinstance(each, ast.Name)}
+        used |= {each.id for each in ast.walk(self._made) if isinstance(each, ast.Name)} | drain.names
+        message = "read the text of the wrapped call in place of the queue"
+        return Change("CB302", source.span(self._made), message, tuple(operations), _REVIEW, tuple(sorted(used)))
+
+    def _queue(self) -> tuple[ast.Assign, str, Function]:
+        arguments = [*self._made.args, *(keyword.value for keyword in self._made.keywords)]
+        if len(arguments) != 1 or not isinstance(arguments[0], ast.Name):
+            raise UnfitError("the handler is made of more than a queue")
+        name = arguments[0].id
+        for function in self._source.ancestors(self._made):
+            if isinstance(function, ast.FunctionDef):
+                statement = self._source.assignment(name, function)
+                if statement is not None and _is_queue(self._source, statement.value):
+                    return statement, name, function
+        raise UnfitError(f"{name} is not a queue that a function around makes")
+
+    def _task(self, function: Function, run: ast.Call) -> ast.FunctionDef:
+        task = next((each for each in self._source.ancestors(run) if isinstance(each, Function)), None)
+        if not isinstance(task, ast.FunctionDef) or task is function or self._source.scope(task) is not function:
+            raise UnfitError("the call is not made in a function of its own, next to the loop")
+        arguments = task.args
+        if arguments.args or arguments.kwonlyargs or arguments.posonlyargs or arguments.vararg or arguments.kwarg:
+            raise UnfitError(f"{task.name} has parameters")
+        return task
+
+    def _attached(self) -> tuple[tuple[Operation, ...], ast.Call]:
+        """Return what takes the handler off, and the one call that runs with it."""
+        attachment = find_attachment(self._source, self._made)
+        if attachment is None:
+            raise UnfitError("the handler is not in the `callbacks` of a call that is made here")
+        runs = runs_of(self._source, attachment.call) if is_model(self._source, attachment.call) else [attachment.call]
+        if len(runs) != 1:
+            raise UnfitError("the model is run at more than one place")
+        possible, reason = hearing(self._source, attachment.call, runs[0])
+        if not possible:
+            raise UnfitError(reason)
+        return attachment.operations, runs[0]
+
+    def _ends_of(self, task: ast.FunctionDef, name: str, drain: Drain) -> list[ast.stmt]:
+        """Return the statements that put the mark of the end into the queue."""
+        puts = [node for node in ast.walk(task) if isinstance(node, ast.Expr) and _puts(node, name) == drain.sentinel]
+        if not puts and drain.sentinel not in self._ends:
+            raise UnfitError("what puts the mark of the end into the queue cannot be seen here")
+        return list(puts)
+
+    def _without_ends(self, ends: list[ast.stmt]) -> list[Operation]:
+        operations: list[Operation] = []
+        for statement in ends:
+            attempt = self._source.parents[statement]
+            if isinstance(attempt, ast.Try) and attempt.finalbody == [statement]:
+                operations.append(RemoveFinally(self._source.span(attempt)))
+            else:
+                operations.append(RemoveStatement(self._source.span(statement)))
+        return operations
+
+    def _threads(self, function: Function, task: ast.FunctionDef) -> list[ast.stmt]:
+        """Return the statements that make, start and join the thread, which do nothing else."""
+        uses = [use for use in self._source.uses(task.name, function) if isinstance(use.ctx, ast.Load)]
+        keyword = self._source.parents[uses[0]] if len(uses) == 1 else None
+        made = self._source.parents[keyword] if isinstance(keyword, ast.keyword) and keyword.arg == "target" else None
+        if not isinstance(made, ast.Call) or not (self._source.origin(made.func) or "").endswith("threading.Thread"):
+            raise UnfitError(f"{task.name} is not just the target of a thread")
+        if any(each.arg not in ("target", "daemon", "name") for each in made.keywords):
+            raise UnfitError("the thread is given arguments")
+        statement = self._source.statement(made)
+        if isinstance(statement, ast.Expr) and ast.unparse(statement.value) == f"{ast.unparse(made)}.start()":
+            return [statement]
+        if (
+            not isinstance(statement, ast.Assign)
+            or not isinstance(statement.targets[0], ast.Name)
+            or statement.value is not made
+        ):
+            raise UnfitError("the thread is not kept in a variable of its own")
+        thread = statement.targets[0].id
+        methods = [self._source.statement(use) for use in self._source.uses(thread, function)[1:]]
+        allowed = (f"{thread}.start()", f"{thread}.join()", f"{thread}.daemon = True")
+        if any(ast.unparse(method) not in allowed for method in methods):
+            raise UnfitError(f"{thread} is used otherwise than to start and to join it")
+        return [statement, *methods]
+
+    def _check_uses(self, name: str, function: Function, created: ast.Assign, known: list[ast.stmt]) -> None:
+        inside = {use for statement in known for use in self._source.uses(name, statement)}
+        inside |= set(self._source.uses(name, created)) | set(self._source.uses(name, self._made))
+        if set(self._source.uses(name, function)) - inside:
+            raise UnfitError(f"{name} is used elsewhere, too")
+
+    def _loop(self, task: ast.FunctionDef, drain: Drain) -> ReplaceStatement:
+        source = self._source
+        if source.scope(drain.loop) is task or drain.loop.lineno < task.lineno:
+            raise UnfitError("the loop does not follow the function that runs the call")
+        stream = source.fresh(drain.loop, "stream", "text_stream", "event_stream")
+        names = [f"STATEMENT_{number}" for number in range(len(drain.body))]
+        lines = "".join(f"        {name}\n" for name in names)
+        template = f"with stream_call({task.name}) as {stream}:\n    for {drain.variable} in {stream}.text():\n{lines}"
+        holes = {name: source.span(statement) for name, statement in zip(names, drain.body, strict=True)}
+        return ReplaceStatement(source.span(drain.loop), template, holes)
+
+    def _without_sentinel(self, function: Function, drain: Drain, ends: list[ast.stmt]) -> list[Operation]:
+        """Take away the variable that holds the mark of the end, if it holds nothing else."""
+        statement = self._source.assignment(drain.sentinel, function) if drain.sentinel.isidentifier() else None
+        if statement is None:
+            return []
+        inside = {use for each in [*ends, drain.loop, statement] for use in self._source.uses(drain.sentinel, each)}
+        if set(self._source.uses(drain.sentinel, function)) - inside:
+            return []
+        return [RemoveStatement(self._source.span(statement))]
+
+
+def _is_queue(source: Source, value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and source.origin(value.func) in ("queue.Queue", "queue.SimpleQueue")
+
+
+def _puts(node: ast.Expr, name: str) -> str | None:
+    """Return what a statement puts into a queue, as source."""
+    call = node.value
+    if not isinstance(call, ast.Call) or len(call.args) != 1 or call.keywords:
+        return None
+    return ast.unparse(call.args[0]) if ast.unparse(call.func) in (f"{name}.put", f"{name}.put_nowait") else None

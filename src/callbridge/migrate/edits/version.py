@@ -1,0 +1,38 @@
+"""CB701: `astream_events` without `version="v2"`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.edits.operations import AddArgument, Change, Refusal, ReplaceExpression
+from callbridge.migrate.edits.source import Source, keyword_of
+
+__all__ = ["plan"]
+
+
+def plan(source: Source) -> Iterator[Change | Refusal]:
+    """Return what can be done about event streams whose version is not said, or old."""
+    if not source.is_langchain_file():
+        return
+    for call in source.calls():
+        if not isinstance(call.func, ast.Attribute) or (source.origin(call.func) or "").startswith("callbridge."):
+            continue
+        if call.func.attr == "astream_log":
+            reason = "astream_log sends JSON patches: read events in their place, by hand"
+            yield Refusal("CB701", source.span(call.func), reason)
+        elif call.func.attr == "astream_events":
+            yield from _plan_call(source, call, call.func)
+
+
+def _plan_call(source: Source, call: ast.Call, func: ast.Attribute) -> Iterator[Change | Refusal]:
+    keyword = keyword_of(call, "version")
+    if keyword is None:
+        if any(each.arg is None for each in call.keywords):
+            yield Refusal("CB701", source.span(func), "the call has `**` arguments, which may have a version in them")
+        elif call.args or call.keywords:
+            yield Change("CB701", source.span(func), 'say version="v2"', (AddArgument(source.span(call), 'version="v2"'),))
+    elif isinstance(keyword.value, ast.Constant) and keyword.value.value == "v1":
+        operation = ReplaceExpression(source.span(keyword.value), '"v2"')
+        reason = "v1 events have other data in some places: look at what the loop reads"
+        yield Change("CB701", source.span(keyword), 'read version="v2"', (operation,), reason)

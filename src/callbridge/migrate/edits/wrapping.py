@@ -1,0 +1,155 @@
+"""Legacy calls whose text a loop is to read: which calls run a model, and the statements that wrap one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TypeGuard
+
+from callbridge.migrate.edits.imports import import_of
+from callbridge.migrate.edits.models import SAME_MODELS, receiver
+from callbridge.migrate.edits.operations import Operation, ReplaceExpression, ReplaceStatement
+from callbridge.migrate.edits.source import Function, Source, is_langchain
+from callbridge.migrate.edits.unfit import UnfitError
+
+__all__ = ["runs_of", "wrap"]
+
+_SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_prompt", "call_as_llm")
+_ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
+
+
+def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
+    """Return all calls that run a model, following it through variables, chains and pipes.
+
+    Args:
+        source: The file.
+        made: The constructor of the model.
+
+    Raises:
+        UnfitError: The model goes somewhere it cannot be followed to.
+    """
+    runs = list(dict.fromkeys(_follow(source, made)))
+    if not runs:
+        raise UnfitError("no call that runs the model is in this file")
+    return runs
+
+
+def _follow(source: Source, node: ast.expr) -> Iterator[ast.Call]:
+    parent = source.parents[node]
+    if isinstance(parent, ast.keyword):
+        parent = source.parents[parent]
+    if isinstance(parent, ast.Call) and parent.func is node:
+        yield parent
+    elif isinstance(parent, ast.BinOp | ast.List | ast.Tuple) or _is_made_of(parent, source):
+        yield from _follow(source, parent)
+    elif isinstance(parent, ast.Attribute):
+        yield from _follow_method(source, parent)
+    elif isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
+        yield from _follow_variable(source, parent, parent.targets[0].id)
+    else:
+        raise UnfitError("where the model is run cannot be followed: it is returned, stored or passed on")
+
+
+def _is_made_of(node: ast.AST, source: Source) -> TypeGuard[ast.Call]:
+    """Return whether this makes something of LangChain of its arguments: `LLMChain(llm=…)`, `RetrievalQA.from_llm(…)`."""
+    return isinstance(node, ast.Call) and is_langchain(source.origin(node.func))
+
+
+def _follow_method(source: Source, attribute: ast.Attribute) -> Iterator[ast.Call]:
+    call = source.parents[attribute]
+    if isinstance(call, ast.Call) and call.func is attribute and attribute.attr in _SYNC + _ASYNC:
+        yield call
+    elif isinstance(call, ast.Call) and call.func is attribute and attribute.attr in SAME_MODELS:
+        yield from _follow(source, call)
+    else:
+        raise UnfitError(f"what .{attribute.attr} does with the model is not known")
+
+
+def _follow_variable(source: Source, statement: ast.Assign, name: str) -> Iterator[ast.Call]:
+    scope = source.scope(statement)
+    if source.assignment(name, scope) is not statement:
+        raise UnfitError(f"{name} is assigned more than once")
+    if isinstance(scope, ast.Module) and source.is_exported(name):
+        raise UnfitError(f"{name} is used in other files as well")
+    for use in source.uses(name, scope):
+        if isinstance(use.ctx, ast.Load):
+            yield from _follow(source, use)
+
+
+def wrap(source: Source, run: ast.Call, variable: str, body: str, *, level: int = 1) -> list[Operation]:
+    """Return the operations that read the text of a call in a loop before the statement that uses its result.
+
+    Args:
+        source: The file.
+        run: The call.
+        variable: The loop's variable.
+        body: The loop's body.
+        level: 2 reads the runnable's events where the result of the call is not used.
+
+    Raises:
+        UnfitError: The result is used in a way that would change the order of things.
+    """
+    _check_arguments(run)
+    is_async = isinstance(run.func, ast.Attribute) and run.func.attr in _ASYNC
+    value: ast.expr = run
+    if is_async:
+        awaited = source.parents[run]
+        if not isinstance(awaited, ast.Await):
+            raise UnfitError("the call is not awaited where it is made")
+        value = awaited
+    elif isinstance(source.scope(run), ast.AsyncFunctionDef):
+        raise UnfitError("a blocking call in a coroutine: a loop over its text would block as well; make it async first")
+    statement = _statement(source, value)
+    direct = level == 2 and isinstance(statement, ast.Expr) and statement.value is value and _is_direct(run)
+    function = ("a" if is_async else "") + ("stream_events" if direct else "stream_call")
+    added = import_of(source, "callbridge", function)
+    if added is None:
+        raise UnfitError(f"the name {function} means something else here")
+    stream = source.fresh(run, "stream", "text_stream", "event_stream")
+    arguments = "RUNNABLE, INPUT" if direct else "lambda: RUN"
+    start = "async " if is_async else ""
+    lines = "\n".join(f"        {line}" for line in body.splitlines())
+    template = f"{start}with {function}({arguments}) as {stream}:\n    {start}for {variable} in {stream}.text():\n{lines}\n"
+    holes = {"RUNNABLE": source.span(receiver(run)), "INPUT": source.span(run.args[0])} if direct else {"RUN": source.span(run)}
+    operations: list[Operation] = [added]
+    if not (isinstance(statement, ast.Expr) and statement.value is value):
+        template += "STATEMENT\n"
+        holes["STATEMENT"] = source.span(statement)
+        operations.append(ReplaceExpression(source.span(value), f"{stream}.result"))
+    return [*operations, ReplaceStatement(source.span(statement), template, holes)]
+
+
+def _check_arguments(run: ast.Call) -> None:
+    for node in ast.walk(run):
+        if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+            raise UnfitError("the call's arguments await, yield or assign, which a lambda cannot do")
+
+
+def _is_direct(run: ast.Call) -> bool:
+    """Return whether a call is `runnable.invoke(x)` and nothing more."""
+    if not isinstance(run.func, ast.Attribute) or run.func.attr not in ("invoke", "ainvoke"):
+        return False
+    names = [keyword.arg for keyword in run.keywords]
+    return len(run.args) == 1 and not isinstance(run.args[0], ast.Starred) and not names
+
+
+def _statement(source: Source, value: ast.expr) -> ast.stmt:
+    """Return the statement whose first act is to evaluate an expression."""
+    node: ast.AST = value
+    while not isinstance(parent := source.parents[node], ast.stmt):
+        first = isinstance(parent, ast.Attribute | ast.Subscript) and parent.value is node
+        first = first or (isinstance(parent, ast.Call) and parent.args[:1] == [node] and isinstance(parent.func, ast.Name))
+        first = first or (isinstance(parent, ast.Call) and parent.func is node)
+        if not first:
+            raise UnfitError("the result is used in a larger expression, parts of which come first")
+        node = parent
+    if not isinstance(parent, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) or parent.value is not node:
+        raise UnfitError("the call is part of the header of a statement")
+    if sum(1 for each in source.block(parent) if each.lineno == parent.lineno) > 1:
+        raise UnfitError("the statement shares its line with another one")
+    owner = source.parents[parent]
+    if isinstance(owner, ast.stmt) and not isinstance(owner, ast.Module) and owner.lineno == parent.lineno:
+        raise UnfitError("the statement shares its line with the header of its block")
+    if isinstance(source.scope(parent), Function | ast.Module):
+        return parent
+    raise UnfitError("the call is made in the body of a class")

@@ -1,0 +1,139 @@
+"""Files: which ones a scan looks at, and their text. Nothing that a directory holds makes it fail or hang."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import tokenize
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from callbridge.migrate.module import UnparsableError
+from callbridge.migrate.problems import MigrateError
+from callbridge.migrate.words import words
+
+__all__ = ["MAX_BYTES", "SKIPPED", "decode", "find_files", "is_python", "label", "matches", "read_bytes", "read_text"]
+
+MAX_BYTES = 2_000_000
+"""Larger files are parsed only as far as to say that they were not."""
+
+SKIPPED = words(
+    "__pycache__ node_modules site-packages dist-packages venv env build dist .git .hg .svn .venv .env .tox .nox .eggs "
+    ".mypy_cache .pytest_cache .ruff_cache .ipynb_checkpoints"
+)
+_SUFFIXES = (".py", ".pyw", ".ipynb")
+
+
+def is_python(path: str) -> bool:
+    """Return whether a path is one of a Python file or notebook."""
+    return path.endswith(_SUFFIXES)
+
+
+def label(path: Path, root: Path) -> str:
+    """Return a path for people: posix, relative to the root where it lies below it."""
+    absolute = Path(os.path.abspath(path))
+    try:
+        return absolute.relative_to(root).as_posix()
+    except ValueError:
+        return absolute.as_posix()
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Return whether a path, or a directory that it lies in, fits one of the patterns of `include` or `exclude`."""
+    pure = PurePosixPath(path)
+    candidates = [path, *(parent.as_posix() for parent in pure.parents)]
+    return any(
+        fnmatchcase(each, pattern.rstrip("/")) or fnmatchcase(each, f"*/{pattern.rstrip('/')}")
+        for pattern in patterns
+        for each in candidates
+    )
+
+
+def find_files(
+    paths: Iterable[str], root: Path, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
+) -> list[tuple[str, Path]]:
+    """Return the files to be scanned as pairs of label and path, sorted, each once.
+
+    Directories are searched; links to directories are not followed, so loops do no harm. Files that are named are taken
+    whatever they are called, unless `exclude` names them. Of found files, those that are no regular file (pipes, devices) are
+    passed over.
+
+    Raises:
+        MigrateError: If a path does not exist.
+    """
+    found: dict[str, Path] = {}
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            for each in _search(path, root, exclude):
+                name = label(each, root)
+                if (not include or matches(name, include)) and not matches(name, exclude):
+                    found[name] = each
+        elif os.path.lexists(path):
+            name = label(path, root)
+            if not matches(name, exclude):
+                found[name] = path
+        else:
+            raise MigrateError(f"no such file or directory: {given}")
+    return sorted(found.items())
+
+
+def _search(top: Path, root: Path, exclude: tuple[str, ...]) -> Iterator[Path]:
+    for directory, below, names in os.walk(top, followlinks=False):
+        here = Path(directory)
+        below[:] = sorted(name for name in below if name not in SKIPPED and not name.endswith(".egg-info"))
+        if exclude:
+            below[:] = [name for name in below if not matches(label(here / name, root), exclude)]
+        yield from (here / name for name in sorted(names) if is_python(name) and _is_file(here / name))
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is one to read: a regular file, or a link that leads nowhere, which is worth a finding."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, PermissionError):
+        return True
+    except OSError:  # a loop of links
+        return False
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        UnparsableError: If it cannot be read, or is no regular file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnparsableError("cannot be read: no regular file")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnparsableError(f"cannot be read: {error.strerror or error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Read the text of a Python file or notebook, by its byte order mark, its coding comment, or as UTF-8.
+
+    Raises:
+        UnparsableError: If it cannot be read or decoded.
+    """
+    return decode(read_bytes(path), notebook=path.suffix == ".ipynb")
+
+
+def decode(content: bytes, *, notebook: bool = False) -> str:
+    """Decode the bytes of a Python file or notebook.
+
+    Raises:
+        UnparsableError: If the encoding is unknown, or the bytes are not of it.
+    """
+    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if content.startswith(mark):
+            raise UnparsableError(f"encoded as {encoding}, which Python does not read")
+    try:
+        encoding = "utf-8-sig" if notebook else tokenize.detect_encoding(io.BytesIO(content).readline)[0]
+        return content.decode(encoding)
+    except (SyntaxError, LookupError, ValueError) as error:  # an unknown coding, or bytes that are not of it
+        raise UnparsableError(f"cannot be decoded: {re.sub(r'<.*?>', '', str(error))}") from error

@@ -1,0 +1,69 @@
+"""Findings: what a scan says about one place in one file. Data only; imports nothing of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+__all__ = ["SEVERITIES", "VERDICTS", "Finding", "Severity", "Verdict"]
+
+Verdict: TypeAlias = Literal["keep", "auto-safe", "auto-review", "adapter", "manual"]
+"""What is to be done: nothing, an edit that cannot change behaviour, an edit to be reviewed, one line at the call site that
+uses callbridge at run time, or work by hand."""
+
+Severity: TypeAlias = Literal["error", "warning", "info"]
+"""`error` breaks or silently does nothing on LangChain 1.x; `warning` works and should change; `info` needs no action."""
+
+VERDICTS: tuple[Verdict, ...] = ("keep", "auto-safe", "auto-review", "adapter", "manual")
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One place in one file that a rule speaks of.
+
+    The place is the smallest syntax node that shows the problem: the imported name of an import, the keyword of a call, the
+    statement of an assignment, the header of a class. Findings are immutable, picklable and hashable.
+
+    Attributes:
+        path: The file as given to the scan, posix separators, relative to the project's root where it lies below it. Cells
+            of a notebook are one text, joined in order; `facts["cell"]` has the number of the cell, from 1.
+        line: Of the first character, from 1.
+        column: Of the first character, from 0, counted in characters (not in UTF-8 bytes as `ast` counts).
+        end_line: Of the last character, from 1.
+        end_column: One after the last character, from 0, in characters.
+        rule: The rule's code, `CB` and three digits.
+        message: One sentence that names what was found.
+        verdict: What is to be done.
+        severity: How bad it is to leave it.
+        qualname: The enclosing definitions joined by dots, `"<module>"` at module level. The header of a class or function
+            belongs to what encloses it, and has its own name appended.
+        snippet: The source text of the place, as it stands in the file, at most 200 characters.
+        reason: Why it is not rewritten automatically; empty for what can be.
+        facts: What the rule knows beyond the message, by the names in the rule's documentation.
+    """
+
+    path: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    rule: str
+    message: str
+    verdict: Verdict
+    severity: Severity
+    qualname: str = "<module>"
+    snippet: str = ""
+    reason: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def sort_key(self) -> tuple[str, int, int, str, int, int, str]:
+        """The order of every output: path, place, rule."""
+        return (self.path, self.line, self.column, self.rule, self.end_line, self.end_column, self.message)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether `callbridge fix` has an edit for it, with or without `--unsafe`."""
+        return self.verdict in ("auto-safe", "auto-review")

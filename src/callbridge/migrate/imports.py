@@ -1,0 +1,127 @@
+"""Imports from `langchain.callbacks`: each name, where it lives now, and whether only producer code uses it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.known import MANAGERS, REMOVED_NAMES, Home, home_of, is_legacy_callback_module, is_producer_name
+from callbridge.migrate.module import Module
+
+__all__ = ["LegacyName", "facts", "legacy_names"]
+
+_TYPES_OF_PRODUCERS = MANAGERS | {"BaseCallbackHandler"}
+
+
+@dataclass(frozen=True)
+class LegacyName:
+    """One imported name.
+
+    Attributes:
+        node: The `ast.alias`; for `import langchain.callbacks.x` the alias of the module.
+        statement: The import statement.
+        module: The module named in the import.
+        name: The imported name, `*` for all.
+        home: Where it lives now; None if it has no successor, or none is known.
+        removed: Whether it is known to have no successor.
+    """
+
+    node: ast.alias
+    statement: ast.Import | ast.ImportFrom
+    module: str
+    name: str
+    home: Home | None
+    removed: bool
+
+
+def legacy_names(context: Context) -> Iterator[LegacyName]:
+    """Yield what a file imports from `langchain.callbacks`.
+
+    Left out are names that only producer code uses, imports that have an alternative (`except ImportError`), and projects that
+    have a `langchain.callbacks` of their own.
+    """
+    module = context.module
+    if context.project.provides("langchain.callbacks", module):
+        return
+    for statement in module.of(ast.ImportFrom):
+        source = statement.module or ""
+        if _has_alternative(statement, module):
+            continue
+        if statement.level or not (is_legacy_callback_module(source) or source == "langchain"):
+            continue
+        for alias in statement.names:
+            if source == "langchain" and alias.name not in ("callbacks", "set_handler"):
+                continue
+            if is_producer_name(alias.name) or _is_for_producers(alias, module):
+                continue
+            home = home_of(alias.name)
+            removed = alias.name in REMOVED_NAMES or alias.name == "set_handler"
+            if source == "langchain" and alias.name == "callbacks":
+                home, removed = None, False
+            yield LegacyName(alias, statement, source, alias.name, None if removed else home, removed)
+    for plain in module.of(ast.Import):
+        for alias in plain.names if not _has_alternative(plain, module) else ():
+            if is_legacy_callback_module(alias.name):
+                yield LegacyName(alias, plain, alias.name, "", None, False)
+
+
+def facts(found: LegacyName) -> dict[str, str]:
+    """Return the facts of a finding: `module`, `name`, `asname`, `home` and `extra`, the distribution that has it."""
+    home = found.home
+    return {
+        "module": found.module,
+        "name": found.name,
+        "asname": found.node.asname or "",
+        "home": home.module if home else "",
+        "extra": home.distribution if home else "",
+    }
+
+
+def _has_alternative(statement: ast.stmt, module: Module) -> bool:
+    """Return whether an import stands in a `try` or `except ImportError` whose other branch imports something else."""
+    block = module.enclosing(statement, ast.Try)
+    if block is None or module.function_of(block) is not module.function_of(statement):
+        return False
+    caught = " ".join(ast.unparse(handler.type) if handler.type else "Exception" for handler in block.handlers)
+    if "ImportError" not in caught and "ModuleNotFoundError" not in caught and "Exception" not in caught:
+        return False
+    branches = [block.body, *(handler.body for handler in block.handlers)]
+    return sum(any(isinstance(each, ast.ImportFrom | ast.Import) for each in branch) for branch in branches) > 1
+
+
+def _is_for_producers(alias: ast.alias, module: Module) -> bool:
+    """Return whether a manager or base is named only in annotations and producer plumbing of a custom model, tool or chain."""
+    name = alias.asname or alias.name
+    if alias.name not in _TYPES_OF_PRODUCERS or not _is_producer(module):
+        return False
+    used = [node for node in module.of(ast.Name) if node.id == name]
+    return all(_is_plumbing(node, module) for node in used)
+
+
+def _is_producer(module: Module) -> bool:
+    imported = any(is_producer_name(dotted.rpartition(".")[2]) for dotted in module.imports.values())
+    return imported or any(
+        argument.arg == "run_manager"
+        for function in module.functions
+        for argument in [*function.args.args, *function.args.kwonlyargs]
+    )
+
+
+def _is_plumbing(node: ast.AST, module: Module) -> bool:
+    child = node
+    parent = module.parents.get(node)
+    while parent is not None:
+        if isinstance(parent, ast.Attribute) and parent.attr in ("configure", "get_noop_manager"):
+            return True
+        if isinstance(parent, ast.arg) or (isinstance(parent, ast.AnnAssign) and child is parent.annotation):
+            return True
+        if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and child is parent.returns:
+            return True
+        if isinstance(parent, ast.Call):
+            return isinstance(parent.func, ast.Name) and parent.func.id in ("isinstance", "issubclass", "cast")
+        if isinstance(parent, ast.stmt):
+            return False
+        child, parent = parent, module.parents.get(parent)
+    return False

@@ -1,0 +1,271 @@
+"""Names of LangChain and its surroundings that the rules know: where callbacks live now, who observes, what is a model."""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
+
+from callbridge.migrate.words import words
+
+__all__ = [
+    "BASES",
+    "CALL_METHODS",
+    "CORE_HANDLERS",
+    "DEAD_HOOKS",
+    "HOOKS",
+    "HOOKS_WITHOUT_EVENT",
+    "MANAGERS",
+    "OTHER_CALLBACKS",
+    "REMOVED_METHODS",
+    "REMOVED_NAMES",
+    "STREAM_METHODS",
+    "Home",
+    "Role",
+    "builtin_role",
+    "home_of",
+    "is_langchain",
+    "is_legacy_callback_module",
+    "is_other_callbacks",
+    "is_producer_name",
+    "owner_of",
+]
+
+Role: TypeAlias = Literal["stdout", "aiter", "final", "streamlit-agent", "approval", "observer", "token", "unknown"]
+"""What a handler is for. `token`: a class of the project that handles tokens; `unknown`: the class was not found."""
+
+
+class Home(NamedTuple):
+    """Where a name of `langchain.callbacks` lives now."""
+
+    module: str
+    distribution: str
+
+
+def _table(module: str, distribution: str, names: str) -> dict[str, Home]:
+    return {name: Home(module, distribution) for name in names.split()}
+
+
+_CORE, _CLASSIC, _COMMUNITY = "langchain-core", "langchain-classic", "langchain-community"
+
+# Checked by importing each from langchain-core 1.7, langchain-classic 1.0 and its table of names moved to langchain-community.
+_HOMES = MappingProxyType(
+    _table(
+        "langchain_core.callbacks",
+        _CORE,
+        "AsyncCallbackHandler AsyncCallbackManager BaseCallbackHandler BaseCallbackManager CallbackManager "
+        "CallbackManagerMixin ChainManagerMixin FileCallbackHandler LLMManagerMixin RetrieverManagerMixin RunManagerMixin "
+        "StdOutCallbackHandler StreamingStdOutCallbackHandler ToolManagerMixin",
+    )
+    | _table("langchain_core.callbacks.manager", _CORE, "handle_event ahandle_event trace_as_chain_group atrace_as_chain_group")
+    | _table("langchain_core.tracers", _CORE, "BaseTracer ConsoleCallbackHandler EvaluatorCallbackHandler LangChainTracer Run")
+    | _table("langchain_core.tracers.context", _CORE, "collect_runs register_configure_hook tracing_v2_enabled")
+    | _table("langchain_core.tracers.langchain", _CORE, "wait_for_all_tracers")
+    | _table("langchain_core.tracers.evaluation", _CORE, "wait_for_all_evaluators")
+    | _table("langchain_core.tracers.root_listeners", _CORE, "RootListenersTracer")
+    | _table("langchain_core.tracers.run_collector", _CORE, "RunCollectorCallbackHandler")
+    | _table("langchain_core.tracers.stdout", _CORE, "FunctionCallbackHandler elapsed try_json_stringify")
+    | _table("langchain_core.tracers.log_stream", _CORE, "LogEntry LogStreamCallbackHandler RunLog RunLogPatch RunState")
+    | _table("langchain_classic.callbacks.streaming_aiter", _CLASSIC, "AsyncIteratorCallbackHandler")
+    | _table("langchain_classic.callbacks.streaming_aiter_final_only", _CLASSIC, "AsyncFinalIteratorCallbackHandler")
+    | _table("langchain_classic.callbacks.streaming_stdout_final_only", _CLASSIC, "FinalStreamingStdOutCallbackHandler")
+    | _table("langchain_classic.callbacks.tracers.logging", _CLASSIC, "LoggingCallbackHandler")
+    | _table("langchain_community.callbacks.manager", _COMMUNITY, "get_openai_callback wandb_tracing_enabled")
+    | _table("langchain_community.callbacks.streamlit", _COMMUNITY, "StreamlitCallbackHandler")
+    | _table(
+        "langchain_community.callbacks.streamlit.streamlit_callback_handler",
+        _COMMUNITY,
+        "CHECKMARK_EMOJI EXCEPTION_EMOJI HISTORY_EMOJI THINKING_EMOJI LLMThought LLMThoughtLabeler LLMThoughtState ToolRecord",
+    )
+    | _table("langchain_community.callbacks.streamlit.mutable_expander", _COMMUNITY, "ChildRecord ChildType MutableExpander")
+    | _table(
+        "langchain_community.callbacks.human",
+        _COMMUNITY,
+        "AsyncHumanApprovalCallbackHandler HumanApprovalCallbackHandler HumanRejectedException",
+    )
+    | _table("langchain_community.callbacks.aim_callback", _COMMUNITY, "AimCallbackHandler import_aim")
+    | _table("langchain_community.callbacks.argilla_callback", _COMMUNITY, "ArgillaCallbackHandler")
+    | _table("langchain_community.callbacks.arize_callback", _COMMUNITY, "ArizeCallbackHandler")
+    | _table("langchain_community.callbacks.arthur_callback", _COMMUNITY, "ArthurCallbackHandler")
+    | _table("langchain_community.callbacks.clearml_callback", _COMMUNITY, "ClearMLCallbackHandler")
+    | _table("langchain_community.callbacks.comet_ml_callback", _COMMUNITY, "CometCallbackHandler")
+    | _table("langchain_community.callbacks.confident_callback", _COMMUNITY, "DeepEvalCallbackHandler")
+    | _table("langchain_community.callbacks.context_callback", _COMMUNITY, "ContextCallbackHandler")
+    | _table("langchain_community.callbacks.flyte_callback", _COMMUNITY, "FlyteCallbackHandler")
+    | _table("langchain_community.callbacks.infino_callback", _COMMUNITY, "InfinoCallbackHandler")
+    | _table(
+        "langchain_community.callbacks.labelstudio_callback",
+        _COMMUNITY,
+        "LabelStudioCallbackHandler LabelStudioMode get_default_label_configs",
+    )
+    | _table("langchain_community.callbacks.llmonitor_callback", _COMMUNITY, "LLMonitorCallbackHandler")
+    | _table("langchain_community.callbacks.mlflow_callback", _COMMUNITY, "MlflowCallbackHandler MlflowLogger analyze_text")
+    | _table(
+        "langchain_community.callbacks.openai_info",
+        _COMMUNITY,
+        "OpenAICallbackHandler MODEL_COST_PER_1K_TOKENS get_openai_token_cost_for_model standardize_model_name",
+    )
+    | _table("langchain_community.callbacks.promptlayer_callback", _COMMUNITY, "PromptLayerCallbackHandler")
+    | _table("langchain_community.callbacks.sagemaker_callback", _COMMUNITY, "SageMakerCallbackHandler")
+    | _table("langchain_community.callbacks.trubrics_callback", _COMMUNITY, "TrubricsCallbackHandler")
+    | _table("langchain_community.callbacks.wandb_callback", _COMMUNITY, "WandbCallbackHandler")
+    | _table("langchain_community.callbacks.whylabs_callback", _COMMUNITY, "WhyLabsCallbackHandler")
+    | _table("langchain_community.callbacks.tracers.comet", _COMMUNITY, "CometTracer import_comet_llm_api")
+    | _table("langchain_community.callbacks.tracers.wandb", _COMMUNITY, "WandbRunArgs WandbTracer")
+    | _table(
+        "langchain_community.callbacks.utils",
+        _COMMUNITY,
+        "BaseMetadataCallbackHandler flatten_dict hash_string import_pandas import_spacy import_textstat load_json",
+    )
+)
+
+REMOVED_NAMES = words(
+    "CallbackManagerClass SharedCallbackManager SharedTracer TracerSession TracerSessionBase TracerSessionCreate "
+    "TracerSessionV1 TracerSessionV1Base TracerSessionV1Create LangChainTracerV1 Tracer env_var_is_set get_callback_manager "
+    "get_child_callbacks get_tracing_callback_manager set_callback_manager set_default_callback_manager set_handler "
+    "set_tracing_callback_manager tracing_enabled tracing_callback_var openai_callback_var tracing_v2_callback_var "
+    "wandb_tracing_callback_var StreamlitCallbackHandlerV1 GPTCacheCallbackHandler"
+)
+"""Names that `langchain.callbacks` once had and that have no successor."""
+
+BASES = frozenset({"BaseCallbackHandler", "AsyncCallbackHandler", "BaseTracer", "AsyncBaseTracer", "CallbackManagerMixin"})
+MANAGERS = frozenset({"CallbackManager", "AsyncCallbackManager", "BaseCallbackManager"})
+CORE_HANDLERS = frozenset(
+    {
+        "StdOutCallbackHandler",
+        "FileCallbackHandler",
+        "ConsoleCallbackHandler",
+        "LoggingCallbackHandler",
+        "FunctionCallbackHandler",
+    }
+)
+
+HOOKS = words(
+    "on_llm_start on_chat_model_start on_llm_new_token on_llm_end on_llm_error on_chain_start on_chain_end on_chain_error "
+    "on_tool_start on_tool_end on_tool_error on_retriever_start on_retriever_end on_retriever_error on_agent_action "
+    "on_agent_finish on_text on_retry on_custom_event on_stream_event on_interrupt on_resume"
+)
+HOOKS_WITHOUT_EVENT = MappingProxyType(
+    {
+        "on_text": "text that a chain logs",
+        "on_retry": "a retry of a call",
+        "on_agent_action": "the tool calls of the model's end carry it",
+        "on_agent_finish": "the end of the root run carries it",
+        "on_llm_error": "the exception leaves the iterator",
+        "on_chain_error": "the exception leaves the iterator",
+        "on_retriever_error": "the exception leaves the iterator",
+    }
+)
+DEAD_HOOKS = words(
+    "handle_llm_new_token handle_llm_start handle_llm_end handle_chain_start handle_chain_end handle_tool_start "
+    "handle_tool_end on_new_token on_llm_token on_token on_llm_stream on_stream on_llm_finish on_chain_finish on_tool_finish "
+    "on_agent_start on_agent_end on_agent_error on_chat_model_end on_chat_model_new_token on_chat_model_error "
+    "on_chat_model_stream"
+)
+"""Methods that look like callbacks and that LangChain never calls."""
+
+CALL_METHODS = words(
+    "run arun acall invoke ainvoke stream astream batch abatch predict apredict predict_messages apredict_messages generate "
+    "agenerate generate_prompt agenerate_prompt apply aapply get_relevant_documents aget_relevant_documents astream_log "
+    "combine_docs acombine_docs plan aplan call_as_llm __call__ transform atransform iter aiter"
+)
+STREAM_METHODS = frozenset({"stream", "astream", "astream_events", "stream_events", "astream_log"})
+REMOVED_METHODS = words("predict apredict predict_messages apredict_messages call_as_llm")
+
+_LEGACY_MODULE = re.compile(r"langchain\.callbacks(\.|$)")
+_PRODUCER = re.compile(r"\w*(ManagerFor\w+(Run|Group)|RunManager)$|Callbacks$")
+_LANGCHAIN = re.compile(r"(langchain|langchain_\w+|langgraph|langserve|langsmith)(\.|$)")
+
+OTHER_CALLBACKS = words(
+    "keras tensorflow tf_keras tf lightning pytorch_lightning lightning_fabric torch pl transformers sklearn xgboost "
+    "lightgbm catboost optuna ray fastai skorch flax optax stable_baselines3 sb3_contrib gymnasium setfit "
+    "sentence_transformers trl diffusers ultralytics skopt hyperopt scipy aiogram telegram dash tornado discord boto3 "
+    "llama_index gpt_index semantic_kernel haystack autogen dspy litellm openai mlx paddle mxnet chainer jax tpot bokeh dask "
+    "distributed"
+)
+"""Packages with callbacks, or callback managers, of their own."""
+
+# What reports, counts or draws, and hands no tokens to anybody.
+_OBSERVER_PACKAGES = words(
+    "langfuse langsmith wandb mlflow aim comet_ml comet_llm arize phoenix openinference traceloop helicone llmonitor lunary "
+    "promptlayer chainlit deepeval trulens trulens_eval context argilla clearml whylogs langkit infino sagemaker trubrics "
+    "uptrain label_studio_sdk fiddler flytekitplugins opik agentops literalai langtrace_python_sdk weave ragas giskard "
+    "ddtrace zep posthog athina_logger portkey_ai nemoguardrails honeyhive graphsignal log10 pezzo xpander parea baserun "
+    "langwatch judgeval galileo galileo_observe maxim patronus keywordsai langchain_decorators sentry_sdk elasticapm "
+    "newrelic"
+)
+_APPROVAL = frozenset({"HumanApprovalCallbackHandler", "AsyncHumanApprovalCallbackHandler"})
+_ROLES: MappingProxyType[str, Role] = MappingProxyType(
+    {
+        "StreamingStdOutCallbackHandler": "stdout",
+        "AsyncIteratorCallbackHandler": "aiter",
+        "AsyncFinalIteratorCallbackHandler": "final",
+        "FinalStreamingStdOutCallbackHandler": "final",
+        "StreamlitCallbackHandler": "streamlit-agent",
+        "HumanApprovalCallbackHandler": "approval",
+        "AsyncHumanApprovalCallbackHandler": "approval",
+    }
+)
+
+
+def is_legacy_callback_module(module: str) -> bool:
+    """Return whether a module is `langchain.callbacks` or below it."""
+    return _LEGACY_MODULE.match(module) is not None
+
+
+def is_langchain(dotted: str) -> bool:
+    """Return whether a dotted name belongs to LangChain's packages."""
+    return _LANGCHAIN.match(dotted) is not None
+
+
+def is_producer_name(name: str) -> bool:
+    """Return whether a name belongs to the producer side: run managers, and the type of callback arguments."""
+    return _PRODUCER.match(name) is not None
+
+
+def is_other_callbacks(dotted: str) -> bool:
+    """Return whether a dotted name belongs to a package with callbacks of its own."""
+    return dotted.partition(".")[0] in OTHER_CALLBACKS
+
+
+def home_of(name: str) -> Home | None:
+    """Return where a name of `langchain.callbacks` lives now, None if nowhere or unknown."""
+    return _HOMES.get(name)
+
+
+def builtin_role(dotted: str) -> Role | None:
+    """Return the role of a handler that LangChain or an observability package ships, None for other names."""
+    package, name = dotted.partition(".")[0], dotted.rpartition(".")[2]
+    if package in _OBSERVER_PACKAGES:
+        return "observer" if re.search(r"Handler|Tracer|Callback|callback|trace", name) else None
+    if not is_langchain(dotted) or name in BASES or name in MANAGERS:
+        return None
+    if name in _ROLES:
+        return _ROLES[name]
+    observing = name.endswith(("CallbackHandler", "Tracer")) or name in ("get_openai_callback", "get_usage_metadata_callback")
+    return "observer" if observing and "Base" not in name else None
+
+
+_MODEL_MODULES = re.compile(r"langchain(_community|_classic)?\.(llms|chat_models)(\.|$)")
+_CHAIN_MODULES = re.compile(
+    r"langchain(_community|_classic|_experimental)?\.(chains|agents|retrievers|memory|document_loaders|graphs)(\.|$)"
+)
+_TOOL_MODULES = re.compile(r"langchain(_community|_classic|_core)?\.(tools|utilities|agents\.agent_toolkits)(\.|$)")
+_NO_MODEL = re.compile(r"Embedding|Retriev|Store|Loader|Splitter|Parser|Index|Search|Tool|Message|Handler|Prompt|Memory")
+_TOP_MODELS = words("OpenAI AzureOpenAI Anthropic Cohere HuggingFaceHub LlamaCpp VertexAI OpenAIChat Bedrock Ollama")
+
+
+def owner_of(dotted: str) -> Literal["model", "chain", "tool", "unknown"]:
+    """Return what a class or factory of LangChain makes, by its resolved name."""
+    package, _, rest = dotted.partition(".")
+    name = next((part for part in rest.split(".") if part[:1].isupper()), rest.rpartition(".")[2])
+    if _MODEL_MODULES.match(dotted) or name == "init_chat_model":
+        return "model"
+    if _TOOL_MODULES.match(dotted):
+        return "tool"
+    if _CHAIN_MODULES.match(dotted):
+        return "chain"
+    if package == "langchain" and rest:
+        return "model" if name in _TOP_MODELS else "chain" if name.endswith(("Chain", "Agent", "Executor")) else "unknown"
+    partner = package.startswith("langchain_") and package not in ("langchain_core", "langchain_classic", "langchain_community")
+    return "model" if partner and name[:1].isupper() and not _NO_MODEL.search(name) else "unknown"

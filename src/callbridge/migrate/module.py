@@ -1,0 +1,425 @@
+"""One parsed file: its nodes by type, who encloses what, and what names mean in it. Iterative, so that depth does no harm."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
+
+__all__ = ["Function", "Module", "Scope", "UnparsableError", "called_name", "dotted_text", "is_relevant", "parse", "walk"]
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+Scope: TypeAlias = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+Node = TypeVar("Node", bound=ast.AST)
+
+_SCOPES = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_INDEXED = frozenset(
+    {
+        ast.AnnAssign,
+        ast.Assign,
+        ast.AsyncFor,
+        ast.AsyncFunctionDef,
+        ast.AsyncWith,
+        ast.AugAssign,
+        ast.Call,
+        ast.ClassDef,
+        ast.Compare,
+        ast.Dict,
+        ast.For,
+        ast.FunctionDef,
+        ast.Import,
+        ast.ImportFrom,
+        ast.Lambda,
+        ast.Module,
+        ast.Name,
+        ast.NamedExpr,
+        ast.Raise,
+        ast.With,
+    }
+)
+_FIELDS: MappingProxyType[type[ast.AST], tuple[str, ...]] = MappingProxyType(
+    {
+        ast.Attribute: ("value",),
+        ast.BinOp: ("left", "right"),
+        ast.Compare: ("left", "comparators"),
+        ast.Constant: (),
+        ast.Global: (),
+        ast.List: ("elts",),
+        ast.Name: (),
+        ast.Nonlocal: (),
+        ast.Starred: ("value",),
+        ast.Subscript: ("value", "slice"),
+        ast.Tuple: ("elts",),
+        ast.UnaryOp: ("operand",),
+    }
+)
+"""Where the nodes below are: of the most frequent types without what is none."""
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_RELEVANT = re.compile(
+    r"[cC]allback|on_llm_|on_chat_model|on_chain_|on_tool_|on_agent_|on_retriever_|astream_events|astream_log|stream_events"
+    r"|with_retry|Handler"
+)
+_DEPTH = 40
+
+
+class UnparsableError(Exception):
+    """A text that is no Python of this interpreter.
+
+    Attributes:
+        problem: What the parser says, in one line.
+        line: Where, from 1.
+        column: Where, from 0.
+    """
+
+    def __init__(self, problem: str, line: int = 1, column: int = 0) -> None:
+        super().__init__(problem, line, column)
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+
+def is_relevant(text: str) -> bool:
+    """Return whether a text can contain anything that a rule speaks of. Cheap: what is not relevant is parsed and no more."""
+    return _RELEVANT.search(text) is not None
+
+
+def parse(text: str) -> ast.Module:
+    """Parse a text.
+
+    Raises:
+        UnparsableError: For syntax errors, null bytes, and nesting that the parser cannot follow.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes and the like are no business of a scan
+            return ast.parse(text)
+    except SyntaxError as error:
+        raise UnparsableError(f"{error.msg}", max(error.lineno or 1, 1), max((error.offset or 1) - 1, 0)) from error
+    except (RecursionError, MemoryError) as error:
+        raise UnparsableError("nested more deeply than the parser can follow") from error
+    except (ValueError, OverflowError) as error:  # null bytes; lone surrogates; numbers of absurd length
+        raise UnparsableError(str(error) or type(error).__name__) from error
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and everything below it, in the order of the source as far as fields are."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        yield current
+        below: list[ast.AST] = []
+        for field in _FIELDS.get(current.__class__, current._fields):
+            value: Any = getattr(current, field, None)
+            if value.__class__ is list:
+                below += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST):
+                below.append(value)
+        stack += reversed(below)
+
+
+def dotted_text(node: ast.AST) -> str:
+    """Return `a.b.c` for names and attributes; calls and subscripts on the way become `()` and `[]`; other things `?`."""
+    parts: list[str] = []
+    while True:
+        if isinstance(node, ast.Attribute):
+            parts.append(f".{node.attr}")
+            node = node.value
+        elif isinstance(node, ast.Call):
+            parts.append("()")
+            node = node.func
+        elif isinstance(node, ast.Subscript):
+            parts.append("[]")
+            node = node.value
+        else:
+            parts.append(node.id if isinstance(node, ast.Name) else "?")
+            return "".join(reversed(parts))
+
+
+def called_name(call: ast.Call) -> str:
+    """Return the last name of what is called: `run` for `a.b.run(...)`, empty for calls of other things."""
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+
+
+class Module:
+    """A parsed file.
+
+    Args:
+        text: The source.
+        path: Its path, for the label and for relative imports.
+        name: Its dotted name in the project.
+        tree: The parsed text.
+
+    Attributes:
+        imports: Local names to the dotted names that they import, of all scopes.
+        parents: Each node to the one that holds it.
+        scopes: Each indexed node to the scope that it stands in.
+    """
+
+    def __init__(self, text: str, path: str, name: str, tree: ast.Module) -> None:
+        self.text = text
+        self.path = path
+        self.name = name
+        self.tree = tree
+        self.parents: dict[ast.AST, ast.AST] = {}
+        self.scopes: dict[ast.AST, Scope] = {}
+        self._nodes: dict[type[ast.AST], list[ast.AST]] = {kind: [] for kind in _INDEXED}
+        self._index()
+        self.imports = self._imported()
+        self._bindings: dict[Scope, dict[str, list[ast.expr | None]]] = {}
+        self.attributes: dict[tuple[ast.ClassDef, str], list[ast.expr]] = {}
+        self._resolved: dict[tuple[str, Scope], str | None] = {}
+        self._bind()
+
+    def of(self, kind: type[Node]) -> list[Node]:
+        """Return all nodes of one indexed type, in the order of the source."""
+        found = self._nodes[kind]
+        if kind in self._unsorted:
+            self._unsorted.discard(kind)
+            found.sort(key=_place)
+        return found  # type: ignore[return-value]  # filled by type
+
+    @cached_property
+    def functions(self) -> list[Function]:
+        """All functions and methods."""
+        return [*self.of(ast.FunctionDef), *self.of(ast.AsyncFunctionDef)]
+
+    @cached_property
+    def packages(self) -> frozenset[str]:
+        """The top-level packages that the file imports."""
+        return frozenset(dotted.partition(".")[0] for dotted in self.imports.values())
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines without their ends, split as Python splits source."""
+        return _LINE_END.split(self.text)
+
+    # -- place ----------------------------------------------------------------------------------------------------------
+
+    def column(self, line: int, offset: int) -> int:
+        """Turn an offset in UTF-8 bytes into one in characters."""
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        return offset if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:offset].decode("utf-8", "replace"))
+
+    def span(self, node: ast.AST) -> tuple[int, int, int, int]:
+        """Return line, column, end line and end column; of definitions their header, of modules the first line."""
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            line, start = node.lineno, self.column(node.lineno, node.col_offset)
+            last = max(line, min(node.body[0].lineno - 1, line + 20))
+            if node.body[0].lineno == line:
+                last = line
+            header = self.lines[line - 1 : last]
+            while len(header) > 1 and not header[-1].split("#")[0].rstrip().endswith(":"):
+                header.pop()
+            return line, start, line + len(header) - 1, len(header[-1].rstrip())
+        line = getattr(node, "lineno", 1)
+        end_line = getattr(node, "end_lineno", None) or line
+        end = getattr(node, "end_col_offset", None) or 0
+        return line, self.column(line, getattr(node, "col_offset", 0)), end_line, self.column(end_line, end)
+
+    def snippet(self, span: tuple[int, int, int, int]) -> str:
+        """Return the source of a span."""
+        line, column, end_line, end_column = span
+        lines = self.lines[line - 1 : end_line]
+        if not lines:
+            return ""
+        lines[-1] = lines[-1][:end_column]
+        lines[0] = lines[0][column:]
+        return "\n".join(lines)
+
+    def qualname(self, node: ast.AST) -> str:
+        """Return the enclosing definitions joined by dots, a definition's own name included."""
+        parts = []
+        current: ast.AST | None = node
+        while current is not None:
+            if isinstance(current, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                parts.append(current.name)
+            current = self.parents.get(current)
+        return ".".join(reversed(parts)) or "<module>"
+
+    def enclosing(self, node: ast.AST, kind: type[Node] | tuple[type[Node], ...]) -> Node | None:
+        """Return the nearest node of a kind that holds a node."""
+        current = self.parents.get(node)
+        while current is not None and not isinstance(current, kind):
+            current = self.parents.get(current)
+        return current
+
+    def function_of(self, node: ast.AST) -> Function | None:
+        """Return the function that a node stands in, lambdas passed over."""
+        found = self.enclosing(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        return found if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) else None
+
+    def scope_of(self, node: ast.AST) -> Scope:
+        """Return the scope that a node stands in."""
+        if node in self.scopes:
+            return self.scopes[node]
+        found = self.enclosing(node, _SCOPES)
+        return found if isinstance(found, _SCOPES) else self.tree
+
+    # -- names ----------------------------------------------------------------------------------------------------------
+
+    def binding(self, name: str, scope: Scope) -> tuple[Scope, list[ast.expr | None]] | None:
+        """Return where a name is bound as seen from a scope, and to what; None stands for a value that is not known.
+
+        A function's parameters are bound to `[None]`. Class bodies are seen from themselves alone, as in Python.
+        """
+        first = True
+        current: Scope = scope
+        while True:
+            if first or not isinstance(current, ast.ClassDef):
+                values = self._bindings.get(current, {}).get(name)
+                if values is not None:
+                    return current, values
+            if current is self.tree:
+                return None
+            first = False
+            current = self.scopes.get(current, self.tree)
+
+    def is_parameter(self, name: str, scope: Scope) -> bool:
+        """Return whether a name, as seen from a scope, is a parameter that is not assigned again."""
+        found = self.binding(name, scope)
+        return found is not None and found[1] == [None] and name in _parameters(found[0])
+
+    def definition(self, name: str, scope: Scope) -> ast.ClassDef | Function | None:
+        """Return the class or function of the file that a name means, as seen from a scope."""
+        current: Scope = scope
+        while True:
+            found = self._definitions.get((current, name))
+            if found is not None or current is self.tree:
+                return found
+            current = self.scopes.get(current, self.tree)
+
+    @cached_property
+    def _definitions(self) -> dict[tuple[Scope, str], ast.ClassDef | Function]:
+        nodes: list[ast.ClassDef | Function] = [*self.of(ast.ClassDef), *self.functions]
+        return {(self.scopes[node], node.name): node for node in nodes}
+
+    def resolve(self, node: ast.AST, scope: Scope | None = None, depth: int = 0) -> str | None:
+        """Return the dotted name that an expression means, through imports and aliases; None if it is no such thing."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name) or depth > _DEPTH:
+            return None
+        key = (node.id, scope or self.scope_of(node))
+        if key not in self._resolved:
+            self._resolved[key] = None  # for names that are bound to each other
+            self._resolved[key] = self._resolve(*key, depth)
+        base = self._resolved[key]
+        return ".".join([base, *reversed(parts)]) if base else None
+
+    def _resolve(self, name: str, scope: Scope, depth: int) -> str | None:
+        found = self.binding(name, scope)
+        if found is not None and not (found[0] is self.tree and name in self.imports):
+            values = [value for value in found[1] if isinstance(value, ast.Name | ast.Attribute)]
+            if not values or (isinstance(values[-1], ast.Name) and values[-1].id == name):
+                return None
+            return self.resolve(values[-1], found[0], depth + 1)
+        definition = self.definition(name, scope)
+        if definition is not None:
+            return f"{self.name}.{self.qualname(definition)}"
+        return self.imports.get(name)
+
+    @cached_property
+    def calls(self) -> list[tuple[ast.Call, str]]:
+        """All calls of something that has a dotted name, with it."""
+        named = ((call, self.resolve(call.func)) for call in self.of(ast.Call))
+        return [(call, dotted) for call, dotted in named if dotted is not None]
+
+    # -- building -------------------------------------------------------------------------------------------------------
+
+    def _index(self) -> None:
+        nodes, parents, scopes, fields = self._nodes, self.parents, self.scopes, dict(_FIELDS)
+        stack: list[tuple[ast.AST, Scope]] = [(self.tree, self.tree)]
+        while stack:
+            node, scope = stack.pop()
+            kind = node.__class__
+            if kind in _INDEXED:
+                nodes[kind].append(node)
+                scopes[node] = scope
+                if isinstance(node, _SCOPES):
+                    scope = node
+            if kind not in fields:
+                fields[kind] = kind._fields
+            for field in fields[kind]:
+                value: Any = getattr(node, field, None)
+                if value.__class__ is list:
+                    for item in value:
+                        if item.__class__ is not str and item is not None:
+                            parents[item] = node
+                            stack.append((item, scope))
+                elif isinstance(value, ast.AST):
+                    parents[value] = node
+                    stack.append((value, scope))
+        self._unsorted = set(nodes) - {ast.Module}
+
+    def _imported(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for each in self.of(ast.Import):
+            for alias in each.names:
+                found.setdefault(*((alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2))
+        for node in self.of(ast.ImportFrom):
+            base = self.absolute(node)
+            for alias in node.names:
+                found.setdefault(alias.asname or alias.name, f"{base}.{alias.name}" if base else alias.name)
+        return found
+
+    def absolute(self, node: ast.ImportFrom) -> str:
+        """Return the module that an import names, relative ones resolved from the file's own name."""
+        if not node.level:
+            return node.module or ""
+        parts = self.name.split(".")
+        up = node.level - 1 if self.path.endswith("__init__.py") else node.level
+        base = parts[: max(len(parts) - up, 0)]
+        return ".".join([*base, *([node.module] if node.module else [])])
+
+    def _bind(self) -> None:
+        for function in [*self.functions, *self.of(ast.Lambda)]:
+            self._bindings[function] = {name: [None] for name in _parameters(function)}
+        for each in self.of(ast.Assign):
+            for target in each.targets:
+                self._bind_target(target, each.value, self.scopes[each])
+        for annotated in self.of(ast.AnnAssign):
+            if annotated.value is not None:
+                self._bind_target(annotated.target, annotated.value, self.scopes[annotated])
+        for named in self.of(ast.NamedExpr):
+            self._bind_target(named.target, named.value, self.scopes[named])
+        loops: list[ast.For | ast.AsyncFor] = [*self.of(ast.For), *self.of(ast.AsyncFor)]
+        for loop in loops:
+            self._bind_target(loop.target, None, self.scopes[loop])
+        blocks: list[ast.With | ast.AsyncWith] = [*self.of(ast.With), *self.of(ast.AsyncWith)]
+        for block in blocks:
+            for item in block.items:
+                if item.optional_vars is not None:
+                    self._bind_target(item.optional_vars, item.context_expr, self.scopes[block])
+
+    def _bind_target(self, target: ast.expr, value: ast.expr | None, scope: Scope) -> None:
+        if isinstance(target, ast.Name):
+            values = self._bindings.setdefault(scope, {}).setdefault(target.id, [])
+            values.append(value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            same = isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts)
+            values = list(value.elts) if same and isinstance(value, ast.Tuple | ast.List) else [None] * len(target.elts)
+            for each, part in zip(target.elts, values, strict=True):
+                self._bind_target(each, part, scope)
+        elif isinstance(target, ast.Attribute) and value is not None and dotted_text(target.value) in ("self", "cls"):
+            holder = self.enclosing(target, ast.ClassDef)
+            if holder is not None:
+                self.attributes.setdefault((holder, target.attr), []).append(value)
+
+
+def _place(node: ast.AST) -> tuple[int, int]:
+    return node.lineno, node.col_offset  # type: ignore[attr-defined]  # only nodes with a place are sorted
+
+
+def _parameters(scope: Scope) -> list[str]:
+    if isinstance(scope, ast.Module | ast.ClassDef):
+        return []
+    given = scope.args
+    named = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    return [each.arg for each in [*named, *(extra for extra in (given.vararg, given.kwarg) if extra)]]

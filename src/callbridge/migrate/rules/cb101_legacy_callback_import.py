@@ -1,0 +1,41 @@
+"""CB101: imports from `langchain.callbacks`, which LangChain 1.x no longer has, of names that live in langchain-core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.imports import facts, legacy_names
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in legacy_names(context):
+        if each.home is not None and each.home.distribution == "langchain-core":
+            message = f"`{each.name}` is imported from {each.module}; it lives in {each.home.module}"
+            yield context.finding("CB101", each.node, message, "auto-safe", "error", facts=facts(each))
+        elif each.home is None and not each.removed:
+            what = f"`{each.name}`" if each.name not in ("", "*", "callbacks") else "the module"
+            message = f"{what} is imported from {each.module}, which LangChain 1.x does not have"
+            reason = "what is used of it decides where it is imported from"
+            yield context.finding("CB101", each.node, message, "manual", "error", reason, facts(each))
+
+
+RULE = Rule(
+    code="CB101",
+    name="legacy-callback-import",
+    severity="error",
+    fix="auto-safe",
+    summary="a name imported from `langchain.callbacks` that lives in langchain-core",
+    why=(
+        "`langchain.callbacks` does not exist in LangChain 1.x: the import fails before anything runs. langchain-core, "
+        "which every LangChain installation has, holds the same class."
+    ),
+    before="from langchain.callbacks.base import BaseCallbackHandler",
+    after="from langchain_core.callbacks import BaseCallbackHandler",
+    when_not="If the code must run on a LangChain older than 0.1, which has no langchain-core.",
+    check=_check,
+)

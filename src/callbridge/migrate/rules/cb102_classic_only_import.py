@@ -1,0 +1,37 @@
+"""CB102: imports of the streaming handlers that only langchain-classic still has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.imports import facts, legacy_names
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in legacy_names(context):
+        if each.home is not None and each.home.distribution == "langchain-classic":
+            message = f"`{each.name}` is imported from {each.module}; only langchain-classic has it"
+            reason = "adds the dependency langchain-classic"
+            yield context.finding("CB102", each.node, message, "auto-review", "error", reason, facts(each))
+
+
+RULE = Rule(
+    code="CB102",
+    name="classic-only-import",
+    severity="error",
+    fix="auto-review",
+    summary="`AsyncIteratorCallbackHandler` and its relatives imported from `langchain.callbacks`",
+    why=(
+        "`langchain.callbacks` does not exist in LangChain 1.x. These handlers moved to langchain-classic, which is a "
+        "dependency of its own; after CB301 or CB309 they are not needed at all."
+    ),
+    before="from langchain.callbacks import AsyncIteratorCallbackHandler",
+    after="from langchain_classic.callbacks.streaming_aiter import AsyncIteratorCallbackHandler",
+    when_not="If the call site is converted in the same change: then the import goes.",
+    check=_check,
+)

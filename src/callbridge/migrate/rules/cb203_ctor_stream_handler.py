@@ -1,0 +1,73 @@
+"""CB203: a streaming handler attached in the constructor of a model, chain or tool, or through a factory."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.attach import Attachment
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding, Verdict
+from callbridge.migrate.flow import runs_in_scope
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in context.attachments:
+        if each.style in ("constructor", "factory") and (each.streaming or each.unresolved) and not each.passed:
+            yield _finding(each, context)
+
+
+def _finding(each: Attachment, context: Context) -> Finding:
+    runs = runs_in_scope(each.call, context.module) if isinstance(each.call, ast.Call) else []
+    reason = _reason(each, len(runs))
+    verdict: Verdict = "adapter" if reason else "auto-review"
+    shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.streaming or each.unresolved))
+    message = f"{shown} is attached to what {each.callee.rpartition('.')[2]} makes: it hears of every run, whoever asked"
+    facts = {
+        "handler": " ".join(use.dotted for use in each.handlers),
+        "callee": each.callee,
+        "owner": each.owner,
+        "style": each.style,
+        "keyword": each.keyword,
+        "run_lines": " ".join(str(run.lineno) for run in runs),
+    }
+    return context.finding("CB203", each.place, message, verdict, "warning", reason, facts)
+
+
+def _reason(each: Attachment, runs: int) -> str:
+    if each.unresolved:
+        return "the handler's class is not in the files that were scanned"
+    if any(use.role not in ("stdout", "aiter", "token") for use in each.streaming) or len(each.handlers) > 1:
+        return "the handler does more than show tokens"
+    if any(use.origin in ("module", "attribute", "elsewhere", "parameter") for use in each.streaming):
+        return "the handler is made elsewhere"
+    if each.style == "factory":
+        return "a function of the project attaches it"
+    return "" if runs else "the call that runs it is not in this scope"
+
+
+RULE = Rule(
+    code="CB203",
+    name="ctor-stream-handler",
+    severity="warning",
+    fix="auto-review, adapter",
+    summary="a streaming handler in the constructor of a model, chain or tool",
+    why=(
+        "The handler is shared by everything that uses the object: two requests at once mix their tokens. Read the run as "
+        "a stream where it is called, and the object can be shared safely."
+    ),
+    before=("llm = ChatOpenAI(streaming=True, callbacks=[MyHandler()])\nanswer = LLMChain(llm=llm, prompt=prompt).run(q)"),
+    after=(
+        "llm = ChatOpenAI()\n"
+        "chain = LLMChain(llm=llm, prompt=prompt)\n"
+        "with callbridge.stream_call(chain.run, q) as stream:\n"
+        "    for text in stream.text():\n"
+        "        show(text)\n"
+        "answer = stream.result"
+    ),
+    when_not="For observers (cost, tracing, logging): they stay callbacks, see CB404.",
+    check=_check,
+)

@@ -1,0 +1,65 @@
+"""CB204: `callbacks=` given to a call: `run`, `acall`, `invoke`, or the chain called as a function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.attach import Attachment
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding, Severity, Verdict
+from callbridge.migrate.module import called_name, dotted_text
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+_RUNNABLE = frozenset({"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "astream_log"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in context.attachments:
+        if each.style == "call" and each.keyword == "callbacks" and each.call is not None and not each.passed:
+            yield _finding(each, context)
+
+
+def _finding(each: Attachment, context: Context) -> Finding:
+    method = called_name(each.call) if each.call is not None else ""
+    if method == "partial" and each.call is not None:
+        method = dotted_text(each.call.args[0]).rpartition(".")[2]
+    fails = method in _RUNNABLE
+    severity: Severity = "error" if fails else "warning"
+    fate = "runnables take it in `config` alone and raise TypeError" if fails else "the keyword goes with the legacy call"
+    shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.handlers)) or "a list"
+    observers = bool(each.handlers) and not each.streaming and not each.unresolved
+    verdict: Verdict = "auto-safe" if fails else "keep" if observers else "auto-review"
+    if not fails and (each.unresolved or any(use.role not in ("stdout", "aiter", "token") for use in each.streaming)):
+        verdict = "adapter"
+    reason = "the handler is not known here, or does more than show tokens" if verdict == "adapter" else ""
+    if verdict == "keep":
+        severity = "info"
+    facts = {
+        "keyword": "callbacks",
+        "callee": each.callee,
+        "method": method,
+        "handler": " ".join(use.dotted for use in each.handlers),
+    }
+    message = f"`callbacks=` with {shown} is passed to `{method or each.callee}`: {fate}"
+    return context.finding("CB204", each.place, message, verdict, severity, reason, facts)
+
+
+RULE = Rule(
+    code="CB204",
+    name="call-kwarg-callbacks",
+    severity="warning",
+    fix="auto-safe, auto-review, adapter",
+    summary="`callbacks=` on `run`, `acall`, `invoke`, or on a chain called as a function",
+    why=(
+        "`invoke`, `stream` and their relatives take callbacks in `config`; as a keyword they reach the model's API and "
+        "raise TypeError. `run` and `acall` are deprecated. With observers alone on a legacy call the verdict is keep."
+    ),
+    before="answer = llm.invoke(q, callbacks=[handler])",
+    after='answer = llm.invoke(q, config={"callbacks": [handler]})',
+    when_not=(
+        "On methods of your own that happen to be called `run` and take `callbacks`: `# callbridge: ignore[CB204] own method`."
+    ),
+    check=_check,
+)

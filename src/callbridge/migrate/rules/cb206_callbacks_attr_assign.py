@@ -1,0 +1,37 @@
+"""CB206: handlers attached by assigning `callbacks` of an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in context.attachments:
+        if each.style == "attribute":
+            message = f"`{each.callee}` is assigned: other runs of the object report here, too, and lose their own handlers"
+            reason = "the run that is meant is not visible from the assignment"
+            facts = {"handler": " ".join(use.dotted for use in each.handlers), "target": each.callee, "keyword": each.keyword}
+            yield context.finding("CB206", each.place, message, "adapter", "warning", reason, facts)
+
+
+RULE = Rule(
+    code="CB206",
+    name="callbacks-attr-assign",
+    severity="warning",
+    fix="adapter",
+    summary="`x.callbacks = [...]`",
+    why=(
+        "The object is shared, the handlers are one request's: with two requests at once each hears of both. LangChain "
+        "copies handlers when a run starts, so that an assignment during a run does nothing."
+    ),
+    before=("agent.agent.llm_chain.llm.callbacks = [handler]\nanswer = agent.run(q)"),
+    after='answer = agent.invoke(q, config={"callbacks": [handler]})["output"]',
+    when_not="In a script that runs one thing once.",
+    check=_check,
+)

@@ -1,0 +1,37 @@
+"""CB207: a callback manager that is changed after it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in context.attachments:
+        if each.style == "manager":
+            message = f"`{each.callee}` changes a manager that others share"
+            reason = "which runs are meant is not visible here"
+            facts = {"handler": " ".join(use.dotted for use in each.handlers), "callee": each.callee}
+            yield context.finding("CB207", each.place, message, "manual", "warning", reason, facts)
+
+
+RULE = Rule(
+    code="CB207",
+    name="manager-mutation",
+    severity="warning",
+    fix="manual",
+    summary="`manager.add_handler(...)`, `set_handler(...)`",
+    why=(
+        "Adding a handler to a manager attaches it to every later run of whatever holds that manager, and nothing takes "
+        "it away."
+    ),
+    before="agent.callback_manager.add_handler(handler)",
+    after='agent.invoke(q, config={"callbacks": [handler]})',
+    when_not="Within a custom chain or tool that gets its own child manager.",
+    check=_check,
+)

@@ -1,0 +1,67 @@
+"""CB301: `AsyncIteratorCallbackHandler`, a task, and a loop over `aiter()`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.aiter import Iteration, iterations
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in iterations(context):
+        reason = _reason(each, context)
+        facts = {
+            "handler": each.name,
+            "class": each.dotted,
+            "loop_line": str(each.loops[0].lineno) if len(each.loops) == 1 else "",
+            "task_line": str(each.tasks[0].lineno) if len(each.tasks) == 1 else "",
+        }
+        message = "tokens come through an AsyncIteratorCallbackHandler and a task beside it"
+        yield context.finding("CB301", each.made, message, "adapter" if reason else "auto-safe", "warning", reason, facts)
+
+
+def _reason(each: Iteration, context: Context) -> str:
+    if not each.is_plain:
+        return "the handler's class adds to AsyncIteratorCallbackHandler"
+    if not each.name:
+        return "the handler is not held by a variable"
+    if len(each.loops) != 1 or len(each.tasks) != 1:
+        return "the handler, the task and the loop do not stand in one function"
+    if not isinstance(context.module.scope_of(each.made), ast.AsyncFunctionDef):
+        return "the loop does not stand in an async function"
+    return ""
+
+
+RULE = Rule(
+    code="CB301",
+    name="aiter-task",
+    severity="warning",
+    fix="auto-safe, adapter",
+    summary="`AsyncIteratorCallbackHandler` with `create_task` and `aiter()`",
+    why=(
+        "The loop ends with the first model call, not with the run; it waits for ever if the run fails before a model "
+        "starts; and a client that leaves does not stop the model."
+    ),
+    before=(
+        "handler = AsyncIteratorCallbackHandler()\n"
+        "chain = LLMChain(llm=ChatOpenAI(streaming=True, callbacks=[handler]), prompt=p)\n"
+        'task = asyncio.create_task(chain.acall({"q": q}))\n'
+        "async for token in handler.aiter():\n"
+        "    yield token\n"
+        "await task"
+    ),
+    after=(
+        "chain = LLMChain(llm=ChatOpenAI(), prompt=p)\n"
+        'async with callbridge.astream_call(chain.acall, {"q": q}) as stream:\n'
+        "    async for token in stream.text():\n"
+        "        yield token"
+    ),
+    when_not="If the truncation after the first model call is relied upon: then break out of the loop there.",
+    check=_check,
+)

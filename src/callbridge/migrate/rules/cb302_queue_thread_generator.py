@@ -1,0 +1,40 @@
+"""CB302: a handler that fills a queue for a thread or generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import Sink
+from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import sink_findings
+
+__all__ = ["RULE"]
+
+_SINKS: frozenset[Sink] = frozenset({"thread-queue"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    yield from sink_findings(context, "CB302", _SINKS, "hands tokens to a queue that another thread reads", "auto-review")
+
+
+RULE = Rule(
+    code="CB302",
+    name="queue-thread-generator",
+    severity="warning",
+    fix="auto-review, adapter",
+    summary="a handler that puts tokens into a `queue.Queue` or `ThreadedGenerator`",
+    why=(
+        "The queue grows without bound, a reader that leaves does not stop the model, an error in the thread leaves the "
+        "reader waiting, and most such handlers end with the first model call."
+    ),
+    before=(
+        "class QueueHandler(BaseCallbackHandler):\n"
+        "    def on_llm_new_token(self, token, **kwargs):\n"
+        "        self.queue.put(token)"
+    ),
+    after=('with callbridge.stream_call(chain, {"question": q}) as stream:\n    yield from stream.text()'),
+    when_not="If the queue is read by something that is not part of the request.",
+    check=_check,
+)

@@ -1,0 +1,44 @@
+"""CB303: a handler that fills an `asyncio.Queue` for an async generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import Sink
+from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import sink_findings
+
+__all__ = ["RULE"]
+
+_SINKS: frozenset[Sink] = frozenset({"async-queue"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    yield from sink_findings(context, "CB303", _SINKS, "hands tokens to an asyncio queue that a generator drains", "adapter")
+
+
+RULE = Rule(
+    code="CB303",
+    name="async-queue-handler",
+    severity="warning",
+    fix="adapter",
+    summary="a handler that puts tokens into an `asyncio.Queue`",
+    why=(
+        "The end of the stream has to be signalled by hand, and is signalled too early or never; nothing cancels the "
+        "model when the reader leaves."
+    ),
+    before=(
+        "class QueueHandler(AsyncCallbackHandler):\n"
+        "    async def on_llm_new_token(self, token, **kwargs):\n"
+        "        await self.queue.put(token)"
+    ),
+    after=(
+        'async with callbridge.astream_call(chain.acall, {"question": q}) as stream:\n'
+        "    async for text in stream.text():\n"
+        "        yield text"
+    ),
+    when_not="If several runs feed one queue on purpose.",
+    check=_check,
+)

@@ -1,0 +1,44 @@
+"""CB304: a handler that pushes tokens to a websocket, socket.io, channel layer or ASGI `send`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import Sink
+from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import sink_findings
+
+__all__ = ["RULE"]
+
+_SINKS: frozenset[Sink] = frozenset({"socket"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    yield from sink_findings(context, "CB304", _SINKS, "pushes tokens to a socket", "adapter")
+
+
+RULE = Rule(
+    code="CB304",
+    name="socket-push-handler",
+    severity="warning",
+    fix="adapter",
+    summary="a handler that sends tokens over a websocket, socket.io, a channel layer or ASGI",
+    why=(
+        "What the user sees is sent from within the model's callback: an error in sending is logged and swallowed, and a "
+        "closed socket does not stop the model."
+    ),
+    before=(
+        "class PushHandler(AsyncCallbackHandler):\n"
+        "    async def on_llm_new_token(self, token, **kwargs):\n"
+        "        await self.websocket.send_text(token)"
+    ),
+    after=(
+        'async with callbridge.astream_call(chain.acall, {"question": q}) as stream:\n'
+        "    async for text in stream.text():\n"
+        "        await websocket.send_text(text)"
+    ),
+    when_not="If the handler belongs to a framework that attaches it for you.",
+    check=_check,
+)

@@ -1,0 +1,42 @@
+"""CB306: a handler of your own that only prints tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import Sink
+from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import sink_findings
+
+__all__ = ["RULE"]
+
+_SINKS: frozenset[Sink] = frozenset({"print"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    yield from sink_findings(context, "CB306", _SINKS, "prints tokens", "auto-review")
+
+
+RULE = Rule(
+    code="CB306",
+    name="print-handler",
+    severity="warning",
+    fix="auto-review, adapter",
+    summary="a handler of your own that prints tokens",
+    why=(
+        "Printing from a callback mixes with every other run that shares the model, and does nothing if the model does "
+        "not stream."
+    ),
+    before=(
+        'class Printer(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        print(token, end="")'
+    ),
+    after=(
+        "with callbridge.stream_call(chain.run, q) as stream:\n"
+        "    for text in stream.text():\n"
+        '        print(text, end="", flush=True)'
+    ),
+    when_not="In a debugging aid that is switched on by hand.",
+    check=_check,
+)

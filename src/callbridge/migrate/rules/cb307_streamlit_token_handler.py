@@ -1,0 +1,41 @@
+"""CB307: a handler that writes tokens into a Streamlit container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import Sink
+from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import sink_findings
+
+__all__ = ["RULE"]
+
+_SINKS: frozenset[Sink] = frozenset({"streamlit"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    yield from sink_findings(context, "CB307", _SINKS, "writes tokens into a Streamlit container", "auto-review")
+
+
+RULE = Rule(
+    code="CB307",
+    name="streamlit-token-handler",
+    severity="warning",
+    fix="auto-review, adapter",
+    summary="a handler that writes tokens into a Streamlit container",
+    why=(
+        "Streamlit draws from the script's own thread only; from a callback in another thread it warns and draws nothing. "
+        "`st.write_stream` takes any iterator of text."
+    ),
+    before=(
+        "class StreamHandler(BaseCallbackHandler):\n"
+        "    def on_llm_new_token(self, token, **kwargs):\n"
+        "        self.text += token\n"
+        "        self.container.markdown(self.text)"
+    ),
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    st.write_stream(stream.text())"),
+    when_not="If the container shows more than the text: tool calls, sources (CB308 shows how).",
+    check=_check,
+)

@@ -1,0 +1,43 @@
+"""CB308: `StreamlitCallbackHandler`, which draws an agent's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding, Verdict
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for call, use in context.made:
+        if use.role == "streamlit-agent":
+            verdict: Verdict = "adapter"
+            reason = "which steps are shown, and how, is the page's to decide"
+            facts = {"handler": use.dotted}
+            yield context.finding(
+                "CB308", call, "an agent's steps are drawn by StreamlitCallbackHandler", verdict, "warning", reason, facts
+            )
+
+
+RULE = Rule(
+    code="CB308",
+    name="streamlit-agent-handler",
+    severity="warning",
+    fix="adapter",
+    summary="`StreamlitCallbackHandler` drawing the steps of an agent",
+    why=(
+        "It lives in langchain-community, knows the text agents of 2023, and draws only from the script's own thread. "
+        "Tool events carry the same facts."
+    ),
+    before="agent.run(q, callbacks=[StreamlitCallbackHandler(st.container())])",
+    after=(
+        'for event in callbridge.stream_events(agent, {"input": q}):\n'
+        '    if event["event"] == "on_tool_start":\n'
+        '        st.status(event["name"]).write(event["data"]["input"])'
+    ),
+    when_not="If its look is wanted: `callbridge.drive` feeds it from events, unchanged.",
+    check=_check,
+)

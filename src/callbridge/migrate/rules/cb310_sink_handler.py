@@ -1,0 +1,35 @@
+"""CB310: a handler that sends tokens to Slack, Telegram, Redis, speech, a GUI or a function it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import Sink
+from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import sink_findings
+
+__all__ = ["RULE"]
+
+_SINKS: frozenset[Sink] = frozenset({"other"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    yield from sink_findings(context, "CB310", _SINKS, "sends tokens to a sink of its own", "adapter")
+
+
+RULE = Rule(
+    code="CB310",
+    name="sink-handler",
+    severity="warning",
+    fix="adapter",
+    summary="a handler that sends tokens to a chat service, Redis, speech, a GUI, or a function that it was given",
+    why="The sink belongs to the endpoint: there it can be slowed down, retried and closed, and its errors are seen.",
+    before=(
+        "class Speaker(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.engine.say(token)"
+    ),
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    for text in stream.text():\n        engine.say(text)"),
+    when_not="If the handler is part of a library that others attach.",
+    check=_check,
+)

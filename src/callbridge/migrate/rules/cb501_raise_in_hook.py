@@ -1,0 +1,64 @@
+"""CB501: hooks that raise to steer the run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import HandlerClass
+from callbridge.migrate.module import Function, Module, dotted_text
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+_MISTAKES = frozenset({"AttributeError", "KeyError", "NotImplementedError", "TypeError", "ValueError"})
+"""What tells of a wrong argument or a gap; to steer a run, code raises something else."""
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    module = context.module
+    owners = {hook: handler for handler in context.handlers for hook in handler.own.values()}
+    for node in module.of(ast.Raise):
+        function = module.function_of(node)
+        handler = owners.get(function) if function is not None else None
+        if function is None or handler is None or function.name.endswith("_error") or not _steers(node, function, module):
+            continue
+        yield _finding(node, function, handler, context)
+
+
+def _finding(node: ast.Raise, function: Function, handler: HandlerClass, context: Context) -> Finding:
+    message = f"{function.name} of {handler.node.name} raises; LangChain logs that and goes on unless `raise_error` is set"
+    reason = "control flow does not belong in a callback: leave the loop over the events, or interrupt before the call"
+    facts = {"handler": handler.dotted, "hook": function.name}
+    return context.finding("CB501", node, message, "manual", "warning", reason, facts)
+
+
+def _steers(node: ast.Raise, function: Function, module: Module) -> bool:
+    if node.exc is None or dotted_text(node.exc).removesuffix("()") in _MISTAKES:
+        return False
+    inside = module.enclosing(node, ast.ExceptHandler)
+    return inside is None or module.function_of(inside) is not function
+
+
+RULE = Rule(
+    code="CB501",
+    name="raise-in-hook",
+    severity="warning",
+    fix="manual",
+    summary="a hook that raises to stop the run",
+    why=(
+        "LangChain logs exceptions of handlers and goes on, unless `raise_error` is set: most code that means to cancel "
+        "never does. Leaving the loop over an event stream cancels the model."
+    ),
+    before=('def on_llm_new_token(self, token, **kwargs):\n    if self.stopped:\n        raise StopIteration("stopped")'),
+    after=(
+        "async with callbridge.astream_call(chain.acall, x) as stream:\n"
+        "    async for text in stream.text():\n"
+        "        if stopped:\n"
+        "            break"
+    ),
+    when_not="Where `raise_error` is set and a failed check must fail the run.",
+    check=_check,
+)

@@ -1,0 +1,36 @@
+"""CB504: a handler that sends tokens to another process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import Sink
+from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import sink_findings
+
+__all__ = ["RULE"]
+
+_SINKS: frozenset[Sink] = frozenset({"process-queue"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    yield from sink_findings(context, "CB504", _SINKS, "sends tokens to another process", "manual")
+
+
+RULE = Rule(
+    code="CB504",
+    name="cross-process-stream",
+    severity="warning",
+    fix="manual",
+    summary="a handler that puts tokens into a multiprocessing queue or a task's state",
+    why=(
+        "The process that reads is not the one that runs the model: an iterator does not reach it. Iterate in the worker, "
+        "and send from the loop."
+    ),
+    before=('def on_llm_new_token(self, token, **kwargs):\n    self.task.update_state(meta={"token": token})'),
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    for text in stream.text():\n        queue.put(text)"),
+    when_not="If the worker is to stay as it is.",
+    check=_check,
+)

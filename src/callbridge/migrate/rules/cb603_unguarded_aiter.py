@@ -1,0 +1,42 @@
+"""CB603: an iterating handler that nobody ends if the run fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.aiter import is_guarded, iterations
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in iterations(context):
+        if each.loops and each.tasks and not is_guarded(each, context.module):
+            message = f"the loop over {each.name}.aiter() waits for ever if the task fails before a model starts"
+            reason = "goes with CB301; until then set `done` in a `finally` around the call"
+            facts = {"handler": each.name, "class": each.dotted}
+            yield context.finding("CB603", each.loops[0].iter, message, "adapter", "error", reason, facts)
+
+
+RULE = Rule(
+    code="CB603",
+    name="unguarded-aiter",
+    severity="error",
+    fix="adapter",
+    summary="`create_task` and `aiter()` without anything that sets `done` when the task fails",
+    why=(
+        "`aiter()` ends when a model ends. If the chain raises before (a missing key, a refused connection) none ever "
+        "does: the request hangs, and the exception is never seen."
+    ),
+    before=('task = asyncio.create_task(chain.acall({"q": q}))\nasync for token in handler.aiter():\n    yield token'),
+    after=(
+        'async with callbridge.astream_call(chain.acall, {"q": q}) as stream:\n'
+        "    async for token in stream.text():\n"
+        "        yield token"
+    ),
+    when_not="Never.",
+    check=_check,
+)

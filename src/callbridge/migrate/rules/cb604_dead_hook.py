@@ -1,0 +1,49 @@
+"""CB604: methods of a handler that look like callbacks and are never called."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.known import DEAD_HOOKS, HOOKS
+from callbridge.migrate.module import called_name, dotted_text
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+_LOOKS_ALIKE = re.compile(r"on_(llm|chat_model|chain|tool|agent|retriever)_(start|end|error|new_token|token|finish|stream)$")
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    called = {called_name(call) for call in context.module.of(ast.Call)}
+    for handler in context.handlers:
+        if any(dotted_text(base).endswith("Tracer") for base in handler.node.bases):
+            continue  # tracers have methods of their own
+        for method in handler.node.body:
+            if not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) or method.name in HOOKS or method.name in called:
+                continue
+            if method.name in DEAD_HOOKS or _LOOKS_ALIKE.match(method.name):
+                message = f"LangChain never calls {method.name} of {handler.node.name}"
+                reason = "what it was meant for has to be decided"
+                facts = {"handler": handler.dotted, "hook": method.name}
+                yield context.finding("CB604", method, message, "manual", "warning", reason, facts)
+
+
+RULE = Rule(
+    code="CB604",
+    name="dead-hook",
+    severity="warning",
+    fix="manual",
+    summary="a method of a handler with a name that LangChain never calls",
+    why=(
+        "`on_chat_model_end` and `handle_llm_new_token` look right and are dead: there is no such callback. Chat models "
+        "end in `on_llm_end`."
+    ),
+    before=("def on_chat_model_end(self, response, **kwargs):\n    self.close()"),
+    after=("def on_llm_end(self, response, **kwargs):\n    self.close()"),
+    when_not="If other code of yours calls the method.",
+    check=_check,
+)

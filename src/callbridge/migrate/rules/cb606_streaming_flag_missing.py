@@ -1,0 +1,52 @@
+"""CB606: a streaming handler on a model that is not told to stream."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.flow import runs_in_scope
+from callbridge.migrate.known import STREAM_METHODS
+from callbridge.migrate.module import called_name
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+_ALWAYS_STREAMING = frozenset({"LlamaCpp", "GPT4All", "CTransformers", "ChatOllama", "Ollama", "OllamaLLM", "ExLlamaV2"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for each in context.attachments:
+        if each.style != "constructor" or each.owner != "model" or each.call is None:
+            continue
+        name = each.callee.rpartition(".")[2]
+        if name in _ALWAYS_STREAMING or not any(use.role in ("stdout", "aiter", "token", "final") for use in each.handlers):
+            continue
+        if _may_stream(each.call) or any(
+            called_name(run) in STREAM_METHODS for run in runs_in_scope(each.call, context.module)
+        ):
+            continue
+        message = f"{name} has a streaming handler and no `streaming=True`: no token is ever reported by `invoke` or `run`"
+        reason = "moot after the migration: reading a run as a stream asks the model to stream"
+        yield context.finding("CB606", each.call, message, "adapter", "warning", reason, {"callee": each.callee})
+
+
+def _may_stream(call: ast.Call) -> bool:
+    """Return whether the constructor says `streaming` or `stream`, or takes arguments that cannot be seen."""
+    return any(keyword.arg in (None, "streaming", "stream", "model_kwargs") for keyword in call.keywords)
+
+
+RULE = Rule(
+    code="CB606",
+    name="streaming-flag-missing",
+    severity="warning",
+    fix="adapter",
+    summary="a streaming handler on a model without `streaming=True`, called without streaming",
+    why="`on_llm_new_token` is never called: the handler looks attached and shows nothing.",
+    before="llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])",
+    after=("with callbridge.stream_call(chain.run, q) as stream:\n    ..."),
+    when_not="For models that always stream.",
+    check=_check,
+)

@@ -1,0 +1,49 @@
+"""CB607: `.with_retry()` on something that is streamed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.events import made_from
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.known import STREAM_METHODS, is_langchain
+from callbridge.migrate.module import called_name
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+_METHODS = STREAM_METHODS - {"astream_log"}
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    module = context.module
+    if not any(is_langchain(dotted) or dotted.startswith("callbridge") for dotted in module.imports.values()):
+        return
+    for call in module.of(ast.Call):
+        if called_name(call) not in _METHODS:
+            continue
+        own = (module.resolve(call.func) or "").startswith("callbridge.")
+        receiver = (
+            call.args[0] if own and call.args else call.func.value if isinstance(call.func, ast.Attribute) and not own else None
+        )
+        made = made_from(receiver, module) if receiver is not None else None
+        if isinstance(made, ast.Call) and called_name(made) == "with_retry":
+            message = f"`with_retry` does nothing under `{called_name(call)}`: a run that fails is not tried again"
+            reason = "`stream_call` around `invoke` keeps the retries and streams every attempt"
+            yield context.finding("CB607", call, message, "adapter", "error", reason, {"method": called_name(call)})
+
+
+RULE = Rule(
+    code="CB607",
+    name="retry-lost-on-stream",
+    severity="error",
+    fix="adapter",
+    summary="a `.with_retry()` runnable given to `stream`, `astream` or `astream_events`",
+    why="LangChain applies retries to `invoke` and `batch` alone: a stream is tried once.",
+    before='async for event in model.with_retry().astream_events(x, version="v2"): ...',
+    after=("async with callbridge.astream_call(model.with_retry().ainvoke, x) as stream:\n    async for event in stream: ..."),
+    when_not="If one attempt is meant: then without `with_retry`.",
+    check=_check,
+)

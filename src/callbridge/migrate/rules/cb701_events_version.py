@@ -1,0 +1,54 @@
+"""CB701: `astream_events` without `version="v2"`, and `astream_log`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.context import Context
+from callbridge.migrate.events import stream_calls
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.module import called_name
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    for call in stream_calls(context.module, frozenset({"astream_events"})):
+        function = context.module.function_of(call)
+        if function is not None and function.name == "astream_events":
+            continue  # handed on under its own name
+        given = next((each.value for each in call.keywords if each.arg == "version"), None)
+        hidden = any(each.arg is None for each in call.keywords)
+        if given is None and not hidden:
+            message = "astream_events without `version=`: the default differs between LangChain versions"
+            yield context.finding(
+                "CB701", call, message, "auto-safe", "warning", facts={"version": "", "method": "astream_events"}
+            )
+        elif isinstance(given, ast.Constant) and given.value == "v1":
+            message = "astream_events version v1 is removed in LangChain 1.x; the events of v2 differ in names and data"
+            reason = "names and payloads of v1 differ"
+            facts = {"version": "v1", "method": "astream_events"}
+            yield context.finding("CB701", call, message, "auto-review", "error", reason, facts)
+    for call in stream_calls(context.module, frozenset({"astream_log"})):
+        function = context.module.function_of(call)
+        if function is not None and function.name == "astream_log":
+            continue  # handed on under its own name
+        reason = "patches of a log are another format than events"
+        facts = {"method": called_name(call)}
+        yield context.finding("CB701", call, "astream_log is superseded by astream_events", "manual", "warning", reason, facts)
+
+
+RULE = Rule(
+    code="CB701",
+    name="events-version",
+    severity="warning",
+    fix="auto-safe, auto-review, manual",
+    summary='`astream_events` without `version="v2"`, with v1, or `astream_log`',
+    why="Three versions exist, with three shapes, and the default has changed. Say which one the loop was written for.",
+    before="async for event in chain.astream_events(x): ...",
+    after='async for event in chain.astream_events(x, version="v2"): ...',
+    when_not="On an `astream_events` of your own that takes no version.",
+    check=_check,
+)

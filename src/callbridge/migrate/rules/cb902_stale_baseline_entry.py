@@ -1,0 +1,19 @@
+"""CB902: an entry of the baseline that matches no finding any more. The comparison with the baseline makes these findings."""
+
+from __future__ import annotations
+
+from callbridge.migrate.rule import Rule
+
+__all__ = ["RULE"]
+
+RULE = Rule(
+    code="CB902",
+    name="stale-baseline-entry",
+    severity="warning",
+    fix="manual",
+    summary="an entry of the baseline that matches no finding any more",
+    why="The finding is gone, which is good; an entry that stays would let it come back unseen.",
+    before="",
+    after="",
+    when_not="Never: `callbridge scan --update-baseline` removes it.",
+)

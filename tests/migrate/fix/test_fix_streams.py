@@ -1,0 +1,669 @@
+"""CB301, CB302, CB305, CB306: what tells tokens to a handler becomes a loop over the text of the call."""
+
+from __future__ import annotations
+
+import pytest
+from fixing import check_noop, check_rewritten
+
+pytest.importorskip("libcst")
+
+HEAD = """
+        import asyncio
+
+        from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+        from langchain_openai import ChatOpenAI
+"""
+
+
+# -- CB301
+
+
+def test_a_guarded_task_and_its_loop_become_a_wrapped_call() -> None:
+    check_rewritten(
+        """
+        import asyncio
+        from typing import Any, Awaitable
+
+        from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+
+        async def guard(fn: Awaitable, event: asyncio.Event) -> Any:
+            try:
+                await fn
+            except Exception as e:
+                print(f"Caught {e}")
+            finally:
+                event.set()
+
+
+        async def send(messages):
+            callback = AsyncIteratorCallbackHandler()
+            model = ChatOpenAI(streaming=True, callbacks=[callback, other])
+
+            # Begin.
+            task = asyncio.create_task(guard(model.agenerate(messages=[messages]), callback.done))
+
+            async for token in callback.aiter():
+                yield f"{token}"  # one by one
+
+            await task
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+
+        async def send(messages):
+            model = ChatOpenAI(streaming=True, callbacks=[other])
+
+            # Begin.
+
+            async with astream_call(lambda: model.agenerate(messages=[messages])) as stream:
+                async for token in stream.text():
+                    yield f"{token}"  # one by one
+        """,
+    )
+
+
+def test_the_result_of_the_task_is_that_of_the_stream() -> None:
+    check_rewritten(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.ensure_future(chat.ainvoke(x))
+            async for token in cb.aiter():
+                print(token)
+            return (await task).content
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x):
+            chat = ChatOpenAI()
+            async with astream_call(lambda: chat.ainvoke(x)) as stream:
+                async for token in stream.text():
+                    print(token)
+            return stream.result.content
+        """,
+    )
+
+
+def test_a_loop_in_a_generator_inside_is_found() -> None:
+    """The endpoint makes the task, and hands the generator that reads its tokens to the response."""
+    check_rewritten(
+        f"""{HEAD}
+        async def endpoint(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+
+            async def events():
+                try:
+                    async for token in cb.aiter():
+                        yield token
+                finally:
+                    await task
+
+            return StreamingResponse(events())
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def endpoint(x):
+            chat = ChatOpenAI()
+
+            async def events():
+                async with astream_call(lambda: chat.ainvoke(x)) as stream:
+                    async for token in stream.text():
+                        yield token
+
+            return StreamingResponse(events())
+        """,
+    )
+
+
+def test_done_that_is_set_by_hand_is_not_needed() -> None:
+    check_rewritten(
+        f"""{HEAD}
+        async def guard(call, done):
+            try:
+                await call
+            finally:
+                done.set()
+
+        async def ask(x, stream):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(guard(chat.ainvoke(x, config={{"tags": ["a"]}}), cb.done))
+            try:
+                async for token in cb.aiter():
+                    yield token
+            except ValueError:
+                yield "no"
+            finally:
+                cb.done.set()
+            await task
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x, stream):
+            chat = ChatOpenAI()
+            try:
+                async with astream_call(lambda: chat.ainvoke(x, config={"tags": ["a"]})) as text_stream:
+                    async for token in text_stream.text():
+                        yield token
+            except ValueError:
+                yield "no"
+        """,
+    )
+
+
+def test_a_factory_of_ones_own_takes_unsafe_and_keeps_its_argument() -> None:
+    """What it does with the handler is not known, nor whether it can do without the argument."""
+    before = f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = make_chat("small", callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            async for token in cb.aiter():
+                yield token
+            await task
+        """
+    check_noop(before, "what becomes of the handler", rule="CB301", unsafe=False)
+    check_rewritten(
+        before,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x):
+            chat = make_chat("small", callbacks=[])
+            async with astream_call(lambda: chat.ainvoke(x)) as stream:
+                async for token in stream.text():
+                    yield token
+        """,
+        unsafe=True,
+    )
+
+
+def test_loops_in_the_branches_of_an_if_are_wrapped_each() -> None:
+    check_rewritten(
+        f"""{HEAD}
+        async def ask(x, stream):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            if stream:
+                async for token in cb.aiter():
+                    yield token
+            else:
+                answer = ""
+                async for token in cb.aiter():
+                    answer += token
+                yield answer
+            await task
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x, stream):
+            chat = ChatOpenAI()
+            if stream:
+                async with astream_call(lambda: chat.ainvoke(x)) as text_stream:
+                    async for token in text_stream.text():
+                        yield token
+            else:
+                answer = ""
+                async with astream_call(lambda: chat.ainvoke(x)) as text_stream:
+                    async for token in text_stream.text():
+                        answer += token
+                yield answer
+        """,
+    )
+
+
+def test_level_two_reads_events() -> None:
+    check_rewritten(
+        f"""{HEAD}
+        from langchain_classic.chains import LLMChain
+
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chain = LLMChain(llm=ChatOpenAI(callbacks=[cb]), prompt=prompt)
+            task = asyncio.create_task(chain.acall({{"question": x}}))
+            async for token in cb.aiter():
+                if token == ".":
+                    continue
+                yield token
+            await task
+        """,
+        """
+        from contextlib import aclosing
+        from langchain_openai import ChatOpenAI
+
+        from langchain_classic.chains import LLMChain
+
+        async def ask(x):
+            chain = LLMChain(llm=ChatOpenAI(), prompt=prompt)
+            async with aclosing(chain.astream_events({"question": x}, version="v2")) as events:
+                async for event in events:
+                    if event["event"] == "on_chat_model_stream" and (token := event["data"]["chunk"].text):
+                        if token == ".":
+                            continue
+                        yield token
+        """,
+        level=2,
+    )
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "chat.agenerate([[x]])",
+        "chat.ainvoke(x, stop=['.'])",
+        "chat.with_retry().ainvoke(x)",
+        "OpenAI(callbacks=[cb]).ainvoke(x)",
+    ],
+)
+def test_what_level_two_cannot_do_is_wrapped(run: str) -> None:
+    from callbridge.migrate.edits.rewriting import Options, rewrite
+
+    attached = "" if "OpenAI(" in run else "callbacks=[cb]"
+    text = (
+        "import asyncio\nfrom langchain_classic.callbacks import AsyncIteratorCallbackHandler\n"
+        "from langchain_openai import ChatOpenAI, OpenAI\n"
+        "async def ask(x):\n    cb = AsyncIteratorCallbackHandler()\n"
+        f"    chat = ChatOpenAI({attached})\n    task = asyncio.create_task({run})\n"
+        "    async for token in cb.aiter():\n        yield token\n    await task\n"
+    )
+    after = rewrite(text, Options(level=2, unsafe=True)).text
+    assert "astream_call(lambda: " in after
+    assert "astream_events" not in after
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("cb.queue.put_nowait(1)", "passed on to something other"),
+        ("register(cb)", "passed on to something other"),
+        ("task.add_done_callback(print)", "used otherwise than in `await task`"),
+        ("other = asyncio.create_task(x)", "2 tasks"),
+        ("await x", "something else is awaited"),
+        ("x = 2", "x is assigned again"),
+        ("async for t in cb.aiter(): pass", "2 loops"),
+    ],
+)
+def test_tasks_that_do_more_stay(body: str, reason: str) -> None:
+    check_noop(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            {body}
+            async for token in cb.aiter():
+                yield token
+            await task
+        """,
+        reason,
+        rule="CB301",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("chain = build(chat)", "chain.acall(x)", "cannot be seen here"),
+        ("chain = LLMChain(llm=chat, memory=Memory(llm=ChatOpenAI()))", "chain.acall(x)", "one of several models"),
+        ("", "chat.ainvoke(await x)", "which a lambda cannot do"),
+        ("", "guard(chat.ainvoke(x), cb.done)", "does more with an error"),
+    ],
+)
+def test_calls_whose_text_may_be_another_stay(before: str, after: str, reason: str) -> None:
+    check_noop(
+        f"""{HEAD}
+        from langchain_classic.chains import LLMChain
+        from langchain_classic.memory import Memory
+
+        async def guard(call, done):
+            try:
+                await call
+            except ValueError as error:
+                errors.append(error)
+            finally:
+                done.set()
+
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            {before or "pass"}
+            task = asyncio.create_task({after})
+            async for token in cb.aiter():
+                yield token
+            await task
+        """,
+        reason,
+        rule="CB301",
+    )
+
+
+def test_an_except_around_the_loop_that_would_catch_more_stays() -> None:
+    check_noop(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            try:
+                async for token in cb.aiter():
+                    yield token
+            except Exception:
+                pass
+            await task
+        """,
+        "an `except` around the loop",
+        rule="CB301",
+    )
+
+
+def test_models_out_of_sight_and_loops_that_are_left_take_unsafe() -> None:
+    check_noop(
+        f"""{HEAD}
+        async def ask(chain, x):
+            cb = AsyncIteratorCallbackHandler()
+            task = asyncio.create_task(chain.acall(x, callbacks=[cb]))
+            async for token in cb.aiter():
+                if token == ".":
+                    break
+            await task
+        """,
+        "leaving the loop early ends the call",
+        rule="CB301",
+        unsafe=False,
+    )
+
+
+# -- CB302
+
+QUEUE = """
+        import queue
+        from threading import Thread
+
+        from langchain_core.callbacks import BaseCallbackHandler
+
+
+        class QueueHandler(BaseCallbackHandler):
+            def __init__(self, q):
+                self.q = q
+
+            def on_llm_new_token(self, token, **kwargs):
+                self.q.put(token)
+
+            def on_llm_end(self, response, **kwargs):
+                self.q.put(None)
+
+"""
+
+
+def test_a_queue_and_its_thread_become_a_wrapped_call() -> None:
+    check_rewritten(
+        f"""{QUEUE}
+        def stream(chain, x):
+            q = queue.Queue()
+
+            def run():
+                chain.invoke(x, config={{"callbacks": [QueueHandler(q)]}})
+
+            Thread(target=run, daemon=True).start()
+            while True:
+                token = q.get()
+                if token is None:
+                    break
+                # hand it on
+                yield token
+        """,
+        """
+        from callbridge import stream_call
+
+
+        def stream(chain, x):
+            def run():
+                chain.invoke(x)
+
+            with stream_call(run) as text_stream:
+                for token in text_stream.text():
+                    # hand it on
+                    yield token
+        """,
+        unsafe=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("thread", "loop", "reason"),
+    [
+        ("Thread(target=run, args=(1,)).start()", "while True:\n                token = q.get()", "given arguments"),
+        ("Thread(target=run).start()\n            watch(q)", "while True:\n                token = q.get()", "used elsewhere"),
+        ("Thread(target=run).start()", "while go:\n                token = q.get()", "not of a known form"),
+        ("pool.submit(run)", "while True:\n                token = q.get()", "not just the target of a thread"),
+    ],
+)
+def test_queues_that_do_more_stay(thread: str, loop: str, reason: str) -> None:
+    check_noop(
+        f"""{QUEUE}
+        def stream(chain, x):
+            q = queue.Queue()
+
+            def run():
+                chain.invoke(x, config={{"callbacks": [QueueHandler(q)]}})
+
+            {thread}
+            {loop}
+                if token is None:
+                    break
+                yield token
+        """,
+        reason,
+        rule="CB302",
+    )
+
+
+# -- CB305, CB306
+
+PRINT = """
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_openai import ChatOpenAI
+"""
+
+
+def test_a_script_that_prints_reads_the_text() -> None:
+    check_rewritten(
+        f"""{PRINT}
+        token = 1
+        callbacks = [StreamingStdOutCallbackHandler()]
+        chat = ChatOpenAI(callbacks=callbacks, streaming=True)
+        chat.invoke("tea")  # printed
+        print(chat.invoke("milk").content)
+        """,
+        """
+        from callbridge import stream_call
+        from langchain_openai import ChatOpenAI
+
+        token = 1
+        chat = ChatOpenAI(streaming=True)
+        # printed
+        with stream_call(lambda: chat.invoke("tea")) as stream:
+            for piece in stream.text():
+                print(piece, end="", flush=True)
+        with stream_call(lambda: chat.invoke("milk")) as stream:
+            for piece in stream.text():
+                print(piece, end="", flush=True)
+        print(stream.result.content)
+        """,
+    )
+
+
+def test_a_coroutine_that_prints_reads_the_text() -> None:
+    check_rewritten(
+        f"""{PRINT}
+        async def main(x):
+            handler = StreamingStdOutCallbackHandler()
+            chat = ChatOpenAI(callbacks=[handler])
+            answer: str = (await chat.ainvoke(x)).content
+            return answer
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def main(x):
+            chat = ChatOpenAI()
+            async with astream_call(lambda: chat.ainvoke(x)) as stream:
+                async for token in stream.text():
+                    print(token, end="", flush=True)
+            answer: str = stream.result.content
+            return answer
+        """,
+    )
+
+
+def test_level_two_reads_the_events_of_a_runnable_whose_result_nobody_wants() -> None:
+    check_rewritten(
+        f"""{PRINT}
+        def main(x):
+            chat = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])
+            chat.invoke(x)
+            return chat.invoke(x)
+        """,
+        """
+        from callbridge import stream_call, stream_events
+        from langchain_openai import ChatOpenAI
+
+        def main(x):
+            chat = ChatOpenAI()
+            with stream_events(chat, x) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            with stream_call(lambda: chat.invoke(x)) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            return stream.result
+        """,
+        level=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("return chat", "cannot be followed"),
+        ("self.chat = chat", "cannot be followed"),
+        ("use(chat)", "cannot be followed"),
+        ("return chat.stream(x)", "what .stream does"),
+        ("return f(1, chat.invoke(x))", "larger expression"),
+        ("return chat.invoke(x) + 'b'", "larger expression"),
+        ("if chat.invoke(x): pass", "header of a statement"),
+        ("return chat.invoke(y := x)", "which a lambda cannot do"),
+        ("pass", "no call that runs the model"),
+        ("a = 1; chat.invoke(x)", "shares its line"),
+        ("stream_call = 1; chat.invoke(x)", "shares its line"),
+    ],
+)
+def test_prints_that_cannot_be_followed_stay(lines: str, reason: str) -> None:
+    check_noop(
+        f"""{PRINT}
+        def main(self, x):
+            chat = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])
+            {lines}
+        """,
+        reason,
+        rule="CB305",
+    )
+
+
+def test_a_name_of_ours_that_means_something_else_is_left_alone() -> None:
+    check_noop(
+        f"""{PRINT}
+        def stream_call(): ...
+        ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(1)
+        """,
+        "the name stream_call means something else",
+        rule="CB305",
+    )
+    check_noop(
+        f"""{PRINT}
+        async def main(x):
+            ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(x)
+        """,
+        "a blocking call in a coroutine",
+        rule="CB305",
+    )
+
+
+def test_a_printing_handler_of_ones_own_becomes_the_body_of_the_loop() -> None:
+    check_rewritten(
+        """
+        import sys
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        class Printer(BaseCallbackHandler):
+            \"\"\"Prints.\"\"\"
+
+            def on_llm_new_token(self, text: str, **kwargs) -> None:
+                sys.stdout.write(
+                    text,  # as it is
+                )
+                sys.stdout.flush()
+
+        def main(x):
+            chat = ChatOpenAI(callbacks=[Printer()])
+            return chat.invoke(x)
+        """,
+        """
+        import sys
+        from callbridge import stream_call
+        from langchain_openai import ChatOpenAI
+
+        def main(x):
+            chat = ChatOpenAI()
+            with stream_call(lambda: chat.invoke(x)) as stream:
+                for text in stream.text():
+                    sys.stdout.write(
+                        text,  # as it is
+                    )
+                    sys.stdout.flush()
+            return stream.result
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "def on_llm_new_token(self, token, **kwargs):\n                self.text += token\n",
+        "def on_llm_new_token(self, token, **kwargs):\n                print(kwargs, token)\n",
+        "def on_llm_new_token(self, token, **kwargs):\n                if token: print(token)\n",
+        "def on_llm_new_token(self, token, **kwargs): print(token)\n            def on_llm_end(self, r, **k): print()\n",
+        "color = 'red'\n            def on_llm_new_token(self, token, **kwargs):\n                print(token)\n",
+    ],
+)
+def test_handlers_that_do_more_than_print_are_none_of_our_business(hook: str) -> None:
+    check_noop(
+        f"""
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        class Printer(BaseCallbackHandler):
+            {hook}
+        def main(x):
+            return ChatOpenAI(callbacks=[Printer()]).invoke(x)
+        """
+    )

@@ -1,0 +1,90 @@
+"""CB203: streaming handlers in constructors."""
+
+from __future__ import annotations
+
+import pytest
+
+from scanning import check
+
+CASES = {
+    "the call is in the same scope": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+from langchain_openai import ChatOpenAI
+
+llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])  # CB203 auto-review
+print(llm.invoke("tea"))
+""",
+    "the call is elsewhere": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+from langchain_openai import ChatOpenAI
+
+def make():
+    return ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])  # CB203 adapter
+""",
+    "through a chain made from the model": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+from langchain_openai import ChatOpenAI
+
+from langchain.chains import LLMChain
+def answer(q):
+    llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])  # CB203 auto-review
+    chain = LLMChain(llm=llm, prompt=prompt)
+    return chain.run(q)
+""",
+    "an alias of the class": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler as Out
+from langchain_openai import ChatOpenAI as Chat
+Printer = Out
+llm = Chat(callbacks=[Printer()])  # CB203 adapter
+""",
+    "a handler in a variable": """
+from langchain_openai import ChatOpenAI
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+def ask(q):
+    handlers = [StreamingStdOutCallbackHandler()]
+    llm = ChatOpenAI(callbacks=handlers)  # CB203 auto-review
+    return llm.invoke(q)
+""",
+    "a handler that was handed in": """
+from langchain_openai import ChatOpenAI
+def ask(handler):
+    return ChatOpenAI(callbacks=[handler])  # CB203 adapter
+""",
+    "through a factory of the project": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+from langchain_openai import ChatOpenAI
+
+def get_llm(callbacks): ...
+llm = get_llm(callbacks=[StreamingStdOutCallbackHandler()])  # CB203 adapter
+""",
+    "observers are fine": """
+from langchain_openai import ChatOpenAI
+from langchain_core.callbacks import StdOutCallbackHandler
+from langfuse.callback import CallbackHandler
+llm = ChatOpenAI(callbacks=[StdOutCallbackHandler(), CallbackHandler()])
+""",
+    "a handler that does nothing is fine": """
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_openai import ChatOpenAI
+llm = ChatOpenAI(callbacks=[BaseCallbackHandler()])
+""",
+    "a bare parameter is plumbing": """
+from langchain_openai import ChatOpenAI
+def make(callbacks=None):
+    return ChatOpenAI(callbacks=callbacks)
+""",
+    "keras and lightning are fine": """
+import pytorch_lightning as pl
+from keras.callbacks import EarlyStopping
+from langchain_openai import ChatOpenAI
+stop = EarlyStopping()
+model.fit(x, y, callbacks=[stop])
+trainer = pl.Trainer(callbacks=[EarlyStopping()])
+model.fit(x, callbacks=[handler])
+""",
+}
+
+
+@pytest.mark.parametrize("source", CASES.values(), ids=CASES)
+def test_cb203(source: str) -> None:
+    check("CB203", source)

@@ -1,0 +1,50 @@
+"""CB307: handlers that write into a Streamlit container."""
+
+from __future__ import annotations
+
+import pytest
+
+from scanning import check
+
+CASES = {
+    "a container": """
+import streamlit as st
+from langchain_core.callbacks import BaseCallbackHandler
+class H(BaseCallbackHandler):
+    def __init__(self, target):
+        self.target = target
+    def on_llm_new_token(self, token, **kwargs):  # CB307 auto-review
+        self.text += token; self.container.markdown(self.text)
+""",
+    "a placeholder in a module without streamlit": """
+from langchain_core.callbacks import BaseCallbackHandler
+class H(BaseCallbackHandler):
+    def __init__(self, target):
+        self.target = target
+    def on_llm_new_token(self, token, **kwargs):  # CB307 auto-review
+        self.placeholder.write(token)
+""",
+    "gradio is another rule": """
+import gradio
+from langchain_core.callbacks import BaseCallbackHandler
+class H(BaseCallbackHandler):
+    def __init__(self, target):
+        self.target = target
+    def on_llm_new_token(self, token, **kwargs):
+        self.container.write(token)
+""",
+    "a file is fine": """
+import streamlit as st
+from langchain_core.callbacks import BaseCallbackHandler
+class H(BaseCallbackHandler):
+    def __init__(self, target):
+        self.target = target
+    def on_llm_new_token(self, token, **kwargs):
+        self.file.write(token)
+""",
+}
+
+
+@pytest.mark.parametrize("source", CASES.values(), ids=CASES)
+def test_cb307(source: str) -> None:
+    check("CB307", source)

@@ -1,0 +1,34 @@
+"""CB503: approval."""
+
+from __future__ import annotations
+
+import pytest
+
+from scanning import check
+
+CASES = {
+    "the built in": """
+from langchain.callbacks import HumanApprovalCallbackHandler
+handler = HumanApprovalCallbackHandler()  # CB503 manual
+""",
+    "a look alike": """
+from langchain_core.callbacks import BaseCallbackHandler
+class Ask(BaseCallbackHandler):  # CB503 manual
+    raise_error = True
+    def on_tool_start(self, serialized, input_str, **kwargs):
+        if input('ok? ') != 'y':
+            raise PermissionError
+""",
+    "asking elsewhere is fine": """
+from langchain_core.callbacks import BaseCallbackHandler
+class Log(BaseCallbackHandler):
+    def on_tool_start(self, serialized, input_str, **kwargs):
+        self.log(input_str)
+name = input('name? ')
+""",
+}
+
+
+@pytest.mark.parametrize("source", CASES.values(), ids=CASES)
+def test_cb503(source: str) -> None:
+    check("CB503", source)
