@@ -39,7 +39,7 @@ PARKING_TURNS = 100
 """Turns of the loop for which a cancelled run may go on until it waits for something; one that never waits is cut then."""
 
 _PARKED_TURNS = 3
-"""Turns in a row for which a run waits for the same before it is taken to wait: LangChain before 0.3.24 awaits callbacks through
+"""Turns in a row for which a run waits for the same before it is taken to wait: old LangChain awaits callbacks through
 `asyncio.shield`, whose future is behind the callback by two turns."""
 
 

@@ -164,14 +164,14 @@ class _Editor(cst.CSTTransformer):
 
     def _replaced(self, node: Statement, operation: ReplaceStatement) -> list[Statement]:
         parsed = cst.parse_module(textwrap.dedent(operation.template), self._module.config_for_parsing)
-        filled = cast("cst.Module", parsed.visit(self._filler(operation.holes, getattr(node, "body", None))))
+        filled = parsed.visit(self._filler(operation.holes, getattr(node, "body", None)))
         results = list(filled.body)
         lines = [*node.leading_lines, *results[0].leading_lines]
         comment = node.trailing_whitespace.comment if isinstance(node, cst.SimpleStatementLine) else None
         if comment is not None:
             lines.append(cst.EmptyLine(comment=comment))
         results[0] = results[0].with_changes(leading_lines=lines)
-        return cast("list[Statement]", results)
+        return results
 
     def _filler(self, holes: Mapping[str, Span], body: object = None) -> _Filler:
         known = self._expressions.keys() | self._statements.keys()
@@ -317,7 +317,7 @@ def _is_removed(node: cst.CSTNode) -> bool:
     return isinstance(value, cst.Name) and value.value == _REMOVED
 
 
-B = TypeVar("B", cst.IndentedBlock, cst.Module)
+B = TypeVar("B", bound=cst.IndentedBlock | cst.Module)
 
 
 def _settle(block: B) -> B:
@@ -343,7 +343,7 @@ def _settle(block: B) -> B:
         kept[0] = first.with_changes(leading_lines=first.leading_lines[blank:])
     if not kept and isinstance(block, cst.IndentedBlock):
         kept.append(cst.SimpleStatementLine([cst.Pass()]))
-    return block.with_changes(body=kept, footer=(*_comments(left), *block.footer))
+    return cast("B", block.with_changes(body=kept, footer=(*_comments(left), *block.footer)))
 
 
 def _comments(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:

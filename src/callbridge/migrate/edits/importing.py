@@ -10,7 +10,7 @@ import libcst as cst
 
 __all__ = ["drop", "extended", "imports_from", "move", "new", "without"]
 
-E = TypeVar("E", cst.Arg, cst.Element, cst.ImportAlias)
+E = TypeVar("E", bound=cst.Arg | cst.Element | cst.ImportAlias)
 
 
 def without(items: Sequence[E], index: int) -> list[E]:
@@ -24,7 +24,7 @@ def without(items: Sequence[E], index: int) -> list[E]:
         changes: dict[str, object] = {"comma": _closing(before.comma, last.comma)}
         if isinstance(last, cst.Arg):
             changes["whitespace_after_arg"] = last.whitespace_after_arg
-        kept[-1] = before.with_changes(**changes)
+        kept[-1] = cast("E", before.with_changes(**changes))
     return kept
 
 

@@ -58,7 +58,7 @@ def _rule(home: str | None) -> str:
 def _problem(source: Source, node: ast.ImportFrom, homes: set[str | None]) -> str:
     if node.names[0].name == "*":
         return "`import *`: which names are used is not known"
-    if any(isinstance(each, ast.Try) and node in _below(each.body + each.handlers) for each in source.ancestors(node)):
+    if any(isinstance(each, ast.Try) and node in _below([*each.body, *each.handlers]) for each in source.ancestors(node)):
         return "an import with a fallback: one of the two is the right one already"
     if len(homes) > 1 and source.has_comment(node):
         return "a comment inside the statement, whose names go to different modules"
