@@ -116,6 +116,21 @@ def may_import_adapters(found: Import) -> bool:
     return found.module.split(".")[0] not in WEB and not found.module.startswith("callbridge.migrate")
 
 
+def may_import_codec(found: Import) -> bool:
+    """`codec/`: the standard library, data of LangChain and pydantic, and the pure core."""
+    top, _, rest = found.module.partition(".")
+    if top == "callbridge":
+        return (rest or found.name).split(".")[0] in ("codec", "core", "errors")
+    data = found.module.split(".")[1:2] in [[name] for name in LANGCHAIN_DATA] or found.name == "AddableDict"
+    return data if top == "langchain_core" else top == "pydantic" or (top in sys.stdlib_module_names and top not in WAITING)
+
+
+def may_import_web(found: Import) -> bool:
+    """`web/`: everything, and of web frameworks Starlette and what it needs for server-sent events."""
+    top = found.module.split(".")[0]
+    return (top not in WEB or top == "starlette") and not found.module.startswith("callbridge.migrate")
+
+
 def may_import_errors(found: Import) -> bool:
     """`errors.py`: the standard library."""
     return found.module.split(".")[0] in sys.stdlib_module_names
@@ -135,6 +150,8 @@ CONTRACTS: dict[str, Callable[[Import], bool]] = {
     "core": may_import_core,
     "channel": may_import_channel,
     "adapters": may_import_adapters,
+    "codec": may_import_codec,
+    "web": may_import_web,
     "errors.py": may_import_errors,
     "__init__.py": may_import_package,
     "": may_import_root,
@@ -322,7 +339,16 @@ def test_importing_loads_neither_langchain_nor_anyio() -> None:
 
 def test_importing_needs_only_the_required_dependencies() -> None:
     """What is optional is imported where it is used, and missing it breaks nothing else."""
-    optional = ["langchain", "langchain_classic", "langchain_openai", "langgraph", "trio", "starlette", "uvicorn"]
+    optional = [
+        "langchain",
+        "langchain_classic",
+        "langchain_openai",
+        "langgraph",
+        "trio",
+        "starlette",
+        "sse_starlette",
+        "uvicorn",
+    ]
     code = f"""
 import sys
 for name in {optional}: sys.modules[name] = None

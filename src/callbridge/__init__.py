@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from callbridge.adapters.streams import AsyncEventStream, EventStream
     from callbridge.adapters.wrapping import wrap_handler
     from callbridge.channel.memory import open_channel
+    from callbridge.codec.decode import loads
+    from callbridge.codec.encode import dumps
+    from callbridge.codec.unknown import UnknownObject
     from callbridge.core.calls import Call
     from callbridge.core.decode import EventsToCalls
     from callbridge.core.encode import CallsToEvents
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         EventLoopError,
         EventSequenceError,
         HandlerTypeError,
+        JSONFormatError,
         OverflowPolicyError,
         RemoteError,
         ResultNotReadyError,
@@ -72,11 +76,13 @@ __all__ = [
     "EventStreamHandler",
     "EventsToCalls",
     "HandlerTypeError",
+    "JSONFormatError",
     "OverflowPolicyError",
     "RemoteError",
     "ResultNotReadyError",
     "RunUnfinishedError",
     "StreamConsumedError",
+    "UnknownObject",
     "UnsupportedRunnableError",
     "VersionError",
     "__version__",
@@ -86,7 +92,9 @@ __all__ = [
     "astream_events",
     "dispatch_events",
     "drive",
+    "dumps",
     "events",
+    "loads",
     "open_channel",
     "stream_call",
     "stream_events",
@@ -102,6 +110,9 @@ _MODULES = MappingProxyType(
         "adapters.streams": ("AsyncEventStream", "EventStream"),
         "adapters.wrapping": ("wrap_handler",),
         "channel.memory": ("open_channel",),
+        "codec.decode": ("loads",),
+        "codec.encode": ("dumps",),
+        "codec.unknown": ("UnknownObject",),
         "core.calls": ("Call",),
         "core.decode": ("EventsToCalls",),
         "core.encode": ("CallsToEvents",),
@@ -120,6 +131,7 @@ _MODULES = MappingProxyType(
             "EventLoopError",
             "EventSequenceError",
             "HandlerTypeError",
+            "JSONFormatError",
             "OverflowPolicyError",
             "RemoteError",
             "ResultNotReadyError",

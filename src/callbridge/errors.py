@@ -11,6 +11,7 @@ CallbridgeError(Exception)
 │  └─ CallableTypeError(TypeError)     a call that cannot be called
 ├─ EventFormatError(ValueError)        a value that is no v2 event
 ├─ EventSequenceError                  events that cannot come from one stream: a chunk before its start
+├─ JSONFormatError(ValueError)         a text that is not JSON of an event, or asks for what is not data
 ├─ CallFormatError(ValueError)         a callback method that LangChain does not have
 ├─ ResultNotReadyError                 `result` read before the end
 ├─ StreamConsumedError                 a stream iterated again after its end
@@ -48,6 +49,7 @@ __all__ = [
     "EventLoopError",
     "EventSequenceError",
     "HandlerTypeError",
+    "JSONFormatError",
     "OverflowPolicyError",
     "RemoteError",
     "ResultNotReadyError",
@@ -131,6 +133,23 @@ class EventFormatError(CallbridgeError, ValueError):
             f"not a v2 event: {self.problem}; got {_shown(self.value)}. Expected a mapping as astream_events(version='v2') "
             "yields it: event, name, run_id, tags, metadata, parent_ids, data"
         )
+
+
+class JSONFormatError(CallbridgeError, ValueError):
+    """A text cannot be read as an event: it is no JSON, or it asks for something that is not data.
+
+    Attributes:
+        value: The part that cannot be read.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, value: Any, problem: str) -> None:
+        super().__init__(value, problem)
+        self.value = value
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"refused: {self.problem}; got {_shown(self.value)}. Expected what callbridge.dumps writes"
 
 
 class EventSequenceError(CallbridgeError):

@@ -275,3 +275,51 @@ async def test_last_token_is_not_lost_when_the_end_comes_in_the_same_tick() -> N
         task = asyncio.create_task(Counting(words=1, made=[]).ainvoke("hi", config={"callbacks": [handler]}))
         assert [text async for text in handler.text()] == ["0 "]
         await task
+
+
+@pytest.mark.anyio
+async def test_leaving_waits_no_longer_than_it_is_told() -> None:
+    """Sync code in a long call cannot be stopped; it stops at its next callback, when it comes to that."""
+    entered, gate = threading.Event(), threading.Event()
+
+    def block(_: Any) -> str:
+        entered.set()
+        gate.wait()
+        return "x"
+
+    stream = cb.astream_call(RunnableLambda(block).invoke, "x")
+    assert (await anext(stream))["event"] == "on_chain_start"
+    await asyncio.to_thread(entered.wait)
+    assert await stream.aclose(0.01) is False
+    gate.set()
+    assert await stream.aclose() is True
+
+
+@pytest.mark.anyio
+async def test_a_cancellation_while_leaving_is_raised_when_the_time_is_over() -> None:
+    """The caller's own is never swallowed, however long leaving may take."""
+    gate, at_work, cleaning = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            at_work.set()
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await gate.wait()
+
+    stream = cb.astream_call(stubborn)
+
+    async def leave() -> None:
+        await stream.__aenter__()  # so that a read which is cancelled does not leave by itself
+        reader = asyncio.ensure_future(anext(stream))
+        await at_work.wait()
+        reader.cancel()
+        await stream.aclose(30)
+
+    task = asyncio.create_task(leave())
+    await cleaning.wait()
+    task.cancel()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task

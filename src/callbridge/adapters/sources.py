@@ -53,8 +53,8 @@ class Source(Protocol):
         """Ask the run to stop. Idempotent; any thread."""
         ...
 
-    async def wait(self) -> None:
-        """Wait until the run has stopped."""
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the run has stopped, at most that many seconds; return whether it has."""
         ...
 
     def wait_sync(self) -> None:
@@ -75,27 +75,34 @@ class _Done:
             with suppress(IndexError):  # two threads set it
                 self._waiting.popleft().close()
 
-    async def wait(self, on_cancel: Callable[[], None] | None = None) -> None:
+    async def wait(self, on_cancel: Callable[[], None] | None = None, seconds: float | None = None) -> bool:
         """Wait; a cancellation that arrives meanwhile is raised afterwards.
 
         Args:
             on_cancel: Called when one arrives.
+            seconds: After how many to give up; None: never.
+
+        Returns:
+            Whether the flag is set.
         """
         end = self._end()
         cancelled: BaseException | None = None
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(seconds, shield=True) as scope:
             while True:
                 try:
                     await end.receive()
                 except anyio.EndOfStream:
                     break
                 except anyio.get_cancelled_exc_class() as error:
+                    if scope.cancel_called:
+                        raise  # to the scope: the time is over
                     # Native asyncio cancellation, which no scope shields from.
                     cancelled = error
                     if on_cancel is not None:
                         on_cancel()
         if cancelled is not None:
             raise cancelled
+        return self._set
 
     def wait_sync(self) -> None:
         with suppress(anyio.EndOfStream):
@@ -251,10 +258,9 @@ class TaskSource:
         self._outlet.remains.clear_unread()
         await self._scope.end_leftovers(self._outlet.remains)
 
-    async def wait(self) -> None:
+    async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the task has ended; the run itself does not wait for it."""
-        if self._task is not None and not self._scope.is_here:
-            await self._done.wait()
+        return self._task is None or self._scope.is_here or await self._done.wait(seconds=seconds)
 
     def wait_sync(self) -> None:
         """Block until the task has ended; not from its own loop's thread."""
@@ -333,11 +339,13 @@ class ThreadSource:
             with suppress(RuntimeError):  # the loop is closed, and the task with it
                 loop.call_soon_threadsafe(self._run.begin_cancelling, task, loop)
 
-    async def wait(self) -> None:
+    async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the thread has ended; the run itself does not wait for it."""
         if self._thread is not None and not self._scope.is_here:
-            await self._done.wait()
+            if not await self._done.wait(seconds=seconds):
+                return False
             self._thread.join()  # it is past its last line
+        return True
 
     def wait_sync(self) -> None:
         """Block until the thread has ended; the run itself does not wait for it."""

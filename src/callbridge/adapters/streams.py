@@ -162,15 +162,21 @@ class AsyncEventStream(_OwningStream[R]):
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
+    async def aclose(self, seconds: float | None = None) -> bool:
         """Leave: cancel the run and wait until it has ended, its cleanup included. Idempotent.
 
         With `on_exit="detach"` the run goes on unread instead, and there is nothing to wait for.
 
-        Cancellation: shielded from cancel scopes; a native cancellation is raised when the run has ended.
+        Args:
+            seconds: How many to wait for a run that does not let itself be cancelled, such as sync code in a long
+                call. It has been told to stop all the same, and does so at its next callback. None: as long as it takes.
+
+        Returns:
+            False if the time is over and the run is not.
+
+        Cancellation: shielded from cancel scopes; a native cancellation is raised when the run has ended or the time is over.
         """
-        if self._leave():
-            await self._source.wait()
+        return await self._source.wait(seconds) if self._leave() else True
 
     def text(self) -> AsyncTexts:
         """Return the visible text of models as an iterator, each piece once.

@@ -9,9 +9,9 @@ from callbridge.core.calls import Payload
 if TYPE_CHECKING:
     from callbridge.events import Event
 
-__all__ = ["VisibleText", "text_of"]
+__all__ = ["UNSEEN_TAGS", "VisibleText", "text_of"]
 
-_UNSEEN = frozenset({"nostream", "langsmith:nostream", "langsmith:hidden"})
+UNSEEN_TAGS = frozenset({"nostream", "langsmith:nostream", "langsmith:hidden"})
 """Tags that say a model's output is not for the user (`langgraph.constants.TAG_NOSTREAM`, `TAG_HIDDEN`)."""
 
 
@@ -43,7 +43,7 @@ class VisibleText:
     def feed(self, event: Event) -> str:
         """Return the text that this event adds; `""` for most."""
         name = event["event"]
-        if name not in _READERS or not _UNSEEN.isdisjoint(event["tags"]):
+        if name not in _READERS or not UNSEEN_TAGS.isdisjoint(event["tags"]):
             return ""
         run_id = event["run_id"]
         data: Payload = event["data"]

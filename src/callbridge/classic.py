@@ -1,0 +1,371 @@
+"""Successors of LangChain's streaming handlers: same names, same arguments, without what the originals lose.
+
+```python
+from callbridge.classic import AsyncIteratorCallbackHandler       # was: from langchain.callbacks import ...
+
+handler = AsyncIteratorCallbackHandler()
+task = asyncio.create_task(chain.ainvoke(question, config={"callbacks": [handler]}))
+async for token in handler.aiter():
+    print(token, end="")
+await task
+```
+
+| the originals | these |
+|---|---|
+| may drop the last token, when it comes together with the end | hand out every token that came before the end |
+| end with the first model call of a run | end with the run that they are attached to |
+| wait for ever if a chain, tool or retriever fails, or if the answer's prefix never comes | end then, too |
+| are confused by two runs at once | keep runs apart |
+| find the answer only if the tokens are cut like the prefix | find it in the text |
+| find no answer of agents that call tools | find it: what a model says without calling a tool (`core.final`) |
+| hand out lists of content blocks as `str(list)` | hand out the text in them |
+
+A handler that is attached to a model alone hears of nothing around it, so its iteration ends with the model call, as before.
+
+Source: `streaming_aiter.py`, `streaming_aiter_final_only.py` and `streaming_stdout_final_only.py` of langchain-classic 1.0.8,
+and `langchain_core/callbacks/streaming_stdout.py` (0.3.0 to 1.8.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.callbacks import StreamingStdOutCallbackHandler as _StreamingStdOut
+from langchain_core.outputs import LLMResult
+
+from callbridge.core.calls import Payload
+from callbridge.core.final import FinalAnswer, calls_tool
+from callbridge.core.text import text_of
+from callbridge.core.window import AnswerWindow
+
+__all__ = [
+    "AsyncFinalIteratorCallbackHandler",
+    "AsyncIteratorCallbackHandler",
+    "FinalStreamingStdOutCallbackHandler",
+    "StreamingStdOutCallbackHandler",
+]
+
+
+# -- iterators --------------------------------------------------------------------------------------------------------
+
+
+class _Queue(asyncio.Queue[str]):
+    """A queue that says when something was put in."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        super().__init__()
+        self._changed = changed
+
+    def _put(self, item: str) -> None:
+        super()._put(item)
+        self._changed()
+
+
+class _Flag(asyncio.Event):
+    """An event that says when it is set."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        super().__init__()
+        self._changed = changed
+
+    def set(self) -> None:
+        super().set()
+        self._changed()
+
+
+class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
+    """A handler whose `aiter()` yields the tokens of the run that it is attached to.
+
+    It may serve one run after the other, with one `aiter()` for each.
+
+    Threads: runs may be in other threads and loops than the reader; one reader at a time. It does not slow runs down;
+    `callbridge.EventStreamHandler` does.
+    """
+
+    queue: asyncio.Queue[str]
+    """Tokens that wait for the reader."""
+
+    done: asyncio.Event
+    """Set when no run is open any more. Setting it ends the iteration, after the tokens that wait."""
+
+    def __init__(self) -> None:
+        self.queue = _Queue(self._wake)
+        self.done = _Flag(self._wake)
+        self._open: set[Any] = set()  # runs; each removed when it ends, whichever way
+        self._end_was_read = False
+        self._reader: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    @property
+    def always_verbose(self) -> bool:
+        """As the original's."""
+        return True
+
+    # Runs. Chat models come as `on_llm_start` too: LangChain does that for handlers without `on_chat_model_start`.
+
+    async def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+        """Note that a run is open."""
+        self._begin(kwargs)
+
+    async def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
+        """Note that it is not any more."""
+        self._finish(kwargs)
+
+    async def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that it is not any more."""
+        self._finish(kwargs)
+
+    async def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
+        """Note that a run is open."""
+        self._begin(kwargs, is_tool=True)
+
+    async def on_tool_end(self, output: Any, **kwargs: Any) -> None:
+        """Note that it is not any more."""
+        self._finish(kwargs)
+
+    async def on_tool_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that it is not any more."""
+        self._finish(kwargs)
+
+    async def on_retriever_start(self, serialized: Any, query: str, **kwargs: Any) -> None:
+        """Note that a run is open."""
+        self._begin(kwargs)
+
+    async def on_retriever_end(self, documents: Any, **kwargs: Any) -> None:
+        """Note that it is not any more."""
+        self._finish(kwargs)
+
+    async def on_retriever_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that it is not any more."""
+        self._finish(kwargs)
+
+    async def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
+        """Note that a run is open."""
+        self._begin(kwargs)
+
+    async def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
+        """Hand out a token; empty ones are left out."""
+        self._put_token(text_of(token))
+
+    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Note that it is not open any more."""
+        self._finish(kwargs)
+
+    async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that it is not open any more."""
+        self._finish(kwargs)
+
+    def _begin(self, kwargs: Mapping[str, Any], *, is_tool: bool = False) -> None:
+        self._open.add(kwargs.get("run_id"))
+        self._end_was_read = False
+        self.done.clear()
+
+    def _finish(self, kwargs: Mapping[str, Any]) -> None:
+        self._open.discard(kwargs.get("run_id"))
+        if not self._open:
+            self.done.set()
+
+    def _put_token(self, text: str) -> None:
+        if text:
+            self.queue.put_nowait(text)
+
+    # The reader.
+
+    async def aiter(self) -> AsyncIterator[str]:
+        """Yield the tokens until no run is open any more.
+
+        Cancellation: a reader that is cancelled or leaves has lost nothing; the run goes on, which is the caller's.
+        """
+        changed = asyncio.Event()
+        self._reader = asyncio.get_running_loop(), changed
+        if self._end_was_read:  # of the run before
+            self.done.clear()
+            self._end_was_read = False
+        while True:
+            is_done = self.done.is_set()  # before looking for tokens: what comes before the end is there then
+            while not self.queue.empty():
+                yield self.queue.get_nowait()
+            if is_done:
+                self._end_was_read = not self._open
+                return
+            await changed.wait()
+            changed.clear()
+
+    def _wake(self) -> None:
+        """Wake the reader, from any thread."""
+        if self._reader is None:
+            return
+        loop, changed = self._reader
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one form that does not raise
+            changed.set()
+            return
+        try:
+            loop.call_soon_threadsafe(changed.set)
+        except RuntimeError:  # the reader's loop is closed
+            self._reader = None
+
+
+# -- final answers ----------------------------------------------------------------------------------------------------
+
+
+class _FinalView(AnswerWindow):
+    """What the two handlers for final answers have in common: a `FinalAnswer` that hears what they hear."""
+
+    def _set_up(self, answer_prefix_tokens: list[str] | None, strip_tokens: bool, stream_prefix: bool) -> None:
+        self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)
+        self._answer = FinalAnswer(
+            self.answer_prefix_tokens,
+            strip_tokens,
+            stream_prefix,
+            otherwise="prefix",
+            always=None if answer_prefix_tokens is None else "prefix",
+        )
+        self._asked: dict[Any, list[Payload]] = {}  # messages of a chat model; removed when it comes as `on_llm_start`
+
+    def _note_messages(self, messages: list[list[Any]], kwargs: Mapping[str, Any]) -> None:
+        self._asked[kwargs.get("run_id")] = [message for group in messages for message in group]
+
+    def _start_model(self, prompts: Iterable[str], kwargs: Mapping[str, Any]) -> None:
+        run_id = kwargs.get("run_id")
+        given = kwargs.get("invocation_params") or {}
+        self.answer_reached = False
+        self._answer.start(run_id, [kwargs.get("parent_run_id")])
+        self._answer.start_model(
+            run_id,
+            prompt=self._asked.pop(run_id, prompts),
+            metadata=kwargs.get("metadata"),
+            has_tools=bool(given.get("tools") or given.get("functions")),
+        )
+
+    def _new_token(self, token: Any, kwargs: Mapping[str, Any]) -> str:
+        run_id = kwargs.get("run_id")
+        if not self._answer.knows(run_id):  # nobody said that it has started
+            self._start_model((), kwargs)
+        text = self._answer.token(run_id, text_of(token), calls_tool=calls_tool(getattr(kwargs.get("chunk"), "message", None)))
+        self.answer_reached = self._answer.reached(run_id)
+        return text
+
+
+class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler):
+    """A handler whose `aiter()` yields the tokens of an agent's final answer.
+
+    Args:
+        answer_prefix_tokens: What comes before the answer. If not told, that is `Final Answer:` for agents that are steered by
+            text; of an agent that calls tools, the answer is what a model says without calling one.
+        strip_tokens: Whether white space around the parts of the prefix does not matter.
+        stream_prefix: Whether the prefix is part of the answer.
+    """
+
+    def __init__(
+        self, *, answer_prefix_tokens: list[str] | None = None, strip_tokens: bool = True, stream_prefix: bool = False
+    ) -> None:
+        super().__init__()
+        self._set_up(answer_prefix_tokens, strip_tokens, stream_prefix)
+        self._was_reached = False
+
+    async def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], **kwargs: Any) -> None:
+        """Note what the model was asked; LangChain goes on to call `on_llm_start`.
+
+        Raises:
+            NotImplementedError: Always: that is how a handler asks for `on_llm_start`.
+        """
+        self._note_messages(messages, kwargs)
+        raise NotImplementedError
+
+    async def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
+        """Note that a model was called, and what it was asked."""
+        await super().on_llm_start(serialized, prompts, **kwargs)
+        self._was_reached = False
+        self._start_model(prompts, kwargs)
+
+    async def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
+        """Hand out what of a token belongs to the answer."""
+        self._put_token(self._new_token(token, kwargs))
+        self._was_reached = self._was_reached or self.answer_reached
+
+    async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that a model has failed: no answer is to be waited for."""
+        self._was_reached = True
+        await super().on_llm_error(error, **kwargs)
+
+    def _begin(self, kwargs: Mapping[str, Any], *, is_tool: bool = False) -> None:
+        super()._begin(kwargs)
+        self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")], is_tool=is_tool)
+
+    def _finish(self, kwargs: Mapping[str, Any]) -> None:
+        self._answer.end(kwargs.get("run_id"))
+        # A model alone, below a run that this handler does not hear of, is one of several until the answer has come.
+        is_root = "parent_run_id" in kwargs and kwargs["parent_run_id"] is None
+        if is_root or self._was_reached or len(self._open - {kwargs.get("run_id")}):
+            super()._finish(kwargs)
+        else:
+            self._open.discard(kwargs.get("run_id"))
+
+
+class StreamingStdOutCallbackHandler(_StreamingStdOut):
+    """A handler that writes every token to `sys.stdout`."""
+
+    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
+        """Write a token."""
+        self._write(text_of(token))
+
+    def _write(self, text: str) -> None:
+        if text:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+
+class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHandler):
+    """A handler that writes the tokens of an agent's final answer to `sys.stdout`.
+
+    Args:
+        answer_prefix_tokens: What comes before the answer. If not told, that is `Final Answer:` for agents that are steered by
+            text; of an agent that calls tools, the answer is what a model says without calling one.
+        strip_tokens: Whether white space around the parts of the prefix does not matter.
+        stream_prefix: Whether the prefix is part of the answer.
+    """
+
+    def __init__(
+        self, *, answer_prefix_tokens: list[str] | None = None, strip_tokens: bool = True, stream_prefix: bool = False
+    ) -> None:
+        super().__init__()
+        self._set_up(answer_prefix_tokens, strip_tokens, stream_prefix)
+
+    def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], **kwargs: Any) -> None:
+        """Note what the model was asked; LangChain goes on to call `on_llm_start`.
+
+        Raises:
+            NotImplementedError: Always: that is how a handler asks for `on_llm_start`.
+        """
+        self._note_messages(messages, kwargs)
+        raise NotImplementedError
+
+    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
+        """Note that a model was called, and what it was asked."""
+        self._start_model(prompts, kwargs)
+
+    def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
+        """Write what of a token belongs to the answer."""
+        self._write(self._new_token(token, kwargs))
+
+    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+        """Note that a run is open."""
+        self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")])
+
+    def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
+        """Note that a tool is at work: what models say inside is not the answer."""
+        self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")], is_tool=True)
+
+    def _note_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note that a run is over."""
+        self._answer.end(kwargs.get("run_id"))
+
+    on_chain_end = _note_end
+    on_chain_error = _note_end
+    on_llm_end = _note_end
+    on_llm_error = _note_end
+    on_tool_end = _note_end
+    on_tool_error = _note_end

@@ -1,0 +1,142 @@
+"""The classes that JSON may name: what `dumps` writes as a constructor, and all that `loads` ever constructs.
+
+The keys are LangChain's own ids (`Serializable.lc_id`), so that LangChain's `load`, in Python and in JavaScript, reads what is
+written here and the other way round. All of them are plain data: none opens, fetches or runs anything when it is made or used.
+That is why `langchain_core.load.mapping` is not the list: it has models, whose arguments say where requests go, and prompts,
+whose templates are code; and why `Blob` is not on it: it reads the file that it names.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from langchain_core.agents import AgentAction, AgentActionMessageLog, AgentFinish, AgentStep
+from langchain_core.documents import Document
+from langchain_core.load.serializable import Serializable
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    ChatMessage,
+    ChatMessageChunk,
+    FunctionMessage,
+    FunctionMessageChunk,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+    ToolMessageChunk,
+)
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    ChatResult,
+    Generation,
+    GenerationChunk,
+    LLMResult,
+    RunInfo,
+)
+from langchain_core.prompt_values import ChatPromptValue, ChatPromptValueConcrete, ImagePromptValue, StringPromptValue
+
+__all__ = ["Id", "class_of_id", "id_of_class", "is_known_id"]
+
+_CLASSES: Final = (
+    AIMessage,
+    AIMessageChunk,
+    AgentAction,
+    AgentActionMessageLog,
+    AgentFinish,
+    AgentStep,
+    ChatGeneration,
+    ChatGenerationChunk,
+    ChatMessage,
+    ChatMessageChunk,
+    ChatPromptValue,
+    ChatPromptValueConcrete,
+    ChatResult,
+    Document,
+    FunctionMessage,
+    FunctionMessageChunk,
+    Generation,
+    GenerationChunk,
+    HumanMessage,
+    HumanMessageChunk,
+    ImagePromptValue,
+    LLMResult,
+    RemoveMessage,
+    RunInfo,
+    StringPromptValue,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+    ToolMessageChunk,
+)
+
+_ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "langchain.agents.output_parsers.tools": ("ToolAgentAction",),
+        "langchain_classic.agents.output_parsers.tools": ("ToolAgentAction",),
+        "langgraph.types": ("Command", "Interrupt", "Send"),
+    }
+)
+"""Module to classes in packages that need not be installed; imported when JSON has one of them."""
+
+Id: TypeAlias = tuple[str, ...]
+"""The parts of a module's name, then that of a class."""
+
+
+def id_of_class(kind: type[Any]) -> Id | None:
+    """Return the id under which instances of exactly this class are written; `None` if it is not allowed."""
+    found = _by_class().get(kind)
+    if found is not None or kind.__name__ not in _ELSEWHERE.get(kind.__module__, ()):
+        return found
+    is_that_one = getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind
+    return _own_id(kind) if is_that_one else None
+
+
+def class_of_id(path: Id) -> type[Any] | None:
+    """Return the class that an id names; `None` if it is not allowed, or its package is not installed."""
+    found = _by_id().get(path)
+    if found is not None or not _is_elsewhere(path):
+        return found
+    try:
+        made: type[Any] | None = getattr(import_module(".".join(path[:-1])), path[-1], None)
+    except ImportError:
+        return None
+    return made
+
+
+def is_known_id(path: Id) -> bool:
+    """Return whether an id is one of the list, installed or not."""
+    return path in _by_id() or _is_elsewhere(path)
+
+
+def _is_elsewhere(path: Id) -> bool:
+    return any(path == (*module.split("."), name) for module, names in _ELSEWHERE.items() for name in names)
+
+
+@cache
+def _by_class() -> Mapping[type[Any], Id]:
+    return MappingProxyType({kind: _lc_id(kind) for kind in _CLASSES})
+
+
+@cache
+def _by_id() -> Mapping[Id, type[Any]]:
+    """Both LangChain's ids and the places where the classes are."""
+    return MappingProxyType({_own_id(kind): kind for kind in _CLASSES} | {_lc_id(kind): kind for kind in _CLASSES})
+
+
+def _lc_id(kind: type[Any]) -> Id:
+    if issubclass(kind, Serializable) and kind.is_lc_serializable():
+        return tuple(kind.lc_id())
+    return _own_id(kind)  # LangChain has no id for results
+
+
+def _own_id(kind: type[Any]) -> Id:
+    return (*kind.__module__.split("."), kind.__name__)

@@ -1,0 +1,205 @@
+"""`loads`: values out of the JSON that `dumps` writes, and out of what LangChain's `dumps` writes.
+
+The text may come from anybody. It chooses from fixed lists of plain data classes, and from nothing else: no name in it is
+imported, looked up or called, no secret is read from the environment, and whatever asks for that is refused as a whole.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final, NoReturn
+from uuid import UUID
+
+from langchain_core.messages import RemoveMessage
+from langchain_core.runnables.utils import AddableDict
+
+from callbridge.codec.allowed import Id, class_of_id, is_known_id
+from callbridge.codec.encode import LC_ESCAPED, MAX_DEPTH
+from callbridge.codec.unknown import UnknownObject
+from callbridge.core.calls import Payload
+from callbridge.errors import JSONFormatError, RemoteError, RunUnfinishedError
+
+__all__ = ["loads"]
+
+
+def loads(text: str | bytes) -> Payload:
+    """Return the event, or other value, that `dumps` made JSON of.
+
+    Messages, documents, prompt values, generations, results, agents' steps and LangGraph's `Command`, `Send` and `Interrupt`
+    are of their classes again, and so are errors of Python's own; other errors become a `RemoteError`, and objects of all other
+    classes an `UnknownObject`. JSON that is not of `dumps` is taken as it is, so that events of LangServe's `stream_events` and
+    of a LangGraph server can be read too: the dicts in them are what `dispatch_events` makes messages of.
+
+    Args:
+        text: JSON; bytes in UTF-8, UTF-16 or UTF-32.
+
+    Returns:
+        The value; the text of a hostile sender can make it any JSON value and any combination of the classes above.
+
+    Raises:
+        JSONFormatError: It is no JSON, is nested more deeply than `dumps` ever does, has `NaN` in it, or asks for what
+            is not data: a class that is not on the list, a secret, a mark of a kind that does not exist or that is not
+            well-formed. Nothing that it names was imported or called then.
+
+    Threads: any.
+    """
+    try:
+        tree = json.loads(text, parse_constant=_refuse_constant)
+        return _decode(tree, 1)
+    except JSONFormatError:
+        raise
+    except RecursionError:
+        raise JSONFormatError(text, "it is nested too deeply") from None
+    except ValueError as error:
+        raise JSONFormatError(text, f"it is no JSON ({error})") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise JSONFormatError(name, "JSON has no such number")
+
+
+def _decode(value: Payload, depth: int) -> Payload:
+    if isinstance(value, (str, int, float)) or value is None:
+        return value
+    if depth > MAX_DEPTH + 1:
+        raise JSONFormatError(value, f"it is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, list):
+        return [_decode(item, depth + 1) for item in value]
+    if value.get("lc") == 1 and isinstance(value.get("type"), str):
+        return _marked(value, depth)
+    if len(value) == 1 and LC_ESCAPED in value:
+        return value[LC_ESCAPED]  # LangChain's mark: what is inside means nothing
+    return {key: _decode(item, depth + 1) for key, item in value.items()}
+
+
+def _marked(mark: dict[str, Payload], depth: int) -> Payload:
+    """Return what a mark stands for; each kind checks what it needs."""
+    decoder = _KINDS.get(mark["type"])
+    if decoder is None:
+        raise JSONFormatError(mark, f"there is no mark of type {mark['type']!r}, or it asks for what is not data")
+    try:
+        return decoder(mark, depth)
+    except (JSONFormatError, RecursionError):
+        raise
+    except Exception as error:  # validators raise what they like
+        raise JSONFormatError(mark, f"a {mark['type']!r} cannot be made of this") from error
+
+
+# -- objects ----------------------------------------------------------------------------------------------------------
+
+
+def _constructor(mark: dict[str, Payload], depth: int) -> Payload:
+    path = _path(mark)
+    # Before anything inside is looked at.
+    if not is_known_id(path):
+        raise JSONFormatError(mark, f"{'.'.join(path)} is not among the classes that may be restored")
+    kwargs = {str(name): _decode(value, depth + 2) for name, value in dict.items(mark["kwargs"])}
+    kind = class_of_id(path)
+    if kind is RemoveMessage:
+        kwargs.pop("content", None)  # LangChain writes it, and does not take it
+    if kind is not None:
+        with suppress(Exception):  # what another version had, or somebody has changed since it was made, is not lost
+            return kind(**kwargs)
+    return UnknownObject(path, None, kwargs)
+
+
+def _not_implemented(mark: dict[str, Payload], depth: int) -> Payload:
+    shown = mark.get("repr")
+    if not (shown is None or isinstance(shown, str)):
+        raise JSONFormatError(mark, "its repr is no text")
+    return UnknownObject(_path(mark), shown, _decode_fields(mark.get("fields", {}), depth))
+
+
+def _decode_fields(fields: dict[str, Payload], depth: int) -> dict[str, Payload]:
+    return {name: _decode(value, depth + 2) for name, value in dict.items(fields)}
+
+
+def _path(mark: dict[str, Payload]) -> Id:
+    path = mark["id"]
+    if not (isinstance(path, list) and all(isinstance(part, str) for part in path)):
+        raise JSONFormatError(mark, "its id is no list of names")
+    return tuple(path)
+
+
+_UNWANTED: Final = (StopIteration, StopAsyncIteration)  # raised somewhere, they mean something
+_BUILTIN_ERRORS: Final[Mapping[Id, type[Exception]]] = MappingProxyType(
+    {
+        ("builtins", name): kind
+        for name, kind in vars(builtins).items()
+        if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, _UNWANTED)
+    }
+)
+_OWN_ERRORS: Final[Mapping[Id, type[Exception]]] = MappingProxyType(
+    {(*kind.__module__.split("."), kind.__name__): kind for kind in (RemoteError, RunUnfinishedError)}
+)
+"""Errors that are restored: none of those that end a program or a task, which a sender might let a reader raise."""
+
+
+def _exception(mark: dict[str, Payload], depth: int) -> BaseException:
+    path, message = _path(mark), mark["message"]
+    args = [_decode(item, depth + 2) for item in list.copy(mark["args"])]
+    kind = _BUILTIN_ERRORS.get(path) or _OWN_ERRORS.get(path)
+    try:
+        error = None if kind is None else kind(*args)
+    except Exception:  # noqa: BLE001 - arguments of another version, or of a sender who tries
+        error = None
+    if error is not None and (isinstance(error, RemoteError) or str(error) == message):
+        return error
+    return RemoteError({"type": path[-1] if path else "Exception", "message": str(message)})
+
+
+# -- containers and scalars -------------------------------------------------------------------------------------------
+
+
+def _items(mark: dict[str, Payload], depth: int) -> list[Payload]:
+    return [_decode(item, depth + 2) for item in list.copy(mark["value"])]
+
+
+def _dict(mark: dict[str, Payload], depth: int) -> dict[Payload, Payload]:
+    return {_decode(key, depth + 3): _decode(item, depth + 3) for key, item in list.copy(mark["value"])}
+
+
+def _addable_dict(mark: dict[str, Payload], depth: int) -> AddableDict:
+    return AddableDict({key: _decode(item, depth + 2) for key, item in dict.items(mark["value"])})
+
+
+def _text_of(mark: dict[str, Payload]) -> str:
+    value = mark["value"]
+    if not isinstance(value, str):
+        raise JSONFormatError(mark, "its value is no text")
+    return value
+
+
+def _scalar(make: Callable[[str], Payload]) -> Callable[[dict[str, Payload], int], Payload]:
+    return lambda mark, _: make(_text_of(mark))
+
+
+_KINDS: Final[Mapping[str, Callable[[dict[str, Payload], int], Payload]]] = MappingProxyType(
+    {
+        "constructor": _constructor,
+        "not_implemented": _not_implemented,
+        "exception": _exception,
+        "dict": _dict,
+        "addable_dict": _addable_dict,
+        "tuple": lambda mark, depth: tuple(_items(mark, depth)),
+        "set": lambda mark, depth: set(_items(mark, depth)),
+        "frozenset": lambda mark, depth: frozenset(_items(mark, depth)),
+        "bytes": _scalar(lambda text: b64decode(text, validate=True)),
+        "datetime": _scalar(datetime.fromisoformat),
+        "date": _scalar(date.fromisoformat),
+        "time": _scalar(time.fromisoformat),
+        "timedelta": lambda mark, _: timedelta(*map(int, list.copy(mark["value"]))),
+        "uuid": _scalar(UUID),
+        "decimal": _scalar(Decimal),
+        "float": _scalar(float),
+        "int": _scalar(lambda text: int(text, 16)),
+    }
+)
+"""What each mark is made into."""

@@ -1,0 +1,30 @@
+"""`UnknownObject`: what is left of an object that JSON cannot carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["UnknownObject"]
+
+
+@dataclass(frozen=True)
+class UnknownObject:
+    """Stands for an object that was dumped and is of no class that may be restored.
+
+    It can be dumped again, and two are equal if they tell the same.
+    """
+
+    id: tuple[str, ...]
+    """Where its class was: the parts of its module's name, then its own."""
+
+    repr: str | None = None
+    """The beginning of its `repr`, without addresses; `None` if that failed."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What it holds, if it is a pydantic model or a dataclass; fields that its author hid from `repr` are left out."""
+
+    def __hash__(self) -> int:
+        # Sets may hold such an object, and its fields have no hash.
+        return hash((self.id, self.repr))

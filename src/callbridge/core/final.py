@@ -1,0 +1,263 @@
+"""`FinalAnswer`: which of the text that models say in a run is its answer.
+
+Two kinds of agent need two rules, decided for each model call when it starts:
+
+| rule | the answer is | for |
+|---|---|---|
+| structure | what a model says outside tools, in a call that calls no tool | tool-calling agents, LangGraph |
+| prefix | what a model says outside tools, after a text like `Final Answer:` | agents that are steered by text (ReAct) |
+
+A prompt that shows the model the prefix asks for the second rule. Without that, tools offered to the model, a tool call or
+a tool's answer among its messages, or a node of a graph around it, ask for the first. Without any sign the caller's choice
+holds.
+
+The prefix is looked for in the text itself, so it does not matter how the model cuts its text into tokens, nor whether it
+streams. Inside a model call text that has been given out cannot be taken back: a model that announces a tool call in words has
+those words shown, unless `hold` keeps all text until it is known what the call was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from callbridge.core.calls import Payload
+from callbridge.core.inputs import messages_of, prompts_of
+from callbridge.core.runs import MISSING
+from callbridge.core.text import UNSEEN_TAGS, text_of
+
+__all__ = ["DEFAULT_PREFIX", "FinalAnswer", "FinalText", "Rule", "calls_tool"]
+
+Rule: TypeAlias = Literal["structure", "prefix"]
+
+DEFAULT_PREFIX: Sequence[str] = ("Final", "Answer", ":")
+"""As LangChain's `FinalStreamingStdOutCallbackHandler` has it."""
+
+
+@dataclass
+class _Model:
+    """A model call that is open."""
+
+    rule: Rule
+    text: str = ""
+    """Of the prefix rule: text in which the prefix may still begin. Of the other: text held back."""
+    reached: bool = False
+    streamed: bool = False
+    calls_tool: bool = False
+
+
+@dataclass
+class FinalAnswer:
+    """Pick the text of the final answer out of what runs report; one object for any number of runs.
+
+    Args:
+        prefix: The texts after which the answer comes, one after the other.
+        strip: Whether white space around those does not matter.
+        stream_prefix: Whether the prefix itself is part of the answer.
+        otherwise: The rule for a model call that shows no sign of what it belongs to.
+        always: The rule for all model calls, whatever they show.
+        hold: Whether text is held back until the model call has ended, and is known to call no tool.
+
+    Threads: one at a time.
+    """
+
+    prefix: Sequence[str] = DEFAULT_PREFIX
+    strip: bool = True
+    stream_prefix: bool = False
+    otherwise: Rule = "structure"
+    always: Rule | None = None
+    hold: bool = False
+    _models: dict[Any, _Model] = field(default_factory=dict)  # removed when the model call ends
+    _in_tools: set[Any] = field(default_factory=set)  # tools and all below them; removed when they end
+
+    def __post_init__(self) -> None:
+        parts = [part.strip() for part in self.prefix if part.strip()] if self.strip else ["".join(self.prefix)]
+        gap = r"\s*" if self.strip else ""
+        self._pattern = re.compile(gap.join(map(re.escape, parts)))
+        self._reach = sum(map(len, parts)) + 64  # characters behind which no prefix begins that is still to be finished
+
+    # -- what runs report ---------------------------------------------------------------------------------------------
+
+    def start(self, run_id: Payload, parents: Iterable[Payload], *, is_tool: bool = False) -> None:
+        """Say that a run has started.
+
+        Args:
+            run_id: The run.
+            parents: The runs it is in, or the one directly above it.
+            is_tool: Whether it is a tool.
+        """
+        if is_tool or not self._in_tools.isdisjoint(parents):
+            self._in_tools.add(run_id)
+
+    def start_model(
+        self,
+        run_id: Payload,
+        *,
+        prompt: Iterable[Payload],
+        metadata: Mapping[str, Any] | None = None,
+        has_tools: bool = False,
+    ) -> None:
+        """Say that the run that has just started is a model's.
+
+        Args:
+            run_id: The model's run.
+            prompt: Its messages, or its prompts as text.
+            metadata: Of the run.
+            has_tools: Whether tools were offered to it.
+        """
+        if run_id in self._in_tools:
+            return
+        said = list(prompt)
+        agentic = has_tools or "langgraph_node" in (metadata or ()) or any(map(_tells_of_tools, said))
+        self._models[run_id] = _Model(self.always or self._rule(said, agentic))
+
+    def token(self, run_id: Payload, text: str, *, calls_tool: bool = False) -> str:
+        """Return what of a token belongs to the answer.
+
+        Args:
+            run_id: The model's run.
+            text: The token.
+            calls_tool: Whether a part of a tool call came with it.
+        """
+        model = self._models.get(run_id)
+        if model is None:
+            return ""
+        model.streamed = True
+        return self._add(model, text, calls_tool)
+
+    def end_model(self, run_id: Payload, text: str = "", *, calls_tool: bool = False) -> str:
+        """Say that a model has ended; return what that adds to the answer.
+
+        Args:
+            run_id: The model's run.
+            text: All that it said; of interest if it did not stream.
+            calls_tool: Whether it called a tool.
+        """
+        model = self._models.pop(run_id, None)
+        if model is None:
+            return ""
+        added = "" if model.streamed else self._add(model, text, calls_tool)
+        held = self.hold and model.rule == "structure" and not (model.calls_tool or calls_tool)
+        return model.text if held else added
+
+    def end(self, run_id: Payload) -> None:
+        """Say that any run has ended, well or not."""
+        self._in_tools.discard(run_id)
+        self._models.pop(run_id, None)
+
+    def forget(self) -> None:
+        """Forget all runs: they are over, although some may not have said so."""
+        self._in_tools.clear()
+        self._models.clear()
+
+    def knows(self, run_id: Payload) -> bool:
+        """Return whether a model call was said to have started, or is part of a tool."""
+        return run_id in self._models or run_id in self._in_tools
+
+    def reached(self, run_id: Payload) -> bool:
+        """Return whether an open model call has come to the answer."""
+        model = self._models.get(run_id)
+        return model is not None and model.reached
+
+    # -- rules --------------------------------------------------------------------------------------------------------
+
+    def _rule(self, said: Iterable[Payload], agentic: bool) -> Rule:
+        if any(self._pattern.search(_text(each)) for each in said):
+            return "prefix"
+        return "structure" if agentic else self.otherwise
+
+    def _add(self, model: _Model, text: str, calls_tool: bool) -> str:
+        if model.rule == "prefix":
+            return self._after_prefix(model, text)
+        model.calls_tool = model.calls_tool or calls_tool
+        if model.calls_tool:
+            return ""
+        if self.hold:
+            model.text += text
+            return ""
+        model.reached = model.reached or bool(text)
+        return text
+
+    def _after_prefix(self, model: _Model, text: str) -> str:
+        if model.reached:
+            return text
+        model.text += text
+        found = self._pattern.search(model.text)
+        if found is None:
+            model.text = model.text[-self._reach :]
+            return ""
+        model.reached = True
+        answer = model.text[found.start() if self.stream_prefix else found.end() :]
+        model.text = ""
+        # White space that comes in one token with the end of the prefix has always been a part of that.
+        return "" if self.strip and not answer.strip() else answer
+
+
+class FinalText:
+    """The same for an event stream, as `VisibleText` is for all text; models tagged `nostream` say nothing.
+
+    Args:
+        answer: The rules.
+    """
+
+    def __init__(self, answer: FinalAnswer) -> None:
+        self._answer = answer
+
+    def feed(self, event: Mapping[str, Any]) -> str:
+        """Return the part of the answer that this event adds; `""` for most."""
+        name: str = event["event"]
+        run_id, parents = event["run_id"], event["parent_ids"]
+        run_type, _, phase = name.removeprefix("on_").rpartition("_")
+        is_model = run_type in ("chat_model", "llm")
+        if phase == "start":
+            self._answer.start(run_id, parents, is_tool=run_type == "tool")
+            if is_model and UNSEEN_TAGS.isdisjoint(event["tags"]):
+                self._answer.start_model(run_id, prompt=_prompt(run_type, event), metadata=event["metadata"])
+            return ""
+        if is_model and phase == "stream":
+            chunk = event["data"]["chunk"]
+            return self._answer.token(run_id, _text(chunk), calls_tool=calls_tool(chunk))
+        if phase not in ("end", "error"):
+            return ""
+        added = self._ended(run_id, event["data"].get("output")) if is_model and phase == "end" else ""
+        self._answer.end(run_id)
+        if not parents:
+            self._answer.forget()
+        return added
+
+    def _ended(self, run_id: str, output: Payload) -> str:
+        if isinstance(output, dict):
+            text = "".join(group[0]["text"] for group in output.get("generations") or () if group)
+            return self._answer.end_model(run_id, text)
+        return self._answer.end_model(run_id, _text(output), calls_tool=calls_tool(output))
+
+
+def calls_tool(message: Payload) -> bool:
+    """Return whether a message, or a chunk of one, has a tool call or a part of one in it."""
+    given = getattr(message, "additional_kwargs", None) or {}
+    return bool(
+        getattr(message, "tool_call_chunks", None)
+        or getattr(message, "tool_calls", None)
+        or getattr(message, "invalid_tool_calls", None)
+        or given.get("tool_calls")
+        or given.get("function_call")
+    )
+
+
+def _tells_of_tools(message: Payload) -> bool:
+    return getattr(message, "type", None) in ("tool", "function") or calls_tool(message)
+
+
+def _text(value: Payload) -> str:
+    """Return the text of a message, a generation chunk or a string."""
+    if isinstance(value, str):
+        return str(value)
+    content = getattr(value, "content", None)
+    return text_of(getattr(value, "text", "") if content is None else content)
+
+
+def _prompt(run_type: str, event: Mapping[str, Any]) -> Iterable[Payload]:
+    given = event["data"].get("input", MISSING)
+    return messages_of(given)[0] if run_type == "chat_model" else prompts_of(given)

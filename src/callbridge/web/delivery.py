@@ -1,0 +1,255 @@
+"""`Delivery`: one run on its way to one client.
+
+```
+source ──events──▶ encoder ──frames──▶ write          one event in hand: a client that reads slowly slows the run down
+   ▲                                      │
+   └── left: cancelled and awaited ◀── client gone, limit reached, cancelled, server told to stop
+```
+
+However it ends, the run is left before the last frames are sent, so that what the client hears is how it was. A run that failed
+is told to the log in full and to the client in two words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import anyio
+
+from callbridge.adapters.streams import AsyncEventStream
+from callbridge.errors import ArgumentError, ResultNotReadyError
+from callbridge.web.wire import Failure, Frame, FrameEncoder, WireFormat
+
+__all__ = ["Delivery", "DescribeError", "EventSource", "Limits", "Outcome", "check_source"]
+
+_logger = logging.getLogger("callbridge.web")
+
+EventSource: TypeAlias = AsyncIterator[Any]
+"""What can be delivered: a stream of ours, a handler, or any async iterator of v2 events (LangChain has a type of its own)."""
+
+DescribeError: TypeAlias = Callable[[Exception], "Failure | None"]
+"""Returns what the client is told of an error; None: what it is always told."""
+
+Outcome: TypeAlias = Literal["ended", "failed", "limited", "cancelled", "gone"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one run may take of a server."""
+
+    max_seconds: float | None = None
+    """How long it may take, waiting for the client included."""
+
+    max_events: int | None = None
+    """How many events it may make."""
+
+    cancel_seconds: float = 10
+    """How long a run that was cancelled is waited for. Async code needs no more than its `finally` blocks; sync code stops at
+    its next callback, and one that takes longer than this is left behind, with a warning in the log."""
+
+    farewell_seconds: float = 5
+    """How long the last frames of a run may take: a client that does not read does not get them."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_seconds", "max_events", "cancel_seconds", "farewell_seconds"):
+            value = getattr(self, name)
+            if not (value is None and name.startswith("max")) and not (isinstance(value, (int, float)) and value > 0):
+                raise ArgumentError(name, value, "a positive number")
+
+
+_TOO_LONG: Final = Failure(504, "Time limit exceeded")
+_TOO_MUCH: Final = Failure(507, "Event limit exceeded")
+_CANCELLED: Final = Failure(499, "Cancelled")
+
+
+class _ClientGoneError(Exception):
+    """Nothing can be written any more."""
+
+
+class Delivery:
+    """Sends what a run reports to a client.
+
+    Args:
+        source: The events; left at the end, whatever the end is.
+        format: Makes frames of them.
+        write: Sends a frame; an error that it raises means that the client is gone.
+        limits: How much the run may take.
+        describe: What the client is told of an error.
+        end_event: Whether a frame says that nothing more will come.
+        beat: Sends something that clients skip; called when nothing was sent for a while.
+        heartbeat: How long that is, in seconds; None: never.
+
+    Cancellation: the run is cancelled and awaited, at most `limits.cancel_seconds`, and the cancellation goes on.
+    """
+
+    def __init__(
+        self,
+        source: EventSource,
+        format: WireFormat,
+        write: Callable[[Frame], Awaitable[None]],
+        *,
+        limits: Limits,
+        describe: DescribeError | None = None,
+        end_event: bool = True,
+        beat: Callable[[], Awaitable[None]] | None = None,
+        heartbeat: float | None = None,
+    ) -> None:
+        self._source = source
+        self._encoder: FrameEncoder = format.begin()
+        self._send = write
+        self._limits = limits
+        self._describe = describe
+        self._end_event = end_event
+        self._beat = beat if heartbeat is not None else None
+        self._heartbeat = heartbeat or 0.0
+        self._writing = anyio.Lock()
+        self._sent = 0  # frames and heartbeats
+        self._cancelled = False
+        self._scope = anyio.CancelScope()
+
+    def cancel(self) -> None:
+        """End the run: it is cancelled and awaited, and the client is told. Idempotent; from the loop."""
+        self._cancelled = True
+        self._scope.cancel()
+
+    async def run(self) -> Outcome:
+        """Deliver everything; return how it ended."""
+        failure: Failure | None = None
+        outcome: Outcome = "limited"
+        try:
+            async with _left(self._source, self._limits.cancel_seconds):
+                with anyio.move_on_after(self._limits.max_seconds) as clock, self._scope:
+                    outcome, failure = await self._deliver()
+                if self._cancelled and outcome == "limited":
+                    outcome, failure = "cancelled", _CANCELLED
+                elif clock.cancel_called and outcome == "limited":
+                    failure = _TOO_LONG
+        except _ClientGoneError:
+            return "gone"
+        return await self._say_farewell(outcome, failure)
+
+    async def _deliver(self) -> tuple[Outcome, Failure | None]:
+        """Deliver events until there are no more; with a heartbeat beside it."""
+        if self._beat is None:
+            return await self._pump()
+        result: tuple[Outcome, Failure | None] | None = None
+        gone = False
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_beating)
+            try:
+                result = await self._pump()
+            except _ClientGoneError:  # not through the group, which would wrap it
+                gone = True
+            group.cancel_scope.cancel()
+        if gone or result is None:
+            raise _ClientGoneError
+        return result
+
+    async def _pump(self) -> tuple[Outcome, Failure | None]:
+        events = aiter(self._source)
+        count = 0
+        while True:
+            try:
+                event = await anext(events)
+                count += 1
+                if self._limits.max_events is not None and count > self._limits.max_events:
+                    return "limited", _TOO_MUCH
+                frames = tuple(self._encoder.feed(event))
+            except StopAsyncIteration:
+                return "ended", None
+            except asyncio.CancelledError:
+                if not _has_ended(self._source):
+                    raise
+                return "cancelled", _CANCELLED  # the run was, by somebody else
+            except Exception as error:
+                _logger.exception("a run failed while its events were sent to a client")
+                return "failed", self._described(error)
+            await self._write(frames)
+
+    def _described(self, error: Exception) -> Failure:
+        return (self._describe(error) if self._describe is not None else None) or Failure()
+
+    async def _write(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            async with self._writing:
+                try:
+                    await self._send(frame)
+                except Exception as error:
+                    raise _ClientGoneError from error
+                self._sent += 1
+
+    async def _say_farewell(self, outcome: Outcome, failure: Failure | None) -> Outcome:
+        with anyio.move_on_after(self._limits.farewell_seconds) as clock:
+            try:
+                if failure is not None:
+                    await self._write(self._encoder.fail(failure))
+                if self._end_event:
+                    await self._write(self._encoder.end())
+            except _ClientGoneError:
+                return "gone"
+        return "gone" if clock.cancel_called else outcome
+
+    async def _keep_beating(self) -> None:
+        assert self._beat is not None
+        while True:
+            sent = self._sent
+            await anyio.sleep(self._heartbeat)
+            if sent == self._sent and not self._writing.locked():
+                async with self._writing:
+                    try:
+                        await self._beat()
+                    except Exception:  # noqa: BLE001 - whoever writes next finds out
+                        return
+                    self._sent += 1
+
+
+def check_source(source: object) -> EventSource:
+    """Return a source of events.
+
+    Raises:
+        ArgumentError: It is none.
+    """
+    if not isinstance(source, AsyncIterator):
+        expected = "astream_call(...), astream_events(...), an EventStreamHandler, or another async iterator of v2 events"
+        raise ArgumentError("stream", source, expected)
+    return source
+
+
+@asynccontextmanager
+async def _left(source: EventSource, seconds: float) -> AsyncIterator[None]:
+    """Leave a source in the end: the run behind it is cancelled and awaited, for a bounded time."""
+    if isinstance(source, AsyncEventStream):
+        await source.__aenter__()  # so that a read which is cancelled does not end the run by itself, without a limit
+    try:
+        yield
+    finally:
+        if not await _leave(source, seconds):
+            _logger.warning("a run was cancelled and has not ended after %s s; it is left behind: %r", seconds, source)
+
+
+async def _leave(source: EventSource, seconds: float) -> bool:
+    if isinstance(source, AsyncEventStream):
+        return await source.aclose(seconds)
+    aclose = getattr(source, "aclose", None)
+    with anyio.move_on_after(seconds, shield=True) as scope:
+        if aclose is not None:
+            await aclose()
+    return not scope.cancel_called
+
+
+def _has_ended(source: EventSource) -> bool:
+    """Return whether a cancellation that came out of a source is the end of its run, and not our own."""
+    if not isinstance(source, AsyncEventStream):
+        return False
+    try:
+        _ = source.result
+    except ResultNotReadyError:
+        return False
+    except BaseException:  # noqa: BLE001 - how the run ended
+        return True
+    return True

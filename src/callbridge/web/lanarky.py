@@ -1,0 +1,417 @@
+"""Successors of the six LangChain handlers of Lanarky 0.8.8: same names, same arguments, same bytes to the client.
+
+```python
+from callbridge.web.lanarky import TokenStreamingCallbackHandler          # was: from lanarky.adapters.langchain.callbacks
+
+handler = TokenStreamingCallbackHandler(output_key="result", send=send)    # as a handler, attached to a run
+EventStreamResponse(stream, TokenStreamingCallbackHandler(output_key="result"), end_event=False)       # as a wire format
+```
+
+As a format a handler is a description: each run works on a copy of its own, so one object may serve all requests. Nothing is
+ever raised then; what a handler complains of makes no frame.
+
+What differs from the originals, none of it in what clients receive of a run that goes well: a client that has gone is
+complained of once and not per token, an empty list of source documents is no error, and outputs that are no dict (those of
+LCEL's prompts and parsers) are passed over.
+
+Source: `lanarky/adapters/langchain/callbacks.py`, 0.8.8 (sse-starlette 1.8.2, langchain 0.2.17).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.documents import Document
+from langchain_core.globals import get_llm_cache
+from pydantic import BaseModel
+from starlette.types import Message
+from starlette.websockets import WebSocket
+from typing_extensions import Self
+
+from callbridge.core.decode import EventsToCalls
+from callbridge.core.window import AnswerWindow
+from callbridge.errors import EventSequenceError
+from callbridge.web.formats import documents_text
+from callbridge.web.wire import Failure, Frame, FrameEncoder, failure_frame, sse_bytes
+
+if TYPE_CHECKING:
+    from callbridge.events import Event
+
+__all__ = [
+    "FinalTokenStreamingCallbackHandler",
+    "FinalTokenWebSocketCallbackHandler",
+    "LanarkyCallbackHandler",
+    "SourceDocumentsStreamingCallbackHandler",
+    "SourceDocumentsWebSocketCallbackHandler",
+    "StreamingCallbackHandler",
+    "TokenStreamMode",
+    "TokenStreamingCallbackHandler",
+    "TokenWebSocketCallbackHandler",
+    "WebSocketCallbackHandler",
+]
+
+_CALLBACKS = ("on_chain_start", "on_llm_start", "on_chat_model_start", "on_llm_new_token", "on_chain_end")
+
+
+class TokenStreamMode(str, Enum):
+    """How tokens are sent; plain strings do as well."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class TokenEventData(BaseModel):
+    """A token in JSON mode."""
+
+    token: str = ""
+
+
+# -- what is sent, and when -------------------------------------------------------------------------------------------
+
+
+class LanarkyCallbackHandler(AsyncCallbackHandler):
+    """Base of the six. What they send is decided in methods that only return frames, for handlers and formats alike."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.llm_cache_used = get_llm_cache() is not None
+        self.streaming: bool | None = None
+        self._client_gone = False
+
+    @property
+    def always_verbose(self) -> bool:
+        """As Lanarky's."""
+        return True
+
+    # As a handler.
+
+    async def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
+        """Note that nothing was streamed yet."""
+        self._chain_started()
+
+    async def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing; so that it does not count as `on_llm_start`."""
+
+    async def on_llm_start(self, *args: Any, **kwargs: Any) -> None:
+        """Note that a string model was called."""
+        self._model_started()
+
+    async def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        """Send a token."""
+        await self._deliver(self._token_came(token))
+
+    async def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
+        """Send what a chain has put out, if that is called for."""
+        await self._deliver(self._chain_ended(outputs))
+
+    async def _deliver(self, frames: Iterable[Frame]) -> None:
+        for frame in frames:
+            if self._client_gone:
+                return
+            try:
+                await self._send_frame(frame)
+            except OSError:
+                self._client_gone = True
+                raise
+
+    async def _send_frame(self, frame: Frame) -> None:
+        raise NotImplementedError
+
+    # As a format.
+
+    def begin(self) -> FrameEncoder:
+        """Return the encoder of one run, which works on a copy of this handler."""
+        return _HandlerEncoder(self._renewed())
+
+    def _renewed(self) -> Self:
+        made = copy.copy(self)
+        made.llm_cache_used = get_llm_cache() is not None
+        made.streaming = None
+        return made
+
+    # What the callbacks make.
+
+    def _chain_started(self) -> None:
+        pass
+
+    def _model_started(self) -> None:
+        pass
+
+    def _token_came(self, token: Any) -> Iterable[Frame]:
+        return ()
+
+    def _chain_ended(self, outputs: Any) -> Iterable[Frame]:
+        return ()
+
+
+class _HandlerEncoder:
+    """Makes frames of events by letting a handler see the callbacks that they stand for."""
+
+    def __init__(self, handler: LanarkyCallbackHandler) -> None:
+        self._handler = handler
+        self._calls = EventsToCalls(methods=_CALLBACKS)
+
+    def feed(self, event: Event) -> Iterable[Frame]:
+        frames: list[Frame] = []
+        try:
+            for call in self._calls.feed(event):
+                frames.extend(Frame(str(frame.data), frame.event) for frame in self._heard(call.method, *call.args))
+        except (EventSequenceError, KeyError, TypeError, ValueError):
+            pass  # what a handler would have complained of to the log, or an event whose run a filter has hidden
+        return frames
+
+    def _heard(self, method: str, *args: Any) -> Iterable[Frame]:
+        handler = self._handler
+        if method == "on_chain_start":
+            handler._chain_started()
+        elif method == "on_llm_start":
+            handler._model_started()
+        elif method == "on_llm_new_token":
+            return handler._token_came(args[0])
+        elif method == "on_chain_end":
+            return handler._chain_ended(args[0])
+        return ()
+
+    def fail(self, failure: Failure) -> Iterable[Frame]:
+        return (failure_frame(failure),)
+
+    def end(self) -> Iterable[Frame]:
+        return (Frame("", "end"),)
+
+
+class _Tokens(LanarkyCallbackHandler):
+    """Every token; without any, the output of the chain."""
+
+    output_key: Any
+    mode: Any
+
+    def _chain_started(self) -> None:
+        self.streaming = False
+
+    def _token_came(self, token: Any) -> Iterable[Frame]:
+        self.streaming = True
+        self.llm_cache_used = False  # or we would not be here
+        return [self._token(token)]
+
+    def _chain_ended(self, outputs: Any) -> Iterable[Frame]:
+        if not self.llm_cache_used and self.streaming:
+            return ()
+        if not isinstance(outputs, Mapping):
+            if outputs is None:
+                raise TypeError("argument of type 'NoneType' is not iterable")
+            return ()
+        if self.output_key not in outputs:
+            raise KeyError(f"missing outputs key: {self.output_key}")
+        return [self._token(outputs[self.output_key])]
+
+    def _token(self, token: Any) -> Frame:
+        # In text mode an output that is no text goes over a WebSocket as the JSON value that it is.
+        return Frame(
+            token if self.mode == TokenStreamMode.TEXT else TokenEventData(token=token).model_dump_json(), "completion"
+        )
+
+
+class _FinalTokens(AnswerWindow, _Tokens):
+    """The tokens after those of the prefix, which have to come as they are given, one by one."""
+
+    def _renewed(self) -> Self:
+        made = super()._renewed()
+        made.forget_tokens()
+        return made
+
+    def _model_started(self) -> None:
+        self.answer_reached = False
+        self.streaming = False
+
+    def _token_came(self, token: Any) -> Iterable[Frame]:
+        self.streaming = True
+        self.append_to_last_tokens(token)
+        frames: list[Frame] = []
+        if self.check_if_answer_reached():
+            self.answer_reached = True
+            if self.stream_prefix:
+                frames.append(self._token("".join(self.last_tokens)))
+        if self.answer_reached:
+            frames.append(self._token(token))  # the last token of the prefix as well: clients have always had it
+        return frames
+
+
+class _SourceDocuments(LanarkyCallbackHandler):
+    """The documents in the output of a chain."""
+
+    def _chain_ended(self, outputs: Any) -> Iterable[Frame]:
+        if isinstance(outputs, Mapping) and "source_documents" in outputs:
+            documents = outputs["source_documents"]
+            if not isinstance(documents, list):
+                raise ValueError("source_documents must be a list")
+            if not all(isinstance(document, Document) for document in documents):
+                raise ValueError("source_documents must be a list of Document")
+            if documents:
+                return [Frame(documents_text(documents), "source_documents")]
+        return ()
+
+
+# -- where it is sent -------------------------------------------------------------------------------------------------
+
+
+class StreamingCallbackHandler(LanarkyCallbackHandler):
+    """Sends server-sent events.
+
+    Args:
+        send: The ASGI `send` of a response whose headers were sent; may be set later.
+    """
+
+    def __init__(self, *, send: Callable[[Message], Awaitable[None]] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._send = send
+
+    @property
+    def send(self) -> Any:
+        """The ASGI `send`."""
+        return self._send
+
+    @send.setter
+    def send(self, value: Any) -> None:
+        if not callable(value):
+            raise ValueError("value must be a Callable")
+        self._send = value
+        self._client_gone = False
+
+    def _construct_message(self, data: str, event: str | None = None) -> Message:
+        return {"type": "http.response.body", "body": sse_bytes(Frame(str(data), event)), "more_body": True}
+
+    async def _send_frame(self, frame: Frame) -> None:
+        await self.send(self._construct_message(frame.data, frame.event))
+
+
+class WebSocketCallbackHandler(LanarkyCallbackHandler):
+    """Sends WebSocket messages.
+
+    Args:
+        mode: `"json"` or `"text"`.
+        websocket: A Starlette socket that was accepted; may be set later.
+    """
+
+    def __init__(self, *, mode: str = TokenStreamMode.JSON, websocket: WebSocket | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mode = _checked(mode)
+        self._websocket = websocket
+
+    @property
+    def websocket(self) -> Any:
+        """The socket."""
+        return self._websocket
+
+    @websocket.setter
+    def websocket(self, value: Any) -> None:
+        if not isinstance(value, WebSocket):
+            raise ValueError("value must be a WebSocket")
+        self._websocket = value
+        self._client_gone = False
+
+    def _construct_message(self, data: str, event: str | None = None) -> dict[str, Any]:
+        return {"data": data, "event": event}
+
+    async def _send_frame(self, frame: Frame) -> None:
+        await self.websocket.send_json(self._construct_message(frame.data, frame.event))
+
+
+def _checked(mode: Any) -> Any:
+    if mode not in list(TokenStreamMode):
+        raise ValueError(f"Invalid stream mode: {mode}")
+    return mode
+
+
+# -- the six ----------------------------------------------------------------------------------------------------------
+
+
+class TokenStreamingCallbackHandler(_Tokens, StreamingCallbackHandler):
+    """Sends every token as a server-sent event; if there was none, the output of the chain.
+
+    Args:
+        output_key: Where that output is.
+        mode: `"json"` or `"text"`.
+        **kwargs: `send`.
+    """
+
+    def __init__(self, *, output_key: str | None, mode: str = TokenStreamMode.JSON, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output_key = output_key
+        self.mode = _checked(mode)
+
+
+class TokenWebSocketCallbackHandler(_Tokens, WebSocketCallbackHandler):
+    """Sends every token as a WebSocket message; if there was none, the output of the chain.
+
+    Args:
+        output_key: Where that output is.
+        **kwargs: `mode` and `websocket`.
+    """
+
+    def __init__(self, *, output_key: str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output_key = output_key
+
+
+class SourceDocumentsStreamingCallbackHandler(_SourceDocuments, StreamingCallbackHandler):
+    """Sends the source documents of a chain as a server-sent event.
+
+    Args:
+        **kwargs: `send`.
+    """
+
+
+class SourceDocumentsWebSocketCallbackHandler(_SourceDocuments, WebSocketCallbackHandler):
+    """Sends the source documents of a chain as a WebSocket message.
+
+    Args:
+        **kwargs: `mode`, which changes nothing, and `websocket`.
+    """
+
+
+class FinalTokenStreamingCallbackHandler(_FinalTokens, TokenStreamingCallbackHandler):
+    """Sends the tokens of an agent's final answer as server-sent events, from the last token of the prefix on.
+
+    Args:
+        answer_prefix_tokens: The tokens before the answer; `["Final", "Answer", ":"]` unless told.
+        strip_tokens: Whether white space around tokens does not matter.
+        stream_prefix: Whether the prefix is sent, too.
+        **kwargs: `mode` and `send`.
+    """
+
+    def __init__(
+        self,
+        *,
+        answer_prefix_tokens: list[str] | None = None,
+        strip_tokens: bool = True,
+        stream_prefix: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(output_key=None, **kwargs)
+        self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)
+
+
+class FinalTokenWebSocketCallbackHandler(_FinalTokens, TokenWebSocketCallbackHandler):
+    """Sends the tokens of an agent's final answer as WebSocket messages, from the last token of the prefix on.
+
+    Args:
+        answer_prefix_tokens: The tokens before the answer; `["Final", "Answer", ":"]` unless told.
+        strip_tokens: Whether white space around tokens does not matter.
+        stream_prefix: Whether the prefix is sent, too.
+        **kwargs: `mode` and `websocket`.
+    """
+
+    def __init__(
+        self,
+        *,
+        answer_prefix_tokens: list[str] | None = None,
+        strip_tokens: bool = True,
+        stream_prefix: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(output_key=None, **kwargs)
+        self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)

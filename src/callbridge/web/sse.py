@@ -1,0 +1,130 @@
+"""`EventStreamResponse`: a run as server-sent events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from callbridge.errors import ArgumentError
+from callbridge.web.delivery import Delivery, DescribeError, EventSource, Limits, check_source
+from callbridge.web.formats import format_named
+from callbridge.web.wire import Frame, WireFormat, sse_bytes, sse_comment
+
+__all__ = ["EventStreamResponse", "check_heartbeat"]
+
+_HEADERS = (("cache-control", "no-cache"), ("connection", "keep-alive"), ("x-accel-buffering", "no"))
+
+
+class EventStreamResponse(Response):
+    """A Starlette response that starts a run and sends its events as they come.
+
+    ```python
+    async def chat(request: Request) -> Response:
+        question = request.query_params["q"]
+        return EventStreamResponse(callbridge.astream_events(chain, {"question": question}), "json")
+    ```
+
+    The run starts when the response does, and belongs to this request alone. A client that goes away cancels it and waits for
+    its end (the stream's own `on_exit="detach"`: lets it run on unread); one that reads slowly slows it down. What goes wrong
+    after the headers is an `error` frame, and the exception goes to the logger `callbridge.web`.
+
+    Args:
+        stream: `astream_call(...)`, `astream_events(...)`, an `EventStreamHandler`, or another async iterator of v2 events.
+            A handler's run is not its own: it is only no longer listened to when the client goes.
+        format: A wire format or its name; see `format_named`.
+        heartbeat: After how many seconds of silence a comment is sent, so that proxies keep the connection; None: never.
+        limits: How much the run may take.
+        end_event: Whether an `end` event says that all was sent. `EventSource` asks again when a connection ends, so a page
+            needs it to know that it should close; clients of Lanarky's do not get one.
+        describe_error: Given the exception, returns what the client is told; None means what it is always told.
+        status_code: Of the response.
+        headers: More headers.
+        background: Run when all is over.
+
+    Raises:
+        ArgumentError: An argument has a value that is not allowed.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        stream: EventSource,
+        format: str | WireFormat = "v2",
+        *,
+        heartbeat: float | None = 15,
+        limits: Limits | None = None,
+        end_event: bool = True,
+        describe_error: DescribeError | None = None,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        background: BackgroundTask | None = None,
+    ) -> None:
+        self._stream = check_source(stream)
+        self._format = format_named(format)
+        self._heartbeat = check_heartbeat(heartbeat)
+        self._limits = limits or Limits()
+        self._end_event = end_event
+        self._describe = describe_error
+        self.status_code = status_code
+        self.background = background
+        self.init_headers(dict([*_HEADERS, *(headers or {}).items()]))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response; called by Starlette."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_gone, receive, group.cancel_scope)
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            outcome = "ended" if scope.get("method") == "HEAD" else await self._deliver(send)
+            if outcome != "gone":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            group.cancel_scope.cancel()
+        if self.background is not None:
+            await self.background()
+
+    async def _deliver(self, send: Send) -> str:
+        async def body(content: bytes) -> None:
+            await send({"type": "http.response.body", "body": content, "more_body": True})
+
+        async def write(frame: Frame) -> None:
+            await body(sse_bytes(frame))
+
+        async def beat() -> None:
+            await body(sse_comment("heartbeat"))
+
+        delivery = Delivery(
+            self._stream,
+            self._format,
+            write,
+            limits=self._limits,
+            describe=self._describe,
+            end_event=self._end_event,
+            beat=beat,
+            heartbeat=self._heartbeat,
+        )
+        return await delivery.run()
+
+
+def check_heartbeat(heartbeat: Any) -> float | None:
+    """Return the interval of heartbeats in seconds.
+
+    Raises:
+        ArgumentError: It is neither a positive number nor None.
+    """
+    if heartbeat is not None and not (isinstance(heartbeat, (int, float)) and heartbeat > 0):
+        raise ArgumentError("heartbeat", heartbeat, "a positive number of seconds, or None")
+    return heartbeat
+
+
+async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel the response when the client has gone."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            scope.cancel()
+            return

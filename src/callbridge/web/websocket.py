@@ -1,0 +1,209 @@
+"""`websocket_endpoint`: one run per message of the client's.
+
+The client sends JSON in text messages: the input of a run, or `{"type": "cancel"}`. It gets messages
+`{"data": text, "event": name}`.
+
+```
+idle ──message──▶ running ──the run ends, fails, is cancelled──▶ idle      each run says `end` in the end
+```
+
+Messages that come while a run is on wait for their turn, so many that it makes sense; one more gets an error. `cancel` ends the
+run that is on. What is no JSON, or too long, gets an error, and nothing else happens.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+import anyio
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from callbridge.errors import ArgumentError
+from callbridge.web.delivery import Delivery, DescribeError, EventSource, Limits, check_source
+from callbridge.web.formats import format_named
+from callbridge.web.sse import check_heartbeat
+from callbridge.web.wire import Failure, Frame, WireFormat, failure_frame, websocket_text
+
+__all__ = ["StartRun", "websocket_endpoint"]
+
+_logger = logging.getLogger("callbridge.web")
+
+StartRun: TypeAlias = Callable[[WebSocket, Any], "EventSource | Awaitable[EventSource]"]
+"""Given the socket and the client's message, returns the stream of a run that has not started."""
+
+_NO_JSON: Final = Failure(400, "The message is not JSON text")
+_TOO_LONG: Final = Failure(413, "The message is too long")
+_BUSY: Final = Failure(429, "Too many messages are waiting")
+
+
+@dataclass(frozen=True)
+class _Options:
+    start: StartRun
+    format: WireFormat
+    heartbeat: float | None
+    limits: Limits
+    describe: DescribeError | None
+    max_message: int
+    max_waiting: int
+
+
+def websocket_endpoint(
+    start: StartRun,
+    format: str | WireFormat = "v2",
+    *,
+    heartbeat: float | None = None,
+    limits: Limits | None = None,
+    describe_error: DescribeError | None = None,
+    max_message: int = 1_000_000,
+    max_waiting: int = 8,
+) -> Callable[[WebSocket], Awaitable[None]]:
+    """Return an endpoint for `WebSocketRoute` that makes one run of each message.
+
+    ```python
+    def ask(websocket: WebSocket, message: Any) -> EventSource:
+        return callbridge.astream_events(chain, {"question": message["question"]})
+
+    routes = [WebSocketRoute("/chat", websocket_endpoint(ask, "json"))]
+    ```
+
+    The runs of one connection come one after the other, and are nobody else's. A client that goes away, or a server that closes
+    the connection because it shuts down, cancels the run and waits for its end. An `error` frame says what went wrong, `end`
+    follows whatever comes of a message, and the socket lives on.
+
+    Args:
+        start: Given the socket and the message, returns a stream that has not started; sync or async. What it raises is an
+            error of that message.
+        format: A wire format or its name; see `format_named`.
+        heartbeat: After how many seconds of silence during a run a `heartbeat` message is sent; None: never. Servers send pings
+            of WebSocket's own, which no client sees and which are usually enough.
+        limits: How much each run may take.
+        describe_error: Given the exception, returns what the client is told; None means what it is always told.
+        max_message: Characters that a message may have.
+        max_waiting: Messages that may wait while a run is on.
+
+    Raises:
+        ArgumentError: An argument has a value that is not allowed.
+    """
+    if not callable(start):
+        raise ArgumentError("start", start, "a function of the socket and the message that returns a stream")
+    options = _Options(
+        start,
+        format_named(format),
+        check_heartbeat(heartbeat),
+        limits or Limits(),
+        describe_error,
+        max_message,
+        max_waiting,
+    )
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await _Conversation(websocket, options).hold()
+
+    return endpoint
+
+
+@dataclass
+class _Conversation:
+    """One connection."""
+
+    websocket: WebSocket
+    options: _Options
+    _waiting: deque[Any] = field(default_factory=deque)
+    _arrived: anyio.Event = field(default_factory=anyio.Event)  # a new one for each wait
+    _is_answering: bool = False
+    _delivery: Delivery | None = None
+
+    async def hold(self) -> None:
+        """Serve the client until it goes."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._answer)
+            try:
+                await self._listen()
+            finally:
+                group.cancel_scope.cancel()
+
+    async def _listen(self) -> None:
+        while True:
+            received = await self.websocket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            problem = self._heed(received.get("text"))
+            if problem is not None:
+                # Otherwise `end` is what the run says that is on.
+                is_idle = not self._is_answering and not self._waiting
+                await self._send_last(failure_frame(problem), *([Frame("", "end")] if is_idle else []))
+
+    def _heed(self, text: str | None) -> Failure | None:
+        """Do what a message asks for; return what is wrong with it, if anything is."""
+        if text is None:
+            return _NO_JSON
+        if len(text) > self.options.max_message:
+            return _TOO_LONG
+        try:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
+            return _NO_JSON
+        if isinstance(message, dict) and message.get("type") == "cancel":
+            if self._delivery is not None:
+                self._delivery.cancel()
+            return None
+        if len(self._waiting) + self._is_answering > self.options.max_waiting:
+            return _BUSY
+        self._waiting.append(message)
+        self._arrived.set()
+        return None
+
+    async def _answer(self) -> None:
+        while True:
+            while self._waiting:
+                self._is_answering = True
+                await self._run(self._waiting.popleft())
+                self._is_answering = False
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+
+    async def _run(self, message: Any) -> None:
+        try:
+            made = self.options.start(self.websocket, message)
+            source = check_source(await made if inspect.isawaitable(made) else made)
+        except Exception as error:
+            _logger.exception("no run could be made of a client's message")
+            failure = (self.options.describe(error) if self.options.describe is not None else None) or Failure()
+            await self._send_last(failure_frame(failure), Frame("", "end"))
+            return
+        self._delivery = Delivery(
+            source,
+            self.options.format,
+            self._write,
+            limits=self.options.limits,
+            describe=self.options.describe,
+            beat=self._beat,
+            heartbeat=self.options.heartbeat,
+        )
+        try:
+            await self._delivery.run()
+        finally:
+            self._delivery = None
+
+    async def _write(self, frame: Frame) -> None:
+        await self.websocket.send_text(websocket_text(frame))
+
+    async def _beat(self) -> None:
+        await self._write(Frame("", "heartbeat"))
+
+    async def _send_last(self, *frames: Frame) -> None:
+        """Send frames to a client that may have gone; then `receive` says so."""
+        if self.websocket.application_state is not WebSocketState.CONNECTED:
+            return
+        try:
+            for frame in frames:
+                await self._write(frame)
+        except (OSError, RuntimeError, WebSocketDisconnect):
+            return

@@ -1,0 +1,88 @@
+"""Two hundred clients at once, a third of which leave when they like."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import tracemalloc
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import Response
+
+from callbridge import AsyncEventStream, astream_events
+from callbridge.web import EventStreamResponse
+from lives import Book, chain, watched
+from web.serving import Site, frames_of, serving, sse_site
+
+pytestmark = pytest.mark.anyio
+
+CLIENTS = 200
+WORDS = 30
+
+
+class Crowd:
+    """The clients of one site, and what became of the runs behind them."""
+
+    def __init__(self) -> None:
+        self.books: list[Book] = []
+        self.streams: list[AsyncEventStream[Any]] = []
+
+    def answer(self, request: Any) -> Response:
+        run = chain(words=[f"{request.url.path[1:]}.{number} " for number in range(WORDS)])
+        self.books.append(run.book)
+        self.streams.append(astream_events(run.runnable, run.value, capacity=4))
+        return EventStreamResponse(self.streams[-1], "text")
+
+    async def read(self, client: httpx.AsyncClient, site: Site, number: int, leaves_after: int | None) -> None:
+        """Read an answer whole, or leave in the middle."""
+        async with client.stream("GET", f"{site.http}/{number}") as response:
+            if leaves_after is None:
+                frames = frames_of((await response.aread()).decode())
+                assert frames == [*(("completion", f"{number}.{word} ") for word in range(WORDS)), ("end", "")]
+                return
+            arrived = ""
+            async for text in response.aiter_text():
+                arrived += text
+                if arrived.count("completion") >= leaves_after:
+                    return
+
+    async def visit(self, site: Site, seed: int, clients: int = CLIENTS) -> None:
+        """Let all clients come at once, and wait until all are served or gone."""
+        chance = random.Random(seed)
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(timeout=100, limits=limits, trust_env=False) as client:
+            leaving = set(chance.sample(range(clients), clients // 3))
+            await asyncio.gather(
+                *(self.read(client, site, n, chance.randrange(WORDS) if n in leaving else None) for n in range(clients))
+            )
+
+
+async def test_a_crowd_leaves_nothing_behind() -> None:
+    """No task, no run, no memory; and who stayed got every token once."""
+    crowd = Crowd()
+    with watched():
+        async with serving(sse_site(crowd.answer)) as site:
+            await crowd.visit(site, 1)
+        assert len(crowd.books) == CLIENTS
+        assert all(book.closed for book in crowd.books)
+        assert {stream.statistics().runs for stream in crowd.streams} == {0}
+
+
+async def test_memory_is_flat() -> None:
+    """A second crowd takes no more than the first; traced, which makes everything slow, so a smaller one."""
+    async with serving(sse_site(lambda request: Crowd().answer(request))) as site:
+        await Crowd().visit(site, 1, 40)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            held: list[int] = []
+            for seed in range(2):
+                await Crowd().visit(site, seed, 40)
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+    assert held[1] - held[0] < 100_000, held
