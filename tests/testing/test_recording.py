@@ -14,8 +14,10 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
 import callbridge
+from callbridge.__main__ import main
 from callbridge.errors import ArgumentError, RecordingError, VersionError
 from callbridge.testing import areplay, read_recording, record, replay
+from callbridge.testing.showing import shown
 
 MODEL = FakeListChatModel(responses=["tea"])
 
@@ -269,3 +271,39 @@ def test_a_speed_that_leads_nowhere_is_refused(recorded: Path, speed: float) -> 
 def test_recorded_events_are_a_source_like_any_other(recorded: Path) -> None:
     events: Iterator[Any] = iter(callbridge.dispatch_events(read_recording(recorded), [Listener()]))
     assert sum(event["event"] == "on_chat_model_stream" for event in events) == 3
+
+
+# -- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_shows_a_line_for_each_event(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(recorded)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["2.000", "on_chat_model_stream", "FakeListChatModel", "'t'"]
+    assert lines[-1].startswith("ended (5 events, recorded with callbridge ")
+
+
+def test_the_lines_come_with_their_timing(recorded: Path) -> None:
+    time = Time()
+    assert len(list(shown(read_recording(recorded), speed=2, clock=time, sleep=time.sleep))) == 6
+    assert time.slept == [0.5] * 5
+
+
+def test_the_command_line_tells_of_a_recorded_error(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_: Any) -> None:
+        raise ValueError("no tea")
+
+    with pytest.raises(ValueError, match="no tea"), callbridge.stream_events(RunnableLambda(fail), "x") as stream:
+        list(record(stream, path))
+    assert main(["replay", str(path)]) == 0
+    assert "failed: ValueError: no tea" in capsys.readouterr().out
+
+
+def test_the_command_line_says_what_is_wrong_with_a_file(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded.write_bytes(recorded.read_bytes()[:-5])
+    assert main(["replay", str(recorded)]) == 2
+    assert "line 7" in capsys.readouterr().err
+    assert main(["replay", str(recorded), "--partial"]) == 0
+    assert main(["replay", str(recorded) + ".none"]) == 2
+    with pytest.raises(SystemExit):
+        main(["replay", str(recorded), "--speed", "0"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from callbridge.testing.recording import Recording, read_recording
 if TYPE_CHECKING:
     from callbridge.adapters.targets import Handlers
 
-__all__ = ["areplay", "replay"]
+__all__ = ["areplay", "paced", "replay"]
 
 
 def replay(
@@ -47,7 +47,7 @@ def replay(
     """
     recording = _recording(recording)
     _check_speed(speed)
-    return drive(recording if speed is None else _paced(recording, speed, clock, sleep), handlers)
+    return drive(recording if speed is None else paced(recording, recording.seconds, speed, clock, sleep), handlers)
 
 
 async def areplay(
@@ -89,13 +89,17 @@ def _check_speed(speed: float | None) -> None:
         raise ArgumentError("speed", speed, "a number above 0: 1 is as recorded; None replays at once")
 
 
-def _paced(
-    recording: Recording, speed: float, clock: Callable[[], float], sleep: Callable[[float], object]
+def paced(
+    events: Iterable[dict[str, Any]],
+    seconds: Iterable[float],
+    speed: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
 ) -> Iterator[dict[str, Any]]:
-    # Against the start, not the last event: what handlers take does not add up.
+    """Give each event when its time has come, counted from the first read: what is done between reads does not add up."""
     start = clock()
-    times = iter(recording.seconds)
-    for event in recording:
+    times = iter(seconds)
+    for event in events:
         left = start + next(times) / speed - clock()
         if left > 0:
             sleep(left)
