@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
@@ -159,6 +160,28 @@ async def _rest(stream: Any) -> Any:
             yield await anext(stream)
         except StopAsyncIteration:
             return
+
+
+@pytest.mark.anyio
+async def test_a_read_that_is_cancelled_can_be_repeated_and_nothing_is_missing(path: Path) -> None:
+    wait, reading = anyio.Event(), anyio.Event()
+
+    async def answer(value: str) -> str:
+        reading.set()
+        await wait.wait()
+        return value
+
+    async with callbridge.astream_call(RunnableLambda(answer).ainvoke, "x") as stream, record(stream, path) as events:
+        first = await anext(events)
+        async with anyio.create_task_group() as group:
+            group.start_soon(anext, events)
+            await reading.wait()
+            group.cancel_scope.cancel()
+        wait.set()
+        rest = [event async for event in events]
+    assert [event["event"] for event in (first, *rest)] == ["on_chain_start", "on_chain_end"]
+    assert len(read_recording(path).events) == 2
+    assert read_recording(path).end == "ended"
 
 
 def test_nothing_is_written_before_the_first_read(path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Final, Generic, Literal, TextIO, TypeAlias, TypeVar, cas
 import callbridge
 from callbridge.codec.decode import loads
 from callbridge.codec.encode import dumps
-from callbridge.errors import ArgumentError, JSONFormatError, RecordingError, RemoteError, VersionError
+from callbridge.errors import ArgumentError, ConcurrentReadError, JSONFormatError, RecordingError, RemoteError, VersionError
 
 __all__ = ["SCHEMA", "End", "Recorded", "Recording", "read_recording", "record"]
 
@@ -143,10 +143,9 @@ class Recorded(Generic[E]):
     def _end(file: _File, error: BaseException) -> None:
         if isinstance(error, (StopIteration, StopAsyncIteration)):
             file.end("ended")
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and not isinstance(error, ConcurrentReadError):
             file.end("failed", error)
-        else:  # cancelled, interrupted: the reader's affair, not the run's
-            file.end("left")
+        # A read that was cancelled may be repeated; if the reader leaves instead, `_leave` says so.
 
     # -- leaving ------------------------------------------------------------------------------------------------------
 
