@@ -249,6 +249,17 @@ def test_the_handler_is_as_before_afterwards() -> None:
     TEA.invoke("x", config={"callbacks": [sender]})
 
 
+def test_a_method_that_was_set_on_the_handler_is_heard_and_stays() -> None:
+    sender, sent = Sender(), []
+
+    def send(token: str, **kwargs: Any) -> None:
+        sent.append(token)
+
+    sender.on_llm_new_token = send  # type: ignore[method-assign]
+    assert parity(TEA.invoke, "x", handler=sender, old=sent).identical
+    assert sender.on_llm_new_token is send
+
+
 def test_an_error_of_the_call_is_raised_and_the_handler_put_back() -> None:
     def fail(_: Any) -> None:
         raise ValueError("no tea")
@@ -305,6 +316,18 @@ def test_a_handler_driven_from_events_would_hear_the_same() -> None:
     assert report.compared == "callbacks"
     assert report.identical, report
     assert len(report.old) > 15
+
+
+class Ignorant(Everything):
+    """Wants nothing of models."""
+
+    ignore_llm = True  # type: ignore[assignment]
+
+
+def test_what_a_handler_ignores_is_expected_on_neither_side() -> None:
+    report = parity(CHAIN.invoke, "oolong", handler=Ignorant())
+    assert report.identical, report
+    assert not [heard for heard in report.old if heard.method in ("on_llm_new_token", "on_llm_end")]
 
 
 def test_list_tokens_are_told_as_such_between_callbacks_too() -> None:

@@ -89,14 +89,18 @@ def told(calls: Sequence[Call], handler: BaseCallbackHandler, methods: frozenset
     """Return what a handler would hear of calls: those of its own methods that it does not ignore."""
     found = []
     for call in calls:
-        ignored_by = METHODS[call.method].ignored_by
-        if ignored_by is not None and getattr(handler, ignored_by):
+        if _ignores(handler, call.method):
             continue
         if call.method == "on_chat_model_start" and call.method not in methods:
-            call = as_llm_start(call)
-        if call.method in methods:
+            call = as_llm_start(call)  # what LangChain falls back to, unless that is ignored
+        if call.method in methods and not _ignores(handler, call.method):
             found.append(_heard(call.method, call.args, call.kwargs))
     return found
+
+
+def _ignores(handler: BaseCallbackHandler, method: str) -> bool:
+    ignored_by = METHODS[method].ignored_by
+    return ignored_by is not None and bool(getattr(handler, ignored_by))
 
 
 def by_run(heard: Sequence[Heard], like: Sequence[Heard]) -> list[Heard]:

@@ -75,7 +75,8 @@ def sampled(
         rate: The share of calls that are sampled, from 0 to 1.
         old: Makes the output of what a function or coroutine function returns. None: what it returns is the one item.
         key: Applied to each item of both sides before they are compared.
-        limit: Events of one call that are kept; a call with more is not compared.
+        limit: Events of one call that are kept. Beyond that tokens are dropped, starts and ends are not, and the call is not
+            compared.
         chance: Gives numbers from 0 up to 1.
         report: Called with each report instead of the logger.
 
