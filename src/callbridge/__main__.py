@@ -57,24 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _replay(options: argparse.Namespace) -> int:
-    from callbridge.testing.recording import read_recording  # loads LangChain: not for --help
-    from callbridge.testing.showing import shown
-
-    try:
-        for line in shown(read_recording(options.file, partial=options.partial), speed=options.speed):
-            print(line, flush=True)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except (callbridge.CallbridgeError, OSError) as error:
-        print(f"python -m callbridge replay: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m callbridge",
@@ -100,6 +82,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--events", action="store_true", help="show every event as the dict that it is")
     return parser
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from callbridge.testing.recording import read_recording  # loads LangChain: not for --help
+    from callbridge.testing.showing import shown
+
+    try:
+        for line in shown(read_recording(options.file, partial=options.partial), speed=options.speed):
+            print(line, flush=True)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (callbridge.CallbridgeError, OSError) as error:
+        print(f"python -m callbridge replay: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
