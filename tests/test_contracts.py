@@ -143,6 +143,11 @@ def may_import_migrate(found: Import) -> bool:
     return top in sys.stdlib_module_names or top in MIGRATE_EXTRA
 
 
+def may_import_testing(found: Import) -> bool:
+    """`testing/`: everything but web frameworks and the migration tool; pytest is asked for in `pytest_plugin.py` alone."""
+    return may_import_adapters(found) and found.module.split(".")[0] != "pytest"
+
+
 def may_import_errors(found: Import) -> bool:
     """`errors.py`: the standard library."""
     return found.module.split(".")[0] in sys.stdlib_module_names
@@ -165,6 +170,7 @@ CONTRACTS: dict[str, Callable[[Import], bool]] = {
     "codec": may_import_codec,
     "web": may_import_web,
     "migrate": may_import_migrate,
+    "testing": may_import_testing,
     "errors.py": may_import_errors,
     "__init__.py": may_import_package,
     "": may_import_root,
@@ -398,9 +404,11 @@ FACTS: dict[str, object] = {
     "event": "on_chain_stream",
     "expected": "a whole number from 1 up",
     "found": "trio",
+    "line": 3,
     "method": "on_llm_start",
     "name": "capacity",
     "needed": "an asyncio event loop",
+    "path": "run.jsonl",
     "problem": "no start came before",
     "run_id": "7f00",
     "state": "running",

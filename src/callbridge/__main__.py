@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     options = _parser().parse_args(arguments)
+    if options.command == "replay":
+        return _replay(options)
     if options.command is None:
         _parser().print_help()
         return 2
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=_versions())
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    _add_replay(commands.add_parser("replay", help="show the events of a recording"))
     demo = commands.add_parser(
         "demo",
         help="show both directions on a small legacy chain",
@@ -98,6 +101,41 @@ def _parser() -> argparse.ArgumentParser:
             )
         )
     return parser
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from callbridge.testing.recording import read_recording  # loads LangChain: not for --help
+    from callbridge.testing.showing import shown
+
+    try:
+        for line in shown(read_recording(options.file, partial=options.partial), speed=options.speed):
+            print(line, flush=True)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (callbridge.CallbridgeError, OSError) as error:
+        print(f"python -m callbridge replay: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Show the events of a file that callbridge.testing.record wrote, a line for each."
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--speed", type=_factor, metavar="FACTOR", help="with its timing; 1 is as recorded (default: at once)")
+    parser.add_argument("--partial", action="store_true", help="also what there is of a recording that was cut off")
+
+
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not factor > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return factor
 
 
 def _seconds(text: str) -> float:

@@ -12,6 +12,7 @@ CallbridgeError(Exception)
 ├─ EventFormatError(ValueError)        a value that is no v2 event
 ├─ EventSequenceError                  events that cannot come from one stream: a chunk before its start
 ├─ JSONFormatError(ValueError)         a text that is not JSON of an event, or asks for what is not data
+├─ RecordingError(ValueError)          a file that is no recording, or a damaged one
 ├─ CallFormatError(ValueError)         a callback method that LangChain does not have
 ├─ ResultNotReadyError                 `result` read before the end
 ├─ StreamConsumedError                 a stream iterated again after its end
@@ -51,6 +52,7 @@ __all__ = [
     "HandlerTypeError",
     "JSONFormatError",
     "OverflowPolicyError",
+    "RecordingError",
     "RemoteError",
     "ResultNotReadyError",
     "RunUnfinishedError",
@@ -150,6 +152,25 @@ class JSONFormatError(CallbridgeError, ValueError):
 
     def __str__(self) -> str:
         return f"refused: {self.problem}; got {_shown(self.value)}. Expected what callbridge.dumps writes"
+
+
+class RecordingError(CallbridgeError, ValueError):
+    """A file is no recording, or a damaged one.
+
+    Attributes:
+        path: The file.
+        line: The line, from 1.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, path: str, line: int, problem: str) -> None:
+        super().__init__(path, line, problem)
+        self.path = path
+        self.line = line
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}: {self.problem}"
 
 
 class EventSequenceError(CallbridgeError):

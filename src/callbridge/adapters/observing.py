@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, Token, copy_context
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from callbridge.adapters.options import StreamOptions
 
-__all__ = ["astream_call", "stream_call"]
+__all__ = ["astream_call", "observing", "stream_call"]
 
 R = TypeVar("R")
 
@@ -90,12 +91,27 @@ def stream_call(call: Callable[..., R], /, *args: Any, **options: Unpack[StreamO
 def observed(handler: BaseCallbackHandler) -> Context:
     """Return a copy of the current context in which the handler hears of every run."""
     context = copy_context()
+    context.run(_observe, handler)
+    return context
+
+
+@contextmanager
+def observing(handler: BaseCallbackHandler) -> Iterator[None]:
+    """Let a handler hear of every run that is started inside, in this context and those copied from it."""
+    variable, token = _observe(handler)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def _observe(handler: BaseCallbackHandler) -> tuple[ContextVar[BaseCallbackHandler | None], Token[BaseCallbackHandler | None]]:
     level = 0
-    while context.get(_hook(level)) is not None:
+    while _hook(level).get() is not None:
         # This call is itself observed: that observer goes on hearing of everything, too.
         level += 1
-    context.run(_hook(level).set, handler)
-    return context
+    variable = _hook(level)
+    return variable, variable.set(handler)
 
 
 @cache

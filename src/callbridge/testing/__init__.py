@@ -1,0 +1,23 @@
+"""For tests, support cases and the time of a migration: parity of old and new, recordings and their replay."""
+
+from __future__ import annotations
+
+from callbridge.testing.comparing import Report, aparity, parity
+from callbridge.testing.differences import Difference
+from callbridge.testing.recording import Recorded, Recording, read_recording, record
+from callbridge.testing.replaying import areplay, replay
+from callbridge.testing.sampling import sampled
+
+__all__ = [
+    "Difference",
+    "Recorded",
+    "Recording",
+    "Report",
+    "aparity",
+    "areplay",
+    "parity",
+    "read_recording",
+    "record",
+    "replay",
+    "sampled",
+]

@@ -1,0 +1,282 @@
+"""Recordings: events of a stream in a file, one JSON object for each line.
+
+```
+{"callbridge_recording": 1, "callbridge": "0.1.0", "langchain_core": "1.2.0"}     the header
+{"seconds": 0.0, "event": {"event": "on_chain_start", ...}}                       an event, as `dumps` writes it
+...
+{"seconds": 1.25, "end": "ended"}                                                 the end: `ended`, `failed` or `left`
+```
+
+`seconds` counts from the first read; `failed` comes with an `error`. A recording that does not say how it ended was cut off.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TextIO, TypeAlias, TypeVar, cast
+
+import callbridge
+from callbridge.codec.decode import loads
+from callbridge.codec.encode import dumps
+from callbridge.errors import ArgumentError, ConcurrentReadError, JSONFormatError, RecordingError, RemoteError, VersionError
+
+__all__ = ["SCHEMA", "End", "Recorded", "Recording", "read_recording", "record"]
+
+SCHEMA: Final = 1
+"""Version of the format that this version writes, and the only one it reads."""
+
+End: TypeAlias = Literal["ended", "failed", "left", "cut off"]
+"""How a recorded stream ended: well, with an error, because its reader left, or unknown: the file ends too early."""
+
+E = TypeVar("E", bound=Mapping[str, Any])
+
+
+def record(
+    stream: AsyncIterable[E] | Iterable[E], path: str | PathLike[str], *, clock: Callable[[], float] = time.perf_counter
+) -> Recorded[E]:
+    """Write the events of a stream into a file while they are read.
+
+    Args:
+        stream: Events: one of this library's streams, `runnable.astream_events(...)`, a list.
+        path: The file; one that exists is replaced when the first event is read.
+        clock: Gives the time in seconds.
+
+    Returns:
+        An iterator of the same events, for `async for` or `for` as the stream is; see `Recorded`.
+
+    Raises:
+        ArgumentError: `stream` cannot be iterated.
+    """
+    if not isinstance(stream, (AsyncIterable, Iterable)):
+        raise ArgumentError("stream", stream, "an iterable or async iterable of events")
+    return Recorded(stream, path, clock)
+
+
+class _File:
+    """A recording that is being written. Each line is handed to the system at once: a crash costs at most the last one."""
+
+    def __init__(self, path: str | PathLike[str], clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._start = clock()
+        self._file: TextIO | None = open(path, "w", encoding="ascii", newline="\n", buffering=1)  # noqa: SIM115
+        versions = {"callbridge": callbridge.__version__, "langchain_core": version("langchain-core")}
+        self._file.write(dumps({"callbridge_recording": SCHEMA, **versions}) + "\n")
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(f'{{"seconds": {self._seconds()}, "event": {dumps(event)}}}\n')
+
+    def end(self, how: End, error: BaseException | None = None) -> None:
+        """Say how it ended, and close the file. Idempotent."""
+        file, self._file = self._file, None
+        if file is not None:
+            with file:
+                told = "" if error is None else f', "error": {dumps(error)}'
+                file.write(f'{{"seconds": {self._seconds()}, "end": "{how}"{told}}}\n')
+
+    def _seconds(self) -> float:
+        return round(self._clock() - self._start, 6)
+
+
+class Recorded(Generic[E]):
+    """The events of a stream, each written to a file before it is passed on. Made by `record`.
+
+    Reading raises what the stream raises, which is recorded too, and `OSError` if the file cannot be written. The writes are
+    small and blocking. Leaving early (`break`, `close`, `aclose`) is recorded as such; `close` and `aclose` close the stream.
+
+    Threads: as the stream.
+    """
+
+    _file: _File | None = None
+
+    def __init__(self, stream: AsyncIterable[E] | Iterable[E], path: str | PathLike[str], clock: Callable[[], float]) -> None:
+        self._stream: Any = stream
+        self._path = path
+        self._clock = clock
+        self._source: Any = None
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Recorded[E]:
+        if self._source is None:
+            self._source = aiter(self._stream)
+        return self
+
+    async def __anext__(self) -> E:
+        file = self._begun()
+        source: AsyncIterator[E] = self.__aiter__()._source
+        try:
+            event = await anext(source)
+        except BaseException as error:
+            self._end(file, error)
+            raise
+        file.write(event)
+        return event
+
+    def __iter__(self) -> Recorded[E]:
+        if self._source is None:
+            self._source = iter(self._stream)
+        return self
+
+    def __next__(self) -> E:
+        file = self._begun()
+        source: Iterator[E] = self.__iter__()._source
+        try:
+            event = next(source)
+        except BaseException as error:
+            self._end(file, error)
+            raise
+        file.write(event)
+        return event
+
+    def _begun(self) -> _File:
+        if self._file is None:
+            self._file = _File(self._path, self._clock)
+        return self._file
+
+    @staticmethod
+    def _end(file: _File, error: BaseException) -> None:
+        if isinstance(error, (StopIteration, StopAsyncIteration)):
+            file.end("ended")
+        elif isinstance(error, Exception) and not isinstance(error, ConcurrentReadError):
+            file.end("failed", error)
+        # A read that was cancelled may be repeated; if the reader leaves instead, `_leave` says so.
+
+    # -- leaving ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Leave: close the file and the stream. Idempotent."""
+        self._leave()
+        close = getattr(self._stream, "close", None)
+        if close is not None:
+            close()
+
+    async def aclose(self) -> None:
+        """Leave: close the file and the stream. Idempotent.
+
+        Cancellation: the file is closed first.
+        """
+        self._leave()
+        aclose = getattr(self._stream, "aclose", None)
+        if aclose is not None:
+            await aclose()
+        else:
+            self.close()
+
+    def _leave(self) -> None:
+        if self._file is not None:
+            self._file.end("left")
+
+    def __enter__(self) -> Recorded[E]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Recorded[E]:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        self._leave()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a file holds. Iterating gives the events and ends as the stream did: a recorded error is raised again."""
+
+    events: tuple[dict[str, Any], ...]
+    """The events, as `loads` restores them."""
+
+    seconds: tuple[float, ...]
+    """When each was read, in seconds after the first read began."""
+
+    end: End
+    """How the stream ended."""
+
+    error: BaseException | None
+    """The error, if it failed: of its class for Python's own, else a `RemoteError`."""
+
+    versions: Mapping[str, str]
+    """Versions of `callbridge` and `langchain_core` that recorded it."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield from self.events
+        if self.error is not None:
+            raise self.error
+
+
+def read_recording(path: str | PathLike[str], *, partial: bool = False) -> Recording:
+    """Read a recording.
+
+    Args:
+        path: The file.
+        partial: Whether a file that was cut off, in a line or between two, is taken for what it holds, with `"cut off"` as its
+            end.
+
+    Raises:
+        RecordingError: It is no recording, a line is broken, or it was cut off and `partial` is False.
+        VersionError: It is of a version of the format that this version does not read.
+        OSError: The file cannot be read.
+    """
+    name = fspath(path)
+    *lines, rest = Path(path).read_bytes().split(b"\n")
+    if not lines:
+        raise RecordingError(name, 1, "is no recording: it has no header; expected a file that `record` wrote")
+    header = _header(name, lines[0])
+    events, seconds, end = [], [], None
+    for number, line in enumerate(lines[1:], 2):
+        if end is not None:
+            raise RecordingError(
+                name, number, "there is more after the end of the recording; expected one recording for each file"
+            )
+        content = _line(name, number, line)
+        if "event" in content:
+            events.append(content["event"])
+            seconds.append(float(content["seconds"]))
+        else:
+            end = content
+    cut = rest != b"" or end is None
+    if cut and not partial:
+        problem = "is cut off in this line" if rest else "ends before the end of the recording"
+        raise RecordingError(name, len(lines) + 1, f"{problem}; `partial=True` reads what is there")
+    how: End = "cut off" if cut or end is None else end["end"]
+    return Recording(tuple(events), tuple(seconds), how, None if end is None else _error(end), header)
+
+
+def _header(path: str, line: bytes) -> dict[str, str]:
+    try:
+        header = loads(line)
+    except JSONFormatError:
+        header = None
+    if not isinstance(header, dict) or "callbridge_recording" not in header:
+        raise RecordingError(path, 1, "is no recording: the first line is no header; expected a file that `record` wrote")
+    schema = header.pop("callbridge_recording")
+    if schema != SCHEMA:
+        raise VersionError(
+            "callbridge_recording", schema, f"{SCHEMA}; {path} was written by callbridge {header.get('callbridge')}"
+        )
+    return cast("dict[str, str]", header)
+
+
+def _line(path: str, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        content = loads(line)
+    except JSONFormatError as error:
+        raise RecordingError(path, number, f"is broken: {error.problem}") from error
+    kind = content.get("event", content.get("end")) if isinstance(content, dict) else None
+    if not isinstance(kind, (dict, str)) or not isinstance(content.get("seconds"), (int, float)):
+        raise RecordingError(path, number, "is broken: expected an object with `seconds`, and `event` or `end`")
+    return cast("dict[str, Any]", content)
+
+
+def _error(end: dict[str, Any]) -> BaseException | None:
+    error = end.get("error")
+    return error if error is None or isinstance(error, BaseException) else RemoteError(error)

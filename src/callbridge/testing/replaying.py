@@ -1,0 +1,118 @@
+"""`replay`, `areplay`: recorded events into handlers, at once or with their original timing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from callbridge.adapters.dispatch import adrive, drive
+from callbridge.core.calls import Payload
+from callbridge.errors import ArgumentError
+from callbridge.testing.recording import Recording, read_recording
+
+if TYPE_CHECKING:
+    from callbridge.adapters.targets import Handlers
+
+__all__ = ["areplay", "paced", "replay"]
+
+
+def replay(
+    recording: Recording | str | PathLike[str],
+    handlers: Handlers,
+    *,
+    speed: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Payload:
+    """Call handlers with the events of a recording, as if they had been attached to the recorded run.
+
+    Args:
+        recording: A recording, or the file.
+        handlers: A handler, a sequence of them, or a callback manager.
+        speed: How fast: 1 is as recorded, 2 twice as fast. None: at once.
+        clock: Gives the time in seconds.
+        sleep: Waits for as many seconds.
+
+    Returns:
+        The output of the root run.
+
+    Raises:
+        ArgumentError: `speed` is not above 0.
+        RecordingError: The file is damaged; so are the other errors of `read_recording`.
+        Exception: The recorded error, when the handlers have heard of it, and what `drive` raises.
+    """
+    recording = _recording(recording)
+    _check_speed(speed)
+    return drive(recording if speed is None else paced(recording, recording.seconds, speed, clock, sleep), handlers)
+
+
+async def areplay(
+    recording: Recording | str | PathLike[str],
+    handlers: Handlers,
+    *,
+    speed: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
+) -> Payload:
+    """Do the same from a task; coroutine methods of handlers are awaited in it.
+
+    Args:
+        recording: A recording, or the file; reading it blocks.
+        handlers: A handler, a sequence of them, or a callback manager.
+        speed: As for `replay`.
+        clock: Gives the time in seconds.
+        sleep: Waits for as many seconds.
+
+    Returns:
+        The output of the root run.
+
+    Raises:
+        ArgumentError: `speed` is not above 0.
+        RecordingError: The file is damaged; so are the other errors of `read_recording`.
+        Exception: The recorded error, when the handlers have heard of it, and what `adrive` raises.
+    """
+    recording = _recording(recording)
+    _check_speed(speed)
+    return await adrive(recording if speed is None else _apaced(recording, speed, clock, sleep), handlers)
+
+
+def _recording(recording: Recording | str | PathLike[str]) -> Recording:
+    return recording if isinstance(recording, Recording) else read_recording(recording)
+
+
+def _check_speed(speed: float | None) -> None:
+    if speed is not None and not speed > 0:
+        raise ArgumentError("speed", speed, "a number above 0: 1 is as recorded; None replays at once")
+
+
+def paced(
+    events: Iterable[dict[str, Any]],
+    seconds: Iterable[float],
+    speed: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
+) -> Iterator[dict[str, Any]]:
+    """Give each event when its time has come, counted from the first read: what is done between reads does not add up."""
+    start = clock()
+    times = iter(seconds)
+    for event in events:
+        left = start + next(times) / speed - clock()
+        if left > 0:
+            sleep(left)
+        yield event
+
+
+async def _apaced(
+    recording: Recording, speed: float, clock: Callable[[], float], sleep: Callable[[float], Awaitable[object]]
+) -> AsyncIterator[dict[str, Any]]:
+    start = clock()
+    times = iter(recording.seconds)
+    for event in recording:
+        left = start + next(times) / speed - clock()
+        if left > 0:
+            await sleep(left)
+        yield event

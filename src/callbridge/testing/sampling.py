@@ -1,0 +1,292 @@
+"""`sampled`: parity of old and new on a share of the requests in production.
+
+The old code serves the request. Of a sampled one, the events are kept beside it, and read by the new loop when the old code is
+done. Nothing is asked of the run that it would not do anyway (no streaming), nothing waits (a full buffer ends the sample), and
+an error in any of this is logged, never raised.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from callbridge.adapters.handler import EventStreamHandler
+from callbridge.adapters.observing import observing
+from callbridge.adapters.reading import Texts
+from callbridge.errors import ArgumentError, CallableTypeError
+from callbridge.testing.comparing import Report
+from callbridge.testing.differences import compare
+from callbridge.testing.following import Following
+
+if TYPE_CHECKING:
+    from callbridge.events import Event
+
+__all__ = ["SampledEvents", "sampled"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_logger: Final = logging.getLogger("callbridge.testing")
+
+
+class SampledEvents:
+    """The events of a request that is over, for the new loop."""
+
+    def __init__(self, events: Iterable[Event], made: list[Any]) -> None:
+        self._events = iter(events)
+        self.following = Following(made)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        self.following.before_next()
+        event = next(self._events)
+        self.following.note(event)
+        return event
+
+    def text(self) -> Texts:
+        """Return the visible text of models, each piece once."""
+        return Texts(self)
+
+
+def sampled(
+    new: Callable[[SampledEvents], Iterable[Any]] | None = None,
+    *,
+    rate: float = 0.01,
+    old: Callable[[Any], Iterable[Any]] | None = None,
+    key: Callable[[Any], Any] | None = None,
+    limit: int = 10_000,
+    chance: Callable[[], float] = random.random,
+    report: Callable[[Report], object] | None = None,
+) -> Callable[[F], F]:
+    """Compare, on a share of the calls of a function, what it puts out and what the new loop would have.
+
+    The function goes on as before: same results, errors, context, cancellation. It may be a function, a coroutine function, a
+    generator function or an async generator function; the output of the last two is what they yield, of the first two what they
+    return. Differences are logged by the logger `callbridge.testing`: regressions as warnings, all others as information. A
+    call that fails or is left early is not compared.
+
+    Args:
+        new: The new loop: a sync function of the events, as for `parity`. None: `text()`.
+        rate: The share of calls that are sampled, from 0 to 1.
+        old: Makes the output of what a function or coroutine function returns. None: what it returns is the one item.
+        key: Applied to each item of both sides before they are compared.
+        limit: Events of one call that are kept. Beyond that tokens are dropped, starts and ends are not, and the call is not
+            compared.
+        chance: Gives numbers from 0 up to 1.
+        report: Called with each report instead of the logger.
+
+    Returns:
+        A decorator.
+
+    Raises:
+        ArgumentError: `rate` or `limit` is out of range, or `new` is async.
+        CallableTypeError: What is decorated cannot be called.
+
+    Threads: as the function. The comparison is made where the function ends, after its last item.
+    """
+    if not 0 <= rate <= 1:
+        raise ArgumentError("rate", rate, "a share from 0 to 1")
+    if limit < 1:
+        raise ArgumentError("limit", limit, "a number of events from 1 up")
+    if inspect.isasyncgenfunction(new) or inspect.iscoroutinefunction(new):
+        raise ArgumentError("new", new, "a sync function: it reads the events when the request is over")
+
+    def begin() -> _Sample | None:
+        return _begun(_Sample, new, old, key, limit, report) if chance() < rate else None
+
+    def decorate(function: F) -> F:
+        if not callable(function):
+            raise CallableTypeError("function", function, "a function, as in @sampled(new_loop)")
+        return cast("F", functools.wraps(function)(_wrapper(function)(function, begin)))
+
+    return decorate
+
+
+def _begun(kind: type[_Sample], *arguments: Any) -> _Sample | None:
+    try:
+        return kind(*arguments)
+    except Exception:  # the request comes first
+        _logger.exception("a sample could not be begun")
+        return None
+
+
+class _Sample:
+    """One sampled call."""
+
+    def __init__(
+        self,
+        new: Callable[[SampledEvents], Iterable[Any]] | None,
+        old: Callable[[Any], Iterable[Any]] | None,
+        key: Callable[[Any], Any] | None,
+        limit: int,
+        report: Callable[[Report], object] | None,
+    ) -> None:
+        self._new = new
+        self._old = old
+        self._key = key or (lambda item: item)
+        self._report = report
+        self._handler = EventStreamHandler(roots=None, capacity=limit, overflow="drop_newest")
+        self.items: list[Any] = []
+
+    def observing(self) -> Any:
+        """Return a context manager in which runs are heard of."""
+        return observing(self._handler)
+
+    def returned(self, result: Any) -> None:
+        """Compare what a function returned."""
+        try:
+            self.items = [result] if self._old is None else list(self._old(result))
+        except Exception:  # the request comes first
+            _logger.exception("the output of a sampled call could not be read")
+            self.drop()
+        else:
+            self.done()
+
+    def done(self) -> None:
+        """Compare what was put out, and say so. Raises nothing."""
+        try:
+            self._handler.finish()
+            if self._handler.statistics().channel.dropped:
+                _logger.info("a sampled call was not compared: it has more events than are kept")
+                return
+            self._tell(self._compared())
+        except Exception:  # the request comes first
+            _logger.exception("a sampled call could not be compared")
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Give the sample up."""
+        self._handler.close()
+
+    def _compared(self) -> Report:
+        made: list[Any] = []
+        events = SampledEvents(self._handler, made)
+        for item in events.text() if self._new is None else self._new(events):
+            made.append(item)  # one by one: they are counted while the loop reads on
+        for _ in events:
+            pass
+        old, new = [self._key(item) for item in self.items], [self._key(item) for item in made]
+        return Report("output", tuple(old), tuple(new), tuple(compare(old, new, events.following.run())))
+
+    def _tell(self, report: Report) -> None:
+        if self._report is not None:
+            self._report(report)
+        elif not report.identical:
+            _logger.log(logging.INFO if report.ok else logging.WARNING, "%s", report)
+
+
+Begin = Callable[[], "_Sample | None"]
+
+
+def _wrapper(function: Callable[..., Any]) -> Callable[[Any, Begin], Callable[..., Any]]:
+    """Return what wraps a function of this kind."""
+    if inspect.isasyncgenfunction(function):
+        return _of_async_generator
+    if inspect.isgeneratorfunction(function):
+        return _of_generator
+    return _of_coroutine if inspect.iscoroutinefunction(function) else _of_function
+
+
+def _of_function(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        sample = begin()
+        if sample is None:
+            return function(*args, **kwargs)
+        try:
+            with sample.observing():
+                result = function(*args, **kwargs)
+        except BaseException:
+            sample.drop()
+            raise
+        sample.returned(result)
+        return result
+
+    return call
+
+
+def _of_coroutine(function: Callable[..., Awaitable[Any]], begin: Begin) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        sample = begin()
+        if sample is None:
+            return await function(*args, **kwargs)
+        try:
+            with sample.observing():
+                result = await function(*args, **kwargs)
+        except BaseException:
+            sample.drop()
+            raise
+        sample.returned(result)
+        return result
+
+    return call
+
+
+def _of_generator(function: Callable[..., Generator[Any, Any, Any]], begin: Begin) -> Callable[..., Any]:
+    def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        sample = begin()
+        generator = function(*args, **kwargs)
+        if sample is None:
+            return (yield from generator)
+        step: Callable[[], Any] = functools.partial(next, generator)
+        try:
+            while True:
+                try:
+                    with sample.observing():  # around each step: between them the context is the caller's
+                        item = step()
+                except StopIteration as stop:
+                    sample.done()
+                    return stop.value
+                sample.items.append(item)
+                try:
+                    step = functools.partial(generator.send, (yield item))
+                except GeneratorExit:
+                    generator.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 -- thrown in: the generator's affair
+                    step = functools.partial(generator.throw, error)
+        finally:
+            sample.drop()
+
+    return generate
+
+
+def _of_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], begin: Begin) -> Callable[..., Any]:
+    async def generate(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        sample = begin()
+        generator = function(*args, **kwargs)
+        step: Callable[[], Awaitable[Any]] = generator.__anext__
+        try:
+            while True:
+                try:
+                    item = await _step(step, sample)
+                except StopAsyncIteration:
+                    if sample is not None:
+                        sample.done()
+                    return
+                if sample is not None:
+                    sample.items.append(item)
+                try:
+                    step = functools.partial(generator.asend, (yield item))
+                except GeneratorExit:
+                    await generator.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 -- thrown in: the generator's affair
+                    step = functools.partial(generator.athrow, error)
+        finally:
+            if sample is not None:
+                sample.drop()
+
+    return generate
+
+
+async def _step(step: Callable[[], Awaitable[Any]], sample: _Sample | None) -> Any:
+    if sample is None:
+        return await step()
+    with sample.observing():  # around each step: between them the context is the caller's
+        return await step()
