@@ -77,7 +77,7 @@ function websocket(ask, receive, finish) {
   own.addEventListener("message", (message) => {
     const { event, data } = JSON.parse(message.data);
     if (event === "end") done(stopped ? "stopped" : "end");
-    else receive(event, data);
+    else if (!stopped) receive(event, data);  // what is still on its way, and an error that says "Cancelled"
   }, { signal: quiet.signal });
   own.addEventListener("close", () => done("lost"), { signal: quiet.signal });
   const send = (message) => {
