@@ -110,14 +110,14 @@ def build_app(agents: Mapping[str, Runnable[Any, Any]]) -> Starlette:
     )
 
 
-def _read(fields: Any) -> tuple[str, object]:
+def _read(fields: Any) -> tuple[str, str]:
     """Return the question and the name of the model that a client has sent."""
     question = fields.get("question") if isinstance(fields, dict) else None
     if not isinstance(question, str) or not question.strip():
         raise BadQuestionError("There is no question.")
     if len(question) > MAX_QUESTION:
         raise BadQuestionError(f"A question has {MAX_QUESTION} characters at most.")
-    return question, fields.get("model")
+    return question, str(fields.get("model"))
 
 
 def _describe(error: BaseException) -> Failure | None:

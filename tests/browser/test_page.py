@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("starlette")
-
 if TYPE_CHECKING:
     from gated_site import Site
 
