@@ -60,6 +60,10 @@ class FakeOpenAI(LocalServer):
         with self._abandoned:
             return self._abandoned.wait_for(lambda: self.abandoned >= count, timeout)
 
+    async def pause(self) -> None:
+        """Wait before the next piece of a streamed answer."""
+        await asyncio.sleep(self._delay)
+
     async def _complete(self, request: Request) -> Response:
         body = await request.json()
         self.requests.append(body)
@@ -76,7 +80,7 @@ class FakeOpenAI(LocalServer):
         try:
             for piece in _pieces(body):
                 yield f"data: {json.dumps(piece)}\n\n"
-                await asyncio.sleep(self._delay)
+                await self.pause()
             yield "data: [DONE]\n\n"
             complete = True
         finally:

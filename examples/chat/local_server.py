@@ -23,7 +23,7 @@ class LocalServer:
 
     def __init__(self, app: ASGIApp, *, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))  # it listens: who connects early waits in its backlog
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(app, loop="asyncio", log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.serve, name="local-server")
 

@@ -1,0 +1,124 @@
+"""The web application: a page, and the same answers as server-sent events and over a WebSocket.
+
+    GET  /events?question=...&model=...     for EventSource
+    POST /events {"question", "model"}      for fetch
+    WS   /socket {"question", "model"}      one answer per message; {"type": "cancel"} stops it
+    GET  /models                            what can be asked
+
+Nothing is kept between requests: each question stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import Runnable
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+import callbridge
+from callbridge.web import EventStreamResponse, Failure, Frame, Limits, SourceDocumentsFormat, TokenFormat, websocket_endpoint
+
+__all__ = ["ChatFormat", "build_app"]
+
+MAX_QUESTION = 2000
+"""Characters."""
+
+LIMITS = Limits(max_seconds=300)
+PAGE = Path(__file__).resolve().parent / "page"
+
+
+class ChatFormat:
+    """What the page gets: tokens of the answer, source documents, and what tools do.
+
+    The first two are formats of callbridge's; the frames of tools are the application's own.
+    """
+
+    def begin(self) -> _ChatEncoder:
+        """Return the encoder of one answer."""
+        return _ChatEncoder()
+
+
+class _ChatEncoder:
+    def __init__(self) -> None:
+        self._tokens = TokenFormat(final=True).begin()
+        self._documents = SourceDocumentsFormat(retrievers=True).begin()
+
+    def feed(self, event: Any) -> Iterable[Frame]:
+        yield from self._tokens.feed(event)
+        yield from self._documents.feed(event)
+        kind = event["event"].removeprefix("on_")
+        if kind in ("tool_start", "tool_end", "tool_error"):
+            shown = {"id": event["run_id"], "name": event["name"]}
+            if kind == "tool_start":
+                shown["input"] = event["data"].get("input")
+            yield Frame(callbridge.dumps(shown), kind)
+
+    def fail(self, failure: Failure) -> Iterable[Frame]:
+        return self._tokens.fail(failure)
+
+    def end(self) -> Iterable[Frame]:
+        return self._tokens.end()
+
+
+class BadQuestionError(ValueError):
+    """A request that cannot be answered; the message is for the client."""
+
+
+def build_app(agents: Mapping[str, Runnable[Any, Any]]) -> Starlette:
+    """Return the application.
+
+    Args:
+        agents: By the name under which the page offers them: what is asked `{"input": ...}`.
+    """
+
+    def start(fields: Any) -> callbridge.AsyncEventStream[Any]:
+        question, model = _read(fields)
+        if model not in agents:
+            raise BadQuestionError("There is no such model.")
+        return callbridge.astream_call(agents[model].ainvoke, {"input": question})
+
+    async def events(request: Request) -> Response:
+        try:
+            fields = dict(request.query_params) if request.method != "POST" else await request.json()
+            stream = start(fields)
+        except ValueError as error:
+            detail = str(error) if isinstance(error, BadQuestionError) else "This is not JSON."
+            return JSONResponse({"status_code": 400, "detail": detail}, status_code=400)
+        return EventStreamResponse(stream, ChatFormat(), limits=LIMITS)
+
+    def ask(websocket: WebSocket, message: Any) -> callbridge.AsyncEventStream[Any]:
+        return start(message)
+
+    async def models(request: Request) -> Response:
+        return JSONResponse(list(agents))
+
+    socket = websocket_endpoint(ask, ChatFormat(), limits=LIMITS, describe_error=_describe)
+    return Starlette(
+        routes=[
+            Route("/events", events, methods=["GET", "POST"]),
+            WebSocketRoute("/socket", socket),
+            Route("/models", models),
+            Mount("/", StaticFiles(directory=PAGE, html=True)),
+        ]
+    )
+
+
+def _read(fields: Any) -> tuple[str, str]:
+    """Return the question and the name of the model that a client has sent."""
+    question = fields.get("question") if isinstance(fields, dict) else None
+    if not isinstance(question, str) or not question.strip():
+        raise BadQuestionError("There is no question.")
+    if len(question) > MAX_QUESTION:
+        raise BadQuestionError(f"A question has {MAX_QUESTION} characters at most.")
+    return question, str(fields.get("model"))
+
+
+def _describe(error: BaseException) -> Failure | None:
+    return Failure(400, str(error)) if isinstance(error, BadQuestionError) else None
