@@ -90,6 +90,28 @@ async def test_cancel_ends_the_run_and_the_socket_lives() -> None:
             assert await ask(client, "again") == [("completion", "x"), ("end", "")]
 
 
+async def test_cancel_that_comes_before_the_run_has_begun_ends_it() -> None:
+    """The application is still making the stream; the next message has nothing to do with it."""
+    making, gate, run = asyncio.Event(), asyncio.Event(), chain(words=["x"])
+
+    async def start(_: Any, message: Any) -> Any:
+        making.set()
+        await gate.wait()
+        return echo(_, message) if message != "slow" else astream_events(run.runnable, run.value)
+
+    async with talking(websocket_endpoint(start, "text")) as client:
+        await client.send(json.dumps("slow"))
+        await making.wait()
+        await client.send(json.dumps({"type": "cancel"}))
+        await client.send("{")  # an error is the answer at once, so the one before it has been read by then
+        await client.recv()
+        gate.set()
+        (event, told), end = await answer(client)
+        assert (event, json.loads(told)["status_code"], end) == ("error", 499, ("end", ""))
+        assert run.book.begun == 0
+        assert await ask(client, "fine") == [("completion", "fine"), ("end", "")]
+
+
 @pytest.mark.parametrize("name", RUNS)
 async def test_a_client_that_goes_cancels_the_run(name: str) -> None:
     """Whether it says goodbye or is just gone."""

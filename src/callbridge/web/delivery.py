@@ -124,7 +124,8 @@ class Delivery:
         try:
             async with _left(self._source, self._limits.cancel_seconds):
                 with anyio.move_on_after(self._limits.max_seconds) as clock, self._scope:
-                    outcome, failure = await self._deliver()
+                    if not self._cancelled:  # otherwise the run need not even begin
+                        outcome, failure = await self._deliver()
                 if self._cancelled and outcome == "limited":
                     outcome, failure = "cancelled", _CANCELLED
                 elif clock.cancel_called and outcome == "limited":

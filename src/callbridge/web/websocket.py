@@ -121,6 +121,7 @@ class _Conversation:
     _arrived: anyio.Event = field(default_factory=anyio.Event)  # a new one for each wait
     _is_answering: bool = False
     _delivery: Delivery | None = None
+    _is_cancelled: bool = False  # of a message whose run has not begun
 
     async def hold(self) -> None:
         """Serve the client until it goes."""
@@ -154,6 +155,8 @@ class _Conversation:
         if isinstance(message, dict) and message.get("type") == "cancel":
             if self._delivery is not None:
                 self._delivery.cancel()
+            else:
+                self._is_cancelled = self._is_answering or bool(self._waiting)
             return None
         if len(self._waiting) + self._is_answering > self.options.max_waiting:
             return _BUSY
@@ -166,7 +169,7 @@ class _Conversation:
             while self._waiting:
                 self._is_answering = True
                 await self._run(self._waiting.popleft())
-                self._is_answering = False
+                self._is_answering = self._is_cancelled = False
             self._arrived = anyio.Event()
             await self._arrived.wait()
 
@@ -188,6 +191,8 @@ class _Conversation:
             beat=self._beat,
             heartbeat=self.options.heartbeat,
         )
+        if self._is_cancelled:
+            self._delivery.cancel()
         try:
             await self._delivery.run()
         finally:
