@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -10,10 +11,23 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 
+def pytest_collection_finish() -> None:
+    """Hide the modules and the thousands of cases from the garbage collector, which many tests call: they stay anyway."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """LangChain's async API runs on asyncio alone; tests of the channel ask for trio as well."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_raises() -> None:
+    """As in a terminal: a suite that a shell starts in the background would ignore it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -104,7 +104,7 @@ class DemoChatModel(BaseChatModel):
         self._sent, self._closed = 0, False
         try:
             for word in _WORDS:
-                await asyncio.sleep(self.delay)
+                await asyncio.sleep(self.delay or 0.001)  # a network makes wait, however fast it is
                 self._sent += 1
                 chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
                 if run_manager is not None:
