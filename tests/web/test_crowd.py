@@ -13,7 +13,7 @@ import pytest
 from starlette.responses import Response
 
 from callbridge import AsyncEventStream, astream_events
-from callbridge.web import EventStreamResponse
+from callbridge.web import EventStreamResponse, Limits
 from lives import Book, chain, watched
 from web.serving import Site, frames_of, serving, sse_site
 
@@ -34,7 +34,8 @@ class Crowd:
         run = chain(words=[f"{request.url.path[1:]}.{number} " for number in range(WORDS)])
         self.books.append(run.book)
         self.streams.append(astream_events(run.runnable, run.value, capacity=4))
-        return EventStreamResponse(self.streams[-1], "text")
+        # On a slow machine, a crowd that leaves together is a long way from being served.
+        return EventStreamResponse(self.streams[-1], "text", limits=Limits(cancel_seconds=100))
 
     async def read(self, client: httpx.AsyncClient, site: Site, number: int, leaves_after: int | None) -> None:
         """Read an answer whole, or leave in the middle."""
