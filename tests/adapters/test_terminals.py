@@ -424,6 +424,8 @@ def test_a_hundred_runs_at_once_do_not_cross(make: Callable[..., Any]) -> None:
     check_kept_apart(asyncio.run(main()), 100)
 
 
+# LangChain before its 1.0 hides this warning by `warnings.catch_warnings`, which is for one thread at a time.
+@pytest.mark.filterwarnings("ignore:Importing .* from langchain root module is no longer supported:UserWarning")
 @pytest.mark.parametrize("make", [cb.EventStreamHandler, lambda **options: cb.wrap_handler(BaseCallbackHandler(), **options)])
 def test_a_hundred_runs_in_threads_do_not_cross(make: Callable[..., Any]) -> None:
     """Ten at a time, which interrupt each other wherever they can."""

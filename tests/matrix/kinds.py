@@ -137,9 +137,8 @@ KINDS = [
     Kind("sync invoke that blocks in the model", stage("the model"), by_sync_call),
     Kind("sync invoke that blocks in the parser", stage("the parser"), by_sync_call),
     Kind("tool", tool, by_call),
-    Kind("retriever", lives.retriever, by_events),
-    # Each step of a branch is a task or a call in a pool of its own, with a context of its own; and so is each step of a
-    # sequence that is streamed with a parser behind the model.
+    # Each step of a branch or of a sequence that is streamed is a task or a call in a pool of its own.
+    Kind("retriever", lives.retriever, by_events, instrumented=False),
     Kind("parallel", lives.parallel, by_events, instrumented=False),
     Kind("stream inside a tool", lives.tool, by_call, instrumented=False),
 ]
@@ -165,7 +164,7 @@ SYNC_KINDS = [
     Kind("sync invoke that blocks in the model", stage("the model"), by_stream_call),
     Kind("sync invoke that blocks in the parser", stage("the parser"), by_stream_call),
     Kind("tool", tool, by_stream_call),
-    Kind("retriever", lives.retriever, by_stream_events),
+    Kind("retriever", lives.retriever, by_stream_events, instrumented=False),
     Kind("parallel", lives.parallel, by_stream_events, instrumented=False),
     Kind("stream inside a tool", lives.tool, by_stream_call, instrumented=False),
 ]

@@ -68,8 +68,6 @@ class CallsToEvents:
         self._linger = linger
         self._root_input = root_input
         self._shown_in: str | None = None  # the run whose first event showed the root's input
-        self.roots_ended = 0
-        """Root runs that have ended, however they ended."""
         self.root_output: Payload = MISSING
         """Output of the last root run that ended well."""
 
@@ -79,6 +77,11 @@ class CallsToEvents:
     def open_roots(self) -> int:
         """Root runs that have started and not ended."""
         return self._tree.open_roots
+
+    @property
+    def roots_ended(self) -> int:
+        """Root runs that have ended, however they ended."""
+        return self._tree.roots_ended
 
     @property
     def runs(self) -> int:
@@ -416,8 +419,6 @@ class CallsToEvents:
         return event
 
     def _leave(self, run: Run) -> None:
-        if run.root is run:
-            self.roots_ended += 1
         self._tree.end(run, forget=not self._linger)
 
     def _note(

@@ -17,6 +17,8 @@ Source: `_AstreamEventsCallbackHandler.run_map`, `parent_map` and `_get_parent_i
 
 from __future__ import annotations
 
+from itertools import repeat
+from operator import length_hint
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,6 +34,9 @@ class _Missing:
 
 MISSING: Final[Any] = _Missing()
 """An input that was not reported; `None` is an input."""
+
+_PLENTY: Final = 2**62
+"""More roots than will ever end."""
 
 
 class Run:
@@ -98,12 +103,14 @@ class RunTree:
     """All runs that are open, and the ancestry of those that ended below an open root.
 
     Threads: callbacks of one tree arrive from several threads at once. Each method touches entries of one run by single
-    dictionary operations, which the GIL makes atomic; calls for *one* run come in order.
+    dictionary operations, which the GIL makes atomic; calls for *one* run come in order. Roots are counted by such operations,
+    too: `+= 1` is not atomic.
     """
 
     def __init__(self) -> None:
         self._runs: dict[UUID, Run] = {}  # open and ended; an entry goes with its root
-        self._open_roots = 0
+        self._open_roots: set[int] = set()  # identities: two open roots may bear one id
+        self._ended_roots = repeat(None, _PLENTY)
 
     def __len__(self) -> int:
         """Return the number of runs remembered, open or ended."""
@@ -112,7 +119,12 @@ class RunTree:
     @property
     def open_roots(self) -> int:
         """Roots that have not ended."""
-        return self._open_roots
+        return len(self._open_roots)
+
+    @property
+    def roots_ended(self) -> int:
+        """Roots that have ended, however they ended."""
+        return _PLENTY - length_hint(self._ended_roots)
 
     def get(self, run_id: UUID) -> Run | None:
         """Return the run, open or ended; `None` if the tree has never seen it or has forgotten it."""
@@ -130,7 +142,7 @@ class RunTree:
         if parent is None:
             # A handler attached below the true root is told of a parent it never saw; v2 names it all the same.
             run.parent_ids = [] if parent_run_id is None else [str(parent_run_id)]
-            self._open_roots += 1
+            self._open_roots.add(id(run))
         else:
             run.parent = parent
             run.parent_ids = [*parent.parent_ids, parent.id]
@@ -171,7 +183,8 @@ class RunTree:
         if run.root is not run:
             run.root.family.append(run.run_id)
             return
-        self._open_roots -= 1
+        self._open_roots.discard(id(run))
+        next(self._ended_roots)
         if forget:
             for run_id in (*run.family, *(orphan.run_id for orphan in self.orphans(run)), run.run_id):
                 self._runs.pop(run_id, None)
@@ -179,7 +192,7 @@ class RunTree:
     def clear(self) -> None:
         """Forget all runs."""
         self._runs.clear()
-        self._open_roots = 0
+        self._open_roots.clear()
 
     def orphans(self, run: Run) -> list[Run]:
         """Return the open descendants of a run: each after those below it, elder siblings first."""
