@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -119,6 +120,13 @@ def run(code: str, namespace: dict[str, Any], file: str, line: int = 1) -> None:
         namespace["loop"].run_until_complete(eval(compiled, namespace))
     else:
         exec(compiled, namespace)
+
+
+@pytest.fixture(autouse=True)
+def _clients_are_collected() -> Iterator[None]:
+    """OpenAI's clients close themselves when they are collected: here, where no loop of another test runs."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
