@@ -22,9 +22,9 @@ Source: `handle_event`, `ahandle_event` (`langchain_core/callbacks/manager.py`, 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import cache, partial
+from sys import _getframe, exc_info
 from types import FrameType, new_class
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -32,8 +32,8 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
-from callbridge.adapters import frames
 from callbridge.adapters.exiting import leave_at_exit
+from callbridge.adapters.frames import ASYNC_DISPATCH, ASYNC_DISPATCH_ONE, SYNC_DISPATCH, in_borrowed_loop, left_out_of_tap
 from callbridge.adapters.outlet import Outlet
 from callbridge.adapters.reading import EventReader, HandlerTexts, StreamStatistics
 from callbridge.adapters.taps import tap, tap_async
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from callbridge.channel.memory import Overflow
     from callbridge.events import Event
 
-__all__ = ["EventStreamHandler"]
+__all__ = ["Callback", "EventStreamHandler"]
 
 T = TypeVar("T")
 
@@ -70,20 +70,26 @@ class _Reported:
             yield from self._room().__await__()
 
 
-class _Callback:
-    """One callback method of the handler: what it is depends on who asks."""
+class Callback:
+    """One callback method of the handler: what it is depends on who asks.
 
-    def __init__(self, method: str) -> None:
+    Args:
+        method: Its name.
+        is_token: Whether it reports tokens, which have a way of their own in async runs, because there are so many.
+    """
+
+    def __init__(self, method: str, *, is_token: bool = False) -> None:
         self._method = method
+        self._is_token = is_token
         self.__doc__ = f"Report `{method}`."
 
     def __get__(self, handler: EventStreamHandler | None, owner: type[EventStreamHandler]) -> Any:
         if handler is None:
             return self
-        caller = sys._getframe(1).f_code  # noqa: SLF001 - the documented way to the caller's frame, as in `logging`
-        if caller in frames.ASYNC_DISPATCH_ONE:
-            return partial(handler._report_async, self._method)
-        if caller in frames.SYNC_DISPATCH:
+        caller = _getframe(1).f_code  # the documented way to the caller's frame, as in `logging`
+        if caller in ASYNC_DISPATCH_ONE:
+            return handler._token_reporter if self._is_token else partial(handler._report_async, self._method)
+        if caller in SYNC_DISPATCH:
             return partial(handler._report_sync, self._method)
         return handler._reporter(self._method)
 
@@ -95,7 +101,7 @@ class _RaisesOverflow:
     """
 
     def __get__(self, handler: object, owner: object) -> bool:
-        return isinstance(sys.exc_info()[1], ChannelOverflow)
+        return isinstance(exc_info()[1], ChannelOverflow)
 
 
 class EventStreamHandler(BaseCallbackHandler):
@@ -122,6 +128,10 @@ class EventStreamHandler(BaseCallbackHandler):
 
     raise_error: Any = _RaisesOverflow()
 
+    # Properties in LangChain, which asks for each token.
+    ignore_llm = False
+    ignore_chain = False
+
     def __new__(cls, *args: Any, streaming: bool = False, **kwargs: Any) -> Self:
         """Make an instance, of a class that LangChain knows as a streaming handler if asked to."""
         # LangChain asks `isinstance`, by methods or by class, so that it cannot be an attribute of the instance.
@@ -142,6 +152,7 @@ class EventStreamHandler(BaseCallbackHandler):
         ends = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
         self._outlet = Outlet(self._make_encoder(**options), ends, roots)
         self._reader = EventReader(ends[1])
+        self._token_reporter: Callable[..., Any] = self._outlet.report_token
 
     def _make_encoder(self, **options: Any) -> CallsToEvents:
         return CallsToEvents(**options)
@@ -154,11 +165,22 @@ class EventStreamHandler(BaseCallbackHandler):
         return self
 
     async def __anext__(self) -> Event:
+        event = self._reader.ready(None)
+        if event is not None:
+            return event
+        reading = self._reader.next_async()
         try:
-            return await self._reader.next_async()
+            event = await reading
+        except StopAsyncIteration as error:
+            self._reader.note_end()
+            raise RuntimeError("a run ended with StopAsyncIteration") from error
         except BaseException:
             self._reader.note_end()
             raise
+        if event is None:
+            self._reader.note_end()
+            raise StopAsyncIteration
+        return event
 
     def __iter__(self) -> EventStreamHandler:
         self._reader.begin()
@@ -232,7 +254,7 @@ class EventStreamHandler(BaseCallbackHandler):
             return _Reported(None)
         # In a thread that runs a loop this does not wait, and counts that: nobody knows whether the result is awaited.
         self._outlet.room_sync()
-        return _Reported(None if frames.in_borrowed_loop() else self._outlet.room)
+        return _Reported(None if in_borrowed_loop() else self._outlet.room)
 
     def _reporter(self, method: str) -> Callable[..., Any]:
         """Return what a callback is to a caller that is not LangChain."""
@@ -250,8 +272,8 @@ class EventStreamHandler(BaseCallbackHandler):
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
         """True to `ahandle_event`, False to everybody else: see the head of this module."""
-        caller = sys._getframe(1).f_code  # noqa: SLF001
-        return caller in frames.ASYNC_DISPATCH or caller in frames.ASYNC_DISPATCH_ONE
+        caller = _getframe(1).f_code
+        return caller in ASYNC_DISPATCH or caller in ASYNC_DISPATCH_ONE
 
     def __copy__(self) -> EventStreamHandler:
         return self
@@ -268,7 +290,7 @@ def _open(capacity: int, overflow: Overflow) -> tuple[SendEnd[Event], ReceiveEnd
 
 
 for _method in METHODS:
-    setattr(EventStreamHandler, _method, _Callback(_method))
+    setattr(EventStreamHandler, _method, Callback(_method, is_token=_method == "on_llm_new_token"))
 
 
 class _Tapping(_StreamingCallbackHandler):  # type: ignore[type-arg]
@@ -276,14 +298,14 @@ class _Tapping(_StreamingCallbackHandler):  # type: ignore[type-arg]
 
     def tap_output_aiter(self: Any, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:
         """Report the chunks of an async run as they pass."""
-        for other in self._left_out(sys._getframe(1)):
+        for other in self._left_out(_getframe(1)):
             output = other.tap_output_aiter(run_id, output)
         output = self._before_tap("tap_output_aiter", run_id, output)
         return tap_async(self._outlet, run_id, output) if self.streaming else output
 
     def tap_output_iter(self: Any, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
         """Report the chunks of a sync run as they pass."""
-        for other in self._left_out(sys._getframe(1)):
+        for other in self._left_out(_getframe(1)):
             output = other.tap_output_iter(run_id, output)
         output = self._before_tap("tap_output_iter", run_id, output)
         return tap(self._outlet, run_id, output) if self.streaming else output
@@ -295,7 +317,7 @@ class _Tapping(_StreamingCallbackHandler):  # type: ignore[type-arg]
         no further one has ever had chunks, and none shall have more than without us.
         """
         is_let_in = self._stands_for_another
-        for other in frames.left_out_of_tap(self, caller):
+        for other in left_out_of_tap(self, caller):
             if isinstance(other, _Tapping):
                 ours: Any = other
                 is_let_in = is_let_in or ours._stands_for_another

@@ -99,6 +99,30 @@ class Outlet:
             self._close(None)
         return full
 
+    async def report_token(
+        self,
+        token: Payload,
+        *,
+        run_id: UUID,
+        chunk: Payload = None,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **_: Payload,
+    ) -> None:
+        """Do what `report` does, and wait for room, for a token of an async run; it never ends a run or the iteration.
+
+        A method of its own because nothing is reported as often.
+        """
+        if self._stopped:
+            full = self._stop(True)
+        elif self._repeats.copies and self._repeats.has("on_llm_new_token", {"run_id": run_id}):
+            return
+        else:
+            events = self._encoder.on_llm_new_token(token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags)
+            full = self._push(events)
+        if full:
+            await self.room()
+
     def begin_tap(self, run_id: UUID) -> bool:
         """Say that the run's chunks come from a tap from now on; return whether it is its first tap."""
         return self._encoder.begin_tap(run_id)

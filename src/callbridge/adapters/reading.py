@@ -41,6 +41,8 @@ class EventReader:
 
     def __init__(self, receive: ReceiveEnd[Event]) -> None:
         self._receive = receive
+        self.ready = receive.ready
+        """Returns the next event, or what it is given if the reader has to be asked by `next_async` or `next_sync`."""
         self.state: ReaderState = "new"
 
     def begin(self) -> None:
@@ -59,19 +61,20 @@ class EventReader:
         if self.state in ("ended", "closed"):
             raise StreamConsumedError(self.state)
 
-    def next_async(self) -> Awaitable[Event]:
-        """Return what to await for the next event. Whatever is raised then, `note_end` is to be called.
+    def next_async(self) -> Awaitable[Event | None]:
+        """Return what to await for the next event when none is `ready`; its result is None at the end.
 
-        No coroutine around the channel's own: it would add a third to the price of reading an event.
+        Whatever is raised or returned at the end, `note_end` is to be called. No coroutine around the channel's own: it would
+        add a third to the price of reading an event.
 
         Raises:
-            StopAsyncIteration: There are no more, here or when it is awaited.
+            StopAsyncIteration: There are no more, because the reader has left or has seen the end.
             ConcurrentReadError: Another task or thread is waiting for it; when it is awaited.
             BaseException: The very error with which the run ended; when it is awaited.
         """
         if self.state != "reading":
             self._check_open(StopAsyncIteration)
-        return self._receive.__anext__()
+        return self._receive.take(None)
 
     def next_sync(self) -> Event:
         """Return the next event to sync code, blocking the thread; raises `StopIteration` at the end, else as above."""

@@ -31,26 +31,26 @@ class Repeats:
         self._encoder = encoder
         # For each run: how many copies come of a call, and how many of the last one are still to come. Removed by the last
         # copy of the run's end.
-        self._copies: dict[UUID, tuple[int, int]] = {}
+        self.copies: dict[UUID, tuple[int, int]] = {}
 
     def has(self, method: str, kwargs: dict[str, Payload]) -> bool:
         """Return whether this call is a further copy of one that was reported."""
         if method in _STARTS:
             return self._has_start(method, kwargs)
         # Custom events are dispatched by the managers of children, which keep a handler once.
-        if not self._copies or method == "on_custom_event":
+        if not self.copies or method == "on_custom_event":
             return False
         run_id: UUID = kwargs["run_id"]
-        if run_id not in self._copies:
+        if run_id not in self.copies:
             return False
-        copies, coming = self._copies[run_id]
+        copies, coming = self.copies[run_id]
         if not coming:
-            self._copies[run_id] = copies, copies
+            self.copies[run_id] = copies, copies
             return False
         if coming == 1 and method in _LAST:
-            del self._copies[run_id]
+            del self.copies[run_id]
         else:
-            self._copies[run_id] = copies, coming - 1
+            self.copies[run_id] = copies, coming - 1
         return True
 
     def _has_start(self, method: str, kwargs: dict[str, Payload]) -> bool:
@@ -62,5 +62,5 @@ class Repeats:
         if run.run_type == "chat_model" and method == "on_llm_start":
             # No copy, but LangChain's second attempt at a handler without `on_chat_model_start`.
             return True
-        self._copies[run_id] = (self._copies.get(run_id, (0, 0))[0] + 1, 0)
+        self.copies[run_id] = (self.copies.get(run_id, (0, 0))[0] + 1, 0)
         return True

@@ -89,6 +89,8 @@ class _Done:
         Returns:
             Whether the flag is set.
         """
+        if self._set:
+            return True
         end = self._end()
         cancelled: BaseException | None = None
         with anyio.move_on_after(seconds, shield=True) as scope:
@@ -299,6 +301,11 @@ class TaskSource:
             raise  # a task that was cancelled should say so
         else:
             _finish(self._outlet, None)
+        finally:
+            # Nothing follows in this task, so it is over before anybody who waits for it goes on. Of one that was stopped, its
+            # callbacks are awaited as well.
+            if not self._outlet.stopped:
+                self._done.set()
 
     def _ended(self, done: _Done, task: asyncio.Task[None]) -> None:
         """Called by the loop, for a task that was cancelled before its first step as well."""

@@ -50,6 +50,7 @@ class _OwningStream(Generic[R]):
             raise ArgumentError("on_exit", on_exit, "'cancel' or 'detach'")
         self._handler = handler
         self._reader = handler.reader
+        self._ready = handler.reader.ready
         self._source = source
         self._on_exit: OnExit = on_exit
         self._attached = tuple(attached)
@@ -142,17 +143,23 @@ class AsyncEventStream(_OwningStream[R]):
             ConcurrentReadError: Another task is waiting for the next event.
             BaseException: The very error that the run ended with, after everything that came before it.
         """
+        event = self._ready(None)
+        if event is not None:
+            return event
         if not self._begun:
             self._begin()
+        reading = self._reader.next_async()
         try:
-            return await self._reader.next_async()
+            event = await reading
         except BaseException as error:
-            self._reader.note_end()
-            if self._reader.state == "ended":
-                await self._settle(error)
-            elif not self._entered and not isinstance(error, (Exception, GeneratorExit)):
-                await self.aclose()  # a cancelled read: nobody else would end the run
+            await self._note(error)
+            if isinstance(error, StopAsyncIteration):
+                raise RuntimeError("the run ended with StopAsyncIteration") from error
             raise
+        if event is None:
+            await self._note(None)
+            raise StopAsyncIteration
+        return event
 
     async def __aenter__(self) -> AsyncEventStream[R]:
         self._entered = True
@@ -187,11 +194,14 @@ class AsyncEventStream(_OwningStream[R]):
         """
         return AsyncTexts(self)
 
-    async def _settle(self, error: BaseException) -> None:
-        """Called once, when the end has been read."""
-        if not isinstance(error, StopAsyncIteration):
+    async def _note(self, error: BaseException | None) -> None:
+        """Called when a read has found no event: at the end, the run's error if it has one, or when it was cancelled."""
+        self._reader.note_end()
+        if self._reader.state == "ended":
             self._error = error
-        await self._source.wait()
+            await self._source.wait()
+        elif not self._entered and not isinstance(error, (Exception, GeneratorExit)):
+            await self.aclose()  # a cancelled read: nobody else would end the run
 
 
 class EventStream(_OwningStream[R]):
@@ -223,6 +233,9 @@ class EventStream(_OwningStream[R]):
             ConcurrentReadError: Another thread is waiting for the next event.
             BaseException: The very error that the run ended with, after everything that came before it.
         """
+        event = self._ready(None)
+        if event is not None:
+            return event
         if not self._begun:
             self._begin()
         try:

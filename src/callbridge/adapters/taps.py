@@ -40,13 +40,14 @@ async def tap_async(outlet: Outlet, run_id: UUID, output: AsyncIterator[T]) -> A
         return
     run: Run | None = None
     asked = False
+    report = outlet.report_chunk
     try:
         async for chunk in output:
             if not asked:
                 # A lazily started run is known from its first chunk on.
                 asked, run = True, outlet.tapped_run(run_id)
             try:
-                full = run is not None and outlet.report_chunk(run, chunk, True)
+                full = run is not None and report(run, chunk, True)
             except ChannelOverflow as error:
                 throw: Any = getattr(output, "athrow", None)
                 if throw is not None:
@@ -71,12 +72,13 @@ def tap(outlet: Outlet, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
         return
     run: Run | None = None
     asked = False
+    report = outlet.report_chunk
     try:
         for chunk in output:
             if not asked:
                 asked, run = True, outlet.tapped_run(run_id)
             try:
-                full = run is not None and outlet.report_chunk(run, chunk)
+                full = run is not None and report(run, chunk)
             except ChannelOverflow as error:
                 throw: Any = getattr(output, "throw", None)
                 if throw is not None:

@@ -19,7 +19,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
-from callbridge.adapters.handler import EventStreamHandler
+from callbridge.adapters.handler import Callback, EventStreamHandler
 from callbridge.core.calls import Payload
 from callbridge.core.methods import METHODS
 from callbridge.errors import ChannelOverflow, HandlerTypeError
@@ -55,6 +55,8 @@ def wrap_handler(handler: BaseCallbackHandler, *, roots: int | None = 1, **optio
 
 class WrappedHandler(EventStreamHandler):
     """An old handler and the events of its runs; made by `wrap_handler`."""
+
+    on_llm_new_token: Any = Callback("on_llm_new_token")  # no way around the old handler's own
 
     def __new__(cls, handler: BaseCallbackHandler, *, streaming: bool = False, **_: Any) -> Self:
         """Make an instance; one that may tap if the old handler does."""

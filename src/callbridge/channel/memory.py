@@ -31,6 +31,7 @@ from callbridge.errors import CapacityError, ConcurrentReadError, EventLoopError
 __all__ = ["ChannelStatistics", "Overflow", "ReceiveEnd", "SendEnd", "open_channel"]
 
 T = TypeVar("T")
+D = TypeVar("D")
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
 
@@ -333,6 +334,18 @@ class ReceiveEnd(Generic[T_co]):
         # Whether a turn's items fit into its time; as long as that is not known, batches are of one item.
         self._is_quick = False
 
+    def ready(self, default: D) -> T_co | D:
+        """Take the oldest item if it was granted to this reader before, else return `default`.
+
+        For readers around this one, which read as it does: ask here first, and only then make a coroutine that may wait.
+        """
+        try:
+            for item in self._batch:
+                return item
+        except IndexError:
+            self._revoke()
+        return default
+
     async def receive(self) -> T_co:
         """Take the oldest item, waiting until there is one.
 
@@ -348,7 +361,7 @@ class ReceiveEnd(Generic[T_co]):
                 return item
         except IndexError:
             self._revoke()
-        taken = await self._receive()
+        taken = await self.take(_Signal.END)
         if taken is _Signal.END:
             raise anyio.EndOfStream
         return taken
@@ -360,7 +373,7 @@ class ReceiveEnd(Generic[T_co]):
         except IndexError:
             self._revoke()
         try:
-            taken = await self._receive()
+            taken = await self.take(_Signal.END)
         except StopAsyncIteration as error:
             raise RuntimeError("the sender closed the channel with StopAsyncIteration") from error
         if taken is _Signal.END:
@@ -478,7 +491,7 @@ class ReceiveEnd(Generic[T_co]):
         """Take an item after the end of a batch, wake producers if it is time, and begin the next batch."""
         state = self._state
         if not state.buffer:
-            return self._tell_end()
+            return self._tell_end() if state.shut or state.producers else _Signal.EMPTY
         try:
             item = self._take()
         except IndexError:  # a policy dropped it in this moment
@@ -492,9 +505,10 @@ class ReceiveEnd(Generic[T_co]):
             # producers. At or below `low` nobody is parked; who parks during the batch does it above capacity, and as the batch
             # is at most half of that, it ends above `low`. So nobody is ever parked at or below `low`.
             size -= state.low + 1
-        limit = self._turn_ends - state.granted - 1 if self._is_quick else 1
-        if size > limit:
-            size = limit
+        if size:
+            limit = self._turn_ends - state.granted - 1 if self._is_quick else 1
+            if size > limit:
+                size = limit
         if size <= 0:
             state.granted += 1
             return item
@@ -525,18 +539,22 @@ class ReceiveEnd(Generic[T_co]):
         state.tickets = repeat((), 0)
         self._batch = iter(())
 
-    async def _receive(self) -> T_co | _End:
-        """Take an item when the batch is used up."""
+    async def take(self, default: D) -> T_co | D:
+        """Take the oldest item that was not granted before, waiting until there is one; at the end, return `default`.
+
+        For readers around this one, when `ready` has none. Errors and cancellation: as `receive`.
+        """
         state = self._state
         reader = state.reader
         if reader is None or not reader.is_here():
             reader = self._attach()
-        items = FAIR_ITEMS - self._turn_ends + state.granted
-        if not items:
-            self._begin_turn()
-        elif (items >= FAIR_ITEMS or not self._is_quick) and state.buffer and self._is_turn_over(items):
-            await pause(reader.loop)
-            self._begin_turn()
+        if state.buffer:
+            items = FAIR_ITEMS - self._turn_ends + state.granted
+            if not items:
+                self._begin_turn()
+            elif (items >= FAIR_ITEMS or not self._is_quick) and self._is_turn_over(items):
+                await pause(reader.loop)
+                self._begin_turn()
         while (taken := self._take_first()) is _Signal.EMPTY:
             if state.met_full:
                 # Producers of this loop can run: one yield is all the wait there is.
@@ -549,9 +567,12 @@ class ReceiveEnd(Generic[T_co]):
                     withdraw(state.slot, waiter)
                     raise
                 finally:
-                    self._runs(waiter)
-            self._begin_turn()
-        return taken
+                    state.parking.release()
+                    if waiter.running is not None:
+                        waiter.running.release()
+            self._turn_ends = state.granted + FAIR_ITEMS
+            self._turn_began = monotonic()
+        return default if taken is _Signal.END else taken
 
     def _receive_sync(self) -> T_co | _End:
         """Do the same from sync code."""

@@ -67,6 +67,7 @@ class CallsToEvents:
         self._extended = extended
         self._linger = linger
         self._root_input = root_input
+        self._is_root_input_due = root_input is not MISSING
         self._shown_in: str | None = None  # the run whose first event showed the root's input
         self.root_output: Payload = MISSING
         """Output of the last root run that ended well."""
@@ -139,11 +140,20 @@ class CallsToEvents:
         run = self._start(kwargs, serialized, "llm", {"prompts": prompts})
         return self._event("on_llm_start", run, {"input": {"prompts": prompts}})
 
-    def on_llm_new_token(self, token: Payload, *, run_id: UUID, chunk: Payload = None, **kwargs: Payload) -> Sequence[Event]:
+    def on_llm_new_token(
+        self,
+        token: Payload,
+        *,
+        run_id: UUID,
+        chunk: Payload = None,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **_: Payload,
+    ) -> Sequence[Event]:
         """Report a token of either kind of model."""
         run = self._tree.get(run_id)
         if run is None:
-            repaired, run = self._repair(run_id, kwargs, isinstance(chunk, ChatGenerationChunk))
+            repaired, run = self._repair(run_id, parent_run_id, tags, isinstance(chunk, ChatGenerationChunk))
             if run is None:
                 return ()
             return (*repaired, *self.on_llm_new_token(token, run_id=run_id, chunk=chunk))
@@ -151,19 +161,28 @@ class CallsToEvents:
             return ()
         if run.run_type == "chat_model":
             message = AIMessageChunk(content=token) if chunk is None else chunk.message
-            return self._event("on_chat_model_stream", run, {"chunk": message})
+            return self._event(run.stream_event, run, {"chunk": message})
         if run.run_type != "llm":
             return ()  # a model run that bears the id of the chain around it
         if chunk is None:
             chunk = GenerationChunk(text=token if isinstance(token, str) else "")
-        return self._event("on_llm_stream", run, {"chunk": chunk})
+        return self._event(run.stream_event, run, {"chunk": chunk})
 
-    def on_llm_end(self, response: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
+    def on_llm_end(
+        self,
+        response: Payload,
+        /,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **_: Payload,
+    ) -> Sequence[Event]:
         """End a run of either kind of model."""
         run = self._tree.get(run_id)
         if run is None:
             first = next((generation for group in response.generations for generation in group), None)
-            repaired, run = self._repair(run_id, kwargs, isinstance(first, ChatGeneration))
+            repaired, run = self._repair(run_id, parent_run_id, tags, isinstance(first, ChatGeneration))
             return (*repaired, *self.on_llm_end(response, run_id=run_id)) if run else ()
         output = _chat_output(response) if run.run_type == "chat_model" else _llm_output(response)
         return self._end(run, output, run.inputs)
@@ -258,8 +277,8 @@ class CallsToEvents:
         run = self._tree.get(run_id)
         if run is not None and run.hidden:
             return ()
-        if self._root_input is not MISSING and self._shown_in is None:
-            self._shown_in = str(run_id)
+        if self._is_root_input_due:
+            self._is_root_input_due, self._shown_in = False, str(run_id)
             if isinstance(data, dict):
                 data = {**data, "input": self._root_input}
         event: Any = {
@@ -320,7 +339,7 @@ class CallsToEvents:
 
     def chunk(self, run: Run, chunk: Payload) -> Sequence[Event]:
         """Report one chunk of a tapped run."""
-        return self._event(f"on_{run.run_type}_stream", run, {"chunk": chunk})
+        return self._event(run.stream_event, run, {"chunk": chunk})
 
     # -- the pieces ---------------------------------------------------------------------------------------------------
 
@@ -357,16 +376,17 @@ class CallsToEvents:
         for one in (namesake, *self._tree.orphans(namesake)):
             one.hidden, one.included = True, False
 
-    def _repair(self, run_id: UUID, kwargs: dict[str, Any], chat: bool) -> tuple[Sequence[Event], Run | None]:
+    def _repair(
+        self, run_id: UUID, parent_run_id: UUID | None, tags: list[str] | None, chat: bool
+    ) -> tuple[Sequence[Event], Run | None]:
         """Start a model run whose start LangChain did not report.
 
         `AsyncCallbackManager.on_llm_start` skips all handlers that are not inline as soon as one is (LangChain issue
         39633). A run below a parent that is unknown as well is not repaired: it is a late report of a run that ended.
         """
-        parent_run_id = kwargs.get("parent_run_id")
         if parent_run_id is not None and self._tree.get(parent_run_id) is None:
             return (), None
-        start = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": kwargs.get("tags")}
+        start = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": tags}
         # What it was asked is not known; the shape is, and readers rely on it.
         inputs: dict[str, Any] = {"messages": [[]]} if chat else {"prompts": []}
         run = self._start(start, None, "chat_model" if chat else "llm", inputs)
@@ -437,8 +457,8 @@ class CallsToEvents:
     def _event(self, event: str, run: Run, data: dict[str, Any]) -> Sequence[Event]:
         if not run.included:
             return ()
-        if self._root_input is not MISSING and self._shown_in is None:
-            self._shown_in = run.id
+        if self._is_root_input_due:
+            self._is_root_input_due, self._shown_in = False, run.id
             data["input"] = self._root_input
         made: Any = {
             "event": event,

@@ -17,6 +17,7 @@ Source: `_AstreamEventsCallbackHandler.run_map`, `parent_map` and `_get_parent_i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import repeat
 from operator import length_hint
 from typing import Any, Final
@@ -59,6 +60,7 @@ class Run:
         "root",
         "run_id",
         "run_type",
+        "stream_event",
         "tags",
         "tapped",
         "tool_call_id",
@@ -79,6 +81,7 @@ class Run:
         self.id = str(run_id)
         self.parent_run_id = parent_run_id
         self.run_type = run_type
+        self.stream_event = f"on_{run_type}_stream"
         self.name = name
         self.tags = tags
         self.metadata = metadata
@@ -109,6 +112,8 @@ class RunTree:
 
     def __init__(self) -> None:
         self._runs: dict[UUID, Run] = {}  # open and ended; an entry goes with its root
+        self.get: Callable[[UUID], Run | None] = self._runs.get
+        """Returns a run, open or ended; `None` if the tree has never seen it or has forgotten it."""
         self._open_roots: set[int] = set()  # identities: two open roots may bear one id
         self._ended_roots = repeat(None, _PLENTY)
 
@@ -125,10 +130,6 @@ class RunTree:
     def roots_ended(self) -> int:
         """Roots that have ended, however they ended."""
         return _PLENTY - length_hint(self._ended_roots)
-
-    def get(self, run_id: UUID) -> Run | None:
-        """Return the run, open or ended; `None` if the tree has never seen it or has forgotten it."""
-        return self._runs.get(run_id)
 
     def start(self, run: Run) -> bool:
         """Enter a run below its parent, or as a root if its parent is not known.
