@@ -245,8 +245,7 @@ class EventStreamHandler(BaseCallbackHandler):
 
     async def _report_async(self, method: str, /, *args: Payload, **kwargs: Payload) -> None:
         """Report a callback of an async run."""
-        if self._outlet.report(method, args, kwargs, True):
-            await self._outlet.room()
+        await self._outlet.report_awaited(method, args, kwargs)
 
     def _report_any(self, method: str, /, *args: Payload, **kwargs: Payload) -> _Reported:
         """Report a callback made by a subclass or by the user's own code."""

@@ -7,7 +7,8 @@ becomes of a run whose reader has left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import types
+from collections.abc import Generator, Sequence
 from threading import get_ident
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from callbridge.events import Event
 
 __all__ = ["Outlet"]
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let whatever else can go on have its turn of the loop; what `asyncio.sleep(0)` does."""
+    yield
+
 
 _STOPPED = "the reader of this run has left"
 
@@ -99,6 +107,21 @@ class Outlet:
             self._close(None)
         return full
 
+    async def report_awaited(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> None:
+        """Do what `report` does for a callback that is awaited, and wait for room.
+
+        LangChain calls its own event handler in a task, so that before the event one turn of the loop goes by, and two before
+        the run goes on. So they do here: what goes on beside this run is then reported in the same order.
+        """
+        try:
+            await _turn()
+        finally:  # cancelled or not, it has happened
+            full = self.report(method, args, kwargs, True)
+        await _turn()
+        await _turn()
+        if full:
+            await self.room()
+
     async def report_token(
         self,
         token: Payload,
@@ -109,10 +132,16 @@ class Outlet:
         tags: list[str] | None = None,
         **_: Payload,
     ) -> None:
-        """Do what `report` does, and wait for room, for a token of an async run; it never ends a run or the iteration.
+        """Do the same for a token, which never ends a run or the iteration.
 
-        A method of its own because nothing is reported as often.
+        A method of its own because nothing is reported as often. Where nothing goes on beside the run, there is no order to be
+        kept, and no turn is lost.
         """
+        if self._encoder.forked:
+            await self.report_awaited(
+                "on_llm_new_token", (token,), {"run_id": run_id, "chunk": chunk, "parent_run_id": parent_run_id, "tags": tags}
+            )
+            return
         if self._stopped:
             full = self._stop(True)
         elif self._repeats.copies and self._repeats.has("on_llm_new_token", {"run_id": run_id}):

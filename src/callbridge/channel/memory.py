@@ -361,7 +361,7 @@ class ReceiveEnd(Generic[T_co]):
                 return item
         except IndexError:
             self._revoke()
-        taken = await self.take(_Signal.END)
+        taken: T_co | _End = await self.take(_Signal.END)
         if taken is _Signal.END:
             raise anyio.EndOfStream
         return taken
@@ -373,7 +373,7 @@ class ReceiveEnd(Generic[T_co]):
         except IndexError:
             self._revoke()
         try:
-            taken = await self.take(_Signal.END)
+            taken: T_co | _End = await self.take(_Signal.END)
         except StopAsyncIteration as error:
             raise RuntimeError("the sender closed the channel with StopAsyncIteration") from error
         if taken is _Signal.END:

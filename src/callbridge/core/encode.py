@@ -85,6 +85,11 @@ class CallsToEvents:
         return self._tree.roots_ended
 
     @property
+    def forked(self) -> bool:
+        """Whether runs go on beside each other below one that is open."""
+        return self._tree.forked
+
+    @property
     def runs(self) -> int:
         """Runs remembered: 0 when all roots have ended."""
         return len(self._tree) + len(self._tapped)
