@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,8 +107,7 @@ def stage(place: str) -> Callable[..., Run]:
 
 async def in_pool(run: Run) -> Any:
     """Run sync code as web frameworks do: in a thread of a pool, with the caller's context."""
-    with ThreadPoolExecutor(1) as pool:
-        return await asyncio.get_running_loop().run_in_executor(pool, copy_context().run, run.runnable.invoke, run.value)
+    return await asyncio.to_thread(run.runnable.invoke, run.value)
 
 
 def by_events(run: Run, **options: Any) -> Any:

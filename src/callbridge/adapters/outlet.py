@@ -112,6 +112,8 @@ class Outlet:
 
         LangChain calls its own event handler in a task, so that before the event one turn of the loop goes by, and two before
         the run goes on. So they do here: what goes on beside this run is then reported in the same order.
+
+        A run that is being cancelled does not wait to say so: there may be no reader any more, and who has cancelled it waits.
         """
         try:
             await _turn()
@@ -119,7 +121,9 @@ class Outlet:
             full = self.report(method, args, kwargs, True)
         await _turn()
         await _turn()
-        if full:
+        if full and args and isinstance(args[0], (asyncio.CancelledError, GeneratorExit)):
+            self.room_sync()  # which does not wait in a loop, and counts that
+        elif full:
             await self.room()
 
     async def report_token(

@@ -10,8 +10,12 @@ itself has ended. So whoever leaves waits for these, too:
 | closing of a dropped async generator | its coroutine, an `athrow` that the loop made | awaited |
 | a callback | LangChain's callback manager | awaited |
 | a step of an async generator | its coroutine, an `asend` | cancelled and awaited |
-| any other coroutine of LangChain or LangGraph | its module | cancelled and awaited |
+| any other coroutine of LangChain's or LangGraph's running of runs | its module | cancelled and awaited |
+| a job in a thread of a pool | what a task of the run waited for when it was cancelled | awaited |
 | everything else: tasks that the user's code started | | left alone |
+
+A task that has been cancelled already, by the `gather` that it was part of for example, is not cancelled again: it is cleaning
+up. A run that has failed by itself is another matter: of what it leaves, only what LangChain itself has fanned out is ended.
 
 A step that was forgotten after it had found the end of its branch makes asyncio complain; `BranchEnds` hears that instead.
 
@@ -21,6 +25,7 @@ Source: langchain-core 0.3.0 to 1.8.1 (issue 37976 for the generators).
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import gc
 import logging
 import traceback
@@ -34,7 +39,7 @@ from weakref import WeakSet
 from langchain_core.callbacks import manager
 from langchain_core.runnables import RunnableParallel
 
-__all__ = ["BranchEnds", "Remains", "RunScope"]
+__all__ = ["BranchEnds", "Remains", "RunScope", "end_jobs", "waited_for"]
 
 _logger = logging.getLogger("callbridge.stream")
 
@@ -45,8 +50,21 @@ _QUIET_TURNS = 3
 """Turns of the loop in a row without a task of the run after which there will be none: the loop lets go of a finished task one
 turn later; a generator that is dropped then is handed to the loop by `call_soon`; only the turn after that makes it a task."""
 
-_FAMILY = ("langchain", "langgraph")
-"""How the names of LangChain's own modules begin."""
+_POOL_SECONDS = 1.0
+"""How long to wait for the turn of a pool that others keep busy."""
+
+_FAMILY = (
+    "langchain_core.",
+    "langchain.",
+    "langchain_classic.",
+    "langgraph.pregel.",
+    "langgraph.prebuilt.",
+    "langgraph.graph.",
+    "langgraph.utils.",
+    "langgraph._internal.",
+)
+"""How the names of the modules begin that run runs. Others of the family start tasks that serve more than one of them, such as
+`langgraph.store.base.batch`."""
 
 
 def _inner_codes(function: Any) -> tuple[CodeType, ...]:
@@ -54,6 +72,8 @@ def _inner_codes(function: Any) -> tuple[CodeType, ...]:
     code = getattr(function, "__code__", None)
     return () if code is None else tuple(const for const in code.co_consts if isinstance(const, CodeType))
 
+
+_GENERATOR_STEPS = ("async_generator_asend", "async_generator_athrow")
 
 _BRANCH_STEP = _inner_codes(getattr(RunnableParallel, "_atransform", None))
 """The code of the coroutines that `RunnableParallel` makes tasks of."""
@@ -88,11 +108,17 @@ class RunScope:
     async def end_branches(self) -> None:
         """Cancel and await the parallel branches that the run, which has failed, has forgotten.
 
-        Nothing else: what the user's code has left running goes on, and the error keeps its frames.
+        Nothing else: what the user's code has left running goes on, LangChain's public methods included, and the error keeps
+        its frames.
 
         Cancellation: gives up.
         """
         await self._end_tasks(WeakSet(), _is_of_branch)
+
+    def jobs(self, loop: asyncio.AbstractEventLoop) -> set[concurrent.futures.Future[Any]]:
+        """Return the jobs in threads of pools that the run's tasks on this loop wait for now."""
+        tasks = {task for task in asyncio.all_tasks(loop) if self._is_innermost(task)}
+        return {job for task in tasks for future in waited_for(task) if (job := _job(future)) is not None}
 
     async def _end_tasks(self, told: WeakSet[asyncio.Task[object]], is_left: Callable[[asyncio.Task[object]], bool]) -> None:
         quiet = 0
@@ -111,7 +137,7 @@ class RunScope:
         await asyncio.sleep(0)
         left = {task for task in asyncio.all_tasks() - {asyncio.current_task()} if is_left(task) and self._is_innermost(task)}
         for task in left:
-            if task not in told and not _is_cleanup(task):
+            if task not in told and not _is_cleanup(task) and not _is_being_cancelled(task):
                 told.add(task)
                 task.cancel()
         if left:
@@ -211,25 +237,98 @@ class BranchEnds:
             self._previous(loop, context)
 
 
+def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
+    """Return what a task and all that it waits for wait for in the end; nothing if any of it can go on.
+
+    Neither a task's future nor the children of `asyncio.gather` have public names; AnyIO's cancellation relies on the first,
+    too. Runs that lack them are cut when their turns are over.
+    """
+    while isinstance(future, asyncio.Task):
+        waiter = getattr(future, "_fut_waiter", None)
+        if waiter is None:
+            return frozenset()
+        future = waiter
+    if future.done():
+        return frozenset()
+    children = [child for child in getattr(future, "_children", ()) if not child.done()]
+    if not children:
+        return frozenset({future})
+    found = [waited_for(child) for child in children]
+    return frozenset().union(*found) if all(found) else frozenset()
+
+
+def _job(future: asyncio.Future[Any]) -> concurrent.futures.Future[Any] | None:
+    """Return the job in a pool's thread that a future stands for, if it does.
+
+    `asyncio.wrap_future` chains the two by a callback, and nothing else knows both. A loop that did it otherwise would make
+    leaving not wait for such jobs.
+    """
+    for callback, _ in getattr(future, "_callbacks", None) or ():
+        for cell in getattr(callback, "__closure__", None) or ():
+            if isinstance(cell.cell_contents, concurrent.futures.Future):
+                return cell.cell_contents
+    return None
+
+
+async def end_jobs(jobs: set[concurrent.futures.Future[Any]], remains: Remains) -> None:
+    """Wait until jobs in threads have ended: they cannot be cancelled, and stop at their next callback.
+
+    Args:
+        jobs: Emptied; their errors hold the frames of what they ran.
+        remains: Cleared, those frames included.
+
+    Cancellation: gives up.
+    """
+    left = {asyncio.wrap_future(job) for job in jobs if not job.done()}
+    turns = len(jobs) + 1 if jobs else 0
+    jobs.clear()
+    if left:
+        await asyncio.wait(left)
+        _report_failures(left)
+        for future in left:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                remains.add_error(error)
+    if turns:
+        await _pass_pool(turns)
+        remains.clear_all()
+
+
+async def _pass_pool(turns: int) -> None:
+    """Wait for some jobs of no work: a thread drops what it has run, a generator for example, only after it has told the end,
+    and the pool what was cancelled in its queue only when it comes to it.
+    """
+    loop = asyncio.get_running_loop()
+    with suppress(RuntimeError):  # the loop's pool is closed
+        await asyncio.wait({loop.run_in_executor(None, int) for _ in range(turns)}, timeout=_POOL_SECONDS)
+
+
 def _is_of_family(task: asyncio.Task[object]) -> bool:
     """Return whether a task is of LangChain's own making."""
-    return _module(task).startswith(_FAMILY)
+    # A step or the closing of a generator does not tell whose it is: in this run, only what LangChain does not wait for any
+    # more is made into a task.
+    return type(task.get_coro()).__name__ in _GENERATOR_STEPS or f"{_module(task)}.".startswith(_FAMILY)
 
 
 def _is_of_branch(task: asyncio.Task[object]) -> bool:
-    """Return whether a task is a step of a parallel branch, or the closing of a generator."""
+    """Return whether a task is one of those that LangChain makes of one run, or the closing of a generator."""
     coroutine = task.get_coro()
-    return getattr(coroutine, "cr_code", None) in _BRANCH_STEP or type(coroutine).__name__ == "async_generator_athrow"
+    if type(coroutine).__name__ == "async_generator_athrow":
+        return True
+    *outer, name = str(getattr(coroutine, "__qualname__", "")).split(".")
+    return _is_of_family(task) and ("<locals>" in outer or name.startswith("_"))
 
 
 def _module(task: asyncio.Task[object]) -> str:
-    """Return the module of a task's coroutine; `"langchain"` for a step or the closing of an async generator."""
-    coroutine = task.get_coro()
-    if type(coroutine).__name__ in ("async_generator_asend", "async_generator_athrow"):
-        # Not telling whose it is: in this run, only what LangChain does not wait for any more is made into a task.
-        return "langchain"
-    frame = getattr(coroutine, "cr_frame", None)
+    """Return the module of a task's coroutine."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
     return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
+def _is_being_cancelled(task: asyncio.Task[object]) -> bool:
+    """Return whether a task has been cancelled and not ended yet; before CPython 3.11 there is no telling."""
+    cancelling: Callable[[], int] | None = getattr(task, "cancelling", None)
+    return cancelling is not None and cancelling() > 0
 
 
 def _is_cleanup(task: asyncio.Task[object]) -> bool:
@@ -247,8 +346,8 @@ def _context(task: asyncio.Task[object]) -> Context | None:
     return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
 
 
-def _report_failures(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Log errors of finished tasks that nobody else waits for; asking for them keeps the loop from complaining."""
+def _report_failures(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Log errors of what is finished that nobody else waits for; asking for them keeps the loop from complaining."""
     for task in tasks:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception) and not isinstance(error, StopAsyncIteration):

@@ -11,6 +11,7 @@ still leaves no task and no thread behind.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import logging
 import threading
@@ -24,7 +25,7 @@ from typing import Any, Literal, Protocol
 import anyio
 
 from callbridge.adapters.outlet import Outlet
-from callbridge.adapters.scope import BranchEnds, RunScope
+from callbridge.adapters.scope import BranchEnds, RunScope, end_jobs, waited_for
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
@@ -156,6 +157,7 @@ class _AsyncRun:
         self._outlet = outlet
         self._scope = scope
         self._phase: Literal["new", "running", "over"] = "new"
+        self._jobs: set[concurrent.futures.Future[Any]] = set()  # that it waited for when it was cancelled
 
     async def complete(self, awaitable: Awaitable[Payload]) -> Payload:
         """Await the run and the end of all that it must not leave behind."""
@@ -175,11 +177,13 @@ class _AsyncRun:
             outlet.end_call()
             if outlet.stopped:
                 await self._scope.end_leftovers(outlet.remains)
+                await end_jobs(self._jobs, outlet.remains)
             elif failed:
                 await self._scope.end_branches()
 
     def begin_cancelling(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop) -> None:
         """Cancel the task that completes the run, as soon as the run waits. Called on its loop, once or more."""
+        self._jobs |= self._scope.jobs(loop)
         branch_ends = BranchEnds.expect(loop)
         task.add_done_callback(lambda _: branch_ends.done(loop))
         self._cancel(task, loop, PARKING_TURNS, 0, frozenset())
@@ -201,11 +205,12 @@ class _AsyncRun:
             parked: In how many turns in a row it was seen waiting.
             before: For what it waited then.
         """
-        found = frozenset[asyncio.Future[Any]]() if self._outlet.in_callback else _waited_for(task)
+        found = frozenset[asyncio.Future[Any]]() if self._outlet.in_callback else waited_for(task)
         parked = parked + 1 if found and found == before else bool(found)
         if self._phase == "running" and turns and parked < _PARKED_TURNS:
             loop.call_soon(self._cancel, task, loop, turns - 1, parked, found)
         elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
+            self._jobs |= self._scope.jobs(loop)
             self._outlet.cut()
             task.cancel()
 
@@ -311,26 +316,6 @@ class TaskSource:
         """Called by the loop, for a task that was cancelled before its first step as well."""
         self._outlet.finish(asyncio.CancelledError() if task.cancelled() else None)
         done.set()
-
-
-def _waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
-    """Return what a task and all that it waits for wait for in the end; nothing if any of it can go on.
-
-    Neither a task's future nor the children of `asyncio.gather` have public names; AnyIO's cancellation relies on the first,
-    too. Runs that lack them are cut when their turns are over.
-    """
-    while isinstance(future, asyncio.Task):
-        waited_for = getattr(future, "_fut_waiter", None)
-        if waited_for is None:
-            return frozenset()
-        future = waited_for
-    if future.done():
-        return frozenset()
-    children = [child for child in getattr(future, "_children", ()) if not child.done()]
-    if not children:
-        return frozenset({future})
-    found = [_waited_for(child) for child in children]
-    return frozenset().union(*found) if all(found) else frozenset()
 
 
 class ThreadSource:
