@@ -295,7 +295,9 @@ async def end_jobs(jobs: set[concurrent.futures.Future[Any]], remains: Remains) 
 
 
 async def _pass_pool(turns: int) -> None:
-    """Wait for some jobs of no work: a thread drops what it has run, a generator for example, only after it has told the end,
+    """Wait for some jobs of no work.
+
+    A thread drops what it has run, a generator for example, only after it has told the end,
     and the pool what was cancelled in its queue only when it comes to it.
     """
     loop = asyncio.get_running_loop()
