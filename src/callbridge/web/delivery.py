@@ -20,7 +20,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import anyio
 from starlette.exceptions import HTTPException
@@ -304,7 +304,7 @@ def check_limits(limits: object) -> Limits:
     return limits
 
 
-def check_describe(describe: Any) -> DescribeError | None:
+def check_describe(describe: object) -> DescribeError | None:
     """Return a function that describes errors, or None.
 
     Raises:
@@ -312,8 +312,7 @@ def check_describe(describe: Any) -> DescribeError | None:
     """
     if describe is not None and not callable(describe):
         raise ArgumentError("describe_error", describe, "a function of the exception that returns a Failure or None, or None")
-    checked: DescribeError | None = describe
-    return checked
+    return cast("DescribeError | None", describe)
 
 
 @asynccontextmanager
