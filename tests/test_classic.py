@@ -22,7 +22,7 @@ from callbridge.classic import (
 )
 from lives import HAS_LANGGRAPH, Provider, chain
 from scenarios.agents import calling_executor, calls_then_text, create_agent, search, thinking_search
-from scenarios.models import StreamingLLM
+from scenarios.models import ScriptedChatModel, StreamingLLM, text_chunks, tool_call_chunks
 
 pytestmark = pytest.mark.anyio
 
@@ -322,14 +322,75 @@ async def test_the_final_answer_of_an_agent(make: Any, capsys: pytest.CaptureFix
         async for _ in make(None).astream_events(given, config, version="v2"):
             pass  # which makes the model stream
 
-    printer = FinalStreamingStdOutCallbackHandler()
-    await run(value, {"callbacks": [printer]})
-    assert capsys.readouterr().out.strip() == "green tea"
-    assert not printer._answer._models
-    assert not printer._answer._in_tools
-    tokens = await run_and_read(run, value, AsyncFinalIteratorCallbackHandler())
-    assert "".join(tokens).strip() == "green tea"
-    assert len(tokens) > 1
+    for options in ({}, {"hold": False}):
+        printer = FinalStreamingStdOutCallbackHandler(**options)
+        await run(value, {"callbacks": [printer]})
+        assert capsys.readouterr().out.strip() == "green tea"
+        assert not printer._answer._models
+        assert not printer._answer._in_tools
+        tokens = await run_and_read(run, value, AsyncFinalIteratorCallbackHandler(**options))
+        assert "".join(tokens).strip() == "green tea"
+        assert len(tokens) > 1 or not options
+        assert len(tokens) > 1 or make is not react
+
+
+def announcing(tool_name: str) -> ScriptedChatModel:
+    """A model that says that it will call a tool, the last word together with the call, as Anthropic's do."""
+    first, *rest = tool_call_chunks(tool_name, '{"query": "tea"}')
+    words = [*text_chunks("Let me ", "lo"), first.model_copy(update={"content": "ok."}), *rest]
+    return ScriptedChatModel(scripts=[words, text_chunks("green ", "tea")])
+
+
+ANNOUNCING = [pytest.param(lambda model: (calling_executor(model, search), {"input": "which?"}), marks=needs_classic)]
+if HAS_LANGGRAPH and importlib.util.find_spec("langchain.agents.factory"):
+    ANNOUNCING.append(pytest.param(lambda model: (create_agent(model, search), {"messages": [("user", "which?")]})))
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")
+@pytest.mark.parametrize("make", ANNOUNCING)
+@pytest.mark.parametrize("attached", ["to the agent", "to the model"])
+async def test_what_a_model_says_before_a_tool_call_is_no_answer(
+    make: Any, attached: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is not seen; without `hold` it is, whole, and the answer does not stick to it."""
+
+    async def run(_: Any, config: RunnableConfig) -> None:
+        model = announcing("search")
+        if attached == "to the model":
+            model.callbacks = config.pop("callbacks")
+        agent, value = make(model)
+        async for _ in agent.astream_events(value, config, version="v2"):
+            pass  # which makes the model stream
+
+    for options, answer in (({}, "green tea"), ({"hold": False}, "Let me look.\n\ngreen tea")):
+        printer = FinalStreamingStdOutCallbackHandler(**options)
+        await run(None, {"callbacks": [printer]})
+        assert capsys.readouterr().out == answer
+        assert not printer._answer._models
+        assert "".join(await run_and_read(run, None, AsyncFinalIteratorCallbackHandler(**options))) == answer
+
+
+@pytest.mark.skipif(not HAS_LANGGRAPH, reason="needs a graph")
+async def test_the_answer_of_a_model_without_tools_comes_as_it_is_said() -> None:
+    """In a graph, where models may have tools and this one was offered none."""
+    from langgraph.graph import END, START, MessagesState, StateGraph
+
+    model = ScriptedChatModel(scripts=[text_chunks("green ", "tea")])
+
+    async def answer(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"], config)]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("answer", answer)
+    builder.add_edge(START, "answer")
+    builder.add_edge("answer", END)
+    graph = builder.compile()
+
+    async def run(_: Any, config: Any) -> None:
+        async for _ in graph.astream({"messages": [("user", "which?")]}, config, stream_mode="messages"):
+            pass
+
+    assert await run_and_read(run, None, AsyncFinalIteratorCallbackHandler()) == ["green ", "tea"]
 
 
 async def test_a_tool_call_in_words_and_in_one_token_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -67,10 +68,6 @@ class _ChatEncoder:
         return self._tokens.end()
 
 
-class BadQuestionError(ValueError):
-    """A request that cannot be answered; the message is for the client."""
-
-
 def build_app(agents: Mapping[str, Runnable[Any, Any]]) -> Starlette:
     """Return the application.
 
@@ -81,17 +78,15 @@ def build_app(agents: Mapping[str, Runnable[Any, Any]]) -> Starlette:
     def start(fields: Any) -> callbridge.AsyncEventStream[Any]:
         question, model = _read(fields)
         if model not in agents:
-            raise BadQuestionError("There is no such model.")
+            raise HTTPException(400, "There is no such model.")
         return callbridge.astream_call(agents[model].ainvoke, {"input": question})
 
     async def events(request: Request) -> Response:
         try:
             fields = dict(request.query_params) if request.method != "POST" else await request.json()
-            stream = start(fields)
-        except ValueError as error:
-            detail = str(error) if isinstance(error, BadQuestionError) else "This is not JSON."
-            return JSONResponse({"status_code": 400, "detail": detail}, status_code=400)
-        return EventStreamResponse(stream, ChatFormat(), limits=LIMITS)
+        except ValueError:
+            raise HTTPException(400, "This is not JSON.") from None
+        return EventStreamResponse(start(fields), ChatFormat(), limits=LIMITS)
 
     def ask(websocket: WebSocket, message: Any) -> callbridge.AsyncEventStream[Any]:
         return start(message)
@@ -99,26 +94,33 @@ def build_app(agents: Mapping[str, Runnable[Any, Any]]) -> Starlette:
     async def models(request: Request) -> Response:
         return JSONResponse(list(agents))
 
-    socket = websocket_endpoint(ask, ChatFormat(), limits=LIMITS, describe_error=_describe)
+    socket = websocket_endpoint(ask, ChatFormat(), limits=LIMITS)
     return Starlette(
         routes=[
             Route("/events", events, methods=["GET", "POST"]),
             WebSocketRoute("/socket", socket),
             Route("/models", models),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
-        ]
+        ],
+        exception_handlers={HTTPException: _refuse},
     )
 
 
 def _read(fields: Any) -> tuple[str, str]:
-    """Return the question and the name of the model that a client has sent."""
+    """Return the question and the name of the model that a client has sent, which may be anything.
+
+    Raises:
+        HTTPException: It is no question: a response over HTTP, an `error` frame over the WebSocket.
+    """
     question = fields.get("question") if isinstance(fields, dict) else None
     if not isinstance(question, str) or not question.strip():
-        raise BadQuestionError("There is no question.")
+        raise HTTPException(400, "There is no question.")
     if len(question) > MAX_QUESTION:
-        raise BadQuestionError(f"A question has {MAX_QUESTION} characters at most.")
+        raise HTTPException(400, f"A question has {MAX_QUESTION} characters at most.")
     return question, str(fields.get("model"))
 
 
-def _describe(error: BaseException) -> Failure | None:
-    return Failure(400, str(error)) if isinstance(error, BadQuestionError) else None
+async def _refuse(_: Request, error: Exception) -> Response:
+    """Say over HTTP what an `error` frame says."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"status_code": error.status_code, "detail": error.detail}, status_code=error.status_code)

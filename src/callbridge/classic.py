@@ -17,8 +17,13 @@ await task
 | wait for ever if a chain, tool or retriever fails, or if the answer's prefix never comes | end then, too |
 | are confused by two runs at once | keep runs apart |
 | find the answer only if the tokens are cut like the prefix | find it in the text |
-| find no answer of agents that call tools | find it: what a model says without calling a tool (`core.final`) |
+| find no answer of agents that call tools | find it: what a model says without calling a tool |
 | hand out lists of content blocks as `str(list)` | hand out the text in them |
+
+**Final answers** of agents that call tools are given out when the model's call has ended: before that nobody knows whether a
+tool call follows the words, as in `Let me look that up.` A model that was offered no tools cannot call one, and an agent that
+is steered by text says where its answer begins; their answers come token by token. With `hold=False` all do, and what a model
+says before a tool call is seen as well, in a paragraph of its own.
 
 A handler that is attached to a model alone hears of nothing around it, so its iteration ends with the model call, as before.
 
@@ -120,7 +125,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
 
     async def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
         """Note that a run is open."""
-        self._begin(kwargs, is_tool=True)
+        self._begin(kwargs)
 
     async def on_tool_end(self, output: Any, **kwargs: Any) -> None:
         """Note that it is not any more."""
@@ -158,7 +163,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         """Note that it is not open any more."""
         self._finish(kwargs)
 
-    def _begin(self, kwargs: Mapping[str, Any], *, is_tool: bool = False) -> None:
+    def _begin(self, kwargs: Mapping[str, Any]) -> None:
         self._open.add(kwargs.get("run_id"))
         self._end_was_read = False
         self.done.clear()
@@ -214,7 +219,15 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
 class _FinalView(AnswerWindow):
     """What the two handlers for final answers have in common: a `FinalAnswer` that hears what they hear."""
 
-    def _set_up(self, answer_prefix_tokens: list[str] | None, strip_tokens: bool, stream_prefix: bool) -> None:
+    def __init__(
+        self,
+        *,
+        answer_prefix_tokens: list[str] | None = None,
+        strip_tokens: bool = True,
+        stream_prefix: bool = False,
+        hold: bool = True,
+    ) -> None:
+        super().__init__()
         self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)
         self._answer = FinalAnswer(
             self.answer_prefix_tokens,
@@ -222,6 +235,7 @@ class _FinalView(AnswerWindow):
             stream_prefix,
             otherwise="prefix",
             always=None if answer_prefix_tokens is None else "prefix",
+            hold=hold,
         )
         self._asked: dict[Any, list[Payload]] = {}  # messages of a chat model; removed when it comes as `on_llm_start`
 
@@ -230,14 +244,15 @@ class _FinalView(AnswerWindow):
 
     def _start_model(self, prompts: Iterable[str], kwargs: Mapping[str, Any]) -> None:
         run_id = kwargs.get("run_id")
-        given = kwargs.get("invocation_params") or {}
+        given = kwargs.get("invocation_params")
         self.answer_reached = False
         self._answer.start(run_id, [kwargs.get("parent_run_id")])
         self._answer.start_model(
             run_id,
             prompt=self._asked.pop(run_id, prompts),
             metadata=kwargs.get("metadata"),
-            has_tools=bool(given.get("tools") or given.get("functions")),
+            # `bind_tools` makes them arguments of the call, and all of those are here.
+            has_tools=None if given is None else bool(given.get("tools") or given.get("functions")),
         )
 
     def _new_token(self, token: Any, kwargs: Mapping[str, Any]) -> str:
@@ -246,6 +261,16 @@ class _FinalView(AnswerWindow):
             self._start_model((), kwargs)
         text = self._answer.token(run_id, text_of(token), calls_tool=calls_tool(getattr(kwargs.get("chunk"), "message", None)))
         self.answer_reached = self._answer.reached(run_id)
+        return text
+
+    def _end_model(self, response: Any, kwargs: Mapping[str, Any]) -> str:
+        run_id = kwargs.get("run_id")
+        called = any(
+            calls_tool(getattr(made, "message", None)) for group in getattr(response, "generations", ()) for made in group
+        )
+        reached = self._answer.reached(run_id) and not called
+        text = self._answer.end_model(run_id, calls_tool=called)
+        self.answer_reached = reached or (bool(text) and not called)
         return text
 
 
@@ -257,14 +282,11 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
             text; of an agent that calls tools, the answer is what a model says without calling one.
         strip_tokens: Whether white space around the parts of the prefix does not matter.
         stream_prefix: Whether the prefix is part of the answer.
+        hold: Whether the text of a model that has tools waits for the end of its call, when it is known to call none. If not,
+            what it says before a tool call is seen, too.
     """
 
-    def __init__(
-        self, *, answer_prefix_tokens: list[str] | None = None, strip_tokens: bool = True, stream_prefix: bool = False
-    ) -> None:
-        super().__init__()
-        self._set_up(answer_prefix_tokens, strip_tokens, stream_prefix)
-        self._was_reached = False
+    _was_reached = False
 
     async def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], **kwargs: Any) -> None:
         """Note what the model was asked; LangChain goes on to call `on_llm_start`.
@@ -275,6 +297,11 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
         self._note_messages(messages, kwargs)
         raise NotImplementedError
 
+    async def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
+        """Note that a tool is at work: what models say inside is not the answer."""
+        await super().on_tool_start(serialized, input_str, **kwargs)
+        self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")], is_tool=True)
+
     async def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
         """Note that a model was called, and what it was asked."""
         await super().on_llm_start(serialized, prompts, **kwargs)
@@ -284,16 +311,21 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
     async def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
         """Hand out what of a token belongs to the answer."""
         self._put_token(self._new_token(token, kwargs))
+
+    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Hand out what was held back, if it is the answer."""
+        self._put_token(self._end_model(response, kwargs))
         self._was_reached = self._was_reached or self.answer_reached
+        await super().on_llm_end(response, **kwargs)
 
     async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         """Note that a model has failed: no answer is to be waited for."""
         self._was_reached = True
         await super().on_llm_error(error, **kwargs)
 
-    def _begin(self, kwargs: Mapping[str, Any], *, is_tool: bool = False) -> None:
+    def _begin(self, kwargs: Mapping[str, Any]) -> None:
         super()._begin(kwargs)
-        self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")], is_tool=is_tool)
+        self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")])
 
     def _finish(self, kwargs: Mapping[str, Any]) -> None:
         self._answer.end(kwargs.get("run_id"))
@@ -326,13 +358,9 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
             text; of an agent that calls tools, the answer is what a model says without calling one.
         strip_tokens: Whether white space around the parts of the prefix does not matter.
         stream_prefix: Whether the prefix is part of the answer.
+        hold: Whether the text of a model that has tools waits for the end of its call, when it is known to call none. If not,
+            what it says before a tool call is seen, too.
     """
-
-    def __init__(
-        self, *, answer_prefix_tokens: list[str] | None = None, strip_tokens: bool = True, stream_prefix: bool = False
-    ) -> None:
-        super().__init__()
-        self._set_up(answer_prefix_tokens, strip_tokens, stream_prefix)
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], **kwargs: Any) -> None:
         """Note what the model was asked; LangChain goes on to call `on_llm_start`.
@@ -351,6 +379,11 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
         """Write what of a token belongs to the answer."""
         self._write(self._new_token(token, kwargs))
 
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Write what was held back, if it is the answer."""
+        self._write(self._end_model(response, kwargs))
+        self._answer.end(kwargs.get("run_id"))
+
     def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
         """Note that a run is open."""
         self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")])
@@ -365,7 +398,6 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
 
     on_chain_end = _note_end
     on_chain_error = _note_end
-    on_llm_end = _note_end
     on_llm_error = _note_end
     on_tool_end = _note_end
     on_tool_error = _note_end

@@ -216,7 +216,8 @@ def retried() -> list[Any]:
     return list(handler)
 
 
-def interrupted() -> list[Any]:
+def asking() -> Any:
+    """A graph that asks somebody."""
     from langgraph.checkpoint.memory import MemorySaver
     from langgraph.graph import START, StateGraph
     from langgraph.types import interrupt
@@ -227,9 +228,12 @@ def interrupted() -> list[Any]:
     builder = StateGraph(dict)
     builder.add_node("ask", ask)
     builder.add_edge(START, "ask")
+    return builder.compile(checkpointer=MemorySaver())
+
+
+def interrupted() -> list[Any]:
     handler = cb.EventStreamHandler(extended=True)
-    compiled = builder.compile(checkpointer=MemorySaver())
-    compiled.invoke({"q": "?"}, {"callbacks": [handler], "configurable": {"thread_id": "1"}, "run_name": "root"})
+    asking().invoke({"q": "?"}, {"callbacks": [handler], "configurable": {"thread_id": "1"}, "run_name": "root"})
     return list(handler)
 
 
@@ -253,6 +257,26 @@ def test_each_way_to_end_is_told(run: Callable[[], list[Any]], expected: dict[st
     check_lives(events)
     found = statuses(events)
     assert {name: found[name] for name in expected} == expected
+
+
+@needs_interrupt
+def test_an_interrupted_graph_has_the_result_that_its_call_has() -> None:
+    """Of a call what it returned, and of an event stream the root's output, where the interrupt is among the chunks."""
+    config: RunnableConfig = {"configurable": {"thread_id": "1"}}
+
+    async def main() -> None:
+        returned = await asking().ainvoke({"q": "?"}, config)
+        async with cb.astream_call(asking().ainvoke, {"q": "?"}, config) as call:
+            assert [event async for event in call][-1]["event"] == "on_chain_end"
+        assert call.result.keys() == returned.keys()
+        assert call.result["q"] == returned["q"] == "?"
+        async with cb.astream_events(asking(), {"q": "?"}, config) as stream:
+            *_, streamed, end = [event async for event in stream]
+        assert stream.result == end["data"]["output"] == {"q": "?"}
+        assert streamed["event"] == "on_chain_stream"
+        assert streamed["data"]["chunk"]["__interrupt__"][0].value == "which tea?"
+
+    asyncio.run(main())
 
 
 def test_each_try_is_a_run_of_its_own() -> None:

@@ -221,10 +221,12 @@ def test_a_long_repr_is_cut() -> None:
 
 def test_errors_of_pythons_own_come_back() -> None:
     """With their type, arguments and message."""
-    for error in (ValueError("v"), KeyError("k"), OSError(2, "gone"), ZeroDivisionError(), TimeoutError("t", [1])):
+    errors: list[Exception] = [ValueError("v"), KeyError("k"), OSError(2, "gone"), ZeroDivisionError(), TimeoutError("t", [1])]
+    for error in (*errors, OSError(2, "gone", "a.txt"), OSError(18, "across", "a.txt", None, "b.txt")):
         revived = loads(dumps({"error": error}))["error"]
         assert type(revived) is type(error)
         assert revived.args == error.args
+        assert str(revived) == str(error)
     unfinished = loads(dumps(RunUnfinishedError("1", "chain")))
     assert isinstance(unfinished, RunUnfinishedError)
     assert unfinished.name == "chain"

@@ -54,11 +54,29 @@ def test_the_answer_of_a_tool_calling_agent_is_what_calls_no_tool() -> None:
 
 
 def test_what_is_said_before_a_tool_call_is_held_back_if_asked() -> None:
-    """It cannot be taken back otherwise: text streams as it comes."""
+    """It cannot be taken back otherwise; then it is whole, and the answer does not stick to it."""
     root = Run()
     events = [*model_call(root, *calling("Let me ", "see")), *model_call(root, *text("1 ", "kg"))]
-    assert said(FinalAnswer(), *events) == "Let me see1 kg"
+    assert said(FinalAnswer(), *events) == "Let me seebeside the call\n\n1 kg"
     assert said(FinalAnswer(hold=True), *events) == "1 kg"
+
+
+def test_a_tool_call_that_comes_with_the_last_words_does_not_cut_them_off() -> None:
+    """In one chunk, as some models send it."""
+    last = AIMessageChunk(content="ok", tool_call_chunks=CALL)
+    assert said(FinalAnswer(), *model_call(Run(), *text("let me lo"), last)) == "let me look\n\n"
+    assert said(FinalAnswer(hold=True), *model_call(Run(), *text("let me lo"), last)) == ""
+
+
+def test_text_is_held_back_only_from_models_that_may_call_a_tool() -> None:
+    """What a model without tools says is the answer as it comes; unless its messages show that it has tools all the same."""
+    node, used = {"langgraph_node": "agent"}, [ToolMessage(content="1", tool_call_id="c")]
+    for has_tools, asked, at_once in ((False, [], True), (False, used, False), (None, [], False), (True, [], False)):
+        answer = FinalAnswer(hold=True)
+        answer.start_model(1, prompt=asked, metadata=node, has_tools=has_tools)
+        assert (answer.token(1, "1 kg"), answer.reached(1), answer.end_model(1)) == (
+            ("1 kg", True, "") if at_once else ("", False, "1 kg")
+        )
 
 
 def test_a_model_that_does_not_stream_gives_its_answer_at_its_end() -> None:

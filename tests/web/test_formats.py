@@ -62,7 +62,7 @@ def test_final_answers_by_structure_and_by_a_prefix_that_is_given() -> None:
         answers.stream(AIMessageChunk(content="So: it is")),
         answers.end(AIMessage(content="So: it is")),
     ]
-    assert [frame.data for frame in frames("final-text", events)] == ["wait ", "So: it is"]
+    assert [frame.data for frame in frames("final-text", events)] == ["wait ", "\n\n", "So: it is"]
     assert [frame.data for frame in frames(TokenFormat("text", final=True, hold=True), events)] == ["So: it is"]
     assert [frame.data for frame in frames(TokenFormat("text", final=True, prefix_tokens=["So", ":"]), events)] == [" it is"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
+from starlette.exceptions import HTTPException
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import Response
 
@@ -384,9 +386,101 @@ async def test_a_format_of_ones_own() -> None:
     assert frames_of(body.decode()) == [("message", "RED "), ("message", "GREEN "), ("message", "BYE")]
 
 
+class Faulty:
+    """A format that has a mistake in one of its methods."""
+
+    def __init__(self, method: str, mistake: Any) -> None:
+        self._method = method
+        self._mistake = mistake
+
+    def begin(self) -> Any:
+        return self._made("begin", self)
+
+    def feed(self, event: Any) -> Any:
+        return self._made("feed", [Frame("fine")] if event["event"] == "on_chat_model_start" else [])
+
+    def fail(self, failure: Failure) -> Any:
+        return self._made("fail", [Frame("OH NO")])
+
+    def end(self) -> Any:
+        return self._made("end", [Frame("BYE")])
+
+    def _made(self, method: str, value: Any) -> Any:
+        if method != self._method:
+            return value
+        if isinstance(self._mistake, Exception):
+            raise self._mistake
+        return self._mistake
+
+
+@pytest.mark.parametrize(
+    ("method", "mistake", "logged"),
+    [
+        ("feed", [Frame({"a": 1}, "tok")], "data={'a': 1}: expected text"),  # type: ignore[arg-type]
+        ("feed", ["hunter2"], "frame='hunter2': expected a callbridge.web.Frame"),
+        ("feed", ValueError("hunter2"), "hunter2"),
+        ("begin", ValueError("hunter2"), "hunter2"),
+        ("begin", object(), "has no attribute 'feed'"),
+        ("end", [Frame(5)], "data=5: expected text"),  # type: ignore[arg-type]
+    ],
+)
+@pytest.mark.parametrize("heartbeat", [None, 15])
+async def test_a_mistake_in_a_format_is_an_error_like_any_other(
+    method: str, mistake: Any, logged: str, heartbeat: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client is there and is told so, without a word of the inside; the run is cancelled, the log says what is wrong."""
+    caplog.set_level(logging.ERROR, "callbridge.web")
+    run = chain(waits_at=None if method == "end" else 1)
+    frames = frames_of((await Client().get(respond(run, Faulty(method, mistake), heartbeat=heartbeat))).decode())
+    if method == "feed":
+        assert frames == [("message", "OH NO"), ("message", "BYE")]
+    elif method == "begin":
+        assert frames == [("error", '{"status_code":500,"detail":"Internal Server Error"}'), ("end", "")]
+    else:
+        assert frames == [("message", "fine"), ("end", "")]
+    assert run.book.begun == 0 or run.book.closed
+    assert logged in caplog.text
+    caplog.clear()
+
+
+async def test_an_error_that_is_made_for_clients_is_told_to_them() -> None:
+    """Starlette's own, as before the headers; what FastAPI lets be any JSON is text here."""
+    for detail, told in (("Only tea", "Only tea"), ({"field": "q"}, '{"field":"q"}')):
+
+        def refuse(_: Any, detail: Any = detail) -> str:
+            raise HTTPException(422, detail)
+
+        body = await Client().get(EventStreamResponse(astream_events(RunnableLambda(refuse), 1), "text"))
+        (event, data), _ = frames_of(body.decode())
+        assert (event, json.loads(data)) == ("error", {"status_code": 422, "detail": told})
+
+
+@pytest.mark.parametrize("describe", [lambda error: 1 / 0, lambda error: "Sorry"])
+async def test_a_description_that_goes_wrong_tells_nothing(describe: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets what it gets without one, and the log has both errors."""
+
+    def fail(_: Any) -> str:
+        raise ValueError("hunter2")
+
+    stream = astream_events(RunnableLambda(fail), 1)
+    body = await Client().get(EventStreamResponse(stream, "text", describe_error=describe))
+    assert frames_of(body.decode())[0] == ("error", '{"status_code":500,"detail":"Internal Server Error"}')
+    assert "describe_error" in caplog.text
+    assert "hunter2" in caplog.text
+    caplog.clear()
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("format", "xml"), ("format", object()), ("stream", [1]), ("heartbeat", 0), ("heartbeat", "often")],
+    [
+        ("limits", 5),
+        ("describe_error", 3),
+        ("format", "xml"),
+        ("format", object()),
+        ("stream", [1]),
+        ("heartbeat", 0),
+        ("heartbeat", "often"),
+    ],
 )
 async def test_bad_arguments_are_named(argument: str, value: Any) -> None:
     """Before anything starts."""

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableLambda
+from starlette.exceptions import HTTPException
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from callbridge import astream_call, astream_events
 from callbridge.errors import ArgumentError
-from callbridge.web import Limits, websocket_endpoint
+from callbridge.web import BaseEncoder, Failure, Frame, Limits, websocket_endpoint
 from lives import RUNS, Run, chain, watched
 from web.serving import Frames, Site, serving, ws_site
 
@@ -180,6 +181,53 @@ async def test_an_error_of_the_run_tells_nothing_and_the_socket_lives(caplog: py
     caplog.clear()
 
 
+async def test_a_mistake_in_a_format_is_an_error_frame_and_the_socket_lives(caplog: pytest.LogCaptureFixture) -> None:
+    """In what it makes of an event, and in how it refuses a message."""
+
+    class Mistaken(BaseEncoder):
+        def begin(self) -> Mistaken:
+            return self
+
+        def feed(self, event: Any) -> Any:
+            return [Frame({"a": 1}, "tok")]  # type: ignore[arg-type]
+
+    class Speechless(Mistaken):
+        def fail(self, failure: Failure) -> Any:
+            raise AttributeError("hunter2")
+
+    for wire_format in (Mistaken(), Speechless()):
+        async with talking(websocket_endpoint(echo, wire_format)) as client:
+            for message in ("hello", [1], "again"):
+                assert await ask(client, message) == [
+                    ("error", '{"status_code":500,"detail":"Internal Server Error"}'),
+                    ("end", ""),
+                ]
+    assert "data={'a': 1}: expected text" in caplog.text
+    assert "hunter2" in caplog.text
+    caplog.clear()
+
+
+@pytest.mark.parametrize("message", [[1], 3, None, {}, {"question": 7}])
+async def test_an_application_refuses_a_message_as_it_would_a_request(message: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Starlette's own exception gives its status and its words; that is no fault of the server's, which logs no traceback."""
+    caplog.set_level(logging.INFO, "callbridge.web")
+
+    def start(_: Any, message: Any) -> Any:
+        question = message.get("question") if isinstance(message, dict) else None
+        if not isinstance(question, str):
+            raise HTTPException(422, "There is no question.")
+        return echo(_, question)
+
+    async with talking(websocket_endpoint(start, "text")) as client:
+        assert await ask(client, message) == [
+            ("error", '{"status_code":422,"detail":"There is no question."}'),
+            ("end", ""),
+        ]
+        assert await ask(client, {"question": "x"}) == [("completion", "x"), ("end", "")]
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("INFO", None)
+
+
 async def test_silence_is_broken_by_heartbeats() -> None:
     """While a run is on."""
     run = chain(waits_at=0)
@@ -221,9 +269,23 @@ async def test_a_server_that_shuts_down_cancels_the_run() -> None:
     assert run.book.closed
 
 
-async def test_what_is_no_function_is_refused() -> None:
-    """When the application is put together."""
-    with pytest.raises(ArgumentError, match=r"^start=3: expected a function"):
-        websocket_endpoint(3)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match=r"^format='xml': expected one of 'v2'"):
-        websocket_endpoint(echo, "xml")
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [
+        ("start", 3, "a function of the socket"),
+        ("format", "xml", "one of 'v2'"),
+        ("heartbeat", 0, "a positive number"),
+        ("limits", 5, r"callbridge.web.Limits\("),
+        ("limits", 0, r"callbridge.web.Limits\("),
+        ("describe_error", 3, "a function of the exception"),
+        ("max_message", -1, "a whole number, 1 or more"),
+        ("max_message", None, "a whole number, 1 or more"),
+        ("max_waiting", "x", "a whole number, 0 or more"),
+        ("max_waiting", -1, "a whole number, 0 or more"),
+    ],
+)
+async def test_bad_arguments_are_named(argument: str, value: Any, expected: str) -> None:
+    """When the application is put together, not when its first client comes."""
+    given = {"start": echo, argument: value}
+    with pytest.raises(ArgumentError, match=f"^{argument}={value!r}: expected {expected}"):
+        websocket_endpoint(**given)

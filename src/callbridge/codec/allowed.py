@@ -15,24 +15,9 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from langchain_core.agents import AgentAction, AgentActionMessageLog, AgentFinish, AgentStep
+from langchain_core.agents import AgentStep
 from langchain_core.documents import Document
 from langchain_core.load.serializable import Serializable
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    ChatMessage,
-    ChatMessageChunk,
-    FunctionMessage,
-    FunctionMessageChunk,
-    HumanMessage,
-    HumanMessageChunk,
-    RemoveMessage,
-    SystemMessage,
-    SystemMessageChunk,
-    ToolMessage,
-    ToolMessageChunk,
-)
 from langchain_core.outputs import (
     ChatGeneration,
     ChatGenerationChunk,
@@ -44,38 +29,26 @@ from langchain_core.outputs import (
 )
 from langchain_core.prompt_values import ChatPromptValue, ChatPromptValueConcrete, ImagePromptValue, StringPromptValue
 
+from callbridge.core.revive import AGENT_STEP_CLASSES, MESSAGE_CLASSES
+
 __all__ = ["Id", "class_of_id", "id_of_class", "is_known_id"]
 
 _CLASSES: Final = (
-    AIMessage,
-    AIMessageChunk,
-    AgentAction,
-    AgentActionMessageLog,
-    AgentFinish,
+    *MESSAGE_CLASSES,
+    *AGENT_STEP_CLASSES,
     AgentStep,
     ChatGeneration,
     ChatGenerationChunk,
-    ChatMessage,
-    ChatMessageChunk,
     ChatPromptValue,
     ChatPromptValueConcrete,
     ChatResult,
     Document,
-    FunctionMessage,
-    FunctionMessageChunk,
     Generation,
     GenerationChunk,
-    HumanMessage,
-    HumanMessageChunk,
     ImagePromptValue,
     LLMResult,
-    RemoveMessage,
     RunInfo,
     StringPromptValue,
-    SystemMessage,
-    SystemMessageChunk,
-    ToolMessage,
-    ToolMessageChunk,
 )
 
 _ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

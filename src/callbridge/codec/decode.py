@@ -33,9 +33,10 @@ def loads(text: str | bytes) -> Payload:
     """Return the event, or other value, that `dumps` made JSON of.
 
     Messages, documents, prompt values, generations, results, agents' steps and LangGraph's `Command`, `Send` and `Interrupt`
-    are of their classes again, and so are errors of Python's own; other errors become a `RemoteError`, and objects of all other
-    classes an `UnknownObject`. JSON that is not of `dumps` is taken as it is, so that events of LangServe's `stream_events` and
-    of a LangGraph server can be read too: the dicts in them are what `dispatch_events` makes messages of.
+    are of their classes again, and so are errors of Python's own, but for those that end a program or an iteration when they
+    are raised; these and all other errors become a `RemoteError`, and objects of all other classes an `UnknownObject`. JSON
+    that is not of `dumps` is taken as it is, so that events of LangServe's `stream_events` and of a LangGraph server can be
+    read too: the dicts in them are what `dispatch_events` makes messages of.
 
     Args:
         text: JSON; bytes in UTF-8, UTF-16 or UTF-32.

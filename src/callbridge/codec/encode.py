@@ -119,7 +119,7 @@ class _Encoder:
         if issubclass(kind, frozenset):
             return _mark("frozenset", value=self._unordered(frozenset.copy(value), depth + 1))
         if issubclass(kind, BaseException):
-            content = {"message": _text(value), "args": self._items(value.args, depth + 1)}
+            content = {"message": _text(value), "args": self._items(_made_with(value), depth + 1)}
             return _mark("exception", id=_id(kind), **content)
         if kind is UnknownObject:
             return _unknown_mark(value.id, value.repr, self._fields(value.fields.items(), depth + 1))
@@ -283,6 +283,14 @@ def _repr(value: Payload) -> str | None:
     except Exception:  # noqa: BLE001 - RecursionError included: `repr` of what nests too deeply
         return None
     return str(text if len(text) <= _REPR_SHOWN else f"{text[:_REPR_SHOWN]}…")
+
+
+def _made_with(error: BaseException) -> tuple[Payload, ...]:
+    """Return what the error was made with: the `args` of an `OSError` go without the files that it names."""
+    if not isinstance(error, OSError):
+        return error.args
+    made_with: tuple[Payload, ...] = OSError.__reduce__(error)[1]  # type: ignore[assignment]
+    return made_with
 
 
 def _text(error: BaseException) -> str:

@@ -12,8 +12,13 @@ a tool's answer among its messages, or a node of a graph around it, ask for the 
 holds.
 
 The prefix is looked for in the text itself, so it does not matter how the model cuts its text into tokens, nor whether it
-streams. Inside a model call text that has been given out cannot be taken back: a model that announces a tool call in words has
-those words shown, unless `hold` keeps all text until it is known what the call was.
+streams. Text that has been given out cannot be taken back, and providers let a model speak before it calls a tool. So there are
+two ways to serve the first rule:
+
+| `hold` | text of a model call comes | what a model says beside a tool call |
+|---|---|---|
+| yes | when the call has ended; at once, if the model is known to have no tools | is never seen |
+| no | at once | is seen, whole, as a paragraph of its own |
 """
 
 from __future__ import annotations
@@ -32,6 +37,9 @@ __all__ = ["DEFAULT_PREFIX", "FinalAnswer", "FinalText", "Rule", "calls_tool"]
 
 Rule: TypeAlias = Literal["structure", "prefix"]
 
+_PARAGRAPH = "\n\n"
+"""Between what was said before a tool call and what comes after it."""
+
 DEFAULT_PREFIX: Sequence[str] = ("Final", "Answer", ":")
 """As LangChain's `FinalStreamingStdOutCallbackHandler` has it."""
 
@@ -41,6 +49,7 @@ class _Model:
     """A model call that is open."""
 
     rule: Rule
+    held: bool
     text: str = ""
     """Of the prefix rule: text in which the prefix may still begin. Of the other: text held back."""
     reached: bool = False
@@ -58,7 +67,7 @@ class FinalAnswer:
         stream_prefix: Whether the prefix itself is part of the answer.
         otherwise: The rule for a model call that shows no sign of what it belongs to.
         always: The rule for all model calls, whatever they show.
-        hold: Whether text is held back until the model call has ended, and is known to call no tool.
+        hold: Whether text is held back until its model call is known to call no tool.
 
     Threads: one at a time.
     """
@@ -97,7 +106,7 @@ class FinalAnswer:
         *,
         prompt: Iterable[Payload],
         metadata: Mapping[str, Any] | None = None,
-        has_tools: bool = False,
+        has_tools: bool | None = None,
     ) -> None:
         """Say that the run that has just started is a model's.
 
@@ -105,13 +114,17 @@ class FinalAnswer:
             run_id: The model's run.
             prompt: Its messages, or its prompts as text.
             metadata: Of the run.
-            has_tools: Whether tools were offered to it.
+            has_tools: Whether tools were offered to it; None: nobody knows.
         """
         if run_id in self._in_tools:
             return
         said = list(prompt)
-        agentic = has_tools or "langgraph_node" in (metadata or ()) or any(map(_tells_of_tools, said))
-        self._models[run_id] = _Model(self.always or self._rule(said, agentic))
+        has_used_tools = any(map(_tells_of_tools, said))
+        agentic = bool(has_tools) or has_used_tools or "langgraph_node" in (metadata or ())
+        rule = self.always or self._rule(said, agentic)
+        # Of a model that seems to have no tools, although there were calls, it is not known where it has them.
+        may_call = has_used_tools or has_tools is not False
+        self._models[run_id] = _Model(rule, held=self.hold and rule == "structure" and may_call)
 
     def token(self, run_id: Payload, text: str, *, calls_tool: bool = False) -> str:
         """Return what of a token belongs to the answer.
@@ -139,8 +152,12 @@ class FinalAnswer:
         if model is None:
             return ""
         added = "" if model.streamed else self._add(model, text, calls_tool)
-        held = self.hold and model.rule == "structure" and not (model.calls_tool or calls_tool)
-        return model.text if held else added
+        if model.rule == "prefix":
+            return added
+        called = model.calls_tool or calls_tool
+        if model.held:
+            return "" if called else model.text
+        return added + _PARAGRAPH if called and model.reached else added
 
     def end(self, run_id: Payload) -> None:
         """Say that any run has ended, well or not."""
@@ -157,9 +174,9 @@ class FinalAnswer:
         return run_id in self._models or run_id in self._in_tools
 
     def reached(self, run_id: Payload) -> bool:
-        """Return whether an open model call has come to the answer."""
+        """Return whether an open model call has come to the answer, as far as is known."""
         model = self._models.get(run_id)
-        return model is not None and model.reached
+        return model is not None and model.reached and not model.calls_tool
 
     # -- rules --------------------------------------------------------------------------------------------------------
 
@@ -172,11 +189,11 @@ class FinalAnswer:
         if model.rule == "prefix":
             return self._after_prefix(model, text)
         model.calls_tool = model.calls_tool or calls_tool
-        if model.calls_tool:
-            return ""
-        if self.hold:
+        if model.held:
             model.text += text
             return ""
+        if model.calls_tool and not model.reached:
+            return ""  # and what has begun is not cut off
         model.reached = model.reached or bool(text)
         return text
 

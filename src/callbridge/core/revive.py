@@ -38,6 +38,8 @@ from callbridge.core.calls import Payload
 from callbridge.errors import RemoteError
 
 __all__ = [
+    "AGENT_STEP_CLASSES",
+    "MESSAGE_CLASSES",
     "revive_agent_step",
     "revive_document",
     "revive_error",
@@ -46,7 +48,7 @@ __all__ = [
     "revive_tool_output",
 ]
 
-_MESSAGE_CLASSES: Final = (
+MESSAGE_CLASSES: Final = (
     AIMessage,
     AIMessageChunk,
     ChatMessage,
@@ -61,9 +63,13 @@ _MESSAGE_CLASSES: Final = (
     ToolMessage,
     ToolMessageChunk,
 )
+"""All that a name in somebody's data can make a message of; plain data, that does nothing when it is made."""
+
+AGENT_STEP_CLASSES: Final = (AgentAction, AgentActionMessageLog, AgentFinish)
+"""The same for what an agent has decided."""
 
 _MESSAGES: Final[Mapping[str, type[BaseMessage]]] = MappingProxyType(
-    {kind.__name__: kind for kind in _MESSAGE_CLASSES}
+    {kind.__name__: kind for kind in MESSAGE_CLASSES}
     | {
         "ai": AIMessage,
         "assistant": AIMessage,
@@ -79,7 +85,7 @@ _MESSAGES: Final[Mapping[str, type[BaseMessage]]] = MappingProxyType(
 """Class name, `type` or `role` to message class."""
 
 _AGENT_STEPS: Final[Mapping[str, type[AgentAction | AgentFinish]]] = MappingProxyType(
-    {kind.__name__: kind for kind in (AgentAction, AgentActionMessageLog, AgentFinish)}
+    {kind.__name__: kind for kind in AGENT_STEP_CLASSES}
 )
 
 _TOOL_MESSAGE_KEYS: Final = frozenset({"additional_kwargs", "content", "response_metadata", "tool_call_id", "type"})

@@ -202,7 +202,7 @@ class Recording:
     """How the stream ended."""
 
     error: BaseException | None
-    """The error, if it failed: of its class for Python's own, else a `RemoteError`."""
+    """The error, if it failed: as `loads` restores it, so of its class for most of Python's own, else a `RemoteError`."""
 
     versions: Mapping[str, str]
     """Versions of `callbridge` and `langchain_core` that recorded it."""

@@ -1,10 +1,13 @@
 """`Delivery`: one run on its way to one client.
 
 ```
-source ──events──▶ encoder ──frames──▶ write          one event in hand: a client that reads slowly slows the run down
-   ▲                                      │
+source ──events──▶ encoder ──frames──▶ pack ──▶ write   one event in hand: a client that reads slowly slows the run down
+   ▲                                               │
    └── left: cancelled and awaited ◀── client gone, limit reached, cancelled, server told to stop
 ```
+
+What `write` raises means that the client is gone. What an encoder raises, or makes that is no frame, is a mistake of the
+application's and an error like one of the run; so frames are packed before anything is written.
 
 However it ends, the run is left before the last frames are sent, so that what the client hears is how it was. A run that failed
 is told to the log in full and to the client in two words.
@@ -17,15 +20,29 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import anyio
+from starlette.exceptions import HTTPException
 
 from callbridge.adapters.streams import AsyncEventStream
+from callbridge.codec.encode import dumps
 from callbridge.errors import ArgumentError, ResultNotReadyError
-from callbridge.web.wire import Failure, Frame, FrameEncoder, WireFormat
+from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat
 
-__all__ = ["Delivery", "DescribeError", "EventSource", "Limits", "Outcome", "check_source"]
+__all__ = [
+    "Delivery",
+    "DescribeError",
+    "EventSource",
+    "Limits",
+    "Outcome",
+    "Packed",
+    "check_describe",
+    "check_limits",
+    "check_source",
+    "failure_of",
+    "last_words",
+]
 
 _logger = logging.getLogger("callbridge.web")
 
@@ -33,7 +50,10 @@ EventSource: TypeAlias = AsyncIterator[Any]
 """What can be delivered: a stream of ours, a handler, or any async iterator of v2 events (LangChain has a type of its own)."""
 
 DescribeError: TypeAlias = Callable[[Exception], "Failure | None"]
-"""Returns what the client is told of an error; None: what it is always told."""
+"""Returns what the client is told of an error; None: what it is told without this function."""
+
+Packed = TypeVar("Packed")
+"""A frame as it goes over the wire."""
 
 Outcome: TypeAlias = Literal["ended", "failed", "limited", "cancelled", "gone"]
 
@@ -77,7 +97,8 @@ class Delivery:
     Args:
         source: The events; left at the end, whatever the end is.
         format: Makes frames of them.
-        write: Sends a frame; an error that it raises means that the client is gone.
+        pack: Makes of a frame what `write` takes.
+        write: Sends that; an error that it raises means that the client is gone.
         limits: How much the run may take.
         describe: What the client is told of an error.
         end_event: Whether a frame says that nothing more will come.
@@ -91,7 +112,8 @@ class Delivery:
         self,
         source: EventSource,
         format: WireFormat,
-        write: Callable[[Frame], Awaitable[None]],
+        pack: Callable[[Frame], Packed],
+        write: Callable[[Packed], Awaitable[None]],
         *,
         limits: Limits,
         describe: DescribeError | None = None,
@@ -100,8 +122,10 @@ class Delivery:
         heartbeat: float | None = None,
     ) -> None:
         self._source = source
-        self._encoder: FrameEncoder = format.begin()
-        self._send = write
+        self._format = format
+        self._encoder: FrameEncoder | None = None  # until the first event
+        self._pack: Callable[[Frame], Any] = pack
+        self._send: Callable[[Any], Awaitable[None]] = write
         self._limits = limits
         self._describe = describe
         self._end_event = end_event
@@ -160,7 +184,7 @@ class Delivery:
                 count += 1
                 if self._limits.max_events is not None and count > self._limits.max_events:
                     return "limited", _TOO_MUCH
-                frames = tuple(self._encoder.feed(event))
+                packed = self._packed(event)
             except StopAsyncIteration:
                 return "ended", None
             except asyncio.CancelledError:
@@ -169,17 +193,22 @@ class Delivery:
                 return "cancelled", _CANCELLED  # the run was, by somebody else
             except Exception as error:
                 _logger.exception("a run failed while its events were sent to a client")
-                return "failed", self._described(error)
-            await self._write(frames)
+                return "failed", failure_of(error, self._describe)
+            await self._write(packed)
 
-    def _described(self, error: Exception) -> Failure:
-        return (self._describe(error) if self._describe is not None else None) or Failure()
+    def _packed(self, event: Any) -> tuple[Any, ...]:
+        return tuple(map(self._pack, self._begun().feed(event)))
 
-    async def _write(self, frames: Iterable[Frame]) -> None:
-        for frame in frames:
+    def _begun(self) -> FrameEncoder:
+        if self._encoder is None:
+            self._encoder = self._format.begin()
+        return self._encoder
+
+    async def _write(self, packed: Iterable[Any]) -> None:
+        for piece in packed:
             async with self._writing:
                 try:
-                    await self._send(frame)
+                    await self._send(piece)
                 except Exception as error:
                     raise _ClientGoneError from error
                 self._sent += 1
@@ -187,10 +216,7 @@ class Delivery:
     async def _say_farewell(self, outcome: Outcome, failure: Failure | None) -> Outcome:
         with anyio.move_on_after(self._limits.farewell_seconds) as clock:
             try:
-                if failure is not None:
-                    await self._write(self._encoder.fail(failure))
-                if self._end_event:
-                    await self._write(self._encoder.end())
+                await self._write(last_words(self._begun, self._pack, failure, and_end=self._end_event))
             except _ClientGoneError:
                 return "gone"
         return "gone" if clock.cancel_called else outcome
@@ -209,6 +235,50 @@ class Delivery:
                     self._sent += 1
 
 
+def failure_of(error: Exception, describe: DescribeError | None) -> Failure:
+    """Return what a client is told of an error.
+
+    Starlette's `HTTPException`, FastAPI's included, is made to be told; of others only `describe` knows what may be.
+    """
+    told: Any = None
+    try:
+        told = describe(error) if describe is not None else None
+    except Exception:
+        _logger.exception("describe_error could not describe %r", error)
+    if isinstance(told, Failure):
+        return told
+    if told is not None:
+        _logger.error("describe_error has returned %r, which is no callbridge.web.Failure", told)
+    if isinstance(error, HTTPException):
+        detail: Any = error.detail  # FastAPI allows any JSON
+        return Failure(error.status_code, detail if isinstance(detail, str) else dumps(detail))
+    return Failure()
+
+
+def last_words(
+    begin: Callable[[], FrameEncoder], pack: Callable[[Frame], Packed], failure: Failure | None, *, and_end: bool
+) -> tuple[Packed, ...]:
+    """Return what a client is told in the end. If a format cannot say it, that is logged, and said as our formats say it.
+
+    Args:
+        begin: Returns the encoder of the run.
+        pack: Makes of a frame what is sent.
+        failure: What went wrong, if anything did.
+        and_end: Whether it is said that nothing more will come.
+    """
+    try:
+        frames = _last_frames(begin(), failure, and_end=and_end)
+        return tuple(map(pack, frames))
+    except Exception:
+        _logger.exception("a wire format could not say how a run has ended")
+        frames = _last_frames(BaseEncoder(), None if failure is None else Failure(), and_end=and_end)
+        return tuple(map(pack, frames))
+
+
+def _last_frames(encoder: FrameEncoder | BaseEncoder, failure: Failure | None, *, and_end: bool) -> list[Frame]:
+    return [*(encoder.fail(failure) if failure is not None else ()), *(encoder.end() if and_end else ())]
+
+
 def check_source(source: object) -> EventSource:
     """Return a source of events.
 
@@ -219,6 +289,30 @@ def check_source(source: object) -> EventSource:
         expected = "astream_call(...), astream_events(...), an EventStreamHandler, or another async iterator of v2 events"
         raise ArgumentError("stream", source, expected)
     return source
+
+
+def check_limits(limits: object) -> Limits:
+    """Return limits; the usual ones for None.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    if limits is None:
+        return Limits()
+    if not isinstance(limits, Limits):
+        raise ArgumentError("limits", limits, "callbridge.web.Limits(...), or None")
+    return limits
+
+
+def check_describe(describe: object) -> DescribeError | None:
+    """Return a function that describes errors, or None.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    if describe is not None and not callable(describe):
+        raise ArgumentError("describe_error", describe, "a function of the exception that returns a Failure or None, or None")
+    return cast("DescribeError | None", describe)
 
 
 @asynccontextmanager

@@ -124,7 +124,8 @@ class TokenFormat:
     counts where the model was told so; of all other agents the answer is what a model says without calling a tool."""
 
     hold: bool = False
-    """Whether text waits for the end of the model call, so that what a model says beside a tool call is never sent."""
+    """Whether text waits for the end of the model call, so that what a model says beside a tool call is never sent. Otherwise
+    it is sent as it comes, and two line ends follow."""
 
     def __post_init__(self) -> None:
         check_mode(self.mode)

@@ -212,6 +212,17 @@ class _Tokens(LanarkyCallbackHandler):
 class _FinalTokens(AnswerWindow, _Tokens):
     """The tokens after those of the prefix, which have to come as they are given, one by one."""
 
+    def __init__(
+        self,
+        *,
+        answer_prefix_tokens: list[str] | None = None,
+        strip_tokens: bool = True,
+        stream_prefix: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(output_key=None, **kwargs)
+        self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)
+
     def _renewed(self) -> Self:
         made = super()._renewed()
         made.forget_tokens()
@@ -377,17 +388,6 @@ class FinalTokenStreamingCallbackHandler(_FinalTokens, TokenStreamingCallbackHan
         **kwargs: `mode` and `send`.
     """
 
-    def __init__(
-        self,
-        *,
-        answer_prefix_tokens: list[str] | None = None,
-        strip_tokens: bool = True,
-        stream_prefix: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(output_key=None, **kwargs)
-        self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)
-
 
 class FinalTokenWebSocketCallbackHandler(_FinalTokens, TokenWebSocketCallbackHandler):
     """Sends the tokens of an agent's final answer as WebSocket messages, from the last token of the prefix on.
@@ -398,14 +398,3 @@ class FinalTokenWebSocketCallbackHandler(_FinalTokens, TokenWebSocketCallbackHan
         stream_prefix: Whether the prefix is sent, too.
         **kwargs: `mode` and `websocket`.
     """
-
-    def __init__(
-        self,
-        *,
-        answer_prefix_tokens: list[str] | None = None,
-        strip_tokens: bool = True,
-        stream_prefix: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(output_key=None, **kwargs)
-        self.set_prefix(answer_prefix_tokens, strip_tokens, stream_prefix)

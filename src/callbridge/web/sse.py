@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from callbridge.errors import ArgumentError
-from callbridge.web.delivery import Delivery, DescribeError, EventSource, Limits, check_source
+from callbridge.web.delivery import Delivery, DescribeError, EventSource, Limits, check_describe, check_limits, check_source
 from callbridge.web.formats import format_named
-from callbridge.web.wire import Frame, WireFormat, sse_bytes, sse_comment
+from callbridge.web.wire import WireFormat, sse_bytes, sse_comment
 
 __all__ = ["EventStreamResponse", "check_heartbeat"]
 
@@ -41,7 +41,8 @@ class EventStreamResponse(Response):
         limits: How much the run may take.
         end_event: Whether an `end` event says that all was sent. `EventSource` asks again when a connection ends, so a page
             needs it to know that it should close; clients of Lanarky's do not get one.
-        describe_error: Given the exception, returns what the client is told; None means what it is always told.
+        describe_error: Given the exception, returns what the client is told; None means what it is told anyway: of a Starlette
+            `HTTPException` its status and detail, of all others nothing.
         status_code: Of the response.
         headers: More headers.
         background: Run when all is over.
@@ -68,9 +69,9 @@ class EventStreamResponse(Response):
         self._stream = check_source(stream)
         self._format = format_named(format)
         self._heartbeat = check_heartbeat(heartbeat)
-        self._limits = limits or Limits()
+        self._limits = check_limits(limits)
         self._end_event = end_event
-        self._describe = describe_error
+        self._describe = check_describe(describe_error)
         self.status_code = status_code
         self.background = background
         self.init_headers(dict([*_HEADERS, *(headers or {}).items()]))
@@ -91,16 +92,14 @@ class EventStreamResponse(Response):
         async def body(content: bytes) -> None:
             await send({"type": "http.response.body", "body": content, "more_body": True})
 
-        async def write(frame: Frame) -> None:
-            await body(sse_bytes(frame))
-
         async def beat() -> None:
             await body(sse_comment("heartbeat"))
 
         delivery = Delivery(
             self._stream,
             self._format,
-            write,
+            sse_bytes,
+            body,
             limits=self._limits,
             describe=self._describe,
             end_event=self._end_event,

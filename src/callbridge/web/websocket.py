@@ -22,10 +22,21 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import anyio
+from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from callbridge.errors import ArgumentError
-from callbridge.web.delivery import Delivery, DescribeError, EventSource, Limits, check_source
+from callbridge.web.delivery import (
+    Delivery,
+    DescribeError,
+    EventSource,
+    Limits,
+    check_describe,
+    check_limits,
+    check_source,
+    failure_of,
+    last_words,
+)
 from callbridge.web.formats import format_named
 from callbridge.web.sse import check_heartbeat
 from callbridge.web.wire import Failure, Frame, WireFormat, websocket_text
@@ -77,14 +88,22 @@ def websocket_endpoint(
     endpoint of one's own that has looked who it is, is taken as it is. An `error` frame says what went wrong, `end`
     follows whatever comes of a message, and the socket lives on.
 
+    What the client sends is not to be trusted; `start` refuses a message as an endpoint of HTTP would:
+
+    ```python
+    if not (isinstance(message, dict) and isinstance(message.get("question"), str)):
+        raise HTTPException(400, "There is no question.")  # an `error` frame with this status and detail
+    ```
+
     Args:
-        start: Given the socket and the message, returns a stream that has not started; sync or async. What it raises is an
-            error of that message.
+        start: Given the socket and the message, which is any JSON value, returns a stream that has not started; sync or async.
+            What it raises is an error of that message; a Starlette `HTTPException` is how it refuses one.
         format: A wire format or its name; see `format_named`.
         heartbeat: After how many seconds of silence during a run a `heartbeat` message is sent; None: never. Servers send pings
             of WebSocket's own, which no client sees and which are usually enough.
         limits: How much each run may take.
-        describe_error: Given the exception, returns what the client is told; None means what it is always told.
+        describe_error: Given the exception, returns what the client is told; None means what it is told anyway: of a Starlette
+            `HTTPException` its status and detail, of all others nothing.
         max_message: Characters that a message may have.
         max_waiting: Messages that may wait while a run is on.
 
@@ -97,10 +116,10 @@ def websocket_endpoint(
         start,
         format_named(format),
         check_heartbeat(heartbeat),
-        limits or Limits(),
-        describe_error,
-        max_message,
-        max_waiting,
+        check_limits(limits),
+        check_describe(describe_error),
+        _check_count("max_message", max_message, 1),
+        _check_count("max_waiting", max_waiting, 0),
     )
 
     async def endpoint(websocket: WebSocket) -> None:
@@ -109,6 +128,12 @@ def websocket_endpoint(
         await _Conversation(websocket, options).hold()
 
     return endpoint
+
+
+def _check_count(name: str, value: Any, least: int) -> int:
+    if not isinstance(value, int) or value < least:
+        raise ArgumentError(name, value, f"a whole number, {least} or more")
+    return value
 
 
 @dataclass
@@ -178,14 +203,17 @@ class _Conversation:
             made = self.options.start(self.websocket, message)
             source = check_source(await made if inspect.isawaitable(made) else made)
         except Exception as error:
-            _logger.exception("no run could be made of a client's message")
-            failure = (self.options.describe(error) if self.options.describe is not None else None) or Failure()
-            await self._refuse(failure, and_end=True)
+            if isinstance(error, HTTPException):  # said on purpose; a client must not be able to fill the log
+                _logger.info("a client's message was refused: %s", error)
+            else:
+                _logger.exception("no run could be made of a client's message")
+            await self._refuse(failure_of(error, self.options.describe), and_end=True)
             return
         self._delivery = Delivery(
             source,
             self.options.format,
-            self._write,
+            websocket_text,
+            self.websocket.send_text,
             limits=self.options.limits,
             describe=self.options.describe,
             beat=self._beat,
@@ -198,19 +226,16 @@ class _Conversation:
         finally:
             self._delivery = None
 
-    async def _write(self, frame: Frame) -> None:
-        await self.websocket.send_text(websocket_text(frame))
-
     async def _beat(self) -> None:
-        await self._write(Frame("", "heartbeat"))
+        await self.websocket.send_text(websocket_text(Frame("", "heartbeat")))
 
     async def _refuse(self, failure: Failure, *, and_end: bool) -> None:
         """Tell a client that no run was made of its message; if it has gone, `receive` says so."""
         if self.websocket.application_state is not WebSocketState.CONNECTED:
             return
-        encoder = self.options.format.begin()
+        texts = last_words(self.options.format.begin, websocket_text, failure, and_end=and_end)
         try:
-            for frame in [*encoder.fail(failure), *(encoder.end() if and_end else ())]:
-                await self._write(frame)
+            for text in texts:
+                await self.websocket.send_text(text)
         except (OSError, RuntimeError, WebSocketDisconnect):
             return

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sse_starlette import ServerSentEvent
 
+from callbridge.errors import ArgumentError
+
 if TYPE_CHECKING:
     from callbridge.events import Event
 
@@ -96,8 +98,11 @@ def sse_bytes(frame: Frame) -> bytes:
     """Return a frame as a server-sent event, in UTF-8, with lines that end in CR LF.
 
     Source: `ServerSentEvent.encode` (sse-starlette, 1.8.2 to 3.7.0).
+
+    Raises:
+        ArgumentError: It is no frame, or its data is no text.
     """
-    return ServerSentEvent(_sendable(frame.data), event=frame.event, id=frame.id).encode()
+    return ServerSentEvent(_text_of(frame), event=frame.event, id=frame.id).encode()
 
 
 def sse_comment(text: str) -> bytes:
@@ -106,13 +111,21 @@ def sse_comment(text: str) -> bytes:
 
 
 def websocket_text(frame: Frame) -> str:
-    """Return a frame as the text of a WebSocket message: `{"data":...,"event":...}`, and `id` if it has one."""
-    message = {"data": _sendable(frame.data), "event": frame.event}
+    """Return a frame as the text of a WebSocket message: `{"data":...,"event":...}`, and `id` if it has one.
+
+    Raises:
+        ArgumentError: It is no frame, or its data is no text.
+    """
+    message = {"data": _text_of(frame), "event": frame.event}
     return json_text(message if frame.id is None else {**message, "id": frame.id})
 
 
-def _sendable(text: str) -> str:
-    """Return text that UTF-8 can carry: a token may be half of a character that a provider has cut."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _text_of(frame: Frame) -> str:
+    """Return the text of a frame as UTF-8 can carry it: a token may be half of a character that a provider has cut."""
+    if not isinstance(frame, Frame):
+        raise ArgumentError("frame", frame, "a callbridge.web.Frame")
+    if not isinstance(frame.data, str):
+        raise ArgumentError("data", frame.data, "text, such as callbridge.dumps makes of any value")
+    if frame.data.isascii():
+        return frame.data
+    return frame.data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
