@@ -39,6 +39,7 @@ from langchain_core.outputs import (
 )
 
 from callbridge.core.calls import Call, Payload
+from callbridge.core.chunks import chat_chunk
 from callbridge.core.inputs import messages_of, prompts_of, query_of, tool_input_of
 from callbridge.core.methods import METHODS
 from callbridge.core.revive import (
@@ -203,7 +204,7 @@ class EventsToCalls:
             if message is None:
                 return []
             token = message.content if self._list_tokens else text_of(message.content)
-            return [Call("on_llm_new_token", (token,), {"chunk": ChatGenerationChunk(message=message), **run.ids})]
+            return [Call("on_llm_new_token", (token,), {"chunk": chat_chunk(message), **run.ids})]
         chunk = _text_chunk(event, payload)
         return [Call("on_llm_new_token", (chunk.text,), {"chunk": chunk, **run.ids})]
 
