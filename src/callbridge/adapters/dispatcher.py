@@ -195,33 +195,28 @@ class CallbackDispatcher:
 
     def _sync(self, take: Callable[[Any], None], subject: Any) -> None:
         """Take something in and deliver what it tells."""
-        if self._is_nested():
+        if (self._delivering is not None or self._loop is not None) and self._is_nested():
             take(subject)
             return
         with self._turn:
+            self._first_error = None
             try:
                 take(subject)
                 if self._queue:
-                    self._deliver()
+                    self._delivering = get_ident()
+                    run = self._run_in_thread if self._in_thread else self._own_context().run
+                    while (unfinished := self._call_handlers(run)) is not None:
+                        target, parts, result = unfinished
+                        try:
+                            self._private_loop().run(partial(_awaited, result))
+                        except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
+                            self._note_error(target, parts, error)
             finally:
+                self._delivering = None
                 # Here and not in `finish`: a handler may close the dispatcher that is calling it.
                 if self._closed and self._loop is not None:
                     self._loop.close()
-
-    def _deliver(self) -> None:
-        run = self._run_in_thread if self._in_thread else self._own_context().run
-        self._delivering = get_ident()
-        self._first_error = None
-        try:
-            while (unfinished := self._call_handlers(run)) is not None:
-                target, parts, result = unfinished
-                try:
-                    self._private_loop().run(partial(_awaited, result))
-                except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
-                    self._note_error(target, parts, error)
-        finally:
-            self._delivering = None
-        self._raise_first_error()
+            self._raise_first_error()
 
     def _run_in_thread(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
         self._private_loop().run(partial(_called, partial(method, *args, **kwargs)))
@@ -275,38 +270,32 @@ class CallbackDispatcher:
     async def _async(self, take: Callable[[Any], None], subject: Any) -> None:
         """Take something in and deliver what it tells."""
         turn = self._async_turn
-        if turn.holder is not None or self._delivering is not None:
+        if turn.holder is not None or self._delivering is not None or self._loop is not None:
             if self._is_nested_in_task():
                 take(subject)
                 return
             if not turn.take_nowait():
                 await turn.take()
+        self._first_error = None
         try:
             take(subject)
             if self._queue:
-                await self._deliver_async()
+                self._delivering = get_ident()
+                run = self._arun_in_thread if self._in_thread else self._own_context().run
+                while (unfinished := self._call_handlers(run)) is not None:
+                    turn.take_nowait()  # not before, because no other task has run until now
+                    target, parts, result = unfinished
+                    try:
+                        await result
+                    except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
+                        self._note_error(target, parts, error)
         finally:
+            self._delivering = None
             if turn.holder is not None:
                 turn.release()
             if self._closed and self._loop is not None:
                 with anyio.CancelScope(shield=True):
                     await self._loop.aclose()
-
-    async def _deliver_async(self) -> None:
-        run = self._arun_in_thread if self._in_thread else self._own_context().run
-        self._delivering = get_ident()
-        self._first_error = None
-        try:
-            while (unfinished := self._call_handlers(run)) is not None:
-                # No other task has run until now, so that the turn had not to be taken.
-                self._async_turn.take_nowait()
-                target, parts, result = unfinished
-                try:
-                    await result
-                except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
-                    self._note_error(target, parts, error)
-        finally:
-            self._delivering = None
         self._raise_first_error()
 
     def _arun_in_thread(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> Any:
