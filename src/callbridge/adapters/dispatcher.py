@@ -283,7 +283,8 @@ class CallbackDispatcher:
                 self._delivering = get_ident()
                 run = self._arun_in_thread if self._in_thread else self._own_context().run
                 while (unfinished := self._call_handlers(run)) is not None:
-                    turn.take_nowait()  # not before, because no other task has run until now
+                    if turn.holder is None:
+                        turn.take_nowait()  # not before, because no other task has run until now
                     target, parts, result = unfinished
                     try:
                         await result
