@@ -13,7 +13,8 @@ Source: `ChatGeneration.set_text` (`langchain_core/outputs/chat_generation.py`, 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Final
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
@@ -22,8 +23,8 @@ __all__ = ["chat_chunk"]
 
 _SAMPLE: Final = ChatGenerationChunk(message=AIMessageChunk(content=""))
 
-_FIELDS: Final[dict[str, Any]] = dict(vars(_SAMPLE))
-"""The fields of a chunk, in order; what they have by default is immutable. Copied, never written to."""
+_FIELDS: Final = MappingProxyType(vars(_SAMPLE))
+"""The fields of a chunk, in order; what they have by default is immutable."""
 
 _TEXT: Final[type[str]] = type(_SAMPLE.text)
 """`TextAccessor` since langchain-core 1.0, which can be called as well."""
