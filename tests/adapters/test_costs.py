@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
@@ -254,8 +254,14 @@ TOKEN = recorded("on_chat_model_stream", {"chunk": AIMessageChunk(content="tok "
 
 
 @pytest.mark.parametrize("handlers", [1, 8])
-@pytest.mark.parametrize("kind", [OneMethod, OneCoroutine])
-def test_a_token_that_is_dispatched(kind: type[BaseCallbackHandler], handlers: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "calls", "lines", "more_calls", "more_lines"), [(OneMethod, 15, 100, 1.1, 16), (OneCoroutine, 19, 117, 2.2, 24)]
+)
+def test_a_token_that_is_dispatched(
+    kind: type[BaseCallbackHandler], calls: float, lines: float, more_calls: float, more_lines: float, handlers: int
+) -> None:
+    """What it costs with one handler, and what each further one adds."""
+
     async def workload(tokens: int) -> None:
         async with callbridge.CallbackDispatcher([kind() for _ in range(handlers)]) as dispatcher:
             await dispatcher.afeed(START)
@@ -263,13 +269,47 @@ def test_a_token_that_is_dispatched(kind: type[BaseCallbackHandler], handlers: i
                 await dispatcher.afeed(TOKEN)
 
     more = handlers - 1
-    at_most(
-        per_item(workload),
-        woken=0,
-        scheduled=0,
-        calls=17.5 + more * 1.1,
-        lines=102 + more * 22,
-    )
+    at_most(per_item(workload), woken=0, scheduled=0, calls=calls + more * more_calls, lines=lines + more * more_lines)
+
+
+def test_a_token_that_is_dispatched_from_sync_code() -> None:
+    def count(tokens: int) -> dict[str, float]:
+        with callbridge.CallbackDispatcher(OneMethod()) as dispatcher:
+            dispatcher.feed(START)
+            with Counts() as counts:
+                for _ in range(tokens):
+                    dispatcher.feed(TOKEN)
+        return {"calls": counts.calls, "lines": counts.lines}
+
+    at_most(slope(count), calls=15, lines=100)
+
+
+def test_a_token_that_is_dispatched_and_passed_on() -> None:
+    async def workload(tokens: int) -> None:
+        assert await callbridge.adrive([START, *[TOKEN] * tokens], OneMethod()) is None
+
+    # Other tasks have their turn after each 64 events of a list.
+    at_most(per_item(workload), woken=0, scheduled=0.02, calls=17, lines=117)
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["roots", "of one root"])
+def test_a_token_costs_the_same_however_many_runs_are_open(below: bool) -> None:
+    def count(runs: int) -> Counter[str]:
+        root = str(uuid4())
+        events = [START | {"run_id": str(uuid4()), "parent_ids": [root] if below else []} for _ in range(runs)]
+
+        async def workload(tokens: int) -> None:
+            async with callbridge.CallbackDispatcher(OneMethod()) as dispatcher:
+                await dispatcher.afeed(recorded("on_chain_start", {"input": "tea"}) | {"run_id": root})
+                for start in events:
+                    await dispatcher.afeed(start)
+                for number in range(tokens):
+                    start = events[number % runs]
+                    await dispatcher.afeed(TOKEN | {"run_id": start["run_id"], "parent_ids": start["parent_ids"]})
+
+        return per_item(workload)
+
+    assert count(1000) == count(1)
 
 
 def test_a_token_that_no_handler_wants_is_not_translated() -> None:
@@ -284,5 +324,5 @@ def test_a_token_that_no_handler_wants_is_not_translated() -> None:
                 await dispatcher.afeed(TOKEN)
 
     counted = per_item(workload)
-    assert counted["call()"] == 0
-    at_most(counted, scheduled=0, calls=13, lines=60)
+    assert (counted["call()"], counted["chat_chunk()"]) == (0, 0)
+    at_most(counted, scheduled=0, calls=8.8, lines=53)

@@ -17,6 +17,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
 
 import callbridge as cb
+from made_events import Run
 from oracle import AsyncRecorder, Recorder, arun_call, normalise, run_call
 from scenarios import by_name
 from scenarios.models import Flaw
@@ -249,3 +250,24 @@ def test_one_that_is_dispatched_to_may_write_to_what_is_made_for_it() -> None:
         if method.endswith("_start") and isinstance(args[0], dict):
             assert "scribble" not in args[0]
             assert "scribble" not in kwargs.get("invocation_params", {})
+
+
+def test_a_coroutine_that_a_sync_handler_drives_itself_may_feed() -> None:
+    """An eager task does that. The event is delivered after the one being delivered, to all handlers."""
+    log: list[tuple[str, Any]] = []
+
+    class Drives(BaseCallbackHandler):
+        def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+            log.append(("drives", data))
+            if data == 1:
+                with pytest.raises(StopIteration):
+                    dispatcher.afeed(Run().event("on_custom_event", 2)).send(None)
+
+    class Listens(BaseCallbackHandler):
+        def on_custom_event(self, name: str, data: Any, **kwargs: Any) -> None:
+            log.append(("listens", data))
+
+    dispatcher = cb.CallbackDispatcher([Drives(), Listens()])
+    asyncio.run(dispatcher.afeed(Run().event("on_custom_event", 1)))
+    assert log == [("drives", 1), ("listens", 1), ("drives", 2), ("listens", 2)]
+    assert dispatcher.statistics().waiting == 0

@@ -12,17 +12,16 @@ from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, 
 from langchain_core.messages import AIMessage, HumanMessage
 
 from callbridge.adapters.targets import Target, as_llm_start, handler_list
-from callbridge.core.calls import Call
 from callbridge.core.methods import METHODS
 from callbridge.errors import HandlerTypeError
 
 RUN_ID = uuid4()
-START = Call(
+START = (
     "on_chat_model_start",
     ({"name": "m", "id": ["m"]}, [[HumanMessage(content="hi")]]),
     {"run_id": RUN_ID, "invocation_params": {}, "options": {}, "tags": []},
 )
-TOKEN = Call("on_llm_new_token", ("tea",), {"run_id": RUN_ID, "chunk": None, "tags": []})
+TOKEN = ("on_llm_new_token", ("tea",), {"run_id": RUN_ID, "chunk": None, "tags": []})
 
 
 def run(method: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -122,7 +121,7 @@ def test_a_call_has_the_arguments_it_is_given() -> None:
     """By position and by keyword as in the call."""
     handler = OneMethod()
     Target(handler).call(TOKEN, run)
-    assert (handler.token, handler.kwargs) == ("tea", TOKEN.kwargs)
+    assert (handler.token, handler.kwargs) == ("tea", TOKEN[2])
 
 
 def test_a_method_that_the_handler_lacks_is_not_implemented() -> None:
@@ -145,7 +144,7 @@ def test_flags_switch_methods_off(flag: str) -> None:
         subject = ({"name": "n", "id": ["n"]}, [])
         for name, row in METHODS.items():
             if hasattr(BaseCallbackHandler, name):
-                target.call(Call(name, subject if row.phase == "start" else ("x",), {}), run)
+                target.call((name, subject if row.phase == "start" else ("x",), {}), run)
         called = {name for name in METHODS if getattr(handler, name, None) is not None and getattr(handler, name).called}
         on = {name for name, row in METHODS.items() if not value or row.ignored_by != flag}
         assert called == {name for name in on if hasattr(BaseCallbackHandler, name)}
@@ -217,14 +216,12 @@ def test_handlers_own_what_was_made_up_for_them() -> None:
         Target(handler).call(START, run)
     assert first.saw == second.saw
     assert second.saw[1] == [[HumanMessage(content="hi")]]
-    assert START.args[0] == {"name": "m", "id": ["m"]}
+    assert START[1][0] == {"name": "m", "id": ["m"]}
 
 
 def test_messages_are_text_for_handlers_of_completion_models() -> None:
     """As `get_buffer_string` writes it; unknown JSON as it is."""
-    call = Call(
-        "on_chat_model_start", ({"name": "m"}, [[HumanMessage(content="hi"), AIMessage(content="yes?")]]), {"run_id": 1}
-    )
-    assert as_llm_start(call) == Call("on_llm_start", ({"name": "m"}, ["Human: hi\nAI: yes?"]), {"run_id": 1})
-    odd = Call("on_chat_model_start", ({}, [[HumanMessage(content="hi"), {"odd": 1}]]), {})
-    assert "{'odd': 1}" in as_llm_start(odd).args[1][0]
+    call = ("on_chat_model_start", ({"name": "m"}, [[HumanMessage(content="hi"), AIMessage(content="yes?")]]), {"run_id": 1})
+    assert as_llm_start(call) == ("on_llm_start", ({"name": "m"}, ["Human: hi\nAI: yes?"]), {"run_id": 1})
+    odd = ("on_chat_model_start", ({}, [[HumanMessage(content="hi"), {"odd": 1}]]), {})
+    assert "{'odd': 1}" in as_llm_start(odd)[1][1][0]

@@ -23,7 +23,7 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
@@ -185,6 +185,7 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
     """The events of a source, each passed on after the handlers were called with it. Made by `adispatch_events`."""
 
     _source: AsyncIterator[E] | Iterator[E]
+    _anext: Callable[[], Awaitable[E]] | None = None  # of an async source
     _loop: asyncio.AbstractEventLoop | None = None
     _since_pause = 0
 
@@ -201,7 +202,7 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
         try:
             if self._state == "new":
                 self._begin()
-            event = await self._next()
+            event = await (self._anext or self._next)()
             await self._dispatcher.afeed(event)
         except StopAsyncIteration:
             self._state = "ended"
@@ -218,21 +219,22 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
         return event
 
     def _begin(self) -> None:
-        self._source = (
-            aiter(self._events) if isinstance(self._events, AsyncIterable) else iter(cast("Iterable[E]", self._events))
-        )
+        if isinstance(self._events, AsyncIterable):
+            self._source = source = aiter(self._events)
+            self._anext = source.__anext__
+        else:
+            self._source = iter(cast("Iterable[E]", self._events))
         with suppress(RuntimeError):  # trio
             self._loop = asyncio.get_running_loop()
         self._state = "reading"
 
     async def _next(self) -> E:
-        if isinstance(self._source, AsyncIterator):
-            return await anext(self._source)
+        """Return the next event of a sync source."""
         self._since_pause += 1
         if self._since_pause >= _PAUSE:
             self._since_pause = 0
             await anyio.lowlevel.checkpoint()
-        event = next(self._source, _END)
+        event = next(cast("Iterator[E]", self._source), _END)
         if event is _END:
             raise StopAsyncIteration
         return cast("E", event)

@@ -38,7 +38,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from callbridge.adapters.private_loop import PrivateLoop
 from callbridge.adapters.targets import Handlers, Target, as_llm_start, handler_list
 from callbridge.adapters.turns import Turn
-from callbridge.core.calls import Call, Payload
+from callbridge.core.calls import Call, CallParts, Payload
 from callbridge.core.decode import EventsToCalls
 from callbridge.core.methods import METHODS
 from callbridge.core.runs import MISSING
@@ -54,6 +54,9 @@ SyncHandlers: TypeAlias = Literal["inline", "thread"]
 
 OnHandlerError: TypeAlias = Callable[[BaseCallbackHandler, Call, Exception], object]
 """Called with the handler, the call and what the handler raised."""
+
+_Unfinished: TypeAlias = "tuple[Target, CallParts, Awaitable[Any]]"
+"""A handler, what it was called with, and what it returned to be awaited."""
 
 _logger = logging.getLogger("callbridge.dispatch")
 
@@ -115,7 +118,7 @@ class CallbackDispatcher:
         )
         self._in_thread = sync_handlers == "thread"
         self._on_handler_error = on_handler_error
-        self._queue: deque[tuple[Target, Call]] = deque()
+        self._queue: deque[tuple[Target, CallParts]] = deque()
         self._delivering: int | None = None  # the thread that is calling a handler
         self._turn = Lock()  # of sync code
         self._async_turn = Turn()  # of tasks
@@ -157,7 +160,7 @@ class CallbackDispatcher:
 
         Threads: called by a handler, it returns at once, and the event is delivered after the one being delivered.
         """
-        self._sync(self._translate, event)
+        self._sync(self._take_event, event)
 
     def fail(self, error: BaseException) -> None:
         """Close the open runs, innermost first, with their error callbacks.
@@ -165,7 +168,7 @@ class CallbackDispatcher:
         Args:
             error: What the handlers are told. It is not raised.
         """
-        self._sync(self._decoder.close, error)
+        self._sync(self._take_failure, error)
 
     def close(self) -> None:
         """Close the open runs with `RunUnfinishedError`, and end the dispatcher's own thread. Idempotent.
@@ -178,7 +181,7 @@ class CallbackDispatcher:
     def finish(self, error: BaseException | None) -> None:
         """Close with this error for the open runs; `None` as in `close`."""
         if not self._closed:
-            self._sync(self._last_calls, error)
+            self._sync(self._take_end, error)
 
     def __enter__(self) -> Self:
         return self
@@ -190,38 +193,30 @@ class CallbackDispatcher:
             if error is None:
                 raise  # else it is logged, and the error under way is the one to tell
 
-    def _sync(self, translate: Callable[[Any], list[Call]], subject: Any) -> None:
-        """Deliver what a translation of the subject gives."""
-        if self._is_nested():
-            self._enqueue(translate(subject))
+    def _sync(self, take: Callable[[Any], None], subject: Any) -> None:
+        """Take something in and deliver what it tells."""
+        if (self._delivering is not None or self._loop is not None) and self._is_nested():
+            take(subject)
             return
         with self._turn:
+            self._first_error = None
             try:
-                self._enqueue(translate(subject))
+                take(subject)
                 if self._queue:
-                    self._deliver()
+                    self._delivering = get_ident()
+                    run = self._run_in_thread if self._in_thread else self._own_context().run
+                    while (unfinished := self._call_handlers(run)) is not None:
+                        target, parts, result = unfinished
+                        try:
+                            self._private_loop().run(partial(_awaited, result))
+                        except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
+                            self._note_error(target, parts, error)
             finally:
+                self._delivering = None
                 # Here and not in `finish`: a handler may close the dispatcher that is calling it.
                 if self._closed and self._loop is not None:
                     self._loop.close()
-
-    def _deliver(self) -> None:
-        run = self._run_in_thread if self._in_thread else self._own_context().run
-        self._delivering = get_ident()
-        self._first_error = None
-        try:
-            while self._queue:
-                target, call = self._queue.popleft()
-                self._calls += 1
-                try:
-                    result = target.call(call, run)
-                    if result is not None and inspect.isawaitable(result):
-                        self._private_loop().run(partial(_awaited, result))
-                except Exception as error:  # noqa: BLE001 - a handler's; its own attributes say what becomes of it
-                    self._note_error(target, call, error)
-        finally:
-            self._delivering = None
-        self._raise_first_error()
+            self._raise_first_error()
 
     def _run_in_thread(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
         self._private_loop().run(partial(_called, partial(method, *args, **kwargs)))
@@ -237,7 +232,7 @@ class CallbackDispatcher:
         Cancellation: the handler being awaited is cancelled; handlers that were to come hear of the event before they hear of
             the next. Waiting for another task that feeds, nothing has happened yet.
         """
-        await self._async(self._translate, event)
+        await self._async(self._take_event, event)
 
     async def afail(self, error: BaseException) -> None:
         """Do the same as `fail` from a task.
@@ -245,7 +240,7 @@ class CallbackDispatcher:
         Cancellation: AnyIO's level cancellation is held off until it is done.
         """
         with anyio.CancelScope(shield=True):
-            await self._async(self._decoder.close, error)
+            await self._async(self._take_failure, error)
 
     async def aclose(self) -> None:
         """Do the same as `close` from a task.
@@ -258,7 +253,7 @@ class CallbackDispatcher:
         """Do the same as `finish` from a task."""
         if not self._closed:
             with anyio.CancelScope(shield=True):
-                await self._async(self._last_calls, error)
+                await self._async(self._take_end, error)
 
     async def __aenter__(self) -> Self:
         return self
@@ -272,42 +267,36 @@ class CallbackDispatcher:
             if error is None:
                 raise
 
-    async def _async(self, translate: Callable[[Any], list[Call]], subject: Any) -> None:
-        if self._loop is not None and self._loop.is_current():
-            self._enqueue(translate(subject))  # by a coroutine method that sync code waits for
-            return
+    async def _async(self, take: Callable[[Any], None], subject: Any) -> None:
+        """Take something in and deliver what it tells."""
         turn = self._async_turn
-        if not turn.take_nowait():
-            if turn.is_mine():  # a handler feeds the dispatcher that is calling it
-                self._enqueue(translate(subject))
+        if turn.holder is not None or self._delivering is not None or self._loop is not None:
+            if self._is_nested_in_task():
+                take(subject)
                 return
-            await turn.take()
+            if not turn.take_nowait():
+                await turn.take()
+        self._first_error = None
         try:
-            self._enqueue(translate(subject))
+            take(subject)
             if self._queue:
-                await self._deliver_async()
+                self._delivering = get_ident()
+                run = self._arun_in_thread if self._in_thread else self._own_context().run
+                while (unfinished := self._call_handlers(run)) is not None:
+                    if turn.holder is None:
+                        turn.take_nowait()  # not before, because no other task has run until now
+                    target, parts, result = unfinished
+                    try:
+                        await result
+                    except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
+                        self._note_error(target, parts, error)
         finally:
-            turn.release()
+            self._delivering = None
+            if turn.holder is not None:
+                turn.release()
             if self._closed and self._loop is not None:
                 with anyio.CancelScope(shield=True):
                     await self._loop.aclose()
-
-    async def _deliver_async(self) -> None:
-        run = self._arun_in_thread if self._in_thread else self._own_context().run
-        self._delivering = get_ident()
-        self._first_error = None
-        try:
-            while self._queue:
-                target, call = self._queue.popleft()
-                self._calls += 1
-                try:
-                    result = target.call(call, run)
-                    if result is not None and inspect.isawaitable(result):
-                        await result
-                except Exception as error:  # noqa: BLE001 - as in `_deliver`
-                    self._note_error(target, call, error)
-        finally:
-            self._delivering = None
         self._raise_first_error()
 
     def _arun_in_thread(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> Any:
@@ -335,17 +324,9 @@ class CallbackDispatcher:
         if self._closed:
             return left
         run = self._run_later if self._in_thread else self._own_context().run
-        self._enqueue(self._last_calls(error))
-        while self._queue:
-            target, call = self._queue.popleft()
-            self._calls += 1
-            try:
-                result = target.call(call, run)
-            except Exception as raised:  # noqa: BLE001 - as in `_deliver`
-                self._note_error(target, call, raised)
-                continue
-            if result is not None and inspect.isawaitable(result):
-                left.append(result)
+        self._take_end(error)
+        while (unfinished := self._call_handlers(run)) is not None:
+            left.append(unfinished[2])
         if self._loop is not None:
             self._loop.stop()
         return left
@@ -353,25 +334,54 @@ class CallbackDispatcher:
     def _run_later(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
         self._private_loop().submit(partial(_called, partial(method, *args, **kwargs)))
 
-    def _translate(self, event: Mapping[str, Any]) -> list[Call]:
+    def _take_event(self, event: Mapping[str, Any]) -> None:
         if self._closed:
             raise ChannelClosedError("sender")
-        calls = self._decoder.feed(event)
+        calls = self._decoder.feed_parts(event)
         self._events += 1
-        return calls
+        if calls:
+            self._enqueue(calls)
 
-    def _last_calls(self, error: BaseException | None) -> list[Call]:
+    def _take_failure(self, error: BaseException) -> None:
+        self._enqueue(self._decoder.close_parts(error))
+
+    def _take_end(self, error: BaseException | None) -> None:
         self._closed = True
-        return self._decoder.close(error)
+        self._enqueue(self._decoder.close_parts(error))
 
-    def _enqueue(self, calls: list[Call]) -> None:
-        for call in calls:
-            for target in self._receivers[call.method]:
-                self._queue.append((target, call))
+    def _enqueue(self, calls: list[CallParts]) -> None:
+        for parts in calls:
+            for target in self._receivers[parts[0]]:
+                self._queue.append((target, parts))
+
+    def _call_handlers(self, run: Callable[..., Any]) -> _Unfinished | None:
+        """Call handlers, until one returns what has to be awaited: return that; `None` if all have been called.
+
+        Args:
+            run: As in `Target.call`.
+        """
+        queue = self._queue
+        while queue:
+            target, parts = queue.popleft()
+            self._calls += 1
+            try:
+                result = target.call(parts, run)
+            except Exception as error:  # noqa: BLE001 - a handler's; its own attributes say what becomes of it
+                self._note_error(target, parts, error)
+                continue
+            if result is not None and inspect.isawaitable(result):
+                return target, parts, result
+        return None
 
     def _is_nested(self) -> bool:
         """Return whether the calling code is a handler that this dispatcher is calling."""
         return self._delivering == get_ident() or (self._loop is not None and self._loop.is_current())
+
+    def _is_nested_in_task(self) -> bool:
+        """Do the same for code in a task; others may have their turn at the moment."""
+        if self._async_turn.holder is None:
+            return self._is_nested()
+        return self._async_turn.is_mine() or (self._loop is not None and self._loop.is_current())
 
     def _own_context(self) -> Context:
         if self._context is None:
@@ -384,15 +394,15 @@ class CallbackDispatcher:
             weakref.finalize(self, self._loop.stop)
         return self._loop
 
-    def _note_error(self, target: Target, call: Call, error: Exception) -> None:
+    def _note_error(self, target: Target, parts: CallParts, error: Exception) -> None:
         """Do with a handler's error what LangChain does, and more: tell who, what and which run."""
         unimplemented = isinstance(error, NotImplementedError)
-        if unimplemented and call.method == "on_chat_model_start":
+        if unimplemented and parts[0] == "on_chat_model_start":
             if target.has("on_llm_start"):
-                self._queue.appendleft((target, as_llm_start(call)))
+                self._queue.appendleft((target, as_llm_start(parts)))
             return
         self._errors += 1
-        handler = target.handler
+        call, handler = Call(*parts), target.handler
         _logger.warning("Error in %s.%s callback of run %s: %r", type(handler).__name__, call.method, call.run_id, error)
         if handler.raise_error and not unimplemented and self._first_error is None:
             self._first_error = error

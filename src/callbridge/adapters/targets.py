@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, BaseCallbackManager
 from langchain_core.messages import BaseMessage, get_buffer_string
 
-from callbridge.core.calls import Call, Payload
+from callbridge.core.calls import CallParts, Payload
 from callbridge.core.methods import METHODS
 from callbridge.errors import HandlerTypeError
 
@@ -27,6 +28,14 @@ __all__ = ["Handlers", "Target", "as_llm_start", "handler_list"]
 
 Handlers: TypeAlias = "BaseCallbackHandler | BaseCallbackManager | Iterable[BaseCallbackHandler]"
 """What may be given as handlers: one, several, or a manager with its handlers."""
+
+_BY_POSITION: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+
+_BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 # By identity: a callable object need not be hashable.
 _INHERITED: Final = frozenset(
@@ -60,20 +69,40 @@ def handler_list(handlers: object) -> list[BaseCallbackHandler]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Signature:
-    """How a method of a handler wants to be called."""
-
-    ignored_by: str | None
-    """The handler's attribute that switches it off."""
+class _Fitting:
+    """What is done to arguments before a method can have them."""
 
     gets_fillers: bool
-    """Whether some of its arguments are made up, and may be written to by the handler."""
+    """Whether some are made up, and may be written to by the handler."""
 
     token_by_keyword: bool
     """Whether it is `on_llm_new_token` and takes nothing by position."""
 
     keywords: frozenset[str] | None
     """The keyword arguments it takes; `None` if it takes any."""
+
+    def fitted(self, parts: CallParts) -> tuple[tuple[Payload, ...], dict[str, Payload]]:
+        """Return what the method is called with."""
+        _, args, kwargs = parts
+        if self.gets_fillers:
+            args, kwargs = _own_arguments(parts)
+        if self.token_by_keyword:
+            kwargs = {"token": args[0], **kwargs}
+            args = ()
+        if self.keywords is not None:
+            kwargs = {name: value for name, value in kwargs.items() if name in self.keywords}
+        return args, kwargs
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A callback method that a handler overrides."""
+
+    ignored_by: str | None
+    """The handler's attribute that switches it off."""
+
+    fitting: _Fitting | None
+    """`None` if it takes the arguments as they are, like nearly all methods that are called often."""
 
 
 class Target:
@@ -87,7 +116,7 @@ class Target:
 
     def __init__(self, handler: BaseCallbackHandler) -> None:
         self.handler = handler
-        self._methods = {name: _signature(handler, name) for name in METHODS if _is_overridden(handler, name)}
+        self._methods = {name: _method(handler, name) for name in METHODS if _is_overridden(handler, name)}
 
     @property
     def methods(self) -> frozenset[str]:
@@ -102,11 +131,11 @@ class Target:
         """Return whether a call of this method does anything: LangChain sends a chat model's start on to `on_llm_start`."""
         return method in self._methods or (method == "on_chat_model_start" and "on_llm_start" in self._methods)
 
-    def call(self, call: Call, run: Callable[..., Any]) -> Any:
+    def call(self, parts: CallParts, run: Callable[..., Any]) -> Any:
         """Call the handler's method, unless the handler's `ignore_*` flag switches it off.
 
         Args:
-            call: The method and its arguments. The handler gets copies of what it may write to.
+            parts: The method and its arguments. The handler gets copies of what it may write to.
             run: Called with the method and its arguments, as `Context.run` is; calls it, now or later, wherever it is to run.
 
         Returns:
@@ -116,29 +145,22 @@ class Target:
             NotImplementedError: The handler does not override the method.
             BaseException: Whatever `run` raises.
         """
-        name = call.method
-        signature = self._methods.get(name)
-        ignored_by = METHODS[name].ignored_by if signature is None else signature.ignored_by
+        name, args, kwargs = parts
+        method = self._methods.get(name)
+        ignored_by = METHODS[name].ignored_by if method is None else method.ignored_by
         if ignored_by is not None and getattr(self.handler, ignored_by):
             return None
-        if signature is None:
+        if method is None:
             raise NotImplementedError(name)
-        args: tuple[Payload, ...] = call.args
-        kwargs: Mapping[str, Payload] = call.kwargs
-        if signature.gets_fillers:
-            args, kwargs = _own_arguments(call)
-        if signature.token_by_keyword:
-            kwargs = {"token": args[0], **kwargs}
-            args = ()
-        if signature.keywords is not None:
-            kwargs = {name: value for name, value in kwargs.items() if name in signature.keywords}
+        if method.fitting is not None:
+            args, kwargs = method.fitting.fitted(parts)
         return run(getattr(self.handler, name), *args, **kwargs)
 
 
-def as_llm_start(call: Call) -> Call:
+def as_llm_start(parts: CallParts) -> CallParts:
     """Return the start of a chat model as a handler without `on_chat_model_start` gets it: with prompts as text."""
-    serialized, groups = call.args
-    return replace(call, method="on_llm_start", args=(serialized, [_as_text(group) for group in groups]))
+    _, (serialized, groups), kwargs = parts
+    return "on_llm_start", (serialized, [_as_text(group) for group in groups]), kwargs
 
 
 def _as_text(messages: list[Payload]) -> str:
@@ -156,37 +178,31 @@ def _is_overridden(handler: BaseCallbackHandler, name: str) -> bool:
     return id(getattr(method, "__func__", method)) not in _INHERITED
 
 
-def _signature(handler: BaseCallbackHandler, name: str) -> _Signature:
+def _method(handler: BaseCallbackHandler, name: str) -> _Method:
     ignored_by = METHODS[name].ignored_by
     gets_fillers = METHODS[name].phase == "start"
-    try:
+    token_by_keyword = False
+    keywords: frozenset[str] | None = None
+    with suppress(TypeError, ValueError):  # a callable that does not tell
         parameters = inspect.signature(getattr(handler, name)).parameters.values()
-    except (TypeError, ValueError):  # a callable that does not tell
-        return _Signature(ignored_by, gets_fillers, token_by_keyword=False, keywords=None)
-    kinds = {parameter.kind for parameter in parameters}
-    by_position = not kinds.isdisjoint(
-        (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    )
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return _Signature(
-        ignored_by,
-        gets_fillers,
-        token_by_keyword=name == "on_llm_new_token" and not by_position,
-        keywords=None
-        if inspect.Parameter.VAR_KEYWORD in kinds
-        else frozenset(parameter.name for parameter in parameters if parameter.kind in named),
-    )
+        kinds = {parameter.kind for parameter in parameters}
+        token_by_keyword = name == "on_llm_new_token" and kinds.isdisjoint(_BY_POSITION)
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            keywords = frozenset(parameter.name for parameter in parameters if parameter.kind in _BY_NAME)
+    if gets_fillers or token_by_keyword or keywords is not None:
+        return _Method(ignored_by, _Fitting(gets_fillers, token_by_keyword, keywords))
+    return _Method(ignored_by, None)
 
 
-def _own_arguments(call: Call) -> tuple[tuple[Payload, ...], dict[str, Payload]]:
+def _own_arguments(parts: CallParts) -> tuple[tuple[Payload, ...], dict[str, Payload]]:
     """Return the arguments, with copies of what was made up for the call: handlers pop from these and append to them."""
-    kwargs = dict(call.kwargs)
-    serialized, subject = call.args
-    if call.method == "on_chat_model_start":
+    name, (serialized, subject), given = parts
+    kwargs = dict(given)
+    if name == "on_chat_model_start":
         subject = [list(group) for group in subject]
-    elif call.method == "on_llm_start":
+    elif name == "on_llm_start":
         subject = list(subject)
-    for name in ("invocation_params", "options"):
-        if name in kwargs:
-            kwargs[name] = dict(kwargs[name])
+    for filler in ("invocation_params", "options"):
+        if filler in kwargs:
+            kwargs[filler] = dict(kwargs[filler])
     return ({**serialized, "id": list(serialized["id"])}, subject), kwargs

@@ -16,22 +16,23 @@ __all__ = ["Turn"]
 class Turn:
     """A lock for the tasks of one loop, asyncio or trio, that knows who holds it."""
 
-    __slots__ = ("_holder", "_waiting")
+    __slots__ = ("_waiting", "holder")
 
     def __init__(self) -> None:
-        self._holder: object | None = None  # the task; None if it is free
+        self.holder: object | None = None
+        """The task that has it; None if it is free."""
         self._waiting: deque[tuple[AsyncWaiter, object]] = deque()
 
     def take_nowait(self) -> bool:
         """Take it if it is free; return whether it was."""
-        if self._holder is not None:
+        if self.holder is not None:
             return False
-        self._holder = current_task()[1]
+        self.holder = current_task()[1]
         return True
 
     def is_mine(self) -> bool:
         """Return whether the current task holds it."""
-        return self._holder is current_task()[1]
+        return self.holder is current_task()[1]
 
     async def take(self) -> None:
         """Wait for it.
@@ -52,7 +53,7 @@ class Turn:
 
     def release(self) -> None:
         """Hand it to the task that has waited longest, or leave it free."""
-        self._holder = None
+        self.holder = None
         if self._waiting:
-            waiter, self._holder = self._waiting.popleft()
+            waiter, self.holder = self._waiting.popleft()
             waiter.wake()

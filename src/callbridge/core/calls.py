@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from uuid import UUID
 
-__all__ = ["Call", "Payload"]
+__all__ = ["Call", "CallParts", "Payload"]
 
 Payload: TypeAlias = Any
 """Whatever a run hands around: callbridge passes it on and never writes to it."""
+
+CallParts: TypeAlias = "tuple[str, tuple[Payload, ...], dict[str, Payload]]"
+"""What a `Call` is made of, in order: `Call(*parts)`. The object takes as long to make as the translation of a token, and the
+dispatcher needs it for errors alone."""
 
 
 @dataclass(frozen=True, slots=True)

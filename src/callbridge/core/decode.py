@@ -38,7 +38,8 @@ from langchain_core.outputs import (
     LLMResult,
 )
 
-from callbridge.core.calls import Call, Payload
+from callbridge.core.calls import Call, CallParts, Payload
+from callbridge.core.chunks import chat_chunk
 from callbridge.core.inputs import messages_of, prompts_of, query_of, tool_input_of
 from callbridge.core.methods import METHODS
 from callbridge.core.revive import (
@@ -52,7 +53,7 @@ from callbridge.core.revive import (
 from callbridge.core.runs import MISSING, Run, RunTree
 from callbridge.core.text import text_of
 from callbridge.errors import EventFormatError, EventSequenceError, RunUnfinishedError
-from callbridge.events import EXTENDED_EVENT_NAMES, check_event
+from callbridge.events import EXTENDED_EVENT_NAMES, check_event, is_event
 
 __all__ = ["EventsToCalls"]
 
@@ -130,7 +131,11 @@ class EventsToCalls:
             EventFormatError: It is no event, or one whose payload cannot be what its name says.
             EventSequenceError: It is of a run that has not started, or starts a run that is open. Nothing has changed.
         """
-        checked: Mapping[str, Any] = check_event(event)
+        return [Call(*parts) for parts in self.feed_parts(event)]
+
+    def feed_parts(self, event: Mapping[str, Any]) -> list[CallParts]:
+        """Do the same as `feed`, without making objects of the calls."""
+        checked: Mapping[str, Any] = event if is_event(event) else check_event(event)
         name = checked["event"]
         run_type, phase = _KINDS.get(name) or _kind(name)
         if phase == "stream":
@@ -150,14 +155,18 @@ class EventsToCalls:
         Returns:
             One call for each open run. The translator is as new afterwards, but for `root_output`.
         """
-        calls: list[Call] = []
+        return [Call(*parts) for parts in self.close_parts(error)]
+
+    def close_parts(self, error: BaseException | None = None) -> list[CallParts]:
+        """Do the same as `close`, without making objects of the calls."""
+        calls: list[CallParts] = []
         for run in self._tree.open_runs():
             calls += self._closed(cast("_Run", run), error)
         return calls
 
     # -- the life of a run --------------------------------------------------------------------------------------------
 
-    def _start(self, event: Mapping[str, Any], run_type: str) -> list[Call]:
+    def _start(self, event: Mapping[str, Any], run_type: str) -> list[CallParts]:
         source_id = event["run_id"]
         known = self._runs.get(source_id)
         if known is not None and known.open:
@@ -192,22 +201,21 @@ class EventsToCalls:
         run.tool_call_id = data.get("tool_call_id")
         return run
 
-    def _stream(self, event: Mapping[str, Any], run_type: str) -> list[Call]:
+    def _stream(self, event: Mapping[str, Any], run_type: str) -> list[CallParts]:
         run = self._running(event)
-        if run is None or run_type not in ("chat_model", "llm") or "on_llm_new_token" not in self._wanted:
+        if run is None or "on_llm_new_token" not in self._wanted or run_type not in ("chat_model", "llm"):
             return []
         payload: Payload = event["data"]["chunk"]
-        token: Payload
-        if run_type == "chat_model":
-            message = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
-            if message is None:
-                return []
-            token = message.content if self._list_tokens else text_of(message.content)
-            return [Call("on_llm_new_token", (token,), {"chunk": ChatGenerationChunk(message=message), **run.ids})]
-        chunk = _text_chunk(event, payload)
-        return [Call("on_llm_new_token", (chunk.text,), {"chunk": chunk, **run.ids})]
+        if run_type == "llm":
+            chunk = _text_chunk(event, payload)
+            return [("on_llm_new_token", (chunk.text,), {"chunk": chunk, **run.ids})]
+        message = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
+        if message is None:
+            return []
+        token: Payload = message.content if self._list_tokens else text_of(message.content)
+        return [("on_llm_new_token", (token,), {"chunk": chat_chunk(message), **run.ids})]
 
-    def _end(self, event: Mapping[str, Any], run_type: str, phase: str) -> list[Call]:
+    def _end(self, event: Mapping[str, Any], run_type: str, phase: str) -> list[CallParts]:
         run = self._running(event)
         if run is None:
             return []
@@ -215,10 +223,11 @@ class EventsToCalls:
         error: BaseException | None = None
         if phase == "error":
             error = revive_error(data["error"])
-            calls = self._failed_call(run, error, data)
+            run.tool_call_id = data.get("tool_call_id") or run.tool_call_id
+            calls = self._error_call(run, error, data.get("input"))
         else:
             calls = self._end_call(event, run, run_type, data)
-        orphaned: list[Call] = []
+        orphaned: list[CallParts] = []
         for orphan in self._tree.orphans(run):
             orphaned += self._closed(cast("_Run", orphan), error)
         if error is None and not event["parent_ids"]:
@@ -238,7 +247,7 @@ class EventsToCalls:
             event["event"], source_id, "it never started; expected its start first: was the stream joined late or cut?"
         )
 
-    def _closed(self, run: _Run, error: BaseException | None) -> list[Call]:
+    def _closed(self, run: _Run, error: BaseException | None) -> list[CallParts]:
         """Close a run whose end was not reported."""
         calls = self._error_call(run, error)
         self._leave(run)
@@ -255,7 +264,7 @@ class EventsToCalls:
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
-    def _start_call(self, run: _Run, value: Payload) -> list[Call]:
+    def _start_call(self, run: _Run, value: Payload) -> list[CallParts]:
         method = _start_method(run.run_type)
         # A handler without `on_chat_model_start` gets `on_llm_start` instead.
         if method not in self._wanted and not (method == "on_chat_model_start" and "on_llm_start" in self._wanted):
@@ -278,9 +287,9 @@ class EventsToCalls:
         else:
             subject = messages_of(value) if method == "on_chat_model_start" else prompts_of(value)
             kwargs |= {"invocation_params": {}, "options": {}, "batch_size": 1}
-        return [Call(method, (serialized, subject), kwargs)]
+        return [(method, (serialized, subject), kwargs)]
 
-    def _end_call(self, event: Mapping[str, Any], run: _Run, run_type: str, data: dict[str, Any]) -> list[Call]:
+    def _end_call(self, event: Mapping[str, Any], run: _Run, run_type: str, data: dict[str, Any]) -> list[CallParts]:
         method = f"on_{_FAMILIES.get(run_type, 'chain')}_end"
         if method not in self._wanted:
             return []
@@ -295,28 +304,28 @@ class EventsToCalls:
             output = _documents(output)
         elif not run.has_input and "input" in data:
             kwargs["inputs"] = data["input"]
-        return [Call(method, (output,), kwargs)]
+        return [(method, (output,), kwargs)]
 
-    def _failed_call(self, run: _Run, error: BaseException, data: dict[str, Any]) -> list[Call]:
-        """Make the error callback of a run whose failure is reported."""
-        run.tool_call_id = data.get("tool_call_id") or run.tool_call_id
-        calls = self._error_call(run, error)
-        inputs = data.get("input")
-        if calls and calls[0].method == "on_chain_error" and not run.has_input and inputs is not None:
-            return [Call("on_chain_error", calls[0].args, {**calls[0].kwargs, "inputs": inputs})]
-        return calls
+    def _error_call(self, run: _Run, error: BaseException | None, inputs: Payload = None) -> list[CallParts]:
+        """Make the error callback of a run.
 
-    def _error_call(self, run: _Run, error: BaseException | None) -> list[Call]:
+        Args:
+            run: The run.
+            error: What ended it; None if that is not known.
+            inputs: What the report of the failure says the run was given.
+        """
         method = f"on_{_FAMILIES.get(run.run_type, 'chain')}_error"
         if method not in self._wanted:
             return []
         kwargs = dict(run.ids)
         if method == "on_tool_error":
             kwargs |= _tool_call_id(run)
+        elif method == "on_chain_error" and inputs is not None and not run.has_input:
+            kwargs["inputs"] = inputs
         cause = RunUnfinishedError(run.source_id, run.name) if error is None else error
-        return [Call(method, (cause,), kwargs)]
+        return [(method, (cause,), kwargs)]
 
-    def _note(self, event: Mapping[str, Any]) -> list[Call]:
+    def _note(self, event: Mapping[str, Any]) -> list[CallParts]:
         method = event["event"]
         if method not in self._wanted:
             return []
@@ -327,7 +336,7 @@ class EventsToCalls:
                 "tags": list(event["tags"]),
                 "metadata": dict(event["metadata"]),
             }
-            return [Call(method, (event["name"], event["data"]), kwargs)]
+            return [(method, (event["name"], event["data"]), kwargs)]
         run = self._runs.get(event["run_id"])
         if run is not None and not run.open:
             return []
@@ -341,7 +350,7 @@ class EventsToCalls:
             "parent_run_id": _uuid(parent_ids[-1]) if parent_ids else None,
             "tags": list(event["tags"]),
         }
-        return [Call(method, (subject,), ids | data)]
+        return [(method, (subject,), ids | data)]
 
 
 # -- names and ids ----------------------------------------------------------------------------------------------------

@@ -92,7 +92,8 @@ def told(calls: Sequence[Call], handler: BaseCallbackHandler, methods: frozenset
         if _ignores(handler, call.method):
             continue
         if call.method == "on_chat_model_start" and call.method not in methods:
-            call = as_llm_start(call)  # what LangChain falls back to, unless that is ignored
+            # What LangChain falls back to, unless that is ignored.
+            call = Call(*as_llm_start((call.method, call.args, dict(call.kwargs))))
         if call.method in methods and not _ignores(handler, call.method):
             found.append(_heard(call.method, call.args, call.kwargs))
     return found
