@@ -129,8 +129,8 @@ class EventStreamHandler(BaseCallbackHandler):
     raise_error: Any = _RaisesOverflow()
 
     # Properties in LangChain, which asks for each token.
-    ignore_llm = False
-    ignore_chain = False
+    ignore_llm: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
+    ignore_chain: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __new__(cls, *args: Any, streaming: bool = False, **kwargs: Any) -> Self:
         """Make an instance, of a class that LangChain knows as a streaming handler if asked to."""
