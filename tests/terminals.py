@@ -59,7 +59,7 @@ def nothing_remembered(handler: Any) -> None:
     encoder = outlet.encoder
     assert (len(encoder._tree), encoder._tree.open_roots, encoder._tapped) == (0, 0, set())
     assert outlet._repeats.copies == {}
-    assert not encoder.forked
+    assert not encoder.forks
     assert (outlet._told, outlet._overflow, outlet.remains._errors, outlet.remains._frames) == (set(), None, [], [])
     channel = handler.statistics().channel
     assert (handler.statistics().runs, channel.waiting_producers, channel.waiting_reader) == (0, 0, False)

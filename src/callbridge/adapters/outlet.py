@@ -141,7 +141,7 @@ class Outlet:
         A method of its own because nothing is reported as often. Where nothing goes on beside the run, there is no order to be
         kept, and no turn is lost.
         """
-        if self._encoder.forked:
+        if self._encoder.forks:
             await self.report_awaited(
                 "on_llm_new_token", (token,), {"run_id": run_id, "chunk": chunk, "parent_run_id": parent_run_id, "tags": tags}
             )

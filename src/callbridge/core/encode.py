@@ -63,6 +63,8 @@ class CallsToEvents:
     ) -> None:
         self._filter = EventFilter(**filters)
         self._tree = RunTree()
+        self.forks = self._tree.forks
+        """True if there is an open run below which several go on at the same time; see `RunTree`."""
         self._tapped: set[UUID] = set()  # runs whose tap began before they did; removed at their start or the tap's end
         self._extended = extended
         self._linger = linger
@@ -83,11 +85,6 @@ class CallsToEvents:
     def roots_ended(self) -> int:
         """Root runs that have ended, however they ended."""
         return self._tree.roots_ended
-
-    @property
-    def forked(self) -> bool:
-        """Whether runs go on beside each other below one that is open."""
-        return self._tree.forked
 
     @property
     def runs(self) -> int:

@@ -118,17 +118,13 @@ class RunTree:
         self.get: Callable[[UUID], Run | None] = self._runs.get
         """Returns a run, open or ended; `None` if the tree has never seen it or has forgotten it."""
         self._open_roots: set[int] = set()  # identities: two open roots may bear one id
-        self._forks: set[int] = set()  # identities of open runs
+        self.forks: set[int] = set()
+        """Identities of open runs below which several go on at the same time; the steps of a sequence do not count."""
         self._ended_roots = repeat(None, _PLENTY)
 
     def __len__(self) -> int:
         """Return the number of runs remembered, open or ended."""
         return len(self._runs)
-
-    @property
-    def forked(self) -> bool:
-        """Whether there is an open run below which several go on at the same time; the steps of a sequence do not."""
-        return bool(self._forks)
 
     @property
     def open_roots(self) -> int:
@@ -166,7 +162,7 @@ class RunTree:
             if holder is not None:
                 holder.children[run.run_id] = run
                 if len(holder.children) > 1 and not any(tag.startswith(_STEP) for tag in run.tags):
-                    self._forks.add(id(holder))
+                    self.forks.add(id(holder))
         self._runs[run.run_id] = run
         return True
 
@@ -193,8 +189,8 @@ class RunTree:
             holder.children.pop(run.run_id, None)
             holder.children.update(run.children)
             if len(holder.children) <= 1:
-                self._forks.discard(id(holder))
-        self._forks.discard(id(run))
+                self.forks.discard(id(holder))
+        self.forks.discard(id(run))
         if run.root is not run:
             run.root.family.append(run.run_id)
             return
@@ -202,7 +198,7 @@ class RunTree:
         next(self._ended_roots)
         if forget:
             orphans = self.orphans(run)
-            self._forks.difference_update(map(id, orphans))
+            self.forks.difference_update(map(id, orphans))
             for run_id in (*run.family, *(orphan.run_id for orphan in orphans), run.run_id):
                 self._runs.pop(run_id, None)
 
@@ -210,7 +206,7 @@ class RunTree:
         """Forget all runs."""
         self._runs.clear()
         self._open_roots.clear()
-        self._forks.clear()
+        self.forks.clear()
 
     def orphans(self, run: Run) -> list[Run]:
         """Return the open descendants of a run: each after those below it, elder siblings first."""
