@@ -34,8 +34,7 @@ class EventFilter:
     An event passes if it matches any of the `include_*` filters (or none is given) and none of the `exclude_*` filters.
 
     Raises:
-        ArgumentError: One of them is no sequence of strings. LangChain's own take what `in` takes, so that a plain string
-            matches by its substrings, and anything else nothing at all.
+        ArgumentError: One of them is no sequence of strings (D17 in `docs/divergences.md`).
     """
 
     include_names: Sequence[str] | None = None
