@@ -134,3 +134,14 @@ def test_the_version_names_what_it_runs_on(capsys: pytest.CaptureFixture[str]) -
         main(["--version"])
     shown = capsys.readouterr().out
     assert shown.startswith(f"callbridge {callbridge.__version__}, langchain-core ")
+
+
+def test_replay_says_in_words_what_it_cannot_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As `scan` does: no number and no name of an exception."""
+    missing = tmp_path / "none.jsonl"
+    assert main(["replay", str(missing)]) == 2
+    assert capsys.readouterr().err == f"python -m callbridge replay: no such file: {missing}\n"
+    assert main(["replay", str(tmp_path)]) == 2
+    shown = capsys.readouterr().err
+    assert f"{tmp_path} cannot be read" in shown
+    assert "Errno" not in shown

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.language_models import BaseChatModel
 
 import callbridge
@@ -60,6 +62,9 @@ def main() -> None:
     parser.add_argument("--model", default="parrot", help="name of the model (default: parrot)")
     parser.add_argument("--transcript", type=Path, default=Path("transcript.txt"), metavar="FILE")
     options = parser.parse_args()
+
+    # That `acall` and `run` are legacy is known: it is what this example is about.
+    warnings.simplefilter("ignore", LangChainDeprecationWarning)
 
     def show(text: str) -> None:
         print(text, end="", flush=True)

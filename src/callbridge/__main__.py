@@ -115,10 +115,18 @@ def _replay(options: argparse.Namespace) -> int:
     except BrokenPipeError:  # `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (callbridge.CallbridgeError, OSError) as error:
-        print(f"python -m callbridge replay: {error}", file=sys.stderr)
-        return 2
+    except FileNotFoundError:
+        return _replay_failed(f"no such file: {options.file}")
+    except OSError as error:
+        return _replay_failed(f"{options.file} cannot be read: {error.strerror or error}")
+    except callbridge.CallbridgeError as error:
+        return _replay_failed(str(error))
     return 0
+
+
+def _replay_failed(problem: str) -> int:
+    print(f"python -m callbridge replay: {problem}", file=sys.stderr)
+    return 2
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:

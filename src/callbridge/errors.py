@@ -7,8 +7,9 @@ CallbridgeError(Exception)
 │  ├─ OverflowPolicyError              an overflow policy that does not exist
 │  ├─ VersionError                     an event schema that callbridge does not speak
 │  ├─ UnsupportedRunnableError(NotImplementedError)  a runnable that has no `astream_events`
+│  ├─ OptionError(TypeError)           a keyword argument that is no option
 │  ├─ HandlerTypeError(TypeError)      a handler that is no `BaseCallbackHandler`
-│  └─ CallableTypeError(TypeError)     a call that cannot be called
+│  └─ CallableTypeError(TypeError)     a call that cannot be called, or does nothing when it is
 ├─ EventFormatError(ValueError)        a value that is no v2 event
 ├─ EventSequenceError                  events that cannot come from one stream: a chunk before its start
 ├─ JSONFormatError(ValueError)         a text that is not JSON of an event, or asks for what is not data
@@ -18,6 +19,8 @@ CallbridgeError(Exception)
 ├─ StreamConsumedError                 a stream iterated again after its end
 ├─ ConcurrentReadError                 a second reader on a stream that has one
 ├─ ChannelClosedError                  sending into a channel whose sender or reader has closed it
+│  └─ DispatcherClosedError            feeding a dispatcher that is closed
+├─ WrappedNameError(AttributeError)    setting on a wrapped handler what is its event stream's
 ├─ ChannelOverflow                     a full channel whose policy is `"fail"`
 ├─ EventLoopError                      a call that needs another kind of event loop
 ├─ RunUnfinishedError                  given to handlers for a run whose end was never reported
@@ -45,12 +48,14 @@ __all__ = [
     "ChannelClosedError",
     "ChannelOverflow",
     "ConcurrentReadError",
+    "DispatcherClosedError",
     "DuplicateHandlerWarning",
     "EventFormatError",
     "EventLoopError",
     "EventSequenceError",
     "HandlerTypeError",
     "JSONFormatError",
+    "OptionError",
     "OverflowPolicyError",
     "RecordingError",
     "RemoteError",
@@ -59,6 +64,7 @@ __all__ = [
     "StreamConsumedError",
     "UnsupportedRunnableError",
     "VersionError",
+    "WrappedNameError",
 ]
 
 _SHOWN = 200
@@ -109,12 +115,16 @@ class UnsupportedRunnableError(ArgumentError, NotImplementedError):
     """The runnable is of a kind whose `astream_events` LangChain does not implement."""
 
 
+class OptionError(ArgumentError, TypeError):
+    """A keyword argument is no option."""
+
+
 class HandlerTypeError(ArgumentError, TypeError):
     """What was given as a callback handler is none."""
 
 
 class CallableTypeError(ArgumentError, TypeError):
-    """What was given as a callable cannot be called."""
+    """What was given as a call cannot be called, or is or returns a generator, which does nothing until it is read."""
 
 
 class EventFormatError(CallbridgeError, ValueError):
@@ -259,6 +269,37 @@ class ChannelClosedError(CallbridgeError):
 
     def __str__(self) -> str:
         return f"the {self.by} has closed this channel; nothing more can be sent"
+
+
+class DispatcherClosedError(ChannelClosedError):
+    """An event was fed to a dispatcher that is closed."""
+
+    def __init__(self) -> None:
+        super().__init__("sender")
+
+    def __reduce__(self) -> tuple[type[DispatcherClosedError], tuple[()]]:
+        return type(self), ()
+
+    def __str__(self) -> str:
+        return "this dispatcher is closed, and its runs with it; make a new one for further events"
+
+
+class WrappedNameError(CallbridgeError, AttributeError):
+    """A name was set on what `wrap_handler` made that is taken there by the event stream.
+
+    Attributes:
+        name: The name.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name!r} of a wrapped handler is that of its event stream and cannot be set; the old handler's own is "
+            f"read and set by `wrapped.{self.name}` of this object"
+        )
 
 
 class ChannelOverflow(CallbridgeError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,10 +13,27 @@ from langchain_core.runnables import RunnableLambda
 import callbridge as cb
 
 double = RunnableLambda(lambda number: number * 2)
+chain = double | double
 
 
 def twice(number: int) -> int:
     return number * 2
+
+
+def twice_and_thrice(number: int) -> Iterator[int]:
+    yield number * 2
+    yield number * 3
+
+
+class Lazy:
+    """A callable object that makes a generator."""
+
+    async def __call__(self, number: int) -> AsyncIterator[int]:
+        yield number
+
+
+def dispatcher() -> cb.CallbackDispatcher:
+    return cb.CallbackDispatcher([cb.EventStreamHandler()])
 
 
 BAD: list[tuple[str, Callable[[], Any], type[cb.CallbridgeError], str]] = [
@@ -34,6 +52,26 @@ BAD: list[tuple[str, Callable[[], Any], type[cb.CallbridgeError], str]] = [
     ("roots 0", lambda: cb.EventStreamHandler(roots=0), cb.ArgumentError, "0"),
     ("exit unknown", lambda: cb.stream_call(twice, 1, on_exit="leave"), cb.ArgumentError, "'leave'"),  # type: ignore[arg-type]
     ("callbacks of no type", lambda: cb.stream_events(double, 1, {"callbacks": 5}), cb.ArgumentError, "5"),  # type: ignore[typeddict-item]
+    ("config of no type", lambda: cb.stream_events(double, 1, [1]), cb.ArgumentError, "config=[1]"),  # type: ignore[arg-type]
+    ("option misspelt", lambda: cb.stream_call(twice, 1, capcity=3), cb.OptionError, "did you mean 'capacity'"),  # type: ignore[call-overload]
+    ("keyword of the call", lambda: cb.astream_call(double.invoke, input=1), cb.OptionError, "functools.partial"),  # type: ignore[call-overload]
+    ("handler's option unknown", lambda: cb.EventStreamHandler(foo=1), cb.OptionError, "foo=1"),  # type: ignore[call-arg]
+    ("wrapper's option misspelt", lambda: cb.wrap_handler(cb.EventStreamHandler(), root=2), cb.OptionError, "'roots'"),  # type: ignore[call-arg]
+    ("generator method", lambda: cb.stream_call(chain.stream, 1), cb.CallableTypeError, "stream_events(chain, x)"),
+    ("async generator method", lambda: cb.astream_call(chain.astream, 1), cb.CallableTypeError, "astream_events(chain, x)"),
+    ("generator function", lambda: cb.astream_call(twice_and_thrice, 1), cb.CallableTypeError, "twice_and_thrice"),
+    ("partial of one", lambda: cb.stream_call(partial(chain.stream, 1)), cb.CallableTypeError, "generator"),
+    ("object that is one", lambda: cb.astream_call(Lazy(), 1), cb.CallableTypeError, "Lazy"),
+    ("filter no sequence", lambda: cb.astream_events(double, 1, include_names=3), cb.ArgumentError, "include_names=3"),
+    ("filter a string", lambda: cb.stream_call(twice, 1, include_types="chat"), cb.ArgumentError, "include_types=['chat']"),
+    ("filter of no strings", lambda: cb.EventStreamHandler(exclude_tags=["a", 1]), cb.ArgumentError, "['a', 1]"),  # type: ignore[list-item]
+    ("filter bytes", lambda: cb.CallsToEvents(exclude_names=b"ab"), cb.ArgumentError, "b'ab'"),  # type: ignore[arg-type]
+    ("finished with a text", lambda: cb.EventStreamHandler().finish("late"), cb.ArgumentError, "'late'"),  # type: ignore[arg-type]
+    ("finished with a class", lambda: cb.EventStreamHandler().finish(KeyError), cb.ArgumentError, "make an instance"),  # type: ignore[arg-type]
+    ("failed with a text", lambda: dispatcher().fail("late"), cb.ArgumentError, "'late'"),  # type: ignore[arg-type]
+    ("failed with nothing", lambda: dispatcher().fail(None), cb.ArgumentError, "None"),  # type: ignore[arg-type]
+    ("failed with a text, async", lambda: asyncio.run(dispatcher().afail("late")), cb.ArgumentError, "'late'"),  # type: ignore[arg-type]
+    ("channel closed with a text", lambda: cb.open_channel(1)[0].close("late"), cb.ArgumentError, "'late'"),  # type: ignore[arg-type]
     ("event that is none", lambda: cb.EventsToCalls().feed({"event": "hello"}), cb.EventFormatError, "hello"),
     ("no mapping as event", lambda: cb.drive([7], [cb.EventStreamHandler()]), cb.EventFormatError, "7"),  # type: ignore[list-item]
     ("call that LangChain lacks", lambda: cb.CallsToEvents().feed(cb.Call("on_dance")), cb.CallFormatError, "on_dance"),
@@ -50,6 +88,48 @@ def test_bad_argument_is_named_in_an_error_of_its_own(
     assert type(raised.value) is kind
     assert named in str(raised.value)
     assert "expected" in str(raised.value).lower()
+
+
+def test_unknown_options_are_type_errors_as_for_any_function() -> None:
+    """Who catches what Python itself raises for such a keyword goes on catching it."""
+    with pytest.raises(TypeError):
+        cb.stream_call(twice, 1, colour="green")  # type: ignore[call-overload]
+
+
+def test_filters_take_what_langchain_takes_of_names() -> None:
+    """Lists, tuples and sets alike; an empty one is a filter that nothing passes."""
+    for names in (["chain"], ("chain",), {"chain"}):
+        assert list(cb.stream_events(double, 1, include_types=names))
+    assert not list(cb.stream_events(double, 1, include_types=[]))
+
+
+def test_unknown_keywords_of_event_streams_go_to_the_runnable() -> None:
+    """As in LangChain; only those that are options are ours."""
+    seen: list[Any] = []
+
+    def note(number: int, **kwargs: Any) -> int:
+        seen.append(kwargs)
+        return number
+
+    list(cb.stream_events(RunnableLambda(note), 1, colour="green", capacity=3))
+    assert seen == [{"colour": "green"}]
+
+
+def test_each_kind_of_event_stream_names_its_own_kind_of_call() -> None:
+    """The advice can be followed where it is given."""
+    with pytest.raises(cb.ArgumentError, match=r"there is stream_call$"):
+        cb.stream_events(twice, 1)  # type: ignore[arg-type]
+    with pytest.raises(cb.ArgumentError, match=r"there is astream_call$"):
+        cb.astream_events(twice, 1)  # type: ignore[arg-type]
+
+
+def test_a_closed_dispatcher_says_that_it_is_closed() -> None:
+    """Nobody who feeds one has opened a channel."""
+    closed = dispatcher()
+    closed.close()
+    with pytest.raises(cb.DispatcherClosedError, match="this dispatcher is closed") as raised:
+        closed.feed({})
+    assert isinstance(raised.value, cb.ChannelClosedError)
 
 
 def test_chunk_of_a_run_that_never_started() -> None:

@@ -544,3 +544,74 @@ def test_events_equal_those_of_a_handler_that_is_read_meanwhile() -> None:
     events = list(read)
     thread.join()
     assert normalise(events) == normalise(list(kept))
+
+
+# -- leaving before the end
+
+
+@pytest.mark.anyio
+async def test_a_run_whose_reader_breaks_off_inside_async_with_goes_on() -> None:
+    """The end of the block closes the handler, and the run that waits for room is woken: it is not the handler's."""
+
+    async def stream(handler: cb.EventStreamHandler) -> str:
+        return "".join([word async for word in talkative().astream("hi", {"callbacks": [handler]})])
+
+    async with cb.EventStreamHandler(capacity=2) as handler:
+        run = asyncio.create_task(stream(handler))
+        async for _ in handler:
+            break
+        await until(lambda: handler.statistics().channel.waiting_producers)
+    assert await run == "".join(WORDS)
+    assert handler.statistics().runs == 0
+    with pytest.raises(cb.StreamConsumedError, match="closed"):
+        aiter(handler)
+
+
+def test_a_run_whose_reader_breaks_off_inside_with_goes_on() -> None:
+    """The same for sync code and threads."""
+    results: list[str] = []
+    with cb.EventStreamHandler(capacity=2) as handler:
+        iter(handler)
+        thread = in_thread(lambda: results.extend(talkative().stream("hi", {"callbacks": [handler]})))
+        for _ in handler:
+            break
+    thread.join()
+    assert results == WORDS
+
+
+def test_with_closes_when_an_error_passes_and_lets_it_pass() -> None:
+    """An error in the loop is the user's own."""
+    handler = cb.EventStreamHandler()
+    with pytest.raises(ZeroDivisionError), handler:
+        raise ZeroDivisionError
+    with pytest.raises(cb.StreamConsumedError):
+        iter(handler)
+
+
+def test_reading_to_the_end_inside_with_loses_nothing() -> None:
+    """Leaving what has ended does nothing, and the result stays."""
+    with cb.EventStreamHandler() as handler:
+        list(talkative().stream("hi", {"callbacks": [handler]}))
+        assert names(handler) == ALL_EVENTS
+    assert "generations" in handler.result
+
+
+# -- how it shows
+
+
+def test_handlers_and_streams_show_what_they_are_doing() -> None:
+    """State, capacity, what is buffered and how many runs are remembered."""
+    handler = cb.EventStreamHandler(capacity=3)
+    assert repr(handler) == "<EventStreamHandler new capacity=3 buffered=0 runs=0>"
+    handler.on_llm_start({}, ["hi"], run_id=uuid4())
+    next(iter(handler))
+    assert repr(handler) == "<EventStreamHandler reading capacity=3 buffered=0 runs=1>"
+    handler.close()
+    assert repr(handler) == "<EventStreamHandler closed capacity=3 buffered=0 runs=0>"
+    assert repr(cb.wrap_handler(Recorder())) == "<WrappedHandler of Recorder new capacity=256 buffered=0 runs=0>"
+    stream = cb.stream_events(talkative(), "hi", capacity=4)
+    assert repr(stream) == "<EventStream new capacity=4 buffered=0 runs=0>"
+    list(stream)
+    assert repr(stream) == "<EventStream ended capacity=4 buffered=0 runs=0>"
+    assert repr(cb.astream_events(talkative(), "hi")) == "<AsyncEventStream new capacity=256 buffered=0 runs=0>"
+    assert repr(cb.dispatch_events([], [])) == "<DispatchedEvents new events=0 runs=0>"

@@ -65,3 +65,44 @@ def test_every_call_of_a_batch_is_heard(call: str) -> None:
         event["data"].get("input") for event in events if event["name"] == "StrOutputParser" and "_start" in event["event"]
     ]
     assert sorted(inputs) == ["a", "b", "c"]
+
+
+# -- calls that leave their work to whoever reads what they return
+
+
+def starts_a_stream(question: str) -> Any:
+    return chat("green").stream(question)
+
+
+async def starts_a_stream_async(question: str) -> Any:
+    await chat("black").ainvoke(question)
+    return chat("green").astream(question)
+
+
+@pytest.mark.parametrize("call", [starts_a_stream, starts_a_stream_async])
+@pytest.mark.anyio
+async def test_a_call_that_returns_a_generator_is_an_error_of_the_stream(call: Callable[[str], Any]) -> None:
+    """The events of what it has done arrive, then the mistake is named, and again by `result`: nobody would read the rest."""
+    events: list[str] = []
+    stream = cb.astream_call(call, "tea?")
+    with pytest.raises(cb.CallableTypeError, match=r"call\(\)=<(async_)?generator object .* astream_events\(chain, x\)"):
+        async for event in stream:
+            events.append(event["event"])
+    assert ("on_chat_model_end" in events) == (call is starts_a_stream_async)
+    with pytest.raises(cb.CallableTypeError):
+        _ = stream.result
+
+
+@pytest.mark.parametrize("call", [starts_a_stream, starts_a_stream_async, lambda text: starts_a_stream_async(text)])
+def test_the_same_from_sync_code(call: Callable[[str], Any]) -> None:
+    """Also when it comes out of an awaitable."""
+    with pytest.raises(cb.CallableTypeError, match="returned a generator"), cb.stream_call(call, "tea?") as stream:
+        for _ in stream:
+            pass
+
+
+def test_other_iterators_are_results_like_any_other() -> None:
+    """A call may well return a list's iterator: its work is done."""
+    with cb.stream_call(lambda: iter(["tea"])) as stream:
+        assert list(stream) == []
+    assert list(stream.result) == ["tea"]

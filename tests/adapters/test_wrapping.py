@@ -546,3 +546,85 @@ def test_nothing_is_logged_without_need(caplog: pytest.LogCaptureFixture) -> Non
     wrapped = cb.wrap_handler(Recorder())
     call("ainvoke", *by_name("chat_with_prompt_and_parser").make(), [wrapped])
     assert not caplog.messages
+
+
+# -- names that both have, and `with`
+
+
+class Transcript(BaseCallbackHandler):
+    """An old handler with a `text` of its own, and a context manager of both kinds."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.language = "en"
+        self.log: list[str] = []
+
+    def on_llm_start(self, *_: Any, **__: Any) -> None:
+        self.text += "started"
+
+    def __enter__(self) -> str:
+        self.log.append("enter")
+        return "of its own"
+
+    def __exit__(self, *raised: object) -> bool:
+        self.log.append(f"exit {raised[0]}")
+        return raised[0] is KeyError
+
+    async def __aenter__(self) -> str:
+        self.log.append("aenter")
+        return "of its own"
+
+    async def __aexit__(self, *raised: object) -> bool:
+        self.log.append(f"aexit {raised[0]}")
+        return raised[0] is KeyError
+
+
+def test_a_name_of_the_stream_cannot_be_set_and_the_old_handlers_own_is_at_wrapped() -> None:
+    """What is read and what is written are the same, or there is an error that says where the other one is."""
+    wrapped = cb.wrap_handler(Transcript())
+    StreamingLLM(tokens=["a"]).invoke("hi", {"callbacks": [wrapped]})
+    assert "".join(wrapped.text()) == "a"
+    for name in ("text", "result", "finish", "close", "aclose", "statistics"):
+        with pytest.raises(cb.WrappedNameError, match=f"'{name}'.*`wrapped.{name}`"):
+            setattr(wrapped, name, "x")
+    assert wrapped.wrapped.text == "started"
+    wrapped.wrapped.text = ""
+    assert wrapped.wrapped.text == ""
+
+
+def test_other_names_are_read_and_set_on_the_old_handler() -> None:
+    """Settings of any handler included."""
+    wrapped = cb.wrap_handler(Transcript())
+    wrapped.language = "de"
+    wrapped.raise_error = True
+    assert (wrapped.language, wrapped.wrapped.language) == ("de", "de")
+    assert (wrapped.raise_error, wrapped.wrapped.raise_error) == (True, True)
+
+
+def test_with_enters_the_old_handler_too() -> None:
+    """`with MyHandler() as handler` goes on meaning what it meant, its way with errors included."""
+    old_handler = Transcript()
+    with cb.wrap_handler(old_handler) as wrapped:
+        assert isinstance(wrapped, Transcript)
+        assert wrapped.wrapped is old_handler
+    with cb.wrap_handler(old_handler):
+        raise KeyError
+    with pytest.raises(ZeroDivisionError), cb.wrap_handler(old_handler):
+        raise ZeroDivisionError
+    ends = ["exit None", f"exit {KeyError}", f"exit {ZeroDivisionError}"]
+    assert old_handler.log == [entry for end in ends for entry in ("enter", end)]
+    with pytest.raises(cb.StreamConsumedError):
+        iter(wrapped)
+
+
+@pytest.mark.anyio
+async def test_async_with_enters_the_old_handler_too() -> None:
+    """The same for `async with`; an old handler that is no context manager is just left alone."""
+    old_handler = Transcript()
+    async with cb.wrap_handler(old_handler):
+        raise KeyError
+    assert old_handler.log == ["aenter", f"aexit {KeyError}"]
+    async with cb.wrap_handler(Recorder()) as wrapped:
+        assert wrapped.statistics().runs == 0
+    with pytest.raises(cb.StreamConsumedError):
+        aiter(wrapped)

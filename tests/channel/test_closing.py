@@ -7,7 +7,6 @@ import gc
 import threading
 import traceback
 import weakref
-from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -311,60 +310,6 @@ class TestReaderCloses:
         finally:
             gc.enable()
         assert send.reader_left
-
-
-class TestOnReaderLeft:
-    def test_is_called_once_by_the_thread_that_closes(self) -> None:
-        """Synchronously, after everybody parked has been woken, in the order of registration."""
-        send, receive = open_channel(1)
-        calls: list[tuple[str, int]] = []
-        for name in "ab":
-            send.on_reader_left(lambda name=name: calls.append((name, threading.get_ident())))
-        receive.close()
-        receive.close()
-        del receive
-        assert calls == [("a", threading.get_ident()), ("b", threading.get_ident())]
-
-    def test_is_called_at_once_if_the_reader_has_left(self) -> None:
-        """Who asks late is told."""
-        send, receive = open_channel(1)
-        receive.close()
-        calls: list[int] = []
-        send.on_reader_left(lambda: calls.append(1))
-        assert calls == [1]
-
-    def test_is_called_when_a_dropped_end_is_collected(self) -> None:
-        """Also from the garbage collector, for an end in a cycle."""
-        send, receive = open_channel(1)
-        calls: list[int] = []
-        send.on_reader_left(lambda: calls.append(1))
-        cycle: list[Any] = [receive]
-        cycle.append(cycle)
-        del cycle, receive
-        gc.collect()
-        assert calls == [1]
-
-    def test_an_error_goes_to_who_closes_after_all_were_called(self) -> None:
-        """One callback does not keep the others from hearing of it."""
-        send, receive = open_channel(1)
-        calls: list[int] = []
-        send.on_reader_left(lambda: 1 / 0)
-        send.on_reader_left(lambda: calls.append(1))
-        with pytest.raises(ZeroDivisionError):
-            receive.close()
-        assert calls == [1]
-        assert send.reader_left
-
-    def test_is_not_called_when_the_sender_closes(self) -> None:
-        """The end of the channel is not the reader leaving."""
-        send, receive = open_channel(1)
-        calls: list[int] = []
-        send.on_reader_left(lambda: calls.append(1))
-        send.close()
-        assert list(receive) == []
-        assert calls == []
-        receive.close()
-        assert calls == [1]
 
 
 class TestReentrance:

@@ -337,3 +337,14 @@ class TestStatistics:
                 send.push(number)
                 await anyio.wait_all_tasks_blocked()
         assert receive.statistics().parks == 3
+
+
+def test_the_ends_show_what_the_channel_is_doing() -> None:
+    """Open or closed, by whom, and how full."""
+    send, receive = open_channel(4)
+    send.push(1)
+    assert repr(send) == "<SendEnd open overflow='block' capacity=4 buffered=1>"
+    send.close()
+    assert repr(receive) == "<ReceiveEnd closed by sender overflow='block' capacity=4 buffered=1>"
+    receive.close()
+    assert repr(send) == "<SendEnd closed by receiver overflow='block' capacity=4 buffered=0>"

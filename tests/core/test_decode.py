@@ -507,6 +507,23 @@ def test_root_output_is_that_of_the_last_root() -> None:
     assert decode.root_output == "other"
 
 
+@pytest.mark.parametrize(
+    ("run_type", "output"),
+    [
+        ("chat_model", AIMessage(content="tea")),
+        ("tool", ToolMessage(content="tea", tool_call_id="1")),
+        ("retriever", [Document(page_content="tea")]),
+    ],
+)
+def test_root_output_is_an_object_also_out_of_json(run_type: str, output: Any) -> None:
+    """Whoever drives handlers gets what the root's caller got, as the handlers do, whether or not one wants its end."""
+    root = Run(run_type)
+    decode = EventsToCalls(methods=[])
+    for event in (root.start(), root.end(json.loads(json.dumps(output, default=dumpd)))):
+        decode.feed(event)
+    assert decode.root_output == output
+
+
 def test_a_recording_can_be_fed_again() -> None:
     """The ids are known from before, but the runs have ended."""
     decode = EventsToCalls()

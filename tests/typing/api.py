@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessageChunk
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import Runnable
 from typing_extensions import assert_type
 
@@ -50,6 +52,37 @@ async def observe_async() -> None:
     assert_type(sync_stream.result, int)
 
 
+async def acall_with_keywords(question: str, **kwargs: Any) -> int:
+    """Stand for what LangChain's own methods look like."""
+    return len(question)
+
+
+def either(question: str, **kwargs: Any) -> Awaitable[int] | int:
+    """Stand for a call that decides for itself."""
+    return len(question)
+
+
+async def observe_runnables(chain: Chain, model: BaseChatModel, given: Callable[[str], Awaitable[int]]) -> None:
+    """LangChain's methods take `**kwargs: Any`, which must not cost the type of their result; both kinds of stream await."""
+    assert_type(cb.astream_call(chain.ainvoke, {"q": "tea"}).result, str)
+    assert_type(cb.astream_call(chain.invoke, {"q": "tea"}).result, str)
+    assert_type(cb.astream_call(chain.abatch, [{"q": "tea"}]).result, list[str])
+    assert_type(cb.astream_call(model.ainvoke, "tea").result, AIMessage)
+    assert_type(cb.astream_call(lambda: model.ainvoke("tea")).result, AIMessage)
+    assert_type(cb.astream_call(partial(call, "tea")).result, int)
+    assert_type(cb.astream_call(acall_with_keywords, "tea").result, int)
+    assert_type(cb.astream_call(either, "tea").result, int)
+    assert_type(cb.astream_call(given, "tea").result, int)
+    assert_type(cb.stream_call(chain.ainvoke, {"q": "tea"}).result, str)
+    assert_type(cb.stream_call(chain.invoke, {"q": "tea"}).result, str)
+    assert_type(cb.stream_call(model.ainvoke, "tea").result, AIMessage)
+    assert_type(cb.stream_call(acall, "tea").result, int)
+    assert_type(cb.stream_call(acall_with_keywords, "tea").result, int)
+    assert_type(cb.stream_call(either, "tea").result, int)
+    assert_type(cb.stream_call(given, "tea").result, int)
+    assert_type(cb.stream_call(print, "tea").result, None)
+
+
 def observe_sync() -> None:
     """The same from sync code."""
     with cb.stream_call(call, "tea", extended=True, include_types=["chat_model"]) as stream:
@@ -76,6 +109,11 @@ async def read_handlers(chain: Chain) -> None:
         assert_type(event, Event)
     for sync_event in handler:
         assert_type(sync_event, Event)
+    async with cb.EventStreamHandler() as left:
+        assert_type(left, cb.EventStreamHandler)
+    with cb.wrap_handler(Legacy()) as wrapped:
+        for sync_event in wrapped:
+            assert_type(sync_event, Event)
 
 
 async def dispatch(chain: Chain, recorded: list[Event]) -> None:
@@ -105,7 +143,7 @@ async def channel() -> None:
 
 def wrong(chain: Chain) -> None:
     """What is misspelt is found."""
-    cb.stream_call(call, "tea", capacty=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cb.stream_call(call, "tea", capacty=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     cb.EventStreamHandler(overflow="drop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from langchain_core.messages import AIMessage, AIMessageChunk
 from typing_extensions import assert_type
 
+import callbridge as cb
 from callbridge.events import ChatModelStream, ErrorData, Event, V2Event, is_event
 
 
@@ -92,3 +93,27 @@ def value_that_failed_the_check(value: object) -> Event | None:
     if not is_event(value):
         return value  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
     return value
+
+
+async def ask(question: str) -> int:
+    return len(question)
+
+
+def result_taken_for_a_coroutine() -> None:
+    assert_type(cb.stream_call(ask, "tea").result, str)  # type: ignore[assert-type]  # pyright: ignore[reportAssertTypeFailure]
+
+
+def no_call() -> None:
+    cb.astream_call("chain", "tea")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def keyword_of_the_call() -> None:
+    cb.astream_call(ask, question="tea")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+
+
+def option_of_the_wrong_type() -> None:
+    cb.stream_call(ask, "tea", capacity="3")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def error_as_a_text(handler: cb.EventStreamHandler) -> None:
+    handler.finish("late")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -96,6 +96,10 @@ class _Dispatched(Generic[E]):
         """Return the handlers that hear of these events: those given, and those that are attached to the run itself."""
         return [*self._dispatcher.handlers, *self._attached]
 
+    def __repr__(self) -> str:
+        counted = self.statistics()
+        return f"<{type(self).__name__} {self._state} events={counted.events} runs={counted.open_runs}>"
+
     def _begin_loop(self) -> None:
         if self._state in ("ended", "closed"):
             raise StreamConsumedError(self._state)

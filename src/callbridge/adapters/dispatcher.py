@@ -38,11 +38,12 @@ from langchain_core.callbacks import BaseCallbackHandler
 from callbridge.adapters.private_loop import PrivateLoop
 from callbridge.adapters.targets import Handlers, Target, as_llm_start, handler_list
 from callbridge.adapters.turns import Turn
+from callbridge.core.arguments import check_error
 from callbridge.core.calls import Call, CallParts, Payload
 from callbridge.core.decode import EventsToCalls
 from callbridge.core.methods import METHODS
 from callbridge.core.runs import MISSING
-from callbridge.errors import ArgumentError, ChannelClosedError
+from callbridge.errors import ArgumentError, DispatcherClosedError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -155,7 +156,7 @@ class CallbackDispatcher:
         Raises:
             EventFormatError: It is no event.
             EventSequenceError: It is of a run that has not started, or starts a run that is open.
-            ChannelClosedError: The dispatcher is closed.
+            DispatcherClosedError: The dispatcher is closed.
             Exception: The first error of a handler whose `raise_error` is set, after all handlers were called.
 
         Threads: called by a handler, it returns at once, and the event is delivered after the one being delivered.
@@ -167,7 +168,12 @@ class CallbackDispatcher:
 
         Args:
             error: What the handlers are told. It is not raised.
+
+        Raises:
+            ArgumentError: It is no exception.
+            Exception: As `feed`, of a handler with `raise_error`.
         """
+        check_error(error, optional=False)
         self._sync(self._take_failure, error)
 
     def close(self) -> None:
@@ -179,7 +185,13 @@ class CallbackDispatcher:
         self.finish(None)
 
     def finish(self, error: BaseException | None) -> None:
-        """Close with this error for the open runs; `None` as in `close`."""
+        """Close with this error for the open runs; `None` as in `close`.
+
+        Raises:
+            ArgumentError: It is no exception.
+            Exception: As `close`.
+        """
+        check_error(error)
         if not self._closed:
             self._sync(self._take_end, error)
 
@@ -237,8 +249,12 @@ class CallbackDispatcher:
     async def afail(self, error: BaseException) -> None:
         """Do the same as `fail` from a task.
 
+        Raises:
+            Exception: As `fail`.
+
         Cancellation: AnyIO's level cancellation is held off until it is done.
         """
+        check_error(error, optional=False)
         with anyio.CancelScope(shield=True):
             await self._async(self._take_failure, error)
 
@@ -250,7 +266,12 @@ class CallbackDispatcher:
         await self.afinish(None)
 
     async def afinish(self, error: BaseException | None) -> None:
-        """Do the same as `finish` from a task."""
+        """Do the same as `finish` from a task.
+
+        Raises:
+            Exception: As `finish`.
+        """
+        check_error(error)
         if not self._closed:
             with anyio.CancelScope(shield=True):
                 await self._async(self._take_end, error)
@@ -336,7 +357,7 @@ class CallbackDispatcher:
 
     def _take_event(self, event: Mapping[str, Any]) -> None:
         if self._closed:
-            raise ChannelClosedError("sender")
+            raise DispatcherClosedError
         calls = self._decoder.feed_parts(event)
         self._events += 1
         if calls:

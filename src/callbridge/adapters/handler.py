@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import cache, partial
 from sys import _getframe, exc_info
-from types import FrameType, new_class
+from types import FrameType, TracebackType, new_class
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -34,10 +34,12 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from callbridge.adapters.exiting import leave_at_exit
 from callbridge.adapters.frames import ASYNC_DISPATCH, ASYNC_DISPATCH_ONE, SYNC_DISPATCH, in_borrowed_loop, left_out_of_tap
+from callbridge.adapters.options import HandlerOptions, check_option_names
 from callbridge.adapters.outlet import Outlet
-from callbridge.adapters.reading import EventReader, HandlerTexts, StreamStatistics
+from callbridge.adapters.reading import EventReader, HandlerTexts, StreamStatistics, described
 from callbridge.adapters.taps import tap, tap_async
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
+from callbridge.core.arguments import check_error
 from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
 from callbridge.core.merge import merge_chunks, mergeable
@@ -48,7 +50,6 @@ from callbridge.errors import ArgumentError, ChannelOverflow, ResultNotReadyErro
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from callbridge.adapters.options import HandlerOptions
     from callbridge.channel.memory import Overflow
     from callbridge.events import Event
 
@@ -110,12 +111,18 @@ class EventStreamHandler(BaseCallbackHandler):
     Attach it wherever a handler goes, and iterate it with `async for` or `for`. Iteration ends with the run, however
     the run ends; an error of the run is raised where the run was called, not here.
 
+    Who may leave before the end reads inside `async with handler:` or `with handler:`, whose end closes the handler: the run,
+    which is not the handler's, goes on unheard. A bare `break` does not say that nobody will read on. Where the channel is full
+    by then, a run waits for its reader to come back, and for ever if none does: until `close`, `aclose` or the end of `with`.
+    Dropping the handler is not enough, because the run it is attached to holds it.
+
     Args:
         roots: After how many root runs the iteration ends; `None`: not before `finish()`.
         **options: See `HandlerOptions`. `streaming` is False unless told: attaching the handler changes nothing about
             the run.
 
     Raises:
+        OptionError: A keyword is none of the options.
         ArgumentError: An argument has a value that is not allowed.
 
     With `overflow="fail"`, `ChannelOverflow` is raised in the run, whatever `raise_error` is, and by the reader in place of
@@ -146,6 +153,7 @@ class EventStreamHandler(BaseCallbackHandler):
         **options: Unpack[HandlerOptions],
     ) -> None:
         super().__init__()
+        check_option_names(options, HandlerOptions, also=("roots",))
         if roots is not None and (type(roots) is not int or roots < 1):
             raise ArgumentError("roots", roots, "a positive number of root runs, or None")
         self.streaming = options.pop("streaming", False)
@@ -216,8 +224,12 @@ class EventStreamHandler(BaseCallbackHandler):
         Args:
             error: Raised to the reader then, instead of the end.
 
+        Raises:
+            ArgumentError: The error is no exception.
+
         Threads: any.
         """
+        check_error(error)
         self._outlet.finish(error)
 
     def close(self) -> None:
@@ -231,6 +243,23 @@ class EventStreamHandler(BaseCallbackHandler):
     async def aclose(self) -> None:
         """Do the same as `close`."""
         self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {described(self._reader.state, self.statistics())}>"
 
     def leave_for_exit(self) -> None:
         """Leave because the interpreter exits; called by it."""

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, Token, copy_context
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
 
+from callbridge.adapters.options import OnExit, StreamOptions, check_option_names
 from callbridge.adapters.owned import OwnedHandler
 from callbridge.adapters.sources import Source, TaskSource, ThreadSource, call_in_thread
 from callbridge.adapters.streams import AsyncEventStream, EventStream
@@ -29,17 +30,27 @@ from callbridge.errors import CallableTypeError
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from callbridge.adapters.options import StreamOptions
-
 __all__ = ["astream_call", "observing", "stream_call"]
 
 R = TypeVar("R")
 
+_LAZY: Final = (
+    "a call that works until it returns; this one {} a generator, which does nothing until it is read. In place of "
+    "chain.stream and chain.astream use stream_events(chain, x) and astream_events(chain, x), or call chain.invoke. In place "
+    "of another one, a function that reads it: lambda: list(generate(x))"
+)
 
+_KEYWORDS: Final = "keyword arguments of the call itself go in by functools.partial(call, name=value) or a lambda"
+
+
+# The second form says "or" because mypy would find a call with `**kwargs: Any`, such as `chain.ainvoke`, to fit one that says
+# only `Callable[..., R]` as well, and give up on both.
 @overload
 def astream_call(call: Callable[..., Awaitable[R]], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[R]: ...
 @overload
-def astream_call(call: Callable[..., R], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[R]: ...
+def astream_call(
+    call: Callable[..., Awaitable[R] | R], /, *args: Any, **options: Unpack[StreamOptions]
+) -> AsyncEventStream[R]: ...
 def astream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[Any]:
     """Read the events of every run that a call starts.
 
@@ -53,18 +64,22 @@ def astream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Stre
         A stream that starts the call with its first read; its `result` is what the call returned.
 
     Raises:
-        CallableTypeError: `call` cannot be called.
+        CallableTypeError: `call` cannot be called, or is a generator function, such as `chain.astream`: it does nothing until
+            somebody reads what it returns. If that shows only when the call returns a generator, the stream raises it there.
+        OptionError: A keyword is none of the options.
         ArgumentError: An option has a value that is not allowed.
 
     Cancellation: leaving the stream cancels the call and awaits it; see `AsyncEventStream`.
     """
-    _check_callable(call)
-    on_exit = options.pop("on_exit", "cancel")
-    handler = OwnedHandler(**{"streaming": True, **options})
+    handler, on_exit = _prepared(call, options)
     return AsyncEventStream(handler, _async_source(handler, partial(call, *args), _is_async(call)), on_exit=on_exit)
 
 
-def stream_call(call: Callable[..., R], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[R]:
+@overload
+def stream_call(call: Callable[..., Awaitable[R]], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[R]: ...
+@overload
+def stream_call(call: Callable[..., Awaitable[R] | R], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[R]: ...
+def stream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[Any]:
     """Read the events of every run that a call starts, from sync code; no event loop is needed.
 
     The call runs in a thread of its own, with a copy of the caller's context. An awaitable that it returns is run to its end
@@ -79,13 +94,21 @@ def stream_call(call: Callable[..., R], /, *args: Any, **options: Unpack[StreamO
         A stream that starts the call with its first read; its `result` is what the call returned.
 
     Raises:
-        CallableTypeError: `call` cannot be called.
+        CallableTypeError: `call` cannot be called, or is or returns a generator; see `astream_call`.
+        OptionError: A keyword is none of the options.
         ArgumentError: An option has a value that is not allowed.
     """
+    handler, on_exit = _prepared(call, options)
+    source = ThreadSource(handler.outlet, partial(_called, partial(call, *args)), partial(observed, handler))
+    return EventStream(handler, source, on_exit=on_exit)
+
+
+def _prepared(call: object, options: StreamOptions) -> tuple[OwnedHandler, OnExit]:
+    """Check what a stream was asked for, and return its handler and what to do when its reader leaves."""
     _check_callable(call)
+    check_option_names(options, StreamOptions, hint=_KEYWORDS)
     on_exit = options.pop("on_exit", "cancel")
-    handler = OwnedHandler(**{"streaming": True, **options})
-    return EventStream(handler, ThreadSource(handler.outlet, partial(call, *args), partial(observed, handler)), on_exit=on_exit)
+    return OwnedHandler(**{"streaming": True, **options}), on_exit
 
 
 def observed(handler: BaseCallbackHandler) -> Context:
@@ -129,11 +152,18 @@ def _hook(level: int) -> ContextVar[BaseCallbackHandler | None]:
 def _check_callable(call: object) -> None:
     if not callable(call):
         raise CallableTypeError("call", call, "a callable and its arguments, as in stream_call(chain.invoke, x)")
+    if _is(inspect.isgeneratorfunction, call) or _is(inspect.isasyncgenfunction, call):
+        raise CallableTypeError("call", call, _LAZY.format("makes"))
+
+
+def _is(kind: Callable[[object], bool], call: object) -> bool:
+    """Return whether a callable is of a kind: a function, a method, a partial, or an object with such a `__call__`."""
+    return kind(call) or kind(getattr(call, "__call__", None))  # noqa: B004
 
 
 def _is_async(call: Callable[..., Any]) -> bool:
-    """Return whether calling this makes a coroutine: a function, a method, a partial, or an object with such a `__call__`."""
-    return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
+    """Return whether calling this makes a coroutine."""
+    return _is(inspect.iscoroutinefunction, call)
 
 
 def _async_source(handler: OwnedHandler, call: Callable[[], Any], is_async: bool) -> Source:
@@ -141,12 +171,33 @@ def _async_source(handler: OwnedHandler, call: Callable[[], Any], is_async: bool
 
     async def run() -> Payload:
         result = call() if is_async else await call_in_thread(outlet, call)
-        return await result if inspect.isawaitable(result) else result
+        return _checked(await result if inspect.isawaitable(result) else result)
 
     if is_async or _on_asyncio():
         return TaskSource(outlet, run, partial(observed, handler))
     # trio: LangChain's async API does not run there, sync code does, in its thread.
-    return ThreadSource(outlet, call, partial(observed, handler))
+    return ThreadSource(outlet, partial(_called, call), partial(observed, handler))
+
+
+def _called(call: Callable[[], Any]) -> Any:
+    """Make the call and return its result, or what can be awaited for it."""
+    result = call()
+    return _awaited(result) if inspect.isawaitable(result) else _checked(result)
+
+
+async def _awaited(result: Awaitable[Any]) -> Payload:
+    return _checked(await result)
+
+
+def _checked(result: Payload) -> Payload:
+    """Return what a call returned, unless it is work that nobody has done.
+
+    Raises:
+        CallableTypeError: It is a generator.
+    """
+    if isinstance(result, (Generator, AsyncGenerator)):
+        raise CallableTypeError("call()", result, _LAZY.format("returned"))
+    return result
 
 
 def _on_asyncio() -> bool:

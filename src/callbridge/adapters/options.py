@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from callbridge.core.filters import Filters
+from callbridge.errors import OptionError
 
 if TYPE_CHECKING:
     from callbridge.channel.memory import Overflow
 
-__all__ = ["HandlerOptions", "OnExit", "StreamOptions"]
+__all__ = ["HandlerOptions", "OnExit", "StreamOptions", "check_option_names"]
 
 OnExit: TypeAlias = Literal["cancel", "detach"]
 """What happens to a run when its reader leaves first: it is cancelled and awaited, or runs on unread."""
@@ -41,3 +44,25 @@ class StreamOptions(HandlerOptions, total=False):
 
     on_exit: OnExit
     """What happens to the run when the reader leaves first; `"cancel"` unless told."""
+
+
+def check_option_names(
+    given: Mapping[str, Any], known: type[HandlerOptions], *, also: Collection[str] = (), hint: str = ""
+) -> None:
+    """Raise an error for the first keyword that is no option.
+
+    Args:
+        given: The keywords and their values.
+        known: The options there are.
+        also: Further ones.
+        hint: What else such a keyword may have been meant for.
+
+    Raises:
+        OptionError: It is none of them.
+    """
+    names = {*known.__annotations__, *also}
+    for name, value in given.items():
+        if name not in names:
+            close = get_close_matches(name, names, 1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            raise OptionError(name, value, f"one of the options {', '.join(sorted(names))}{meant}{hint and f'; {hint}'}")

@@ -266,7 +266,9 @@ class Outlet:
             for event in events:
                 full = self._send.push(event)
         except ChannelClosedError:
-            # Late: the garbage collector fires callbacks of runs that were given up, in any thread.
+            # Late: the garbage collector fires callbacks of runs that were given up, in any thread. And the reader of a handler
+            # may have left a run that goes on: its tokens make it known once more, and nobody listens for its end.
+            self._encoder.forget()
             return False
         except ChannelOverflow as error:
             self._overflow = self._overflow or error

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from callbridge.adapters.handler import EventStreamHandler
     from callbridge.events import Event
 
-__all__ = ["AsyncTexts", "EventReader", "HandlerTexts", "ReaderState", "StreamStatistics", "Texts"]
+__all__ = ["AsyncTexts", "EventReader", "HandlerTexts", "ReaderState", "StreamStatistics", "Texts", "described"]
 
 ReaderState: TypeAlias = Literal["new", "reading", "ended", "closed"]
 """`new` until the first read, `ended` when the end or an error has been handed out, `closed` when the reader left first."""
@@ -29,6 +29,12 @@ class StreamStatistics:
 
     runs: int
     """Runs that are remembered: open, or ended below a root that is open. 0 when all is over."""
+
+
+def described(state: ReaderState, statistics: StreamStatistics) -> str:
+    """Return what is going on in a stream in words, for people who debug."""
+    channel = statistics.channel
+    return f"{state} capacity={channel.capacity} buffered={channel.buffered} runs={statistics.runs}"
 
 
 class EventReader:

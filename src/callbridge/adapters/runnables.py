@@ -6,16 +6,17 @@ Source: `_astream_events_implementation_v2` (`langchain_core/tracers/event_strea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, closing, nullcontext
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
 
+from callbridge.adapters.options import OnExit, StreamOptions
 from callbridge.adapters.owned import OwnedHandler
 from callbridge.adapters.sources import TaskSource, ThreadSource
 from callbridge.adapters.streams import AsyncEventStream, EventStream
@@ -25,27 +26,7 @@ from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
 from callbridge.errors import ArgumentError, UnsupportedRunnableError, VersionError
 
-if TYPE_CHECKING:
-    from callbridge.adapters.options import OnExit, StreamOptions
-
 __all__ = ["astream_events", "stream_events"]
-
-_OPTIONS = frozenset(
-    {
-        "streaming",
-        "capacity",
-        "overflow",
-        "extended",
-        "on_exit",
-        "include_names",
-        "include_types",
-        "include_tags",
-        "exclude_names",
-        "exclude_types",
-        "exclude_tags",
-    }
-)
-"""The keywords that are ours (`StreamOptions`); all others go to the runnable, as in LangChain."""
 
 
 def astream_events(
@@ -71,7 +52,7 @@ def astream_events(
 
     Cancellation: leaving the stream cancels the run and awaits it; see `AsyncEventStream`.
     """
-    run = _Run(runnable, input, config, version, kwargs)
+    run = _Run(runnable, input, config, version, kwargs, other="astream_call")
     if isinstance(run.runnable, RunnableEachBase):
         expected = "one that implements astream_events; for this one there is astream_call(runnable.ainvoke, x)"
         raise UnsupportedRunnableError("runnable", run.runnable, expected)
@@ -102,23 +83,40 @@ def stream_events(
         ArgumentError: An option has a value that is not allowed, `runnable` is none, or the config's callbacks are of no type
             that LangChain takes.
     """
-    run = _Run(runnable, input, config, version, kwargs)
+    run = _Run(runnable, input, config, version, kwargs, other="stream_call")
     return EventStream(
         run.handler, ThreadSource(run.handler.outlet, run.stream, copy_context), on_exit=run.on_exit, attached=run.attached
     )
 
 
 class _Run:
-    """One streamed run of a runnable with our handler attached."""
+    """One streamed run of a runnable with our handler attached.
+
+    Args:
+        runnable: The runnable, or whatever was given instead.
+        value: Its input.
+        config: Its config.
+        version: The event schema.
+        kwargs: Options, and what goes to the runnable.
+        other: What takes any other callable.
+    """
 
     def __init__(
-        self, runnable: Payload, value: Payload, config: RunnableConfig | None, version: str, kwargs: dict[str, Any]
+        self,
+        runnable: Payload,
+        value: Payload,
+        config: RunnableConfig | None,
+        version: str,
+        kwargs: dict[str, Any],
+        *,
+        other: str,
     ) -> None:
         if version != "v2":
             raise VersionError("version", version, "'v2'")
         if not isinstance(runnable, Runnable):
-            raise ArgumentError("runnable", runnable, "a LangChain Runnable; for any other callable there is astream_call")
-        options = cast("StreamOptions", {key: kwargs.pop(key) for key in _OPTIONS & kwargs.keys()})
+            raise ArgumentError("runnable", runnable, f"a LangChain Runnable; for any other callable there is {other}")
+        _check_config(config)
+        options = cast("StreamOptions", {key: kwargs.pop(key) for key in StreamOptions.__annotations__.keys() & kwargs.keys()})
         self.on_exit: OnExit = options.pop("on_exit", "cancel")
         self.runnable, config, self.kwargs = _unbound(runnable, config, kwargs)
         self.value = value
@@ -164,6 +162,11 @@ def _handlers(callbacks: Payload) -> Sequence[BaseCallbackHandler]:
     if isinstance(callbacks, BaseCallbackManager):
         return callbacks.handlers
     return callbacks if isinstance(callbacks, list) else ()
+
+
+def _check_config(config: object) -> None:
+    if config is not None and not isinstance(config, Mapping):
+        raise ArgumentError("config", config, "None or a RunnableConfig: a dict, as in {'callbacks': [handler]}")
 
 
 def _check_callbacks(config: RunnableConfig | None) -> None:

@@ -20,7 +20,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from callbridge.adapters.exiting import leave_at_exit
 from callbridge.adapters.options import OnExit
 from callbridge.adapters.owned import OwnedHandler
-from callbridge.adapters.reading import AsyncTexts, StreamStatistics, Texts
+from callbridge.adapters.reading import AsyncTexts, StreamStatistics, Texts, described
 from callbridge.adapters.sources import Source
 from callbridge.errors import ArgumentError, ResultNotReadyError
 
@@ -102,6 +102,9 @@ class _OwningStream(Generic[R]):
     def leave_for_exit(self) -> None:
         """Leave because the interpreter exits; called by it."""
         self._leave()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {described(self._reader.state, self.statistics())}>"
 
     def __del__(self) -> None:
         # Dropped without being closed, by a bare `break` for example. Nothing can be awaited here.

@@ -13,16 +13,17 @@ import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from callbridge.adapters.handler import Callback, EventStreamHandler
+from callbridge.adapters.reading import described
 from callbridge.core.calls import Payload
 from callbridge.core.methods import METHODS
-from callbridge.errors import ChannelOverflow, HandlerTypeError
+from callbridge.errors import ChannelOverflow, HandlerTypeError, WrappedNameError
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -31,13 +32,24 @@ if TYPE_CHECKING:
 
 __all__ = ["WrappedHandler", "wrap_handler"]
 
+_OF_THE_STREAM: Final = frozenset(
+    name for name in vars(EventStreamHandler).keys() - METHODS.keys() - vars(BaseCallbackHandler).keys() if name[0] != "_"
+) - {"ignore_llm", "ignore_chain", "raise_error", "run_inline"}
+"""Public names of the event stream: what it has besides a handler's callbacks and settings."""
+
 
 def wrap_handler(handler: BaseCallbackHandler, *, roots: int | None = 1, **options: Unpack[HandlerOptions]) -> WrappedHandler:
     """Make any callback handler an iterator of the events of its runs.
 
     Pass the result where the handler went. The handler's own methods run exactly as if it were attached alone: in the same
     thread, loop and context, in the same place among other handlers, with the same rules for errors. `isinstance` takes the
-    result for an instance of the handler's class; attributes are read and set there, but for those of `EventStreamHandler`.
+    result for an instance of the handler's class; attributes are read and set there.
+
+    The names of the event stream (`text`, `result`, `finish`, `close` and the like) are read as those of `EventStreamHandler`,
+    and cannot be set. The old handler's own attributes and methods of such names are at `wrapped`: `handler.wrapped.text`.
+
+    `with` and `async with` leave the stream at the end. An old handler that is such a context manager itself is entered with
+    it, and left after it; what its `__enter__` returns is not passed on.
 
     Args:
         handler: The handler.
@@ -46,6 +58,7 @@ def wrap_handler(handler: BaseCallbackHandler, *, roots: int | None = 1, **optio
 
     Raises:
         HandlerTypeError: It is no callback handler.
+        OptionError: A keyword is none of the options.
         ArgumentError: An option has a value that is not allowed.
     """
     if not isinstance(handler, BaseCallbackHandler):
@@ -148,10 +161,40 @@ class WrappedHandler(EventStreamHandler):
         return getattr(self.wrapped, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "_is_made" in self.__dict__ and name not in self.__dict__:
-            setattr(self.wrapped, name, value)
-        else:
+        if "_is_made" not in self.__dict__ or name in self.__dict__:
             super().__setattr__(name, value)
+        elif name in _OF_THE_STREAM:
+            # The old handler's own would be set, and ours read.
+            raise WrappedNameError(name)
+        else:
+            setattr(self.wrapped, name, value)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {type(self.wrapped).__name__} {described(self._reader.state, self.statistics())}>"
+
+    # `with` looks for these in the class, past `__getattr__`.
+
+    def __enter__(self) -> Self:
+        enter = getattr(type(self.wrapped), "__enter__", None)
+        if enter is not None:
+            enter(self.wrapped)
+        return self
+
+    def __exit__(self, *raised: object) -> Any:
+        self.close()
+        leave = getattr(type(self.wrapped), "__exit__", None)
+        return None if leave is None else leave(self.wrapped, *raised)
+
+    async def __aenter__(self) -> Self:
+        enter = getattr(type(self.wrapped), "__aenter__", None)
+        if enter is not None:
+            await enter(self.wrapped)
+        return self
+
+    async def __aexit__(self, *raised: object) -> Any:
+        self.close()
+        leave = getattr(type(self.wrapped), "__aexit__", None)
+        return None if leave is None else await leave(self.wrapped, *raised)
 
     def copy_with_metadata_defaults(self, **defaults: Any) -> WrappedHandler:
         """Copy a tracer as LangChain does for a run with metadata; the copy reports to the same reader."""

@@ -26,6 +26,7 @@ from callbridge.channel.waiters import (
     pause,
     withdraw,
 )
+from callbridge.core.arguments import check_error
 from callbridge.errors import CapacityError, ConcurrentReadError, EventLoopError, OverflowPolicyError
 
 __all__ = ["ChannelStatistics", "Overflow", "ReceiveEnd", "SendEnd", "open_channel"]
@@ -254,7 +255,11 @@ class SendEnd(Generic[T_contra]):
 
         Args:
             error: What the reader raises after everything that is buffered: this very object.
+
+        Raises:
+            ArgumentError: It is no exception.
         """
+        check_error(error)
         self._state.close_sender(error)
 
     @property
@@ -267,16 +272,12 @@ class SendEnd(Generic[T_contra]):
         """Whether the receiving end is closed."""
         return self._state.left
 
-    def on_reader_left(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called once when the receiving end is closed, in the thread that closes it; at once if it is.
-
-        Everybody parked has been woken by then. An error of the callback goes to who closes, after all callbacks have run.
-        """
-        self._state.on_left(callback)
-
     def statistics(self) -> ChannelStatistics:
         """Return the counters of what was sent; those of the reader are as of its last batch."""
         return self._state.statistics()
+
+    def __repr__(self) -> str:
+        return f"<SendEnd {self._state.described()}>"
 
 
 def _is_above(state: ChannelState[Any]) -> bool:
@@ -459,8 +460,8 @@ class ReceiveEnd(Generic[T_co]):
     def close(self) -> None:
         """Leave: no more items are wanted. Idempotent; from any thread, also from a finalizer.
 
-        What is buffered is discarded, everybody parked is woken, the callbacks of `SendEnd.on_reader_left` are called. From now
-        on sending raises `ChannelClosedError`, and receiving tells the end.
+        What is buffered is discarded, and everybody parked is woken. From now on sending raises `ChannelClosedError`, and
+        receiving tells the end.
         """
         self._state.close_reader()
 
@@ -474,6 +475,9 @@ class ReceiveEnd(Generic[T_co]):
     def statistics(self) -> ChannelStatistics:
         """Return the channel's counters."""
         return self._state.statistics()
+
+    def __repr__(self) -> str:
+        return f"<ReceiveEnd {self._state.described()}>"
 
     def _attach(self) -> Place:
         """Note that the current task reads.

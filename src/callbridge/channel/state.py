@@ -40,8 +40,8 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections import deque
-from collections.abc import Callable, Collection
-from contextlib import ExitStack, suppress
+from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from itertools import repeat
 from operator import length_hint
@@ -99,7 +99,6 @@ class ChannelState(Generic[T]):
         self.ended = False
         self.left = False
         self.error: BaseException | None = None
-        self._leaving: list[Callable[[], object]] = []
 
         # Items taken are those granted to the reader's batches, less what is left of the last one.
         self.granted = 0
@@ -198,12 +197,10 @@ class ChannelState(Generic[T]):
                 self._shut_locked("receiver")
             self.error = None
             self.reader = None
-            leaving, self._leaving = self._leaving, []
             discarded = self.policy.clear()
             self.discarded += len(discarded)
         self._wake_all()
         del discarded  # now, because finalizers may run that should not hold the lock
-        _call_all(leaving)
 
     def _shut_locked(self, by: Literal["sender", "receiver"]) -> None:
         # In this order: once `shut` is seen, whoever appends afterwards comes to `_settle`.
@@ -243,22 +240,13 @@ class ChannelState(Generic[T]):
             waiting_reader=bool(self.slot),
         )
 
-    def on_left(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called when the reader leaves; at once if it has."""
-        with self.lock:
-            if not self.left:
-                self._leaving.append(callback)
-                return
-        callback()
+    def described(self) -> str:
+        """Return the state in words, for people who debug."""
+        closed = "receiver" if self.left else self.shut
+        state = f"closed by {closed}" if closed else "open"
+        return f"{state} overflow={self.overflow!r} capacity={self.capacity} buffered={len(self.buffer)}"
 
 
 def _refuse(by: str, _: object) -> None:
     """The `append` of a closed channel."""
     raise ChannelClosedError(by)
-
-
-def _call_all(callbacks: list[Callable[[], object]]) -> None:
-    """Call all of them in order, whatever they raise; the last error is raised, with those before it as its context."""
-    with ExitStack() as stack:
-        for callback in reversed(callbacks):
-            stack.callback(callback)

@@ -231,7 +231,7 @@ class EventsToCalls:
         for orphan in self._tree.orphans(run):
             orphaned += self._closed(cast("_Run", orphan), error)
         if error is None and not event["parent_ids"]:
-            self.root_output = data["output"]
+            self.root_output = _root_output(run_type, data["output"])
         self._leave(run)
         return orphaned + calls
 
@@ -418,6 +418,15 @@ def _chat_result(event: Mapping[str, Any], output: Payload) -> LLMResult:
         ChatGenerationChunk(message=message) if isinstance(message, AIMessageChunk) else ChatGeneration(message=message)
     )
     return LLMResult(generations=[[generation]], llm_output=_llm_output(message))
+
+
+def _root_output(run_type: str, output: Payload) -> Payload:
+    """Return what a root's caller would have got."""
+    if run_type == "chat_model":
+        return revive_message(output)
+    if run_type == "tool":
+        return revive_tool_output(output)
+    return _documents(output) if run_type == "retriever" else output
 
 
 def _text_result(event: Mapping[str, Any], output: Payload) -> LLMResult:

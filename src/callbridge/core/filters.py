@@ -6,9 +6,12 @@ never change, so the decision falls once, at its start, and not for each of its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TypedDict
+
+from callbridge.core.calls import Payload
+from callbridge.errors import ArgumentError
 
 __all__ = ["EventFilter", "Filters"]
 
@@ -29,6 +32,9 @@ class EventFilter:
     """The six filters of `astream_events`.
 
     An event passes if it matches any of the `include_*` filters (or none is given) and none of the `exclude_*` filters.
+
+    Raises:
+        ArgumentError: One of them is no sequence of strings (D17 in `docs/divergences.md`).
     """
 
     include_names: Sequence[str] | None = None
@@ -48,6 +54,10 @@ class EventFilter:
 
     exclude_tags: Sequence[str] | None = None
     """As `include_tags`."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_names(field.name, getattr(self, field.name))
 
     def includes(self, name: str, run_type: str, tags: Sequence[str]) -> bool:
         """Return whether events of such a run pass."""
@@ -70,3 +80,14 @@ class EventFilter:
             or (types is not None and run_type in types)
             or (unwanted is not None and any(tag in unwanted for tag in tags))
         )
+
+
+def _check_names(name: str, value: Payload) -> None:
+    if value is None:
+        return
+    if isinstance(value, str):
+        raise ArgumentError(name, value, f"None or a sequence of strings; put it in a list: {name}=[{value!r}]")
+    # A set is none by name, but LangChain takes it.
+    is_list = isinstance(value, Collection) and not isinstance(value, Mapping)
+    if not is_list or not all(isinstance(one, str) for one in value):
+        raise ArgumentError(name, value, "None or a sequence of strings")
