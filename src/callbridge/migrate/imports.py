@@ -47,9 +47,9 @@ def legacy_names(context: Context) -> Iterator[LegacyName]:
         return
     for statement in module.of(ast.ImportFrom):
         source = statement.module or ""
-        if _has_alternative(statement, module):
-            continue
         if statement.level or not (is_legacy_callback_module(source) or source == "langchain"):
+            continue
+        if _has_alternative(statement, module):
             continue
         for alias in statement.names:
             if source == "langchain" and alias.name not in ("callbacks", "set_handler"):
@@ -62,8 +62,8 @@ def legacy_names(context: Context) -> Iterator[LegacyName]:
                 home, removed = None, False
             yield LegacyName(alias, statement, source, alias.name, None if removed else home, removed)
     for plain in module.of(ast.Import):
-        for alias in plain.names if not _has_alternative(plain, module) else ():
-            if is_legacy_callback_module(alias.name):
+        for alias in plain.names:
+            if is_legacy_callback_module(alias.name) and not _has_alternative(plain, module):
                 yield LegacyName(alias, plain, alias.name, "", None, False)
 
 
