@@ -46,6 +46,7 @@ _OTHER_METHODS = words(
     "stream_token insert setText appendPlainText update_text call_from_thread set_text insertPlainText reply_text "
     "stream_output append_text feed"
 )
+_ASKING = re.compile(r"(^|_)(approve|approval|confirm)", re.I)
 _LOGGING = re.compile(r"(^|\.)(log|logger|logging|_logger|_log)$")
 
 
@@ -89,12 +90,25 @@ class HandlerClass:
 
     @property
     def role(self) -> Role:
-        """What it is for: `token` if it handles tokens itself, else what its base is for, else `observer`."""
+        """What it is for: `token` if it handles tokens, `approval` if it asks, else what its base is for, else `observer`."""
         if self.base in ("aiter", "final", "approval", "streamlit-agent"):
             return self.base
         if self.token_hook is not None:
             return "token"
+        if self.asks:
+            return "approval"
         return self.base or "observer"
+
+    @property
+    def asks(self) -> bool:
+        """Whether the hook of a tool's start asks somebody, or something, whether the tool may run, and raises if not."""
+        hook = self.hooks.get("on_tool_start")
+        nodes = list(walk(hook)) if hook is not None else []
+        asks = any(
+            isinstance(node, ast.Call) and (called_name(node) in ("input", "confirm") or _ASKING.search(called_name(node)))
+            for node in nodes
+        )
+        return asks and any(isinstance(node, ast.Raise) for node in nodes)
 
     @property
     def others(self) -> list[str]:
@@ -176,8 +190,9 @@ def _parent(dotted: str, node: ast.ClassDef, module: Module, project: Project, d
 
 
 def _is_manager(node: ast.ClassDef) -> bool:
-    """Return whether a class hands callbacks on instead of handling them."""
-    return any(re.search(r"(Callback|Run)Manager(Mixin)?$", dotted_text(base)) for base in node.bases)
+    """Return whether a class hands callbacks on instead of handling them, or stands in for one that does."""
+    names = [dotted_text(base) for base in node.bases] or [node.name]
+    return any(re.search(r"(Callback|Run)Manager(Mixin|For\w+)?$", name) for name in names)
 
 
 def _has_hook(node: ast.ClassDef) -> bool:

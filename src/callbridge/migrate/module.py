@@ -59,7 +59,7 @@ _FIELDS: MappingProxyType[type, tuple[str, ...]] = MappingProxyType(
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RELEVANT = re.compile(
     r"[cC]allback|on_llm_|on_chat_model|on_chain_|on_tool_|on_agent_|on_retriever_|astream_events|astream_log|stream_events"
-    r"|with_retry|Handler"
+    r"|with_retry|Handler|\.tracers"
 )
 _DEPTH = 40
 

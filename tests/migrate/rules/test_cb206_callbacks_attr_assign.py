@@ -34,6 +34,13 @@ model.callbacks = [EarlyStopping()]
 tool.callbacks = callbacks
 llm.callbacks = []
 """,
+    "llama index is fine": """
+from langchain_openai import ChatOpenAI
+from llama_index.core import Settings
+from llama_index.core.callbacks import CallbackManager
+from opik.integrations.llama_index import LlamaIndexCallbackHandler
+Settings.callback_manager = CallbackManager([LlamaIndexCallbackHandler()])
+""",
 }
 
 

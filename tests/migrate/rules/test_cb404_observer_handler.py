@@ -43,6 +43,42 @@ class Show(BaseCallbackHandler):
 from langfuse import Langfuse
 client = Langfuse()
 """,
+    "context managers that collect": """
+from langchain.callbacks.manager import collect_runs, tracing_v2_enabled
+with collect_runs() as runs:  # CB404 keep
+    chain.invoke("q")
+with tracing_v2_enabled():  # CB404 keep
+    chain.invoke("q")
+""",
+    "a tracer fills in what its base calls": """
+from langchain_core.tracers import BaseTracer
+class Store(BaseTracer):  # CB404 keep
+    def _persist_run(self, run):
+        self.db.add(run)
+""",
+    "known by the name of what makes it, once attached": """
+from app.services import langfuse_service
+from langchain_openai import ChatOpenAI
+handler = langfuse_service.get_handler()  # CB404 keep
+other = langfuse_service.get_handler()
+ChatOpenAI().invoke("q", config={"callbacks": [handler]})
+""",
+    "what else such packages make is fine": """
+import chainlit as cl
+from langfuse import get_client, observe
+from langsmith import trace, traceable
+from openinference.instrumentation import OITracer
+from opik.integrations.llama_index import LlamaIndexCallbackHandler
+from wandb.keras import WandbCallback
+tracer = OITracer(get_client())
+handler = LlamaIndexCallbackHandler()
+callback = WandbCallback()
+@cl.action_callback("send")
+@traceable()
+async def send(action):
+    with trace("send"):
+        pass
+""",
 }
 
 
