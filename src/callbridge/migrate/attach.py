@@ -229,7 +229,7 @@ def _is_ours(
         return False
     receiver = call.func.value if isinstance(call.func, ast.Attribute) else call.func
     made = _made_by(receiver, module)
-    if made is not None and (is_langchain(made) or project.find(made, module) is None):
+    if made is not None and (is_langchain(made) or is_other_callbacks(made)):
         return is_langchain(made)
     if not (isinstance(value, ast.List | ast.Tuple) and handlers):
         return False

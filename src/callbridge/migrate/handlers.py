@@ -84,9 +84,9 @@ class HandlerClass:
 
     @property
     def token_hook(self) -> Function | None:
-        """The hook that receives tokens, if it does something."""
+        """The hook that receives tokens, if it does something with what it is given: one that only counts observes."""
         hook = self.hooks.get(_TOKEN)
-        return hook if hook is not None and is_effective(hook) else None
+        return hook if hook is not None and is_effective(hook) and _reads_arguments(hook) else None
 
     @property
     def role(self) -> Role:
@@ -121,6 +121,13 @@ class HandlerClass:
 def is_effective(function: Function) -> bool:
     """Return whether a method does something: not just a docstring, `pass`, `...`, an empty return or a call of `super()`."""
     return any(not _is_idle(statement) for statement in function.body)
+
+
+def _reads_arguments(hook: Function) -> bool:
+    """Return whether a method, or a function in it, reads any of its arguments but the first, or hands all of them on."""
+    given = [*hook.args.posonlyargs, *hook.args.args, *hook.args.kwonlyargs, hook.args.vararg, hook.args.kwarg]
+    names = {each.arg for each in given[1:] if each is not None}
+    return any(isinstance(node, ast.Name) and node.id in names for statement in hook.body for node in walk(statement))
 
 
 def _is_idle(statement: ast.stmt) -> bool:

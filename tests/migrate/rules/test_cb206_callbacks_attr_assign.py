@@ -41,6 +41,12 @@ from llama_index.core.callbacks import CallbackManager
 from opik.integrations.llama_index import LlamaIndexCallbackHandler
 Settings.callback_manager = CallbackManager([LlamaIndexCallbackHandler()])
 """,
+    "observers are kept": """
+import chainlit as cl
+from langchain.agents import AgentExecutor
+agent = AgentExecutor(agent=agent, tools=tools)
+agent.callbacks = [cl.LangchainCallbackHandler()]  # CB206 keep
+""",
 }
 
 

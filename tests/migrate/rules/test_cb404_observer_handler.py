@@ -79,6 +79,12 @@ async def send(action):
     with trace("send"):
         pass
 """,
+    "tokens that are only counted": """
+from langchain_core.callbacks import BaseCallbackHandler
+class Count(BaseCallbackHandler):  # CB404 keep
+    def on_llm_new_token(self, token, **kwargs):
+        self.tokens += 1
+""",
 }
 
 
