@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from callbridge.migrate.handlers import HandlerClass, find_handler
+from callbridge.migrate.handlers import HandlerClass, find_handler, has_hook
 from callbridge.migrate.known import (
     BASES,
     CALL_METHODS,
@@ -452,6 +452,8 @@ def _made_use(
     if known is not None:
         return Use(call, call, known.dotted, known.role, origin, known)
     found = project.find(dotted, module)
+    if found is not None and isinstance(found[1], ast.ClassDef) and has_hook(found[1]):  # without LangChain's base
+        return Use(call, call, dotted, "observer", origin)
     if found is not None and isinstance(found[1], ast.FunctionDef | ast.AsyncFunctionDef) and depth < _DEPTH:
         for returned in _returned(found[1], found[0]):
             for element, _ in walk_values(returned, found[0]):

@@ -19,7 +19,7 @@ from callbridge.migrate.module import Function, Module, called_name, dotted_text
 from callbridge.migrate.project import Project
 from callbridge.migrate.words import words
 
-__all__ = ["HandlerClass", "Sink", "find_handler", "handler_class", "is_effective"]
+__all__ = ["HandlerClass", "Sink", "find_handler", "handler_class", "has_hook", "is_effective"]
 
 Sink: TypeAlias = Literal["thread-queue", "async-queue", "process-queue", "socket", "print", "streamlit", "other"]
 """Where a handler sends tokens."""
@@ -184,7 +184,7 @@ def _bases(
             is_async = is_async or name.startswith("Async")
         elif depth < _DEPTH and (parent := _parent(dotted, node, module, project, depth)) is not None:
             is_handler, inherited, role, is_async = True, parent, role or parent.base, is_async or parent.is_async
-        elif _EXTERNAL_HANDLER.match(name) and project.find(dotted, module) is None and _has_hook(node):
+        elif _EXTERNAL_HANDLER.match(name) and project.find(dotted, module) is None and has_hook(node):
             is_handler, is_async = True, is_async or name.startswith("Async")
     return role, is_async, is_handler, inherited
 
@@ -202,7 +202,8 @@ def _is_manager(node: ast.ClassDef) -> bool:
     return any(re.search(r"(Callback|Run)Manager(Mixin|For\w+)?$", name) for name in names)
 
 
-def _has_hook(node: ast.ClassDef) -> bool:
+def has_hook(node: ast.ClassDef) -> bool:
+    """Return whether a class has a method with the name of a callback."""
     return any(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name in HOOKS for each in node.body)
 
 

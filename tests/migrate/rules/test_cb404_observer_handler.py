@@ -85,6 +85,13 @@ class Count(BaseCallbackHandler):  # CB404 keep
     def on_llm_new_token(self, token, **kwargs):
         self.tokens += 1
 """,
+    "a class without LangChain's base, attached": """
+from langchain_openai import ChatOpenAI
+class Prompts:
+    def on_chat_model_start(self, serialized, messages, **kwargs):
+        print(messages)
+model = ChatOpenAI(callbacks=[Prompts()])  # CB404 keep
+""",
 }
 
 
