@@ -274,6 +274,8 @@ def _is_passed(value: ast.expr, module: Module) -> bool:
         return all(_is_passed(each, module) or _is_nothing(each) for each in value.values)
     if isinstance(value, ast.IfExp):
         return all(_is_passed(each, module) or _is_nothing(each) for each in (value.body, value.orelse))
+    if isinstance(value, ast.Call) and called_name(value) == "cast" and len(value.args) == 2:
+        return _is_passed(value.args[1], module)
     return isinstance(value, ast.Attribute | ast.Subscript) or (
         isinstance(value, ast.Call) and called_name(value) in ("get", "pop")
     )
