@@ -111,7 +111,7 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
         yield current
         below: list[ast.AST] = []
         for field in _FIELDS[current.__class__]:
-            value = getattr(current, field, None)
+            value: Any = getattr(current, field, None)
             if value.__class__ is list:
                 below += [item for item in value if item.__class__ in _FIELDS]
             elif value is not None:
