@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from callbridge.migrate.handlers import HandlerClass, find_handler
+from callbridge.migrate.handlers import HandlerClass, find_handler, has_hook
 from callbridge.migrate.known import (
     BASES,
     CALL_METHODS,
@@ -163,7 +163,7 @@ def _of_assignment(assign: ast.Assign, module: Module, project: Project) -> Iter
             if (isinstance(target.value, ast.Name) and target.value.id in ("self", "cls")) or _is_nothing(assign.value):
                 continue  # the object's own field: plumbing
             handlers = uses(assign.value, module, project)
-            foreign = any(is_other_callbacks(use.dotted) for use in handlers)
+            foreign = any(is_other_callbacks(use.dotted) for use in handlers) or _is_other_manager(assign.value, module)
             ours = any(use.role != "unknown" for use in handlers)
             listed = isinstance(assign.value, ast.List) and _imports_langchain(module) and not _is_other_root(target, module)
             if not foreign and (ours or (listed and bool(handlers))):
@@ -220,7 +220,7 @@ def _is_ours(
         return False
     if _is_other_manager(value, module) or (not handlers and _is_producer_value(value, module)):
         return False
-    if any(use.role != "unknown" for use in handlers):
+    if any(use.role != "unknown" for use in handlers) or _holds_manager(value, module):
         return True
     if callee and is_langchain(callee):
         return owner_of(callee) == "model" or not _is_producer_value(value, module)
@@ -229,11 +229,20 @@ def _is_ours(
         return False
     receiver = call.func.value if isinstance(call.func, ast.Attribute) else call.func
     made = _made_by(receiver, module)
-    if made is not None:
+    if made is not None and (is_langchain(made) or is_other_callbacks(made)):
         return is_langchain(made)
     if not (isinstance(value, ast.List | ast.Tuple) and handlers):
         return False
     return name in CALL_METHODS or any(_HANDLER_NAME.search(dotted_text(use.node)) for use in handlers)
+
+
+def _holds_manager(value: ast.expr, module: Module) -> bool:
+    """Return whether a value is, or may be, a manager of LangChain made here: nothing else takes one."""
+    found = module.binding(value.id, module.scope_of(value)) if isinstance(value, ast.Name) else None
+    values = [each for each in found[1] if each is not None] if found else [value]
+    choices = [side for each in values for side in ((each.body, each.orelse) if isinstance(each, ast.IfExp) else (each,))]
+    made = [module.resolve(each.func) or "" for each in choices if isinstance(each, ast.Call)]
+    return any(is_langchain(dotted) and dotted.rpartition(".")[2] in MANAGERS for dotted in made)
 
 
 def _is_other_manager(value: ast.expr, module: Module) -> bool:
@@ -255,7 +264,7 @@ def _is_producer_value(value: ast.expr, module: Module) -> bool:
 def _is_run_manager(value: ast.expr) -> bool:
     text = dotted_text(value)
     named = any(is_producer_name(part.removesuffix("()")) for part in text.split("."))
-    return "get_child" in text or "run_manager" in text or "configure" in text or named
+    return any(mark in text for mark in ("get_child", "run_manager", "configure", "as_chain_group")) or named
 
 
 def _is_passed(value: ast.expr, module: Module) -> bool:
@@ -265,6 +274,8 @@ def _is_passed(value: ast.expr, module: Module) -> bool:
         return all(_is_passed(each, module) or _is_nothing(each) for each in value.values)
     if isinstance(value, ast.IfExp):
         return all(_is_passed(each, module) or _is_nothing(each) for each in (value.body, value.orelse))
+    if isinstance(value, ast.Call) and called_name(value) == "cast" and len(value.args) == 2:
+        return _is_passed(value.args[1], module)
     return isinstance(value, ast.Attribute | ast.Subscript) or (
         isinstance(value, ast.Call) and called_name(value) in ("get", "pop")
     )
@@ -431,8 +442,9 @@ def _made_use(
     call: ast.Call, origin: Origin, module: Module, project: Project, dotted: str | None, depth: int = 0
 ) -> Use | None:
     if dotted is None:
-        role: Role = "observer" if _OBSERVING_NAME.search(called_name(call)) else "unknown"
-        return Use(call, call, f"?{dotted_text(call.func)}", role, origin)
+        text = dotted_text(call.func)
+        role: Role = "observer" if _OBSERVING_NAME.search(text) else "unknown"
+        return Use(call, call, f"?{text}", role, origin)
     role_of = builtin_role(dotted)
     if role_of is not None:
         return Use(call, call, dotted, role_of, origin)
@@ -442,6 +454,8 @@ def _made_use(
     if known is not None:
         return Use(call, call, known.dotted, known.role, origin, known)
     found = project.find(dotted, module)
+    if found is not None and isinstance(found[1], ast.ClassDef) and has_hook(found[1]):  # without LangChain's base
+        return Use(call, call, dotted, "observer", origin)
     if found is not None and isinstance(found[1], ast.FunctionDef | ast.AsyncFunctionDef) and depth < _DEPTH:
         for returned in _returned(found[1], found[0]):
             for element, _ in walk_values(returned, found[0]):
@@ -449,8 +463,9 @@ def _made_use(
                     inner = _made_use(element, origin, found[0], project, found[0].resolve(element.func), depth + 1)
                     if inner is not None and inner.role != "unknown":
                         return Use(call, call, inner.dotted, inner.role, origin, inner.known)
-    name = dotted.rpartition(".")[2]
-    role = "observer" if _OBSERVING_NAME.search(name) else "unknown"
+    owner, name = ["", *dotted.split(".")][-2:]
+    text = name if name[:1].isupper() else f"{owner}.{name}"  # a class speaks for itself, a method for its object
+    role = "observer" if _OBSERVING_NAME.search(text) else "unknown"
     return Use(call, call, dotted, role, origin)
 
 

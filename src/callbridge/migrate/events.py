@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from callbridge.migrate.known import is_other_callbacks
 from callbridge.migrate.module import Module, called_name, dotted_text
 
 __all__ = ["EventLoop", "event_loops", "is_own_stream", "made_from", "stream_calls"]
@@ -14,13 +15,13 @@ EventLoop = tuple[ast.AsyncFor, ast.Call, str]
 
 
 def is_own_stream(call: ast.Call, module: Module) -> bool:
-    """Return whether a call is of callbridge's own function of that name, or of `super()`."""
-    text = dotted_text(call.func)
-    return (module.resolve(call.func) or text).startswith(("callbridge.", "super()", "cb.", "self.astream"))
+    """Return whether a call is of callbridge's own function of that name, of `super()`, or of another library's."""
+    text = module.resolve(call.func) or dotted_text(call.func)
+    return text.startswith(("callbridge.", "super()", "cb.", "self.astream")) or is_other_callbacks(text)
 
 
 def stream_calls(module: Module, names: frozenset[str]) -> Iterator[ast.Call]:
-    """Yield the calls of methods with one of the names, callbridge's own left out."""
+    """Yield the calls of methods with one of the names, those of callbridge and of other libraries left out."""
     for call in module.of(ast.Call):
         if isinstance(call.func, ast.Attribute) and called_name(call) in names and not is_own_stream(call, module):
             yield call

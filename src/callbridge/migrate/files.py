@@ -43,13 +43,11 @@ def label(path: Path, root: Path) -> str:
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """Return whether a path, or a directory that it lies in, fits one of the patterns of `include` or `exclude`."""
-    pure = PurePosixPath(path)
-    candidates = [path, *(parent.as_posix() for parent in pure.parents)]
-    return any(
-        fnmatchcase(each, pattern.rstrip("/")) or fnmatchcase(each, f"*/{pattern.rstrip('/')}")
-        for pattern in patterns
-        for each in candidates
-    )
+    wanted = [pattern.rstrip("/") for pattern in patterns]
+    if not wanted:
+        return False
+    candidates = [path, *(parent.as_posix() for parent in PurePosixPath(path).parents)]
+    return any(fnmatchcase(each, pattern) or fnmatchcase(each, f"*/{pattern}") for pattern in wanted for each in candidates)
 
 
 def find_files(
@@ -68,8 +66,7 @@ def find_files(
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            for each in _search(path, root, exclude):
-                name = label(each, root)
+            for name, each in _search(path, root, exclude):
                 if (not include or matches(name, include)) and not matches(name, exclude):
                     found[name] = each
         elif os.path.lexists(path):
@@ -81,19 +78,24 @@ def find_files(
     return sorted(found.items())
 
 
-def _search(top: Path, root: Path, exclude: tuple[str, ...]) -> Iterator[Path]:
+def _search(top: Path, root: Path, exclude: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+    """Yield label and path of the Python files below a directory."""
     for directory, below, names in os.walk(top, followlinks=False):
-        here = Path(directory)
         below[:] = sorted(name for name in below if name not in SKIPPED and not name.endswith(".egg-info"))
+        here = label(Path(directory), root)
+        prefix = "" if here == "." else f"{here.rstrip('/')}/"
         if exclude:
-            below[:] = [name for name in below if not matches(label(here / name, root), exclude)]
-        yield from (here / name for name in sorted(names) if is_python(name) and _is_file(here / name))
+            below[:] = [name for name in below if not matches(f"{prefix}{name}", exclude)]
+        for name in sorted(names):
+            path = os.path.join(directory, name)
+            if is_python(name) and _is_file(path):
+                yield f"{prefix}{name}", Path(path)
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: str) -> bool:
     """Return whether a path is one to read: a regular file, or a link that leads nowhere, which is worth a finding."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        return stat.S_ISREG(os.stat(path).st_mode)
     except (FileNotFoundError, PermissionError):
         return True
     except OSError:  # a loop of links

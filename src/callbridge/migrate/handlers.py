@@ -19,7 +19,7 @@ from callbridge.migrate.module import Function, Module, called_name, dotted_text
 from callbridge.migrate.project import Project
 from callbridge.migrate.words import words
 
-__all__ = ["HandlerClass", "Sink", "find_handler", "handler_class", "is_effective"]
+__all__ = ["HandlerClass", "Sink", "find_handler", "handler_class", "has_hook", "is_effective"]
 
 Sink: TypeAlias = Literal["thread-queue", "async-queue", "process-queue", "socket", "print", "streamlit", "other"]
 """Where a handler sends tokens."""
@@ -46,6 +46,7 @@ _OTHER_METHODS = words(
     "stream_token insert setText appendPlainText update_text call_from_thread set_text insertPlainText reply_text "
     "stream_output append_text feed"
 )
+_ASKING = re.compile(r"(^|_)(approve|approval|confirm)", re.I)
 _LOGGING = re.compile(r"(^|\.)(log|logger|logging|_logger|_log)$")
 
 
@@ -83,18 +84,31 @@ class HandlerClass:
 
     @property
     def token_hook(self) -> Function | None:
-        """The hook that receives tokens, if it does something."""
+        """The hook that receives tokens, if it does something with what it is given: one that only counts observes."""
         hook = self.hooks.get(_TOKEN)
-        return hook if hook is not None and is_effective(hook) else None
+        return hook if hook is not None and is_effective(hook) and _reads_arguments(hook) else None
 
     @property
     def role(self) -> Role:
-        """What it is for: `token` if it handles tokens itself, else what its base is for, else `observer`."""
+        """What it is for: `token` if it handles tokens, `approval` if it asks, else what its base is for, else `observer`."""
         if self.base in ("aiter", "final", "approval", "streamlit-agent"):
             return self.base
         if self.token_hook is not None:
             return "token"
+        if self.asks:
+            return "approval"
         return self.base or "observer"
+
+    @property
+    def asks(self) -> bool:
+        """Whether the hook of a tool's start asks somebody, or something, whether the tool may run, and raises if not."""
+        hook = self.hooks.get("on_tool_start")
+        nodes = list(walk(hook)) if hook is not None else []
+        asks = any(
+            isinstance(node, ast.Call) and (called_name(node) in ("input", "confirm") or _ASKING.search(called_name(node)))
+            for node in nodes
+        )
+        return asks and any(isinstance(node, ast.Raise) for node in nodes)
 
     @property
     def others(self) -> list[str]:
@@ -107,6 +121,13 @@ class HandlerClass:
 def is_effective(function: Function) -> bool:
     """Return whether a method does something: not just a docstring, `pass`, `...`, an empty return or a call of `super()`."""
     return any(not _is_idle(statement) for statement in function.body)
+
+
+def _reads_arguments(hook: Function) -> bool:
+    """Return whether a method, or a function in it, reads any of its arguments but the first, or hands all of them on."""
+    given = [*hook.args.posonlyargs, *hook.args.args, *hook.args.kwonlyargs, hook.args.vararg, hook.args.kwarg]
+    names = {each.arg for each in given[1:] if each is not None}
+    return any(isinstance(node, ast.Name) and node.id in names for statement in hook.body for node in walk(statement))
 
 
 def _is_idle(statement: ast.stmt) -> bool:
@@ -163,7 +184,7 @@ def _bases(
             is_async = is_async or name.startswith("Async")
         elif depth < _DEPTH and (parent := _parent(dotted, node, module, project, depth)) is not None:
             is_handler, inherited, role, is_async = True, parent, role or parent.base, is_async or parent.is_async
-        elif _EXTERNAL_HANDLER.match(name) and project.find(dotted, module) is None and _has_hook(node):
+        elif _EXTERNAL_HANDLER.match(name) and project.find(dotted, module) is None and has_hook(node):
             is_handler, is_async = True, is_async or name.startswith("Async")
     return role, is_async, is_handler, inherited
 
@@ -176,11 +197,13 @@ def _parent(dotted: str, node: ast.ClassDef, module: Module, project: Project, d
 
 
 def _is_manager(node: ast.ClassDef) -> bool:
-    """Return whether a class hands callbacks on instead of handling them."""
-    return any(re.search(r"(Callback|Run)Manager(Mixin)?$", dotted_text(base)) for base in node.bases)
+    """Return whether a class hands callbacks on instead of handling them, or stands in for one that does."""
+    names = [dotted_text(base) for base in node.bases] or [node.name]
+    return any(re.search(r"(Callback|Run)Manager(Mixin|For\w+)?$", name) for name in names)
 
 
-def _has_hook(node: ast.ClassDef) -> bool:
+def has_hook(node: ast.ClassDef) -> bool:
+    """Return whether a class has a method with the name of a callback."""
     return any(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name in HOOKS for each in node.body)
 
 

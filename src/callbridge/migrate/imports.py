@@ -12,6 +12,9 @@ from callbridge.migrate.module import Module
 
 __all__ = ["LegacyName", "facts", "legacy_names"]
 
+_OWN = ("langchain.callbacks", "langchain.llms", "langchain.chains", "langchain.agents")
+"""A project that has one of these is LangChain, or a copy of it."""
+
 _TYPES_OF_PRODUCERS = MANAGERS | {"BaseCallbackHandler"}
 
 
@@ -43,13 +46,13 @@ def legacy_names(context: Context) -> Iterator[LegacyName]:
     have a `langchain.callbacks` of their own.
     """
     module = context.module
-    if context.project.provides("langchain.callbacks", module):
+    if any(context.project.provides(name, module) for name in _OWN):
         return
     for statement in module.of(ast.ImportFrom):
         source = statement.module or ""
-        if _has_alternative(statement, module):
-            continue
         if statement.level or not (is_legacy_callback_module(source) or source == "langchain"):
+            continue
+        if _has_alternative(statement, module):
             continue
         for alias in statement.names:
             if source == "langchain" and alias.name not in ("callbacks", "set_handler"):
@@ -62,8 +65,8 @@ def legacy_names(context: Context) -> Iterator[LegacyName]:
                 home, removed = None, False
             yield LegacyName(alias, statement, source, alias.name, None if removed else home, removed)
     for plain in module.of(ast.Import):
-        for alias in plain.names if not _has_alternative(plain, module) else ():
-            if is_legacy_callback_module(alias.name):
+        for alias in plain.names:
+            if is_legacy_callback_module(alias.name) and not _has_alternative(plain, module):
                 yield LegacyName(alias, plain, alias.name, "", None, False)
 
 
@@ -121,7 +124,17 @@ def _is_plumbing(node: ast.AST, module: Module) -> bool:
             return True
         if isinstance(parent, ast.Call):
             return isinstance(parent.func, ast.Name) and parent.func.id in ("isinstance", "issubclass", "cast")
+        if isinstance(parent, ast.Assign | ast.AnnAssign):
+            return _is_configured(parent, module)
         if isinstance(parent, ast.stmt):
             return False
         child, parent = parent, module.parents.get(parent)
     return False
+
+
+def _is_configured(assign: ast.Assign | ast.AnnAssign, module: Module) -> bool:
+    """Return whether what an assignment binds is a manager's class, of which one is configured: `manager.configure(...)`."""
+    targets = assign.targets if isinstance(assign, ast.Assign) else [assign.target]
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
+    used = [module.parents.get(node) for node in module.of(ast.Name) if node.id in names and isinstance(node.ctx, ast.Load)]
+    return bool(used) and all(isinstance(each, ast.Attribute) and each.attr == "configure" for each in used)

@@ -194,7 +194,11 @@ _OBSERVER_PACKAGES = words(
     "langwatch judgeval galileo galileo_observe maxim patronus keywordsai langchain_decorators sentry_sdk elasticapm "
     "newrelic"
 )
-_APPROVAL = frozenset({"HumanApprovalCallbackHandler", "AsyncHumanApprovalCallbackHandler"})
+_ELSEWHERE = re.compile(r"llama_?index|haystack", re.I)
+_OBSERVING_CONTEXTS = words(
+    "get_openai_callback get_usage_metadata_callback get_bedrock_anthropic_callback collect_runs tracing_v2_enabled "
+    "wandb_tracing_enabled"
+)
 _ROLES: MappingProxyType[str, Role] = MappingProxyType(
     {
         "StreamingStdOutCallbackHandler": "stdout",
@@ -236,13 +240,14 @@ def home_of(name: str) -> Home | None:
 def builtin_role(dotted: str) -> Role | None:
     """Return the role of a handler that LangChain or an observability package ships, None for other names."""
     package, name = dotted.partition(".")[0], dotted.rpartition(".")[2]
-    if package in _OBSERVER_PACKAGES:
-        return "observer" if re.search(r"Handler|Tracer|Callback|callback|trace", name) else None
+    if package in _OBSERVER_PACKAGES and package != "langsmith":
+        for_langchain = "langchain" in dotted.lower() and name.endswith(("Handler", "Tracer", "Callback"))
+        return "observer" if (name.endswith("CallbackHandler") or for_langchain) and not _ELSEWHERE.search(dotted) else None
     if not is_langchain(dotted) or name in BASES or name in MANAGERS:
         return None
     if name in _ROLES:
         return _ROLES[name]
-    observing = name.endswith(("CallbackHandler", "Tracer")) or name in ("get_openai_callback", "get_usage_metadata_callback")
+    observing = name.endswith(("CallbackHandler", "Tracer")) or name in _OBSERVING_CONTEXTS
     return "observer" if observing and "Base" not in name else None
 
 

@@ -10,6 +10,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
+from callbridge.migrate.words import words
+
 __all__ = ["Function", "Module", "Scope", "UnparsableError", "called_name", "dotted_text", "is_relevant", "parse", "walk"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -41,27 +43,23 @@ _INDEXED = frozenset(
         ast.With,
     }
 )
-_FIELDS: MappingProxyType[type[ast.AST], tuple[str, ...]] = MappingProxyType(
-    {
-        ast.Attribute: ("value",),
-        ast.BinOp: ("left", "right"),
-        ast.Compare: ("left", "comparators"),
-        ast.Constant: (),
-        ast.Global: (),
-        ast.List: ("elts",),
-        ast.Name: (),
-        ast.Nonlocal: (),
-        ast.Starred: ("value",),
-        ast.Subscript: ("value", "slice"),
-        ast.Tuple: ("elts",),
-        ast.UnaryOp: ("operand",),
-    }
+_NO_NODES = words(
+    "arg asname attr conversion ctx id is_async kind kwd_attrs level module n name op ops rest s simple tag type_comment "
+    "type_ignores"
 )
-"""Where the nodes below are: of the most frequent types without what is none."""
+_FIELDS: MappingProxyType[type, tuple[str, ...]] = MappingProxyType(
+    {
+        kind: tuple(field for field in kind._fields if field not in _NO_NODES)
+        for kind in vars(ast).values()
+        if isinstance(kind, type) and issubclass(kind, ast.AST)
+    }
+    | dict.fromkeys((ast.Constant, ast.Global, ast.MatchSingleton, ast.Nonlocal), ())
+)
+"""Where a node of each type holds others: operators and contexts are left out, they are the same objects everywhere."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RELEVANT = re.compile(
     r"[cC]allback|on_llm_|on_chat_model|on_chain_|on_tool_|on_agent_|on_retriever_|astream_events|astream_log|stream_events"
-    r"|with_retry|Handler"
+    r"|with_retry|Handler|\.tracers"
 )
 _DEPTH = 40
 
@@ -107,16 +105,16 @@ def parse(text: str) -> ast.Module:
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
     """Yield a node and everything below it, in the order of the source as far as fields are."""
-    stack = [node]
+    stack: list[Any] = [node]
     while stack:
         current = stack.pop()
         yield current
         below: list[ast.AST] = []
-        for field in _FIELDS.get(current.__class__, current._fields):
+        for field in _FIELDS[current.__class__]:
             value: Any = getattr(current, field, None)
             if value.__class__ is list:
-                below += [item for item in value if isinstance(item, ast.AST)]
-            elif isinstance(value, ast.AST):
+                below += [item for item in value if item.__class__ in _FIELDS]
+            elif value is not None:
                 below.append(value)
         stack += reversed(below)
 
@@ -334,28 +332,32 @@ class Module:
     # -- building -------------------------------------------------------------------------------------------------------
 
     def _index(self) -> None:
+        """Visit each node once, scope by scope; the inner loop runs for every node of every file and is written for speed."""
         nodes, parents, scopes, fields = self._nodes, self.parents, self.scopes, dict(_FIELDS)
-        stack: list[tuple[ast.AST, Scope]] = [(self.tree, self.tree)]
-        while stack:
-            node, scope = stack.pop()
-            kind = node.__class__
-            if kind in _INDEXED:
-                nodes[kind].append(node)
-                scopes[node] = scope
-                if isinstance(node, _SCOPES):
-                    scope = node
-            if kind not in fields:
-                fields[kind] = kind._fields
-            for field in fields[kind]:
-                value: Any = getattr(node, field, None)
-                if value.__class__ is list:
-                    for item in value:
-                        if item.__class__ is not str and item is not None:
-                            parents[item] = node
-                            stack.append((item, scope))
-                elif isinstance(value, ast.AST):
-                    parents[value] = node
-                    stack.append((value, scope))
+        nodes[ast.Module].append(self.tree)
+        scopes[self.tree] = self.tree
+        inner: list[Any] = [self.tree]
+        while inner:
+            scope = inner.pop()
+            stack: list[Any] = [scope]
+            while stack:
+                node = stack.pop()
+                for field in fields[node.__class__]:
+                    value: Any = getattr(node, field, None)
+                    for item in value if value.__class__ is list else (value,):
+                        kind = item.__class__
+                        below = fields.get(kind)
+                        if below is None:  # nothing, or a string
+                            continue
+                        parents[item] = node
+                        if kind in nodes:
+                            nodes[kind].append(item)
+                            scopes[item] = scope
+                            if kind in _SCOPES:
+                                inner.append(item)
+                                continue
+                        if below:
+                            stack.append(item)
         self._unsorted = set(nodes) - {ast.Module}
 
     def _imported(self) -> dict[str, str]:

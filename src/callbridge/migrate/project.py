@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Mapping
-from itertools import repeat
+from itertools import repeat, takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -50,6 +50,7 @@ class Project:
     def __init__(self, paths: Iterable[str], read: Callable[[str], str | None]) -> None:
         self._read = read
         self._modules: dict[str, Module | None] = {}
+        self._nearest: dict[tuple[str, str], str | None] = {}
         self._by_suffix: dict[str, list[str]] = {}
         self._tops: set[str] = set()
         self._paths = frozenset(paths)
@@ -66,7 +67,7 @@ class Project:
         return cls(texts, texts.get)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_modules": {}}
+        return {**self.__dict__, "_modules": {}, "_nearest": {}}
 
     def loaded(self, path: str, text: str) -> Module | None:
         """Return a file's module if it was read already and has this text."""
@@ -123,17 +124,24 @@ class Project:
     def _module(self, name: str, origin: Module) -> Module | None:
         if name == origin.name:
             return origin
-        paths = self._fitting(name)
-        if not paths:
+        path = self._path(name, origin)
+        if path is None:
             return None
-        path = max(paths, key=lambda each: (_shared(each, origin.path), -len(each)))
         if path == origin.path:
             return origin
         if path not in self._modules:
             if len(self._modules) >= _CACHED:
-                self._modules.clear()
+                del self._modules[next(iter(self._modules))]
             self._modules[path] = self._load(path)
         return self._modules[path]
+
+    def _path(self, name: str, origin: Module) -> str | None:
+        """Return the file that a module's name means: of several the nearest."""
+        key = (name, origin.path.rpartition("/")[0])
+        if key not in self._nearest:
+            fitting = self._fitting(name)
+            self._nearest[key] = max(fitting, key=lambda each: (_shared(each, origin.path), -len(each)), default=None)
+        return self._nearest[key]
 
     def _fitting(self, name: str) -> list[str]:
         """Return the files that a module's name can mean.
@@ -175,9 +183,5 @@ def _onward(module: Module, name: str) -> str | None:
 
 def _shared(one: str, other: str) -> int:
     """Return how many leading directories two paths share."""
-    count = 0
-    for left, right in zip(PurePosixPath(one).parts[:-1], PurePosixPath(other).parts[:-1], strict=False):
-        if left != right:
-            break
-        count += 1
-    return count
+    directories = zip(one.split("/")[:-1], other.split("/")[:-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], directories))

@@ -108,7 +108,7 @@ def _scan(options: argparse.Namespace) -> Scan:
         raise MigrateError(f"--jobs has to be 1 or more, got {options.jobs}")
     with progress_bar(len(files)) as progress:
         jobs = options.jobs or os.cpu_count() or 1
-        results = scan_files(files, settings, roots=_roots(config, exclude), jobs=jobs, progress=progress)
+        results = scan_files(files, settings, roots=_roots(config, exclude, paths), jobs=jobs, progress=progress)
     return Scan(config, settings, results)
 
 
@@ -123,8 +123,10 @@ def _scan_stdin(paths: list[str], options: argparse.Namespace, settings: Setting
         return FileResult(name, (problem,))
 
 
-def _roots(config: Config, exclude: tuple[str, ...]) -> list[tuple[str, Path]]:
-    """Return the files that imports may lead to: the whole project, if the root is one."""
+def _roots(config: Config, exclude: tuple[str, ...], paths: list[str]) -> list[tuple[str, Path]]:
+    """Return the files beyond the scanned ones that imports may lead to: the whole project, if the root is one."""
+    if not config.include and any(Path(path).absolute() == config.root for path in paths):
+        return []  # the whole project is scanned
     if (config.root / "pyproject.toml").is_file() or (config.root / ".git").exists():
         return find_files([str(config.root)], config.root, (), exclude)
     return []

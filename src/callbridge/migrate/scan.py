@@ -23,7 +23,7 @@ from callbridge.migrate.suppress import apply_suppressions, find_suppressions
 
 __all__ = ["FileResult", "Settings", "scan_files", "scan_source", "scan_text"]
 
-_CHUNK = 24
+_SMALLEST_CHUNK = 16
 _WORTH_PROCESSES = 200
 
 
@@ -196,10 +196,19 @@ class _Worker:
         cls.given = (project, settings)
 
 
+def _chunks(files: list[tuple[str, Path]], jobs: int) -> Iterator[list[tuple[str, Path]]]:
+    """Yield ever smaller parts of a list: neighbours import from each other, and no process is to wait for the last one."""
+    start = 0
+    while start < len(files):
+        size = max((len(files) - start) // (4 * jobs), _SMALLEST_CHUNK)
+        yield files[start : start + size]
+        start += size
+
+
 def _in_processes(
     files: list[tuple[str, Path]], project: Project, settings: Settings, jobs: int, advance: Callable[[int], object]
 ) -> list[FileResult]:
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    chunks = list(_chunks(files, jobs))
     done: list[list[FileResult]] = []
     try:
         with ProcessPoolExecutor(jobs, get_context("spawn"), _Worker.start, (project, settings)) as pool:

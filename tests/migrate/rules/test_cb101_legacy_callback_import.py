@@ -50,6 +50,12 @@ from keras.callbacks import EarlyStopping
 from .callbacks import BaseCallbackHandler
 from mylangchain.callbacks import BaseCallbackHandler as Mine
 """,
+    "a manager whose class is chosen to be configured is fine": """
+from langchain.callbacks.manager import AsyncCallbackManager, CallbackManager, CallbackManagerForChainRun
+def start(run_manager: CallbackManagerForChainRun, run_async: bool):
+    kind = AsyncCallbackManager if run_async else CallbackManager
+    return kind.configure(run_manager.get_child())
+""",
 }
 
 

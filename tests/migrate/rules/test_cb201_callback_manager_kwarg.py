@@ -45,6 +45,13 @@ other = ServiceContext.from_defaults(llm=llm, callback_manager=manager)
 from langchain_openai import ChatOpenAI
 llm = ChatOpenAI(callback_manager=None)
 """,
+    "on a class of the project, with a manager of LangChain": """
+from langchain_core.callbacks import CallbackManager
+from langchain_openai import ChatOpenAI
+class Trimmed(ChatOpenAI): ...
+def make(handlers, streaming):
+    return Trimmed(callback_manager=CallbackManager(handlers=handlers) if streaming else None)  # CB201 auto-safe
+""",
 }
 
 

@@ -82,6 +82,14 @@ model.fit(x, y, callbacks=[stop])
 trainer = pl.Trainer(callbacks=[EarlyStopping()])
 model.fit(x, callbacks=[handler])
 """,
+    "what is only handed on is fine, cast or not": """
+from typing import cast
+from langchain_core.callbacks import BaseCallbackManager
+from langchain_openai import ChatOpenAI
+def make(settings, callbacks=None):
+    ChatOpenAI(callbacks=callbacks)
+    return ChatOpenAI(callbacks=cast(BaseCallbackManager, settings.callbacks))
+""",
 }
 
 

@@ -56,6 +56,23 @@ study = optuna.create_study()
 study.optimize(objective, callbacks=[callback])
 model.fit(data, callbacks=[handler])
 """,
+    "the manager of a group of runs is fine": """
+from langchain_core.callbacks.manager import trace_as_chain_group
+from langchain_openai import ChatOpenAI
+with trace_as_chain_group("batch") as group:
+    ChatOpenAI().generate(prompts, callbacks=group)
+""",
+    "on what a function of the project makes": """
+from langchain.agents import AgentExecutor
+def get_agent():
+    return AgentExecutor(agent=agent, tools=tools)
+def get_handlers():
+    return 1, 2
+def ask(question):
+    executor = get_agent()
+    handler, other_handler = get_handlers()
+    return executor.run(question, callbacks=[handler])  # CB204 adapter
+""",
 }
 
 

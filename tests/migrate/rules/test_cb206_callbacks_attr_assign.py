@@ -34,6 +34,19 @@ model.callbacks = [EarlyStopping()]
 tool.callbacks = callbacks
 llm.callbacks = []
 """,
+    "llama index is fine": """
+from langchain_openai import ChatOpenAI
+from llama_index.core import Settings
+from llama_index.core.callbacks import CallbackManager
+from opik.integrations.llama_index import LlamaIndexCallbackHandler
+Settings.callback_manager = CallbackManager([LlamaIndexCallbackHandler()])
+""",
+    "observers are kept": """
+import chainlit as cl
+from langchain.agents import AgentExecutor
+agent = AgentExecutor(agent=agent, tools=tools)
+agent.callbacks = [cl.LangchainCallbackHandler()]  # CB206 keep
+""",
 }
 
 

@@ -61,6 +61,11 @@ class M(BaseCallbackManager):
     def on_llm_new_token(self, token, **kwargs):
         self.handlers[0].on_llm_new_token(token)
 """,
+    "nor is what stands in for one": """
+class FakeRunManager:
+    def on_llm_new_token(self, token, **kwargs):
+        self.tokens.append(token)
+""",
 }
 
 

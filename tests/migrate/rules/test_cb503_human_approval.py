@@ -26,6 +26,15 @@ class Log(BaseCallbackHandler):
         self.log(input_str)
 name = input('name? ')
 """,
+    "a look alike of the project, attached": """
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_community.tools import ShellTool
+class Gate(BaseCallbackHandler):  # CB503 manual
+    def on_tool_start(self, serialized, input_str, **kwargs):
+        if not self._approve(input_str):
+            raise PermissionError(input_str)
+tool = ShellTool(callbacks=[Gate()])  # CB503 manual
+""",
 }
 
 

@@ -48,6 +48,12 @@ class Mine:
     def astream_log(self, *args):
         return self.inner.astream_log(*args)
 """,
+    "other libraries are fine": """
+import openai
+async def tune(run):
+    async for event in await openai.FineTune.astream_events(run):
+        print(event)
+""",
 }
 
 

@@ -1,8 +1,9 @@
-"""CB201: `callback_manager=`, which chat models of LangChain 1.x accept and ignore."""
+"""CB201: `callback_manager=`, which the models and tools of LangChain 1.x do not heed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
 from callbridge.migrate.attach import Attachment
 from callbridge.migrate.context import Context
@@ -10,6 +11,11 @@ from callbridge.migrate.finding import Finding
 from callbridge.migrate.rule import Rule
 
 __all__ = ["RULE"]
+
+# Tried with langchain-core 0.3, 1.7 and 1.8, langchain-openai 0.2 and 1.7, langchain-classic 1.0.
+_IGNORED = "whose handlers are not called on LangChain 1.x"
+_FATES = MappingProxyType({"model": _IGNORED, "tool": _IGNORED, "chain": "where it is deprecated"})
+_UNKNOWN = "which newer versions do not take"
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -20,8 +26,7 @@ def _check(context: Context) -> Iterator[Finding]:
 
 def _finding(each: Attachment, context: Context) -> Finding:
     name = each.callee.rpartition(".")[2]
-    silent = "which ignores it silently" if each.owner == "model" else "which newer versions do not take"
-    message = f"`callback_manager=` is passed to {name}, {silent}; the keyword is `callbacks`"
+    message = f"`callback_manager=` is passed to {name}, {_FATES.get(each.owner, _UNKNOWN)}; the keyword is `callbacks`"
     ours = each.style == "factory"
     reason = f"{name} is a function of the project: its parameter has to be renamed, too" if ours else ""
     facts = {"keyword": "callback_manager", "callee": each.callee, "owner": each.owner}
@@ -35,8 +40,10 @@ RULE = Rule(
     fix="auto-safe",
     summary="`callback_manager=` given to a model, chain, agent or tool",
     why=(
-        "Chat models of LangChain 1.x accept the keyword and ignore it: no warning, and no handler is ever called. This "
-        "is how streaming, cost counting and tracing get lost without a trace."
+        "Up to langchain-core 0.3 it works, with a DeprecationWarning. On 1.x models and tools do not know it any more: most "
+        "ignore it without a word, so that streaming, cost counting and tracing get lost without a trace; ChatOpenAI of "
+        "langchain-openai 1.x moves it to `model_kwargs` with a warning, and every call raises TypeError. The chains of "
+        "langchain-classic still take it, and warn."
     ),
     before="llm = ChatOpenAI(callback_manager=CallbackManager([handler]))",
     after="llm = ChatOpenAI(callbacks=[handler])",

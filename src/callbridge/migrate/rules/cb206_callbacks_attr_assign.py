@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
-from callbridge.migrate.finding import Finding
+from callbridge.migrate.finding import Finding, Severity, Verdict
 from callbridge.migrate.rule import Rule
 
 __all__ = ["RULE"]
@@ -14,10 +14,13 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
         if each.style == "attribute":
+            observers = not each.streaming and not each.unresolved
             message = f"`{each.callee}` is assigned: other runs of the object report here, too, and lose their own handlers"
-            reason = "the run that is meant is not visible from the assignment"
+            reason = "" if observers else "the run that is meant is not visible from the assignment"
             facts = {"handler": " ".join(use.dotted for use in each.handlers), "target": each.callee, "keyword": each.keyword}
-            yield context.finding("CB206", each.place, message, "adapter", "warning", reason, facts)
+            verdict: Verdict = "keep" if observers else "adapter"
+            severity: Severity = "info" if observers else "warning"
+            yield context.finding("CB206", each.place, message, verdict, severity, reason, facts)
 
 
 RULE = Rule(
@@ -28,7 +31,8 @@ RULE = Rule(
     summary="`x.callbacks = [...]`",
     why=(
         "The object is shared, the handlers are one request's: with two requests at once each hears of both. LangChain "
-        "copies handlers when a run starts, so that an assignment during a run does nothing."
+        "copies handlers when a run starts, so that an assignment during a run does nothing. With observers alone the "
+        "verdict is keep."
     ),
     before=("agent.agent.llm_chain.llm.callbacks = [handler]\nanswer = agent.run(q)"),
     after='answer = agent.invoke(q, config={"callbacks": [handler]})["output"]',

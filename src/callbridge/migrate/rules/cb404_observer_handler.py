@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 
+from callbridge.migrate.attach import Use
 from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding
+from callbridge.migrate.handlers import HandlerClass
 from callbridge.migrate.rule import Rule
 
 __all__ = ["RULE"]
+
+_TRACING = re.compile(r"_on_\w+$|_persist_run(_single)?$|_(start|end)_trace$")
 
 
 def _check(context: Context) -> Iterator[Finding]:
     for handler in context.handlers:
         kept = context.is_kept(handler.dotted)
-        if kept or (handler.role == "observer" and handler.effective):
+        if kept or (handler.role == "observer" and (handler.effective or _traces(handler))):
             why = "kept by the configuration" if kept else "it observes and shows no tokens"
             message = f"{handler.node.name} stays a callback: {why}"
             yield context.finding("CB404", handler.node, message, "keep", "info", facts={"handler": handler.dotted})
-    for call, use in context.made:
-        if use.role == "observer":
-            message = f"{use.dotted.rpartition('.')[2]} stays a callback: callbacks fire under event streams, too"
-            yield context.finding("CB404", call, message, "keep", "info", facts={"handler": use.dotted})
+    made: dict[ast.expr | None, Use] = {call: use for call, use in context.made if use.role == "observer"}
+    for each in context.attachments:  # what only its name shows to be an observer
+        made.update({use.node: use for use in each.handlers if use.role == "observer" and use.made not in made})
+    for node, use in [(use.node, use) for use in made.values()]:
+        message = f"{use.dotted.rpartition('.')[2].lstrip('?')} stays a callback: callbacks fire under event streams, too"
+        yield context.finding("CB404", node, message, "keep", "info", facts={"handler": use.dotted})
+
+
+def _traces(handler: HandlerClass) -> bool:
+    """Return whether a class fills in the methods of LangChain's tracers, which call them from hooks of their own."""
+    return any(
+        isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and _TRACING.match(each.name) for each in handler.node.body
+    )
 
 
 RULE = Rule(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.handlers import HandlerClass
-from callbridge.migrate.module import called_name, walk
 from callbridge.migrate.rule import Rule
 
 __all__ = ["RULE"]
@@ -22,17 +19,8 @@ def _check(context: Context) -> Iterator[Finding]:
         if use.role == "approval":
             yield context.finding("CB503", call, _MESSAGE, "manual", "warning", _REASON, {"handler": use.dotted})
     for handler in context.handlers:
-        if _asks(handler):
+        if handler.asks and handler.base != "approval" and "on_tool_start" in handler.own:
             yield context.finding("CB503", handler.node, _MESSAGE, "manual", "warning", _REASON, {"handler": handler.dotted})
-
-
-def _asks(handler: HandlerClass) -> bool:
-    """Return whether the hook of a tool's start reads from the terminal, and something in it raises."""
-    hook = handler.own.get("on_tool_start")
-    if hook is None:
-        return False
-    asks = any(isinstance(node, ast.Call) and called_name(node) in ("input", "confirm") for node in walk(hook))
-    return asks and any(isinstance(node, ast.Raise) for node in walk(hook))
 
 
 RULE = Rule(
