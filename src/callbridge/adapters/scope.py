@@ -135,7 +135,10 @@ class RunScope:
             is_left: Says which tasks of the run are to be ended.
         """
         await asyncio.sleep(0)
-        left = {task for task in asyncio.all_tasks() - {asyncio.current_task()} if is_left(task) and self._is_innermost(task)}
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        left = {task for task in others if is_left(task) and self._is_innermost(task)}
+        if left:
+            left -= _awaited_by(others - left)
         for task in left:
             if task not in told and not _is_cleanup(task) and not _is_being_cancelled(task):
                 told.add(task)
@@ -235,6 +238,19 @@ class BranchEnds:
             loop.default_exception_handler(context)
         else:
             self._previous(loop, context)
+
+
+def _awaited_by(tasks: Iterable[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
+    """Return the tasks that these await, and what those await in turn: LangChain makes tasks of its own for who calls it."""
+    found: set[asyncio.Future[Any]] = set()
+    owners = list(tasks)
+    while owners:
+        waiter = getattr(owners.pop(), "_fut_waiter", None)
+        for awaited in (waiter, *getattr(waiter, "_children", ())):
+            if isinstance(awaited, asyncio.Task) and awaited not in found:
+                found.add(awaited)
+                owners.append(awaited)
+    return found
 
 
 def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
