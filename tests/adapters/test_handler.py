@@ -139,6 +139,23 @@ async def test_a_cancelled_callback_has_delivered_its_event() -> None:
     assert len(heard) == len(recorder.calls) - 1
 
 
+@pytest.mark.anyio
+async def test_a_cancelled_run_does_not_wait_for_its_reader() -> None:
+    """Who cancels a run waits for its end before reading on, or without: `asyncio.run` does when its main function is over."""
+    handler = cb.EventStreamHandler(capacity=1, extended=True)
+    runnable = RunnableLambda(lambda x: x).pipe(talkative())  # a root's own end closes the channel, and waits for nobody
+    task = asyncio.ensure_future(arun_call("astream", runnable, "hi", {"callbacks": [handler]}))
+    async for event in handler:
+        if event["event"] == "on_llm_stream":
+            break
+    await until(lambda: handler.statistics().channel.waiting_producers)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert handler.statistics().channel.overruns > 0
+    assert names([event async for event in handler])[-1] == "on_chain_error"
+
+
 # -- calls made by hand
 
 
