@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 class Heap:
     """Hides what stays anyway from the garbage collector: modules, thousands of cases, and what pytest keeps of each.
 
-    Many tests collect, and each time every object that is not hidden is looked at: the suite would take the square of its length.
+    Many tests collect, and each collection looks at every object that is not hidden: a suite's time would be the square of its
+    length.
     """
 
     EVERY = 20
