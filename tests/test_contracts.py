@@ -238,6 +238,15 @@ def test_all_errors_are_public() -> None:
     assert defined == set(errors.__all__)
 
 
+@cache
+def names_taken() -> dict[str, set[str]]:
+    """Return the names that the files of the package import from each module."""
+    taken: dict[str, set[str]] = {}
+    for found in (found for path in SOURCES for found in imports(parse(path)) if found.name):
+        taken.setdefault(found.module, set()).add(found.name)
+    return taken
+
+
 @each_source
 def test_a_module_lists_what_others_import_from_it(path: Path) -> None:
     """R3, within: `__all__` of a module names only what the module defines, and all that other modules take."""
@@ -248,7 +257,7 @@ def test_a_module_lists_what_others_import_from_it(path: Path) -> None:
     missing = [public for public in module.__all__ if not hasattr(module, public)]
     assert not missing
     assert sorted(module.__all__) == sorted(set(module.__all__))
-    taken = {found.name for other in SOURCES for found in imports(parse(other)) if found.module == name and found.name}
+    taken = names_taken().get(name, set())
     assert taken <= set(module.__all__), f"imported elsewhere, not in __all__: {taken - set(module.__all__)}"
 
 

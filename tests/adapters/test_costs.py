@@ -23,6 +23,7 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 import callbridge
+from callbridge.channel import memory
 from counting import LONG, SHORT, Counts, allocated_blocks, per_item, slope
 
 WAITS_AT_EACH_CALLBACK = hasattr(AsyncCallbackManagerForLLMRun.on_llm_new_token, "__wrapped__")
@@ -58,6 +59,12 @@ class StreamingTalker(Talker):
     ) -> AsyncIterator[ChatGenerationChunk]:
         for chunk in self._stream(messages):
             yield chunk
+
+
+@pytest.fixture(autouse=True)
+def _no_turn_ends_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that has had its share of time lets other tasks run, which costs some lines: more of them on a busy machine."""
+    monkeypatch.setattr(memory, "FAIR_SECONDS", 1000.0)
 
 
 def tokens_in(events: list[Any]) -> int:

@@ -22,6 +22,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 import callbridge as cb
 from callbridge.adapters import frames
+from callbridge.channel.memory import SendEnd
 from oracle import AsyncRecorder, Recorder, arun_call, normalise, run_attached, run_call
 from scenarios import SYNC, WARNINGS, Flaw, Mode, Scenario, by_name
 from scenarios.models import StreamingLLM
@@ -136,6 +137,23 @@ async def test_a_cancelled_callback_has_delivered_its_event() -> None:
         await task
     # `on_llm_error`, which v2 has no event for, ends the run.
     assert len(heard) == len(recorder.calls) - 1
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_run_does_not_wait_for_its_reader() -> None:
+    """Who cancels a run waits for its end before reading on, or without: `asyncio.run` does when its main function is over."""
+    handler = cb.EventStreamHandler(capacity=1, extended=True)
+    runnable = RunnableLambda(lambda x: x).pipe(talkative())  # a root's own end closes the channel, and waits for nobody
+    task = asyncio.ensure_future(arun_call("astream", runnable, "hi", {"callbacks": [handler]}))
+    async for event in handler:
+        if event["event"] == "on_llm_stream":
+            break
+    await until(lambda: handler.statistics().channel.waiting_producers)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert handler.statistics().channel.overruns > 0
+    assert names([event async for event in handler])[-1] == "on_chain_error"
 
 
 # -- calls made by hand
@@ -517,6 +535,31 @@ def test_roots_say_after_how_many_runs_reading_ends() -> None:
         if roots is None:
             handler.finish()
         assert names(handler).count("on_chain_end") == expected
+
+
+@pytest.mark.xfail(raises=AssertionError, reason="an outlet closes without asking who is still sending")
+def test_a_roots_end_on_its_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last root may end while another thread is about to send the end of the one before: both are delivered."""
+    handler = cb.EventStreamHandler(roots=2)
+    slow, quick = uuid4(), uuid4()
+    arrived, gate = threading.Event(), threading.Event()
+    push = SendEnd.push
+
+    def push_late(send: Any, event: Any) -> bool:
+        if event["run_id"] == str(slow) and event["event"] == "on_chain_end":
+            arrived.set()
+            gate.wait()
+        return push(send, event)
+
+    monkeypatch.setattr(SendEnd, "push", push_late)
+    for run_id in (slow, quick):
+        handler.on_chain_start({}, {"x": 1}, run_id=run_id, name="by hand")
+    thread = in_thread(lambda: handler.on_chain_end({"y": 2}, run_id=slow))
+    arrived.wait()
+    handler.on_chain_end({"y": 2}, run_id=quick)
+    gate.set()
+    thread.join()
+    assert names(handler) == ["on_chain_start"] * 2 + ["on_chain_end"] * 2
 
 
 @pytest.mark.parametrize("roots", [0, -1, 1.0, True, "all"])

@@ -91,6 +91,10 @@ class Late(NamedTuple):
     raised: BaseException | None
     """In the run."""
 
+    def __repr__(self) -> str:
+        # `asyncio.run` has its task shown, result and all, to `signal.signal`, which throws that away.
+        return f"<Late: {len(self.events)} events>"
+
     @property
     def chunks(self) -> list[Any]:
         return [one for one in self.events if one["event"].endswith("_stream")]

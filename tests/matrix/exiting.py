@@ -1,13 +1,15 @@
 """A program that ends while it reads streams: `python -m matrix.exiting (sync|async) MOMENT`.
 
 It opens a stream of every kind, reads each up to the moment, prints how many, and returns from its main function. With
-`handler` it reads a handler attached to a run of its own.
+`handler` it reads a handler attached to a run of its own; with `failing`, a run that fails because the interpreter exits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -44,10 +46,31 @@ def read_from_pool() -> None:
     reach_sync(handler, "channel full")
 
 
+def read_what_fails() -> None:
+    """Read from a run that asks for a thread of a pool when there are none any more."""
+    waits, gate = threading.Event(), threading.Event()
+
+    def call() -> None:
+        run = model()
+        run.runnable.invoke(run.value)
+        waits.set()
+        gate.wait()
+        ThreadPoolExecutor(1).submit(print)
+
+    stream = cb.stream_call(call)
+    kept.append(stream)
+    next(stream)
+    waits.wait()
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "callbridge-run")
+    atexit.register(lambda: (gate.set(), thread.join()))  # after threads have been shut down
+
+
 def main(form: str, moment: str) -> None:
     """Read, and leave everything as it is."""
     if form == "handler":
         read_from_pool()
+    elif form == "failing":
+        read_what_fails()
     elif form == "async":
         asyncio.run(read_all(moment))
     else:

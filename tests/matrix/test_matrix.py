@@ -94,6 +94,13 @@ def test_an_interpreter_that_exits_while_a_pool_waits_for_its_reader() -> None:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
+def test_an_interpreter_that_exits_under_a_run() -> None:
+    """A run that fails for that very reason is nobody's business any more."""
+    program = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-m", "matrix.exiting", "failing", MOMENTS[1]]
+    done = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 @pytest.mark.skipif(not HAS_LANGGRAPH or CORE_VERSION < (1,), reason="the page has the rows of today's LangChain and LangGraph")
 def test_the_page_shows_the_matrix() -> None:
     """What the documentation claims is what is tested here."""

@@ -25,6 +25,7 @@ _ID = re.compile(f"{_UUID}|{_HASH}")
 _FIXED = "00000000-"
 """How the ids begin that a scenario sets by hand: those are data."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+_SHORTEST_ID, _SHORTEST_TIME = 32, 19
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = (bool, int, float, complex, bytes, type(None), Enum)
 
@@ -84,8 +85,13 @@ class _Normaliser:
         return self._object(value)
 
     def _text(self, text: str) -> str:
-        text = _ADDRESS.sub("", _TIME.sub("<time>", str(text)))
-        return _ID.sub(lambda found: self._label(found[0]), text)
+        text = str(text)
+        # Most texts are short keys and names, in which nothing can be.
+        if len(text) >= _SHORTEST_TIME:
+            text = _TIME.sub("<time>", text)
+        if " at 0x" in text:
+            text = _ADDRESS.sub("", text)
+        return _ID.sub(lambda found: self._label(found[0]), text) if len(text) >= _SHORTEST_ID else text
 
     def _label(self, identifier: str) -> str:
         if identifier.startswith(_FIXED):

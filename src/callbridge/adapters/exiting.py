@@ -11,7 +11,7 @@ from functools import cache
 from typing import Protocol
 from weakref import WeakSet
 
-__all__ = ["leave_at_exit"]
+__all__ = ["is_exiting", "leave_at_exit"]
 
 
 class _Reading(Protocol):
@@ -25,10 +25,21 @@ def leave_at_exit(reading: _Reading) -> None:
     _being_read().add(reading)
 
 
+def is_exiting() -> bool:
+    """Return whether everything has been left, because the interpreter exits."""
+    return _being_read().are_left
+
+
+class _Readings(WeakSet[_Reading]):
+    """What is to be left."""
+
+    are_left = False
+
+
 @cache
-def _being_read() -> WeakSet[_Reading]:
+def _being_read() -> _Readings:
     """Return what is to be left; made by the first reader, because importing callbridge changes nothing."""
-    readings: WeakSet[_Reading] = WeakSet()
+    readings = _Readings()
     # No public name, but the one hook that runs before threads of pools are joined; `concurrent.futures` uses it. Where there
     # is none, such a program waits at its end, as it does with any other pool whose threads wait for something.
     register = getattr(threading, "_register_atexit", None)
@@ -37,6 +48,7 @@ def _being_read() -> WeakSet[_Reading]:
     return readings
 
 
-def _leave_all(readings: WeakSet[_Reading]) -> None:
+def _leave_all(readings: _Readings) -> None:
+    readings.are_left = True
     for reading in list(readings):
         reading.leave_for_exit()

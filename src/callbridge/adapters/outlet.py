@@ -105,6 +105,10 @@ class Outlet:
         full = self._push(events) if events else False
         if self._roots is not None and self._encoder.roots_ended >= self._roots and not self._encoder.open_roots:
             self._close(None)
+        if full and awaited and method.endswith("_error") and isinstance(args[0], asyncio.CancelledError):
+            # Who cancels a run waits for its end, and may be what reads: the bound yields, which this counts.
+            self._send.room_sync()
+            return False
         return full
 
     async def report_awaited(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> None:

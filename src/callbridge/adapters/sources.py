@@ -24,6 +24,7 @@ from typing import Any, Literal, Protocol
 
 import anyio
 
+from callbridge.adapters.exiting import is_exiting
 from callbridge.adapters.outlet import Outlet
 from callbridge.adapters.scope import BranchEnds, RunScope, end_jobs, waited_for
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
@@ -127,8 +128,12 @@ class _Done:
 
 
 def _finish(outlet: Outlet, error: BaseException | None) -> None:
-    """End the iteration; an error that nobody will read any more is logged, unless it is how the run was stopped."""
-    if isinstance(error, Exception) and outlet.send.reader_left and not (outlet.stopped and _is_cancellation(error)):
+    """End the iteration; an error that nobody will read any more is logged, unless it is how the run was stopped.
+
+    An interpreter that exits stops runs in ways of its own: it has no more threads for them.
+    """
+    is_unread = isinstance(error, Exception) and outlet.send.reader_left
+    if is_unread and not is_exiting() and not (outlet.stopped and _is_cancellation(error)):
         _logger.warning("a run failed after its reader had left: %r", error, exc_info=error)
     outlet.finish(error)
 
