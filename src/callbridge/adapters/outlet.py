@@ -53,6 +53,8 @@ class Outlet:
         self._repeats = Repeats(encoder)
         self._send, self._receive = ends
         self._roots = roots
+        # Calls of other threads that have ended their root, maybe, and not sent its end yet; a list, because that is atomic.
+        self._under_way: list[None] = []
         self._stopped = False
         self._cut = False
         self._in_room = 0
@@ -101,14 +103,25 @@ class Outlet:
             return self._stop(awaited)
         if self._send.closed or self._repeats.has(method, kwargs):
             return False
-        events = getattr(self._encoder, method)(*args, **kwargs)
-        full = self._push(events) if events else False
-        if self._roots is not None and self._encoder.roots_ended >= self._roots and not self._encoder.open_roots:
-            self._close(None)
-        if full and awaited and method.endswith("_error") and isinstance(args[0], asyncio.CancelledError):
+        if self._roots is None:
+            full = self._push(getattr(self._encoder, method)(*args, **kwargs))
+        else:
+            full = self._push_counted(self._roots, method, args, kwargs)
+        if full and awaited and method.endswith("_error") and isinstance(args[0], (asyncio.CancelledError, GeneratorExit)):
             # Who cancels a run waits for its end, and may be what reads: the bound yields, which this counts.
             self._send.room_sync()
             return False
+        return full
+
+    def _push_counted(self, roots: int, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> bool:
+        """Translate and send, and end the iteration if that was the last root: the last call under way does so."""
+        self._under_way.append(None)
+        try:
+            full = self._push(getattr(self._encoder, method)(*args, **kwargs))
+        finally:
+            self._under_way.pop()
+        if not self._under_way and self._encoder.roots_ended >= roots and not self._encoder.open_roots:
+            self._close(None)
         return full
 
     async def report_awaited(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> None:
@@ -116,8 +129,6 @@ class Outlet:
 
         LangChain calls its own event handler in a task, so that before the event one turn of the loop goes by, and two before
         the run goes on. So they do here: what goes on beside this run is then reported in the same order.
-
-        A run that is being cancelled does not wait to say so: there may be no reader any more, and who has cancelled it waits.
         """
         try:
             await _turn()
@@ -125,9 +136,7 @@ class Outlet:
             full = self.report(method, args, kwargs, True)
         await _turn()
         await _turn()
-        if full and args and isinstance(args[0], (asyncio.CancelledError, GeneratorExit)):
-            self.room_sync()  # which does not wait in a loop, and counts that
-        elif full:
+        if full:
             await self.room()
 
     async def report_token(
