@@ -312,13 +312,13 @@ def modern(handler: Any) -> Any:
     return create_agent(calls_then_text("search", "green ", "tea"), search)
 
 
+# `create_agent` calls its model without a config, which coroutines find by context from CPython 3.11 on only.
+by_context = pytest.mark.skipif(sys.version_info < (3, 11), reason="needs python>=3.11")
 GRAPHS = (graph, modern)
 AGENTS = [pytest.param(made, marks=needs_classic) for made in (react, calling, thinking)]
 if HAS_LANGGRAPH:
     AGENTS.append(pytest.param(graph))
 if HAS_LANGGRAPH and importlib.util.find_spec("langchain.agents.factory"):
-    # Its nodes call the model without their config, which coroutines find by context from CPython 3.11 on only.
-    by_context = pytest.mark.skipif(sys.version_info < (3, 11), reason="needs python>=3.11")
     AGENTS.append(pytest.param(modern, marks=by_context))
 
 
@@ -352,8 +352,11 @@ def announcing(tool_name: str) -> ScriptedChatModel:
 
 
 ANNOUNCING = [pytest.param(lambda model: (calling_executor(model, search), {"input": "which?"}), marks=needs_classic)]
+if HAS_LANGGRAPH:
+    ANNOUNCING.append(pytest.param(lambda model: (prebuilt(model, search), {"messages": [("user", "which?")]})))
 if HAS_LANGGRAPH and importlib.util.find_spec("langchain.agents.factory"):
-    ANNOUNCING.append(pytest.param(lambda model: (create_agent(model, search), {"messages": [("user", "which?")]})))
+    modern_one = pytest.param(lambda model: (create_agent(model, search), {"messages": [("user", "which?")]}), marks=by_context)
+    ANNOUNCING.append(modern_one)
 
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning")
