@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from calllogs import BY_TURNS, EVERYWHERE, SAMPLE
@@ -26,6 +27,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnablePar
 from pydantic import PrivateAttr
 
 import callbridge as cb
+from callbridge.channel.memory import SendEnd
 from lives import HAS_LANGGRAPH, chain, graph, retriever, tool
 from oracle import Recorder, arun_call, run_attached, run_call
 from scenarios import SYNC, WARNINGS, Mode, Scenario, by_name
@@ -306,6 +308,36 @@ def test_filtered_runs_end_out_of_sight() -> None:
         check_lives(events)
 
     asyncio.run(main())
+
+
+@pytest.mark.xfail(raises=AssertionError, reason="what two threads translate is sent in any order")
+def test_a_run_that_begins_while_its_root_ends_begins_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread is about to send its start when another one ends the root, and with it whatever is open."""
+    handler = cb.EventStreamHandler(extended=True)
+    root, branch = uuid4(), uuid4()
+    arrived, gate = threading.Event(), threading.Event()
+    push = SendEnd.push
+
+    def push_late(send: Any, event: Any) -> bool:
+        if (event["run_id"], event["event"]) == (str(branch), "on_chain_start"):
+            arrived.set()
+            gate.wait()
+        return push(send, event)
+
+    monkeypatch.setattr(SendEnd, "push", push_late)
+    handler.on_chain_start({}, {"x": 1}, run_id=root, name="root")
+    beginning = threading.Thread(
+        target=lambda: handler.on_chain_start({}, {"x": 1}, run_id=branch, parent_run_id=root, name="branch")
+    )
+    ending = threading.Thread(target=lambda: handler.on_chain_end({"y": 2}, run_id=root))
+    beginning.start()
+    arrived.wait()
+    ending.start()
+    ending.join(1)  # it may have to wait for the other, or leave its events to it
+    gate.set()
+    for thread in (beginning, ending):
+        thread.join()
+    check_lives(list(handler))
 
 
 # -- a handler that lives as long as a server -------------------------------------------------------------------------
