@@ -101,7 +101,8 @@ async def test_a_client_that_goes_cancels_the_run(name: str) -> None:
     with watched():
         async with serving(sse_site(lambda _: respond(run, "v2"))) as site:
             async with reading(site) as response:
-                assert await anext(response.aiter_bytes())
+                chunks = response.aiter_bytes()  # dropped, it would close the connection
+                assert await anext(chunks)
                 await run.book.waits.wait()
             await run.book.all_left.wait()
         assert run.book.closed
@@ -119,7 +120,8 @@ async def test_a_client_that_goes_cancels_the_run_behind_middleware() -> None:
         app = BaseHTTPMiddleware(sse_site(lambda _: respond(run, "v2")), dispatch=passing)
         async with serving(app) as site:
             async with reading(site) as response:
-                assert await anext(response.aiter_bytes())
+                chunks = response.aiter_bytes()  # dropped, it would close the connection
+                assert await anext(chunks)
                 await run.book.waits.wait()
             await run.book.all_left.wait()
         assert run.book.closed
