@@ -35,11 +35,11 @@ async def consume(stream: Any, moment: str, ready: asyncio.Event) -> None:
             # The reader waits in its first read by then, and the run is about to begin.
             asyncio.get_running_loop().call_soon(ready.set)
             async for _ in stream:
-                pass
+                pass  # a run in a thread may be over before its time has come
         else:
             await reach(stream, moment)
             ready.set()
-            await asyncio.Event().wait()
+        await asyncio.Event().wait()
 
 
 async def break_out(open_stream: Open, moment: str) -> Any:

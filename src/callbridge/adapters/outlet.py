@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Generator, Sequence
-from threading import get_ident
+from threading import RLock, get_ident
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -36,6 +36,10 @@ def _turn() -> Generator[None, None, None]:
 
 _STOPPED = "the reader of this run has left"
 
+_ORDER_SECONDS = 5.0
+"""How long to wait for another thread's call to be sent. It takes microseconds, unless the garbage collector fires a callback
+of another outlet in the middle of it, where the same may happen the other way round: then order is given up, and nobody hangs."""
+
 
 class Outlet:
     """Translates calls and sends the events.
@@ -53,8 +57,7 @@ class Outlet:
         self._repeats = Repeats(encoder)
         self._send, self._receive = ends
         self._roots = roots
-        # Calls of other threads that have ended their root, maybe, and not sent its end yet; a list, because that is atomic.
-        self._under_way: list[None] = []
+        self._order = RLock()
         self._stopped = False
         self._cut = False
         self._in_room = 0
@@ -103,26 +106,31 @@ class Outlet:
             return self._stop(awaited)
         if self._send.closed or self._repeats.has(method, kwargs):
             return False
-        if self._roots is None:
-            full = self._push(getattr(self._encoder, method)(*args, **kwargs))
+        if self._encoder.extended or (self._roots is not None and method != "on_llm_new_token"):
+            full = self._report_in_order(method, *args, **kwargs)
         else:
-            full = self._push_counted(self._roots, method, args, kwargs)
+            full = self._push(getattr(self._encoder, method)(*args, **kwargs))
         if full and awaited and method.endswith("_error") and isinstance(args[0], (asyncio.CancelledError, GeneratorExit)):
             # Who cancels a run waits for its end, and may be what reads: the bound yields, which this counts.
             self._send.room_sync()
             return False
         return full
 
-    def _push_counted(self, roots: int, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> bool:
-        """Translate and send, and end the iteration if that was the last root: the last call under way does so."""
-        self._under_way.append(None)
+    def _report_in_order(self, method: str, /, *args: Payload, **kwargs: Payload) -> bool:
+        """Translate and send as one step, and end the iteration if that was the last root.
+
+        Another thread that ends a root ends what is open below it, too (extended), or everything (the last root): not between
+        the two steps of a call that has begun a run, or ended one.
+        """
+        held = self._order.acquire(timeout=_ORDER_SECONDS)
         try:
             full = self._push(getattr(self._encoder, method)(*args, **kwargs))
+            if self._roots is not None and self._encoder.roots_ended >= self._roots and not self._encoder.open_roots:
+                self._close(None)
+            return full
         finally:
-            self._under_way.pop()
-        if not self._under_way and self._encoder.roots_ended >= roots and not self._encoder.open_roots:
-            self._close(None)
-        return full
+            if held:
+                self._order.release()
 
     async def report_awaited(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> None:
         """Do what `report` does for a callback that is awaited, and wait for room.
@@ -163,6 +171,10 @@ class Outlet:
             full = self._stop(True)
         elif self._repeats.copies and self._repeats.has("on_llm_new_token", {"run_id": run_id}):
             return
+        elif self._encoder.extended:
+            full = self._report_in_order(
+                "on_llm_new_token", token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags
+            )
         else:
             events = self._encoder.on_llm_new_token(token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags)
             full = self._push(events)
@@ -195,6 +207,8 @@ class Outlet:
         """
         if self._stopped:
             return self._stop(awaited)
+        if self._encoder.extended:
+            return self._report_in_order("chunk", run, chunk)
         return self._push(self._encoder.chunk(run, chunk))
 
     async def room(self) -> None:
@@ -265,7 +279,7 @@ class Outlet:
         if self._send.closed:
             self._encoder.forget()  # late callbacks may be at work in other threads
         else:
-            self._push(self._encoder.close(error))
+            self._report_in_order("close", error)
             self._close(error)
 
     def _close(self, error: BaseException | None) -> None:

@@ -66,7 +66,8 @@ class CallsToEvents:
         self.forks = self._tree.forks
         """True if there is an open run below which several go on at the same time; see `RunTree`."""
         self._tapped: set[UUID] = set()  # runs whose tap began before they did; removed at their start or the tap's end
-        self._extended = extended
+        self.extended = extended
+        """Whether events of the extended vocabulary are made, too."""
         self._linger = linger
         self._root_input = root_input
         self._is_root_input_due = root_input is not MISSING
@@ -341,6 +342,8 @@ class CallsToEvents:
 
     def chunk(self, run: Run, chunk: Payload) -> Sequence[Event]:
         """Report one chunk of a tapped run."""
+        if self.extended and not run.open:
+            return ()  # what comes late comes after the terminal event
         return self._event(run.stream_event, run, {"chunk": chunk})
 
     # -- the pieces ---------------------------------------------------------------------------------------------------
@@ -373,7 +376,7 @@ class CallsToEvents:
         The extended vocabulary hides the run alone, so that each start that was reported has its end.
         """
         namesake = self._tree.get(run.run_id)
-        if namesake is None or self._extended:
+        if namesake is None or self.extended:
             return
         for one in (namesake, *self._tree.orphans(namesake)):
             one.hidden, one.included = True, False
@@ -412,22 +415,22 @@ class CallsToEvents:
         if run is None or not run.open or self._tree.end_double(run):
             return ()
         orphaned = self._end_orphans(run, error)
-        event = self._error_event(run, error) if in_v2 or self._extended else ()
+        event = self._error_event(run, error) if in_v2 or self.extended else ()
         self._leave(run)
         return (*orphaned, *event)
 
     def _error_event(self, run: Run, error: BaseException) -> Sequence[Event]:
         inputs = None if run.inputs is MISSING else run.inputs
         data: dict[str, Any] = {"error": error, "input": inputs}
-        if run.run_type == "tool" and (self._extended or compat.V2_HAS_TOOL_CALL_ID):
+        if run.run_type == "tool" and (self.extended or compat.V2_HAS_TOOL_CALL_ID):
             data["tool_call_id"] = run.tool_call_id
-        if self._extended:
+        if self.extended:
             data["status"] = status_of(error)
         return self._event(f"on_{run.run_type}_error", run, data)
 
     def _end_orphans(self, run: Run, error: BaseException | None) -> Sequence[Event]:
         """End what is open below a run that ends: in strict v2 it simply never ends."""
-        if not self._extended or not run.children:
+        if not self.extended or not run.children:
             return ()
         events: list[Event] = []
         for orphan in self._tree.orphans(run):
@@ -436,7 +439,7 @@ class CallsToEvents:
 
     def _end_unreported(self, run: Run, error: BaseException | None) -> Sequence[Event]:
         cause = RunUnfinishedError(run.id, run.name) if error is None else error
-        event = self._error_event(run, cause) if self._extended else ()
+        event = self._error_event(run, cause) if self.extended else ()
         self._leave(run)
         return event
 
@@ -447,12 +450,12 @@ class CallsToEvents:
         self, event: str, run_id: UUID, data: dict[str, Any], kwargs: dict[str, Any], carried: tuple[str, ...]
     ) -> Sequence[Event]:
         run = self._tree.get(run_id)
-        if run is None or not self._extended:
+        if run is None or not self.extended:
             return ()
         return self._event(event, run, data | {key: kwargs[key] for key in carried if kwargs.get(key) is not None})
 
     def _with_tool_call_id(self, run: Run, data: dict[str, Any]) -> dict[str, Any]:
-        if self._extended and run.run_type == "tool":
+        if self.extended and run.run_type == "tool":
             data["tool_call_id"] = run.tool_call_id
         return data
 
