@@ -37,8 +37,11 @@ def _turn() -> Generator[None, None, None]:
 _STOPPED = "the reader of this run has left"
 
 _ORDER_SECONDS = 5.0
-"""How long to wait for another thread's call to be sent. It takes microseconds, unless the garbage collector fires a callback
-of another outlet in the middle of it, where the same may happen the other way round: then order is given up, and nobody hangs."""
+"""How long to wait for another thread's call to be sent.
+
+It takes microseconds, unless the garbage collector fires a callback of another outlet in the middle of it, where the same may
+happen the other way round: then order is given up, and nobody hangs.
+"""
 
 
 class Outlet:
