@@ -24,12 +24,13 @@ __all__ = ["ASYNC_DISPATCH", "ASYNC_DISPATCH_ONE", "SYNC_DISPATCH", "in_borrowed
 def _codes(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
     """Return a function's code and that of the comprehensions in it, which run in frames of their own before 3.12.
 
-    A tuple, not a set: it is searched by identity first, while hashing a code object hashes all that is in it.
+    A tuple, not a set: it is searched by identity first, while hashing a code object hashes all that is in it. The
+    comprehensions come first, because `ahandle_event` asks in them.
     """
     code = getattr(function, "__code__", None)
     if code is None:
         return ()
-    return (code, *(const for const in code.co_consts if isinstance(const, CodeType)))
+    return (*(const for const in code.co_consts if isinstance(const, CodeType)), code)
 
 
 SYNC_DISPATCH: Final = _codes(getattr(manager, "handle_event", None))

@@ -91,7 +91,7 @@ class Callback:
         if caller in ASYNC_DISPATCH_ONE:
             return handler._token_reporter if self._is_token else partial(handler._report_async, self._method)
         if caller in SYNC_DISPATCH:
-            return partial(handler._report_sync, self._method)
+            return handler._sync_token_reporter if self._is_token else partial(handler._report_sync, self._method)
         return handler._reporter(self._method)
 
 
@@ -161,6 +161,7 @@ class EventStreamHandler(BaseCallbackHandler):
         self._outlet = Outlet(self._make_encoder(**options), ends, roots)
         self._reader = EventReader(ends[1])
         self._token_reporter: Callable[..., Any] = self._outlet.report_token
+        self._sync_token_reporter: Callable[..., Any] = self._outlet.report_token_sync
 
     def _make_encoder(self, **options: Any) -> CallsToEvents:
         return CallsToEvents(**options)

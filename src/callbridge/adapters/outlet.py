@@ -109,7 +109,7 @@ class Outlet:
             return self._stop(awaited)
         if self._send.closed or self._repeats.has(method, kwargs):
             return False
-        if self._encoder.extended or (self._roots is not None and method != "on_llm_new_token"):
+        if self._encoder.extended or self._roots is not None:
             full = self._report_in_order(method, *args, **kwargs)
         else:
             full = self._push(getattr(self._encoder, method)(*args, **kwargs))
@@ -165,24 +165,53 @@ class Outlet:
         A method of its own because nothing is reported as often. Where nothing goes on beside the run, there is no order to be
         kept, and no turn is lost.
         """
-        if self._encoder.forks:
-            await self.report_awaited(
-                "on_llm_new_token", (token,), {"run_id": run_id, "chunk": chunk, "parent_run_id": parent_run_id, "tags": tags}
-            )
+        encoder = self._encoder
+        if encoder.forks:
+            call = {"run_id": run_id, "chunk": chunk, "parent_run_id": parent_run_id, "tags": tags}
+            await self.report_awaited("on_llm_new_token", (token,), call)
             return
-        if self._stopped:
-            full = self._stop(True)
-        elif self._repeats.copies and self._repeats.has("on_llm_new_token", {"run_id": run_id}):
-            return
-        elif self._encoder.extended:
-            full = self._report_in_order(
-                "on_llm_new_token", token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags
-            )
+        if self._stopped or encoder.extended or self._repeats.copies:
+            full = self._report_token(True, token, run_id, chunk, parent_run_id, tags)
         else:
-            events = self._encoder.on_llm_new_token(token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags)
-            full = self._push(events)
+            events = encoder.on_llm_new_token(token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags)
+            full = self._push(events) if events else False
         if full:
             await self.room()
+
+    def report_token_sync(
+        self,
+        token: Payload,
+        *,
+        run_id: UUID,
+        chunk: Payload = None,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **_: Payload,
+    ) -> None:
+        """Do the same for a token of a sync run."""
+        if self._report_token(False, token, run_id, chunk, parent_run_id, tags):
+            self._send.room_sync()
+
+    def _report_token(
+        self,
+        awaited: bool,
+        token: Payload,
+        run_id: UUID,
+        chunk: Payload,
+        parent_run_id: UUID | None,
+        tags: list[str] | None,
+    ) -> bool:
+        """Do what `report` does."""
+        if self._stopped:
+            return self._stop(awaited)
+        if self._repeats.copies and self._repeats.has("on_llm_new_token", {"run_id": run_id}):
+            return False
+        if self._encoder.extended:
+            return self._report_in_order(
+                "on_llm_new_token", token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags
+            )
+        events = self._encoder.on_llm_new_token(token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags)
+        return self._push(events) if events else False
 
     def begin_tap(self, run_id: UUID) -> bool:
         """Say that the run's chunks come from a tap from now on; return whether it is its first tap."""
