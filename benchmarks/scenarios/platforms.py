@@ -74,6 +74,10 @@ LOOPS = Scenario(
 # -- interpreters ---------------------------------------------------------------------------------------------------------
 
 
+WANTED = tuple(f"{name}=={version(name)}" for name in ("langchain-core", "anyio"))
+"""What is measured here, so that other interpreters measure the same."""
+
+
 @cache
 def interpreter(minor: int) -> str | None:
     """Return the path of a CPython 3.`minor` that works: of PATH, or of pyenv; `None` if there is none."""
@@ -87,7 +91,11 @@ def interpreter(minor: int) -> str | None:
 
 
 def _lacking(minor: int) -> str | None:
-    return None if interpreter(minor) else f"there is no CPython 3.{minor} here"
+    if interpreter(minor) is None:
+        return f"there is no CPython 3.{minor} here"
+    if environment(minor) is None:
+        return f"{' and '.join(WANTED)} cannot be installed for CPython 3.{minor}"
+    return None
 
 
 def _of_pyenv(minor: int) -> list[str]:
@@ -98,8 +106,8 @@ def _of_pyenv(minor: int) -> list[str]:
 
 
 @cache
-def environment(minor: int) -> str:
-    """Return the interpreter of an environment with the versions of LangChain and anyio that are measured here."""
+def environment(minor: int) -> str | None:
+    """Return the interpreter of an environment with `WANTED`; `None` if there are no such versions for it."""
     path = interpreter(minor)
     assert path is not None
     if path == sys.executable:
@@ -107,10 +115,10 @@ def environment(minor: int) -> str:
     home = tempfile.TemporaryDirectory(prefix="callbridge-bench-")
     _homes.append(home)
     made = Path(home.name) / "bin" / "python"
-    wanted = [f"{name}=={version(name)}" for name in ("langchain-core", "anyio")]
     subprocess.run([path, "-m", "venv", "--without-pip", home.name], check=True, capture_output=True)
     pip = [sys.executable, "-m", "pip", "--python", str(made), "install", "-q", "--no-compile"]  # its own takes long to come
-    subprocess.run([*pip, *wanted], check=True, capture_output=True)
+    if subprocess.run([*pip, *WANTED], check=False, capture_output=True).returncode:
+        return None
     (path_file,) = Path(home.name).glob("lib/python*/site-packages")
     (path_file / "callbridge.pth").write_text(str(ROOT / "src"), encoding="utf-8")
     return str(made)
@@ -121,7 +129,9 @@ _homes: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process 
 
 def by(minor: int, scenario: str, contender: str, items: int) -> float:
     """Have another interpreter run a contender once; return the cost."""
-    return measure_once(environment(minor), scenario, contender, items)
+    python = environment(minor)
+    assert python is not None, minor
+    return measure_once(python, scenario, contender, items)
 
 
 def _interpreters(name: str, title: str, of: str, contenders: dict[str, int], unit: object) -> Scenario:
