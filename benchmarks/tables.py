@@ -50,8 +50,29 @@ def readme(results: Sequence[ScenarioResult], facts: dict[str, str]) -> str:
         for name in ("langchain-core", "anyio", "janus", "culsans")
         if facts.get(name, "not") != "not installed"
     )
-    source = f"Medians and quartiles of ratios, {facts['python']}, {versions}; {facts['system']}, {facts['processor']}"
-    return f"{goals_table(results)}\n\n{source}; commit {facts['commit']}.\n"
+    source = f"Medians of ratios, {facts['python']}, {versions}; {facts['system']}, {facts['processor']}"
+    return f"{_short_goals_table(results)}\n\n{source}; commit {facts['commit']}.\n"
+
+
+def _short_goals_table(results: Sequence[ScenarioResult]) -> str:
+    """Return the goals with one line for each scenario; the quartiles are left to the whole table."""
+    rows: list[Row] = []
+    for result in results:
+        found = [one for one in goal_results(result) if one.measured is not None]
+        if found:
+            rows.append((result.title, "; ".join(_short_sentence(result, one) for one in found)))
+    return _markdown_table(("what", "measured (goal)"), rows, align="---")
+
+
+def _short_sentence(result: ScenarioResult, one: GoalResult) -> str:
+    measured = "" if one.measured is None else _number(one.measured.median)
+    if one.goal.at_least is not None:
+        said = f"{measured}× {_against(one.goal)}"
+    elif one.goal.against is None:
+        said = f"{measured} {result.unit.name} over {_against(one.goal)}"
+    else:
+        said = f"{measured} of {_against(one.goal)}"
+    return f"{said} ({_bound(result, one.goal)}{'' if one.met else ', missed'})"
 
 
 def heading(result: ScenarioResult) -> str:
@@ -130,6 +151,6 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _markdown_table(columns: Row, rows: Sequence[Row]) -> str:
-    lines = [columns, ["---", *("---:" for _ in columns[1:])], *rows]
+def _markdown_table(columns: Row, rows: Sequence[Row], align: str = "---:") -> str:
+    lines = [columns, ["---", *(align for _ in columns[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

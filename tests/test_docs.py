@@ -190,8 +190,9 @@ def test_every_fence_is_closed_and_has_a_language() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    """A page that is read, not scrolled."""
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+    """A page that is read, not scrolled; the rows of tables apart."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert sum(not line.startswith("|") for line in lines) <= 150
 
 
 def test_links_between_pages_lead_somewhere() -> None:
