@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import tracemalloc
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -73,17 +74,20 @@ async def test_a_crowd_leaves_nothing_behind() -> None:
 
 
 async def test_memory_is_flat() -> None:
-    """A second crowd takes no more than the first; traced, which makes everything slow, so a smaller one."""
+    """Crowds come and go; traced, which makes everything slow, so they are smaller ones.
+
+    What is kept once, by caches and modules that are imported late, may fall into one of them; what leaks does so in each.
+    """
     async with serving(sse_site(lambda request: Crowd().answer(request))) as site:
         await Crowd().visit(site, 1, 40)
         gc.collect()
         tracemalloc.start()
         try:
             held: list[int] = []
-            for seed in range(2):
+            for seed in range(4):
                 await Crowd().visit(site, seed, 40)
                 gc.collect()
                 held.append(tracemalloc.get_traced_memory()[0])
         finally:
             tracemalloc.stop()
-    assert held[1] - held[0] < 100_000, held
+    assert min(after - before for before, after in pairwise(held)) < 60_000, held
