@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -48,12 +49,16 @@ class FakeOpenAI(LocalServer):
         """Streams whose client went away before their end."""
         self._delay = delay
         self._abandoned = threading.Condition()
-        super().__init__(Starlette(routes=[Route("/v1/chat/completions", self._complete, methods=["POST"])]), port=port)
+        # OpenAI's client keeps its connections by address for as long as the process lives, bound to the loop that made them,
+        # and the system gives a free port out again. So a server on such a port has a path of its own.
+        self._path = "/v1" if port else f"/{uuid4().hex}/v1"
+        routes = [Route(f"{self._path}/chat/completions", self._complete, methods=["POST"])]
+        super().__init__(Starlette(routes=routes), port=port)
 
     @property
     def base_url(self) -> str:
         """What `OPENAI_BASE_URL` has to be."""
-        return f"{self.url}/v1"
+        return f"{self.url}{self._path}"
 
     def wait_abandoned(self, count: int = 1, *, timeout: float = 30.0) -> bool:
         """Wait until so many streams have lost their client, for `timeout` seconds at most; return whether they have."""
