@@ -537,6 +537,21 @@ def test_roots_say_after_how_many_runs_reading_ends() -> None:
         assert names(handler).count("on_chain_end") == expected
 
 
+@pytest.mark.parametrize("extended", [False, True])
+def test_an_error_given_to_finish_is_raised_to_the_reader(extended: bool) -> None:
+    """Also where it ends the last root, with which the iteration would have ended well."""
+    handler = cb.EventStreamHandler(extended=extended)
+    handler.on_chain_start({}, {"x": 1}, run_id=uuid4(), name="by hand")
+    error = LookupError("lost")
+    handler.finish(error)
+    seen: list[str] = []
+    with pytest.raises(LookupError) as raised:
+        seen.extend(event["event"] for event in handler)
+    assert raised.value is error
+    heard = handler.statistics().channel.received
+    assert heard == 1 + extended
+
+
 def test_a_roots_end_on_its_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last root may end while another thread is about to send the end of the one before: both are delivered."""
     handler = cb.EventStreamHandler(roots=2)

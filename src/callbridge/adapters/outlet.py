@@ -310,9 +310,14 @@ class Outlet:
         """Close the channel and forget all runs: nothing more will come. Idempotent."""
         if self._send.closed:
             self._encoder.forget()  # late callbacks may be at work in other threads
-        else:
-            self._report_in_order("close", error)
+            return
+        held = self._order.acquire(timeout=_ORDER_SECONDS)
+        try:
+            self._push(self._encoder.close(error))
             self._close(error)
+        finally:
+            if held:
+                self._order.release()
 
     def _close(self, error: BaseException | None) -> None:
         """End the iteration: with the run's error, or else with that of an event which is missing."""
