@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -30,6 +32,8 @@ from leaving import (
 )
 
 import callbridge as cb
+from callbridge.adapters.owned import OwnedHandler
+from callbridge.adapters.taps import tap
 from callbridge.core.status import status_of
 from lives import RUNS, Run, chain, graph, our_threads, tool, watched
 from oracle.recording import AsyncRecorder, Recorder
@@ -283,3 +287,20 @@ def test_ctrl_c_stops_the_run() -> None:
         assert run.book.closed
         assert words // 2 <= run.book.said < words
         assert not our_threads()
+
+
+def test_what_a_stopped_generator_raises_while_it_is_closed_is_nobodys() -> None:
+    """LangChain's read on when they are closed, and may come to an error of the provider's; nobody could catch it."""
+    handler = OwnedHandler(streaming=True)
+
+    def chunks() -> Iterator[str]:
+        try:
+            yield "red"
+        finally:
+            raise LookupError
+
+    with watched():
+        tapped = tap(handler.outlet, uuid4(), chunks())
+        assert next(tapped) == "red"
+        handler.outlet.stop()
+        del tapped

@@ -9,7 +9,10 @@ Source: `_AstreamEventsCallbackHandler.tap_output_aiter`, `Runnable._atransform_
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from types import FrameType
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -68,7 +71,7 @@ def tap(outlet: Outlet, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
         try:
             yield from output
         finally:
-            outlet.leave(frame)
+            _leave(outlet, output, frame)
         return
     run: Run | None = None
     asked = False
@@ -89,4 +92,17 @@ def tap(outlet: Outlet, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
             yield chunk
     finally:
         outlet.end_tap(run_id)
-        outlet.leave(frame)
+        _leave(outlet, output, frame)
+
+
+def _leave(outlet: Outlet, output: Iterator[Any], frame: FrameType | None) -> None:
+    """Say that nobody reads these chunks any more; if the run was stopped, close what makes them.
+
+    Whoever drops it would, too, but then what it raises is printed as an error that was ignored: LangChain's generators read on
+    when they are closed, and may come to an error of the provider's.
+    """
+    outlet.leave(frame)
+    close: Any = getattr(output, "close", None)
+    if outlet.stopped and close is not None:
+        with suppress(Exception, asyncio.CancelledError, GeneratorExit):
+            close()
