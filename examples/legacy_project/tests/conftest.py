@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -36,18 +37,23 @@ class _Handler(BaseHTTPRequestHandler):
             for delta in deltas
         ]
         frames[-1]["choices"][0]["finish_reason"] = "stop"
-        self._send("text/event-stream", "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames) + "data: [DONE]\n\n")
+        *said, end = [f"data: {json.dumps(frame)}\n\n" for frame in frames]
+        self._send("text/event-stream", "".join(said), end + "data: [DONE]\n\n")
 
     def log_message(self, *args: object) -> None:
         """Nothing."""
 
-    def _send(self, kind: str, text: str, *, status: int = 200) -> None:
-        data = text.encode()
+    def _send(self, kind: str, *parts: str, status: int = 200) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(sum(len(part.encode()) for part in parts)))
         self.end_headers()
-        self.wfile.write(data)
+        for number, part in enumerate(parts):
+            if number:
+                # As with a real model. AsyncIteratorCallbackHandler loses a last token that comes together with the end.
+                time.sleep(0.1)
+            self.wfile.write(part.encode())
+            self.wfile.flush()
 
 
 @pytest.fixture(scope="session", autouse=True)
