@@ -11,9 +11,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from langchain_core.callbacks import StreamingStdOutCallbackHandler as OriginalStdOut
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, LLMResult
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tools import tool
 
 from callbridge.classic import (
     AsyncFinalIteratorCallbackHandler,
@@ -404,6 +407,30 @@ async def test_the_answer_of_a_model_without_tools_comes_as_it_is_said() -> None
             pass
 
     assert await run_and_read(run, None, AsyncFinalIteratorCallbackHandler()) == ["green ", "tea"]
+
+
+class Asking(BaseRetriever):
+    """Asks a model for a better query, as multi-query retrievers do."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+        ScriptedChatModel(scripts=[text_chunks("a better ", "query")]).invoke(query, {"callbacks": run_manager.get_child()})
+        return [Document(page_content="tea")]
+
+
+@tool
+def look_up(query: str, config: RunnableConfig) -> str:
+    """Search documents."""
+    return str(Asking().invoke(query, config))
+
+
+async def test_what_a_retriever_inside_a_tool_has_a_model_say_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    """However deep it is; in a graph, where what a model says without a tool call is the answer otherwise."""
+    printer, reader = FinalStreamingStdOutCallbackHandler(), AsyncFinalIteratorCallbackHandler()
+    in_graph = {"langgraph_node": "tools"}
+    look_up.invoke("tea", {"callbacks": [printer], "metadata": in_graph})
+    assert capsys.readouterr().out == ""
+    assert not printer._answer._in_tools
+    assert await run_and_read(look_up.ainvoke, "tea", reader) == []
 
 
 async def test_a_tool_call_in_words_and_in_one_token_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,57 +111,21 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
 
     # Runs. Chat models come as `on_llm_start` too: LangChain does that for handlers without `on_chat_model_start`.
 
-    async def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+    async def _note_start(self, *args: Any, **kwargs: Any) -> None:
         """Note that a run is open."""
         self._begin(kwargs)
 
-    async def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
-        """Note that it is not any more."""
+    async def _note_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note that a run is over."""
         self._finish(kwargs)
 
-    async def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
-        """Note that it is not any more."""
-        self._finish(kwargs)
-
-    async def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
-        """Note that a run is open."""
-        self._begin(kwargs)
-
-    async def on_tool_end(self, output: Any, **kwargs: Any) -> None:
-        """Note that it is not any more."""
-        self._finish(kwargs)
-
-    async def on_tool_error(self, error: BaseException, **kwargs: Any) -> None:
-        """Note that it is not any more."""
-        self._finish(kwargs)
-
-    async def on_retriever_start(self, serialized: Any, query: str, **kwargs: Any) -> None:
-        """Note that a run is open."""
-        self._begin(kwargs)
-
-    async def on_retriever_end(self, documents: Any, **kwargs: Any) -> None:
-        """Note that it is not any more."""
-        self._finish(kwargs)
-
-    async def on_retriever_error(self, error: BaseException, **kwargs: Any) -> None:
-        """Note that it is not any more."""
-        self._finish(kwargs)
-
-    async def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
-        """Note that a run is open."""
-        self._begin(kwargs)
+    on_chain_start = on_tool_start = on_retriever_start = on_llm_start = _note_start
+    on_chain_end = on_tool_end = on_retriever_end = on_llm_end = _note_end
+    on_chain_error = on_tool_error = on_retriever_error = on_llm_error = _note_end
 
     async def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
         """Hand out a token; empty ones are left out."""
         self._put_token(text_of(token))
-
-    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Note that it is not open any more."""
-        self._finish(kwargs)
-
-    async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
-        """Note that it is not open any more."""
-        self._finish(kwargs)
 
     def _begin(self, kwargs: Mapping[str, Any]) -> None:
         self._open.add(kwargs.get("run_id"))
@@ -384,9 +348,11 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
         self._write(self._end_model(response, kwargs))
         self._answer.end(kwargs.get("run_id"))
 
-    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+    def _note_start(self, *args: Any, **kwargs: Any) -> None:
         """Note that a run is open."""
         self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")])
+
+    on_chain_start = on_retriever_start = _note_start
 
     def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
         """Note that a tool is at work: what models say inside is not the answer."""
@@ -396,8 +362,5 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
         """Note that a run is over."""
         self._answer.end(kwargs.get("run_id"))
 
-    on_chain_end = _note_end
-    on_chain_error = _note_end
-    on_llm_error = _note_end
-    on_tool_end = _note_end
-    on_tool_error = _note_end
+    on_chain_end = on_retriever_end = on_tool_end = _note_end
+    on_chain_error = on_retriever_error = on_tool_error = on_llm_error = _note_end
