@@ -39,8 +39,10 @@ class AnswerWindow:
 
     def append_to_last_tokens(self, token: str) -> None:
         """Remember a token, and as many before it as the prefix has."""
-        self.last_tokens = [*self.last_tokens, token][-len(self.answer_prefix_tokens) :]
-        self.last_tokens_stripped = [*self.last_tokens_stripped, token.strip()][-len(self.answer_prefix_tokens) :]
+        for tokens, last in ((self.last_tokens, token), (self.last_tokens_stripped, token.strip())):
+            tokens.append(last)
+            if len(tokens) > len(self.answer_prefix_tokens):
+                del tokens[0]
 
     def check_if_answer_reached(self) -> bool:
         """Return whether the last tokens are those of the prefix."""
