@@ -98,6 +98,12 @@ def test_whole_events_are_filtered_as_langchain_does() -> None:
     assert [frame.id for frame in frames(V2Format(exclude_names=["RunnableSequence"]), events)] == ["0", "1", "2", "3"]
 
 
+def test_a_filter_that_is_none_is_refused_at_once() -> None:
+    """Where the application is built, and not in its first request."""
+    with pytest.raises(ArgumentError, match=r"include_names=\['chain'\]"):
+        V2Format(include_names="chain")
+
+
 def test_inputs_and_errors_stay_inside_if_asked() -> None:
     """Prompts only if they are to be seen; what errors say only if they are to be."""
     run = Run()

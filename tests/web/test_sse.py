@@ -54,6 +54,15 @@ async def test_the_bytes_and_headers_of_an_answer() -> None:
     assert "content-length" not in got.headers
 
 
+async def test_headers_of_ones_own_take_the_place_of_ours() -> None:
+    """However they are spelt; none is sent twice."""
+    own = {"Cache-Control": "no-store", "X-Run": "7"}
+    got = await get(lambda _: respond(chain(), headers=own))
+    assert got.headers.get_list("cache-control") == ["no-store"]
+    assert got.headers["x-run"] == "7"
+    assert got.headers["x-accel-buffering"] == "no"
+
+
 async def test_without_the_end_frame_a_response_is_as_before() -> None:
     """Clients that know no `end` get none."""
     got = await get(lambda _: respond(chain(words=["a\nb", "ü"]), "text", end_event=False))

@@ -56,7 +56,7 @@ class EventFilter:
     """As `include_tags`."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in fields(EventFilter):
             _check_names(field.name, getattr(self, field.name))
 
     def includes(self, name: str, run_type: str, tags: Sequence[str]) -> bool:
@@ -87,7 +87,7 @@ def _check_names(name: str, value: Payload) -> None:
         return
     if isinstance(value, str):
         raise ArgumentError(name, value, f"None or a sequence of strings; put it in a list: {name}=[{value!r}]")
-    # A set is none by name, but LangChain takes it.
+    # A set is no Sequence, but LangChain takes it.
     is_list = isinstance(value, Collection) and not isinstance(value, Mapping)
     if not is_list or not all(isinstance(one, str) for one in value):
         raise ArgumentError(name, value, "None or a sequence of strings")

@@ -38,6 +38,7 @@ __all__ = [
     "Outcome",
     "Packed",
     "check_describe",
+    "check_heartbeat",
     "check_limits",
     "check_source",
     "failure_of",
@@ -313,6 +314,17 @@ def check_describe(describe: object) -> DescribeError | None:
     if describe is not None and not callable(describe):
         raise ArgumentError("describe_error", describe, "a function of the exception that returns a Failure or None, or None")
     return cast("DescribeError | None", describe)
+
+
+def check_heartbeat(heartbeat: Any) -> float | None:
+    """Return the interval of heartbeats in seconds.
+
+    Raises:
+        ArgumentError: It is neither a positive number nor None.
+    """
+    if heartbeat is not None and not (isinstance(heartbeat, (int, float)) and heartbeat > 0):
+        raise ArgumentError("heartbeat", heartbeat, "a positive number of seconds, or None")
+    return heartbeat
 
 
 @asynccontextmanager

@@ -43,18 +43,14 @@ def check_mode(mode: object) -> None:
 
 
 @dataclass(frozen=True)
-class V2Format:
+class V2Format(EventFilter):
     """Every event as JSON (`callbridge.dumps`): the frame's event is the event's name, its id counts from 0.
 
     The six filters are those of `astream_events`.
-    """
 
-    include_names: Sequence[str] | None = None
-    include_types: Sequence[str] | None = None
-    include_tags: Sequence[str] | None = None
-    exclude_names: Sequence[str] | None = None
-    exclude_types: Sequence[str] | None = None
-    exclude_tags: Sequence[str] | None = None
+    Raises:
+        ArgumentError: A filter is no sequence of strings.
+    """
 
     omit_input: bool = False
     """Whether `data` goes without `input`: prompts and whole histories are no business of most pages."""
@@ -70,20 +66,12 @@ class V2Format:
 class _V2Encoder(BaseEncoder):
     def __init__(self, options: V2Format) -> None:
         self._options = options
-        self._filter = EventFilter(
-            options.include_names,
-            options.include_types,
-            options.include_tags,
-            options.exclude_names,
-            options.exclude_types,
-            options.exclude_tags,
-        )
         self._sent = 0
 
     def feed(self, event: Event) -> Iterable[Frame]:
         name = event["event"]
         run_type = event["name"] if name == "on_custom_event" else name.removeprefix("on_").rpartition("_")[0]
-        if not self._filter.includes(event["name"], run_type, event["tags"]):
+        if not self._options.includes(event["name"], run_type, event["tags"]):
             return ()
         frame = Frame(dumps(self._shown(event)), name, str(self._sent))
         self._sent += 1
@@ -125,7 +113,7 @@ class TokenFormat:
 
     hold: bool = False
     """Whether text waits for the end of the model call, so that what a model says beside a tool call is never sent. Otherwise
-    it is sent as it comes, and two line ends follow."""
+    text is sent as it comes, and a blank line ends what precedes a tool call."""
 
     def __post_init__(self) -> None:
         check_mode(self.mode)

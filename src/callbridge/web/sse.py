@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
 
 import anyio
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from callbridge.errors import ArgumentError
-from callbridge.web.delivery import Delivery, DescribeError, EventSource, Limits, check_describe, check_limits, check_source
+from callbridge.web.delivery import (
+    Delivery,
+    DescribeError,
+    EventSource,
+    Limits,
+    check_describe,
+    check_heartbeat,
+    check_limits,
+    check_source,
+)
 from callbridge.web.formats import format_named
 from callbridge.web.wire import WireFormat, sse_bytes, sse_comment
 
-__all__ = ["EventStreamResponse", "check_heartbeat"]
+__all__ = ["EventStreamResponse"]
 
-_HEADERS = (("cache-control", "no-cache"), ("connection", "keep-alive"), ("x-accel-buffering", "no"))
+_HEADERS = MappingProxyType({"cache-control": "no-cache", "connection": "keep-alive", "x-accel-buffering": "no"})
 
 
 class EventStreamResponse(Response):
@@ -41,10 +49,10 @@ class EventStreamResponse(Response):
         limits: How much the run may take.
         end_event: Whether an `end` event says that all was sent. `EventSource` asks again when a connection ends, so a page
             needs it to know that it should close; clients of Lanarky's do not get one.
-        describe_error: Given the exception, returns what the client is told; None means what it is told anyway: of a Starlette
-            `HTTPException` its status and detail, of all others nothing.
+        describe_error: Makes of an exception the `Failure` that the client is told. Without it, or if it returns None, that is
+            the status and detail of a Starlette `HTTPException`, and a bare 500 for anything else.
         status_code: Of the response.
-        headers: More headers.
+        headers: More headers, or others in place of ours.
         background: Run when all is over.
 
     Raises:
@@ -74,7 +82,7 @@ class EventStreamResponse(Response):
         self._describe = check_describe(describe_error)
         self.status_code = status_code
         self.background = background
-        self.init_headers(dict([*_HEADERS, *(headers or {}).items()]))
+        self.init_headers({**_HEADERS, **{name.lower(): value for name, value in (headers or {}).items()}})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; called by Starlette."""
@@ -107,17 +115,6 @@ class EventStreamResponse(Response):
             heartbeat=self._heartbeat,
         )
         return await delivery.run()
-
-
-def check_heartbeat(heartbeat: Any) -> float | None:
-    """Return the interval of heartbeats in seconds.
-
-    Raises:
-        ArgumentError: It is neither a positive number nor None.
-    """
-    if heartbeat is not None and not (isinstance(heartbeat, (int, float)) and heartbeat > 0):
-        raise ArgumentError("heartbeat", heartbeat, "a positive number of seconds, or None")
-    return heartbeat
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:

@@ -7,7 +7,7 @@ The client sends JSON in text messages: the input of a run, or `{"type": "cancel
 idle ──message──▶ running ──the run ends, fails, is cancelled──▶ idle      each run says `end` in the end
 ```
 
-Messages that come while a run is on wait for their turn, so many that it makes sense; one more gets an error. `cancel` ends the
+Messages that come while a run is on wait for their turn, up to `max_waiting` of them; one more gets an error. `cancel` ends the
 run that is on. What is no JSON, or too long, gets an error, and nothing else happens.
 """
 
@@ -32,13 +32,13 @@ from callbridge.web.delivery import (
     EventSource,
     Limits,
     check_describe,
+    check_heartbeat,
     check_limits,
     check_source,
     failure_of,
     last_words,
 )
 from callbridge.web.formats import format_named
-from callbridge.web.sse import check_heartbeat
 from callbridge.web.wire import Failure, Frame, WireFormat, websocket_text
 
 __all__ = ["StartRun", "websocket_endpoint"]
@@ -102,8 +102,8 @@ def websocket_endpoint(
         heartbeat: After how many seconds of silence during a run a `heartbeat` message is sent; None: never. Servers send pings
             of WebSocket's own, which no client sees and which are usually enough.
         limits: How much each run may take.
-        describe_error: Given the exception, returns what the client is told; None means what it is told anyway: of a Starlette
-            `HTTPException` its status and detail, of all others nothing.
+        describe_error: Makes of an exception the `Failure` that the client is told. Without it, or if it returns None, that is
+            the status and detail of a Starlette `HTTPException`, and a bare 500 for anything else.
         max_message: Characters that a message may have.
         max_waiting: Messages that may wait while a run is on.
 
