@@ -32,10 +32,7 @@ Source: `langchain_core/runnables/schema.py` (`StreamEvent`) and `tracers/event_
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, TypedDict, TypeGuard, cast
+from typing import Any, Literal, TypeAlias, TypedDict
 
 # Not for type checkers alone: `typing.get_type_hints(ChatModelStream)` looks them up here.
 from langchain_core.agents import AgentAction, AgentFinish
@@ -43,8 +40,8 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import GenerationChunk
 
+from callbridge.core.check import EVENT_NAMES, EXTENDED_EVENT_NAMES, check_event, is_event
 from callbridge.core.status import Status
-from callbridge.errors import EventFormatError
 
 # fmt: off
 __all__ = [
@@ -571,128 +568,3 @@ Event: TypeAlias = (
 )
 """What `extended=True` yields."""
 # fmt: on
-
-
-# ------------------------------------------------------------------------------- checks
-
-_RUN_TYPES: Final = ("chain", "prompt", "parser", "chat_model", "llm", "tool", "retriever")
-
-_PAYLOADS: Final = MappingProxyType({"start": "", "stream": "chunk", "end": "output", "error": "error"})
-"""Phase to the key that the data of its events always has; `""` if none."""
-
-_KEYS: Final[Mapping[str, str]] = MappingProxyType(
-    {f"on_{run_type}_{phase}": key for run_type in _RUN_TYPES for phase, key in _PAYLOADS.items()}
-    | {"on_agent_action": "action", "on_agent_finish": "finish", "on_text": "text", "on_retry": "retry_state"}
-)
-"""Event name to that key; without `on_custom_event`, whose data may be anything."""
-
-_NAME: Final = re.compile(rf"on_.+_({'|'.join(_PAYLOADS)})", re.DOTALL)
-"""An event of a run; LangChain takes any string for a run type."""
-
-_OPTIONAL: Final[Mapping[str, type]] = MappingProxyType({"tags": list, "metadata": dict, "parent_ids": list})
-"""Fields that servers leave out when they are empty, and their types."""
-
-_FIELDS: Final[Mapping[str, type]] = MappingProxyType({"event": str, "name": str, "run_id": str, **_OPTIONAL, "data": object})
-"""All fields and their types."""
-
-EXTENDED_EVENT_NAMES: Final[frozenset[str]] = frozenset(_KEYS) | {"on_custom_event"}
-"""The names in `Event`: all that `extended=True` yields, those of v2 among them."""
-
-EVENT_NAMES: Final[frozenset[str]] = frozenset(
-    {name for name in _KEYS if name.endswith(("_start", "_stream", "_end"))} | {"on_custom_event", "on_tool_error"}
-)
-"""The names in `V2Event`."""
-
-
-def is_event(value: object) -> TypeGuard[Event]:
-    """Tell whether a value is an event, whole and in the shape that LangChain yields.
-
-    Looks at the outside alone: the keys that all events have, the name, and that the data has what every event of that name
-    has. Not whether `run_id` is a UUID nor what kind of object a chunk is. Event names of other run types pass.
-
-    Args:
-        value: Anything.
-    """
-    if not isinstance(value, dict):
-        return False
-    try:
-        name, parent_ids = value["event"], value["parent_ids"]
-        if not (
-            isinstance(name, str)
-            and isinstance(value["name"], str)
-            and isinstance(value["run_id"], str)
-            and isinstance(value["tags"], list)
-            and isinstance(value["metadata"], dict)
-            and isinstance(parent_ids, list)
-        ):
-            return False
-        data = value["data"]
-    except KeyError:
-        return False
-    for parent_id in parent_ids:
-        if not isinstance(parent_id, str):
-            return False
-    key = _KEYS.get(name)
-    if key is None:
-        return _data_problem(name, data) is None
-    return isinstance(data, dict) and (not key or key in data)
-
-
-def check_event(value: object) -> Event:
-    """Return a value as an event.
-
-    More is let through than `is_event` does, because events that were JSON on their way come from servers of many kinds:
-    any mapping, and without `tags`, `metadata` and `parent_ids` or with null for them, which stands for empty ones.
-
-    Args:
-        value: An event, of v2 or extended, or the JSON form of one.
-
-    Returns:
-        The value itself if it is an event whole; else a dict of its own with the empty ones filled in. `value` is not
-        written to.
-
-    Raises:
-        EventFormatError: It is no event. The message says why.
-    """
-    return value if is_event(value) else _completed(value)
-
-
-def _completed(value: object) -> Event:
-    if not isinstance(value, Mapping):
-        raise EventFormatError(value, f"{type(value).__name__} is no mapping")
-    event = dict(value)
-    for field, kind in _OPTIONAL.items():
-        if event.get(field) is None:
-            event[field] = kind()
-    problem = _problem(event)
-    if problem is not None:
-        raise EventFormatError(value, problem)
-    return cast("Event", event)
-
-
-def _problem(event: dict[Any, Any]) -> str | None:
-    """Say what keeps a dict from being an event; `None` if nothing does."""
-    for field, kind in _FIELDS.items():
-        if field not in event:
-            return f"{field} is missing"
-        if not isinstance(event[field], kind):
-            return f"{field} is {type(event[field]).__name__}, not {kind.__name__}"
-    for parent_id in event["parent_ids"]:
-        if not isinstance(parent_id, str):
-            return f"parent_ids has {type(parent_id).__name__}, not str"
-    return _data_problem(event["event"], event["data"])
-
-
-def _data_problem(name: str, data: object) -> str | None:
-    """Say what is wrong with the data of an event of that name, or with the name; `None` if nothing is."""
-    if name == "on_custom_event":
-        return None
-    key = _KEYS.get(name)
-    if key is None:
-        match = _NAME.fullmatch(name)
-        if match is None:
-            return f"no event is named {name!r}"
-        key = _PAYLOADS[match[1]]
-    if not isinstance(data, dict):
-        return f"data of {name} is {type(data).__name__}, not dict"
-    return f"data of {name} has no {key}" if key and key not in data else None

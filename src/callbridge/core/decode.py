@@ -39,6 +39,7 @@ from langchain_core.outputs import (
 )
 
 from callbridge.core.calls import Call, CallParts, Payload
+from callbridge.core.check import EXTENDED_EVENT_NAMES, NOTES, check_event, is_event
 from callbridge.core.chunks import chat_chunk
 from callbridge.core.inputs import messages_of, prompts_of, query_of, tool_input_of
 from callbridge.core.methods import METHODS
@@ -53,7 +54,6 @@ from callbridge.core.revive import (
 from callbridge.core.runs import MISSING, Run, RunTree
 from callbridge.core.text import text_of
 from callbridge.errors import EventFormatError, EventSequenceError, RunUnfinishedError
-from callbridge.events import EXTENDED_EVENT_NAMES, check_event, is_event
 
 __all__ = ["EventsToCalls"]
 
@@ -69,11 +69,6 @@ _FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Run type to the middle of its callbacks' names; all others are `chain`."""
 
-_NOTES: Final[Mapping[str, str]] = MappingProxyType(
-    {"on_agent_action": "action", "on_agent_finish": "finish", "on_text": "text", "on_retry": "retry_state"}
-)
-"""Event of the extended vocabulary that neither begins nor ends a run, to the key of its one positional argument."""
-
 
 _USAGE: Final[Mapping[str, str]] = MappingProxyType(
     {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
@@ -87,7 +82,7 @@ class _Run(Run):
     __slots__ = ("has_input", "ids", "members", "source_id")
 
     source_id: str  # the id as the events spell it
-    ids: dict[str, Any]  # what all its calls have; the parent may be one that filters hide, `parent_run_id` is never
+    ids: dict[str, Any]  # `run_id`, `parent_run_id`, `tags` of all its calls; that parent may be one that filters hide
     has_input: bool  # whether the start showed an input
     members: list[str]  # of a root: source ids of all runs of its family, its own included
 
@@ -153,7 +148,7 @@ class EventsToCalls:
             error: What ended them, given to every callback; None: a `RunUnfinishedError` for each run.
 
         Returns:
-            One call for each open run. The translator is as new afterwards, but for `root_output`.
+            One call for each open run. Late events of them are ignored afterwards.
         """
         return [Call(*parts) for parts in self.close_parts(error)]
 
@@ -341,7 +336,7 @@ class EventsToCalls:
         if run is not None and not run.open:
             return []
         data: dict[str, Any] = dict(event["data"])
-        subject = data.pop(_NOTES[method])
+        subject = data.pop(NOTES[method])
         if method in ("on_agent_action", "on_agent_finish"):
             subject = revive_agent_step(subject)
         parent_ids = event["parent_ids"]
@@ -358,7 +353,7 @@ class EventsToCalls:
 
 def _kind(name: str) -> tuple[str, str]:
     """Return run type and phase of an event's name."""
-    if name == "on_custom_event" or name in _NOTES:
+    if name == "on_custom_event" or name in NOTES:
         return "", "note"
     run_type, _, phase = name[3:].rpartition("_")
     return run_type, phase
