@@ -1,1 +1,1 @@
-"""The bounded channel: the only place of callbridge that waits."""
+"""The bounded channel: how producers and their reader wait for each other."""

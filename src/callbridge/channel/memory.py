@@ -214,7 +214,7 @@ class SendEnd(Generic[T_contra]):
             raise
 
     def room_sync(self) -> None:
-        """Do the same from sync code, which must not always wait.
+        """Block the thread while the buffer is above capacity, unless blocking it might be a deadlock.
 
         - The reader is in this thread, or its loop is closed, or this thread runs an event loop, or no reader has begun and the
           channel is not patient: returns at once, which counts as an overrun.
@@ -466,7 +466,7 @@ class ReceiveEnd(Generic[T_co]):
         self._state.close_reader()
 
     async def aclose(self) -> None:
-        """Do the same; no checkpoint, so it happens in a cancelled task as well."""
+        """Leave, as `close` does. No checkpoint, so it happens in a cancelled task as well."""
         self._state.close_reader()
 
     def __del__(self) -> None:
@@ -579,7 +579,7 @@ class ReceiveEnd(Generic[T_co]):
         return default if taken is _Signal.END else taken
 
     def _receive_sync(self) -> T_co | _End:
-        """Do the same from sync code."""
+        """Take the oldest item, blocking the thread until there is one; return `END` at the end."""
         # Threads take turns without our doing.
         self._turn_ends, self._is_quick = self._state.granted + FAIR_ITEMS, True
         reader = self._state.reader
@@ -593,7 +593,7 @@ class ReceiveEnd(Generic[T_co]):
                     withdraw(self._state.slot, waiter)
                     raise
                 finally:
-                    self._runs(waiter)
+                    self._resumed(waiter)
         return taken
 
     def _parks(self, waiter: Waiter) -> bool:
@@ -613,7 +613,7 @@ class ReceiveEnd(Generic[T_co]):
         state.parks += 1
         return True
 
-    def _runs(self, waiter: Waiter) -> None:
+    def _resumed(self, waiter: Waiter) -> None:
         """Called after the wait, however it ended."""
         self._state.parking.release()
         if waiter.running is not None:

@@ -70,27 +70,8 @@ class Policy(Generic[T]):
         return taken
 
 
-class _Fail(Policy[T]):
-    """`"fail"`: sending raises."""
-
-    waits = False
-
-    def appender(self) -> Callable[[T], None]:
-        return self._append
-
-    def _append(self, item: T) -> None:
-        with self.lock:
-            if len(self.buffer) >= self.capacity:
-                # An error raised in a callback is swallowed by LangChain, so it would be as good as dropping the item.
-                if self.kind(item) is not None:
-                    self.refused += 1
-                    raise ChannelOverflow(self.capacity)
-                self.overruns += 1
-            self.buffer.append(item)
-
-
-class _Dropping(Policy[T]):
-    """What the two dropping policies have in common."""
+class _Locked(Policy[T]):
+    """What looks at the buffer before it appends: nobody waits, and everybody takes the lock."""
 
     waits = False
 
@@ -107,7 +88,24 @@ class _Dropping(Policy[T]):
         raise NotImplementedError
 
 
-class _DropOldest(_Dropping[T]):
+class _Fail(_Locked[T]):
+    """`"fail"`: sending raises."""
+
+    def taker(self) -> Callable[[], T]:
+        return self.buffer.popleft
+
+    def _append(self, item: T) -> None:
+        with self.lock:
+            if len(self.buffer) >= self.capacity:
+                # An error raised in a callback is swallowed by LangChain, so it would be as good as dropping the item.
+                if self.kind(item) is not None:
+                    self.refused += 1
+                    raise ChannelOverflow(self.capacity)
+                self.overruns += 1
+            self.buffer.append(item)
+
+
+class _DropOldest(_Locked[T]):
     """`"drop_oldest"`: the oldest item that may be dropped makes room; it may be the one sent."""
 
     def __init__(self, capacity: int, kind: Kind[T]) -> None:
@@ -142,7 +140,7 @@ class _DropOldest(_Dropping[T]):
             return item
 
 
-class _DropNewest(_Dropping[T]):
+class _DropNewest(_Locked[T]):
     """`"drop_newest"`: the item sent is dropped, or the newest in the buffer if that one must arrive."""
 
     def __init__(self, capacity: int, kind: Kind[T]) -> None:
@@ -191,7 +189,7 @@ class _Group(Generic[T]):
         self.items = items
 
 
-class _Coalesce(Policy[T]):
+class _Coalesce(_Locked[T]):
     """`"coalesce"`: items of one kind merge, if no item that must arrive is between them.
 
     So chunks keep their order with respect to starts, ends and errors, and within their run. Chunks of other runs are no
@@ -201,8 +199,6 @@ class _Coalesce(Policy[T]):
     times as much.
     """
 
-    waits = False
-
     def __init__(self, capacity: int, kind: Kind[T], merge: Merge[T]) -> None:
         super().__init__(capacity, kind)
         self._merge = merge
@@ -210,12 +206,6 @@ class _Coalesce(Policy[T]):
         self._latest: dict[Hashable, _Group[T]] = {}
         # Groups that had an earlier one of their kind to merge with when they came. Some of those may have been taken since.
         self._loose = 0
-
-    def appender(self) -> Callable[[T], None]:
-        return self._append
-
-    def taker(self) -> Callable[[], T]:
-        return self._take
 
     def take_back(self, item: T) -> bool:
         for index in range(len(self.buffer)):

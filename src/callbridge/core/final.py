@@ -31,7 +31,7 @@ from typing import Any, Literal, TypeAlias
 from callbridge.core.calls import Payload
 from callbridge.core.inputs import messages_of, prompts_of
 from callbridge.core.runs import MISSING
-from callbridge.core.text import UNSEEN_TAGS, text_of
+from callbridge.core.text import UNSEEN_TAGS, chunk_text, output_text
 
 __all__ = ["DEFAULT_PREFIX", "FinalAnswer", "FinalText", "Rule", "calls_tool"]
 
@@ -181,7 +181,7 @@ class FinalAnswer:
     # -- rules --------------------------------------------------------------------------------------------------------
 
     def _rule(self, said: Iterable[Payload], agentic: bool) -> Rule:
-        if any(self._pattern.search(_text(each)) for each in said):
+        if any(self._pattern.search(chunk_text(each)) for each in said):
             return "prefix"
         return "structure" if agentic else self.otherwise
 
@@ -213,7 +213,7 @@ class FinalAnswer:
 
 
 class FinalText:
-    """The same for an event stream, as `VisibleText` is for all text; models tagged `nostream` say nothing.
+    """The text of the final answer in a stream of events; models tagged `nostream` say nothing.
 
     Args:
         answer: The rules.
@@ -235,7 +235,7 @@ class FinalText:
             return ""
         if is_model and phase == "stream":
             chunk = event["data"]["chunk"]
-            return self._answer.token(run_id, _text(chunk), calls_tool=calls_tool(chunk))
+            return self._answer.token(run_id, chunk_text(chunk), calls_tool=calls_tool(chunk))
         if phase not in ("end", "error"):
             return ""
         added = self._ended(run_id, event["data"].get("output")) if is_model and phase == "end" else ""
@@ -245,10 +245,7 @@ class FinalText:
         return added
 
     def _ended(self, run_id: str, output: Payload) -> str:
-        if isinstance(output, dict):
-            text = "".join(group[0]["text"] for group in output.get("generations") or () if group)
-            return self._answer.end_model(run_id, text)
-        return self._answer.end_model(run_id, _text(output), calls_tool=calls_tool(output))
+        return self._answer.end_model(run_id, output_text(output), calls_tool=calls_tool(output))
 
 
 def calls_tool(message: Payload) -> bool:
@@ -265,14 +262,6 @@ def calls_tool(message: Payload) -> bool:
 
 def _tells_of_tools(message: Payload) -> bool:
     return getattr(message, "type", None) in ("tool", "function") or calls_tool(message)
-
-
-def _text(value: Payload) -> str:
-    """Return the text of a message, a generation chunk or a string."""
-    if isinstance(value, str):
-        return str(value)
-    content = getattr(value, "content", None)
-    return text_of(getattr(value, "text", "") if content is None else content)
 
 
 def _prompt(run_type: str, event: Mapping[str, Any]) -> Iterable[Payload]:

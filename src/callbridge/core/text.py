@@ -9,7 +9,7 @@ from callbridge.core.calls import Payload
 if TYPE_CHECKING:
     from callbridge.events import Event
 
-__all__ = ["UNSEEN_TAGS", "VisibleText", "text_of"]
+__all__ = ["UNSEEN_TAGS", "VisibleText", "chunk_text", "output_text", "text_of"]
 
 UNSEEN_TAGS = frozenset({"nostream", "langsmith:nostream", "langsmith:hidden"})
 """Tags that say a model's output is not for the user (`langgraph.constants.TAG_NOSTREAM`, `TAG_HIDDEN`)."""
@@ -48,28 +48,29 @@ class VisibleText:
         run_id = event["run_id"]
         data: Payload = event["data"]
         if name.endswith("_stream"):
-            text = _chunk_text(data["chunk"])
+            text = chunk_text(data["chunk"])
             if text:
                 self._streamed.add(run_id)
             return text
         if run_id in self._streamed or name.endswith("_error"):
             self._streamed.discard(run_id)
             return ""
-        return _output_text(data["output"])
+        return output_text(data["output"])
 
 
 _READERS = frozenset(f"on_{kind}_{phase}" for kind in ("chat_model", "llm") for phase in ("stream", "end", "error"))
 
 
-def _chunk_text(chunk: Payload) -> str:
-    """Return the text of a chat chunk, a generation chunk, or a root completion model's bare string."""
+def chunk_text(chunk: Payload) -> str:
+    """Return the text of a message, a generation chunk, or a root completion model's bare string."""
     if isinstance(chunk, str):
         return str(chunk)
     content = getattr(chunk, "content", None)
-    return text_of(chunk.text if content is None else content)
+    return text_of(getattr(chunk, "text", None) if content is None else content)
 
 
-def _output_text(output: Payload) -> str:
+def output_text(output: Payload) -> str:
+    """Return the text of a model's output: a message, or the dict of a completion model's generations."""
     if isinstance(output, dict):
         return "".join(group[0]["text"] for group in output.get("generations") or () if group)
-    return text_of(getattr(output, "content", None))
+    return chunk_text(output)
