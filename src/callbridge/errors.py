@@ -223,7 +223,7 @@ class ResultNotReadyError(CallbridgeError):
     """`result` was read although there is none.
 
     Attributes:
-        state: What became of the run so far: `"not started"`, `"running"` or `"left"` (the reader went first).
+        state: What became of the run so far: `"not started"`, `"running"`, `"failed"` or `"left"` (the reader went first).
     """
 
     def __init__(self, state: str) -> None:
@@ -231,6 +231,10 @@ class ResultNotReadyError(CallbridgeError):
         self.state = state
 
     def __str__(self) -> str:
+        if self.state == "failed":
+            return "no result: the run has failed; its error was raised where it was called"
+        if self.state == "left":
+            return "no result: the stream was closed before the run had ended"
         return f"no result: the run is {self.state}; read `result` after the iteration has reached its end"
 
 

@@ -74,6 +74,7 @@ BAD: list[tuple[str, Callable[[], Any], type[cb.CallbridgeError], str]] = [
     ("channel closed with a text", lambda: cb.open_channel(1)[0].close("late"), cb.ArgumentError, "'late'"),  # type: ignore[arg-type]
     ("event that is none", lambda: cb.EventsToCalls().feed({"event": "hello"}), cb.EventFormatError, "hello"),
     ("no mapping as event", lambda: cb.drive([7], [cb.EventStreamHandler()]), cb.EventFormatError, "7"),  # type: ignore[list-item]
+    ("call without a run", lambda: cb.CallsToEvents().feed(cb.Call("on_tool_start", ({}, ""))), cb.CallFormatError, "run_id"),
     ("call that LangChain lacks", lambda: cb.CallsToEvents().feed(cb.Call("on_dance")), cb.CallFormatError, "on_dance"),
 ]
 
@@ -156,8 +157,19 @@ def test_result_before_the_end() -> None:
         next(stream)
         with pytest.raises(cb.ResultNotReadyError, match="running"):
             _ = stream.result
-    with pytest.raises(cb.ResultNotReadyError, match="left"):
+    with pytest.raises(cb.ResultNotReadyError, match="closed before") as raised:
         _ = stream.result
+    assert raised.value.state == "left"
+
+
+def test_result_of_a_failed_run_that_a_handler_was_attached_to() -> None:
+    """It will never be there, and the error was raised elsewhere."""
+    handler = cb.EventStreamHandler()
+    with pytest.raises(ZeroDivisionError):
+        RunnableLambda(lambda x: x / 0).invoke(1, {"callbacks": [handler]})
+    with pytest.raises(cb.ResultNotReadyError, match="failed") as raised:
+        _ = handler.result
+    assert raised.value.state == "failed"
 
 
 def test_stream_can_be_read_once() -> None:

@@ -54,7 +54,7 @@ async def test_a_stream_that_was_never_read_has_done_nothing(call: Any, close_it
                 await stream.aclose()
             with pytest.raises(cb.StreamConsumedError):
                 iter(stream) if call in SYNC_CALLS else aiter_of(stream)
-            with pytest.raises(cb.ResultNotReadyError, match="left"):
+            with pytest.raises(cb.ResultNotReadyError, match="closed before"):
                 _ = stream.result
         del stream
         assert asyncio.all_tasks() == before
@@ -84,7 +84,7 @@ async def test_a_detached_run_goes_on_to_its_end(call: Any, way: Any) -> None:
         assert (run.book.said, run.book.closed) == (20, True)
         if stream is not None:
             assert stream.statistics().runs == 0
-            with pytest.raises(cb.ResultNotReadyError, match="left"):
+            with pytest.raises(cb.ResultNotReadyError, match="closed before"):
                 _ = stream.result
 
 

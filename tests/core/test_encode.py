@@ -241,7 +241,13 @@ def test_thousand_runs_leave_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", [Call("on_nothing"), Call("on_chain_end", (1,)), Call("on_llm_start", (), {"run_id": uuid4()})]
+    "call",
+    [
+        Call("on_nothing"),
+        Call("on_chain_end", (1,)),
+        Call("on_chain_start", ({}, {})),
+        Call("on_llm_start", (), {"run_id": uuid4()}),
+    ],
 )
 def test_calls_that_are_none_are_refused(call: Call) -> None:
     """A method that LangChain does not have, or one without its arguments, is named in the error."""

@@ -222,7 +222,19 @@ def test_a_file_cut_off_in_a_line_is_an_error_or_read_in_part(recorded: Path) ->
 
 
 @pytest.mark.parametrize(
-    "broken", [b"{", b"[]", b"{}", b'{"seconds": "x", "event": {}}', b"\xff", b'{"seconds": 1, "event": 3}']
+    "broken",
+    [
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"seconds": "x", "event": {}}',
+        b"\xff",
+        b'{"seconds": 1, "event": 3}',
+        b'{"seconds": 1, "event": "text"}',
+        b'{"seconds": 1, "end": "bogus"}',
+        b'{"seconds": 1, "end": "cut off"}',
+        b'{"seconds": 1, "event": {}, "end": "ended"}',
+    ],
 )
 def test_a_broken_line_is_named(recorded: Path, broken: bytes) -> None:
     lines = recorded.read_bytes().splitlines(keepends=True)

@@ -212,7 +212,8 @@ class EventStreamHandler(BaseCallbackHandler):
         """
         encoder = self._outlet.encoder
         if encoder.root_output is MISSING:
-            raise ResultNotReadyError("running" if encoder.open_roots else "not started")
+            state = "running" if encoder.open_roots else "failed" if encoder.roots_ended else "not started"
+            raise ResultNotReadyError(state)
         return encoder.root_output
 
     def statistics(self) -> StreamStatistics:
@@ -242,7 +243,7 @@ class EventStreamHandler(BaseCallbackHandler):
         self._outlet.finish()
 
     async def aclose(self) -> None:
-        """Do the same as `close`."""
+        """Leave, as `close` does; there is nothing to wait for."""
         self.close()
 
     def __enter__(self) -> Self:

@@ -64,7 +64,7 @@ class CallsToEvents:
         self._filter = EventFilter(**filters)
         self._tree = RunTree()
         self.forks = self._tree.forks
-        """True if there is an open run below which several go on at the same time; see `RunTree`."""
+        """Not empty while there is an open run below which several go on at the same time; see `RunTree`."""
         self._tapped: set[UUID] = set()  # runs whose tap began before they did; removed at their start or the tap's end
         self.extended = extended
         """Whether events of the extended vocabulary are made, too."""
@@ -104,14 +104,16 @@ class CallsToEvents:
             The events it makes, in order; none if v2 has none for it or the filters drop them.
 
         Raises:
-            CallFormatError: The method is no callback method, or lacks an argument.
+            CallFormatError: The method is no callback method, or an argument is missing or of the wrong kind.
         """
         if call.method not in METHODS:
             raise CallFormatError(call.method, f"expected one of {', '.join(METHODS)}")
+        if "run_id" not in call.kwargs:
+            raise CallFormatError(call.method, "expected the keyword argument 'run_id'")
         encode: Callable[..., Sequence[Event]] = getattr(self, call.method)
         try:
             return list(encode(*call.args, **call.kwargs))
-        except TypeError as error:
+        except (AttributeError, TypeError) as error:
             raise CallFormatError(call.method, str(error)) from error
 
     def close(self, error: BaseException | None = None) -> list[Event]:

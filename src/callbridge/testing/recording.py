@@ -33,6 +33,8 @@ SCHEMA: Final = 1
 End: TypeAlias = Literal["ended", "failed", "left", "cut off"]
 """How a recorded stream ended: well, with an error, because its reader left, or unknown: the file ends too early."""
 
+_WRITTEN_ENDS: Final = ("ended", "failed", "left")
+
 E = TypeVar("E", bound=Mapping[str, Any])
 
 
@@ -271,10 +273,12 @@ def _line(path: str, number: int, line: bytes) -> dict[str, Any]:
         content = loads(line)
     except JSONFormatError as error:
         raise RecordingError(path, number, f"is broken: {error.problem}") from error
-    kind = content.get("event", content.get("end")) if isinstance(content, dict) else None
-    if not isinstance(kind, (dict, str)) or not isinstance(content.get("seconds"), (int, float)):
+    if not isinstance(content, dict) or not isinstance(content.get("seconds"), (int, float)):
         raise RecordingError(path, number, "is broken: expected an object with `seconds`, and `event` or `end`")
-    return cast("dict[str, Any]", content)
+    if isinstance(content.get("event"), Mapping) == (content.get("end") in _WRITTEN_ENDS):
+        expected = f"an `event` that is an object, or an `end` that is one of {', '.join(_WRITTEN_ENDS)}"
+        raise RecordingError(path, number, f"is broken: expected {expected}")
+    return content
 
 
 def _error(end: dict[str, Any]) -> BaseException | None:
