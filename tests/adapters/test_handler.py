@@ -10,6 +10,7 @@ import inspect
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any
 from uuid import uuid4
@@ -651,6 +652,23 @@ def test_reading_to_the_end_inside_with_loses_nothing() -> None:
         list(talkative().stream("hi", {"callbacks": [handler]}))
         assert names(handler) == ALL_EVENTS
     assert "generations" in handler.result
+
+
+@dataclass
+class Counted(cb.EventStreamHandler):
+    """Dataclasses compare by value, so they have no hash."""
+
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__(roots=1)
+
+
+def test_a_subclass_without_a_hash_can_be_read() -> None:
+    """What is remembered of readers is not asked for its value."""
+    handler = Counted()
+    talkative().invoke("hi", {"callbacks": [handler]})
+    assert names(handler)[-1] == "on_llm_end"
 
 
 # -- how it shows

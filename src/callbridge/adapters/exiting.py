@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from functools import cache
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 __all__ = ["is_exiting", "leave_at_exit"]
 
@@ -22,7 +22,7 @@ class _Reading(Protocol):
 
 def leave_at_exit(reading: _Reading) -> None:
     """Leave a stream or handler when the interpreter exits, if it is alive then."""
-    _being_read().add(reading)
+    _being_read()[id(reading)] = reading
 
 
 def is_exiting() -> bool:
@@ -30,8 +30,8 @@ def is_exiting() -> bool:
     return _being_read().are_left
 
 
-class _Readings(WeakSet[_Reading]):
-    """What is to be left."""
+class _Readings(WeakValueDictionary[int, _Reading]):
+    """What is to be left, by identity: handlers may be unhashable."""
 
     are_left = False
 
@@ -50,5 +50,7 @@ def _being_read() -> _Readings:
 
 def _leave_all(readings: _Readings) -> None:
     readings.are_left = True
-    for reading in list(readings):
-        reading.leave_for_exit()
+    for reference in readings.valuerefs():
+        reading = reference()
+        if reading is not None:
+            reading.leave_for_exit()
