@@ -27,21 +27,17 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gc
-import logging
-import traceback
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from contextvars import Context, ContextVar
-from types import CodeType, FrameType
 from typing import Any
 from weakref import WeakSet
 
 from langchain_core.callbacks import manager
-from langchain_core.runnables import RunnableParallel
 
-__all__ = ["BranchEnds", "Remains", "RunScope", "end_jobs", "waited_for"]
+from callbridge.adapters.jobs import job_of, report_failures, waited_for
+from callbridge.adapters.remains import Remains
 
-_logger = logging.getLogger("callbridge.stream")
+__all__ = ["RunScope"]
 
 _scopes: ContextVar[tuple[RunScope, ...]] = ContextVar("callbridge_run_scopes", default=())
 """The runs of streams that this code is part of, outermost first."""
@@ -49,9 +45,6 @@ _scopes: ContextVar[tuple[RunScope, ...]] = ContextVar("callbridge_run_scopes", 
 _QUIET_TURNS = 3
 """Turns of the loop in a row without a task of the run after which there will be none: the loop lets go of a finished task one
 turn later; a generator that is dropped then is handed to the loop by `call_soon`; only the turn after that makes it a task."""
-
-_POOL_SECONDS = 1.0
-"""How long to wait for the turn of a pool that others keep busy."""
 
 _FAMILY = (
     "langchain_core.",
@@ -67,16 +60,7 @@ _FAMILY = (
 `langgraph.store.base.batch`."""
 
 
-def _inner_codes(function: Any) -> tuple[CodeType, ...]:
-    """Return the code of what a function defines; nothing if LangChain has the function no more."""
-    code = getattr(function, "__code__", None)
-    return () if code is None else tuple(const for const in code.co_consts if isinstance(const, CodeType))
-
-
 _GENERATOR_STEPS = ("async_generator_asend", "async_generator_athrow")
-
-_BRANCH_STEP = _inner_codes(getattr(RunnableParallel, "_atransform", None))
-"""The code of the coroutines that `RunnableParallel` makes tasks of."""
 
 
 class RunScope:
@@ -118,7 +102,7 @@ class RunScope:
     def jobs(self, loop: asyncio.AbstractEventLoop) -> set[concurrent.futures.Future[Any]]:
         """Return the jobs in threads of pools that the run's tasks on this loop wait for now."""
         tasks = {task for task in asyncio.all_tasks(loop) if self._is_innermost(task)}
-        return {job for task in tasks for future in waited_for(task) if (job := _job(future)) is not None}
+        return {job for task in tasks for future in waited_for(task) if (job := job_of(future)) is not None}
 
     async def _end_tasks(self, told: WeakSet[asyncio.Task[object]], is_left: Callable[[asyncio.Task[object]], bool]) -> None:
         quiet = 0
@@ -145,99 +129,12 @@ class RunScope:
                 task.cancel()
         if left:
             await asyncio.wait(left)
-            _report_failures(left)
+            report_failures(left)
         return bool(left)
 
     def _is_innermost(self, task: asyncio.Task[object]) -> bool:
         context = _context(task)
         return context is not None and context.get(_scopes, ())[-1:] == (self,)
-
-
-class Remains:
-    """What would keep generators of a stopped run alive that are to be closed: frames of code that has ended.
-
-    Errors have them in their tracebacks, and handlers may keep errors. The frames of `RunnableParallel._transform` and
-    `_atransform` refer to themselves, by the error with which a branch told its end, and are left to the garbage collector.
-    """
-
-    def __init__(self) -> None:
-        self._errors: list[BaseException] = []
-        self._frames: list[FrameType] = []
-
-    def add_error(self, error: BaseException) -> None:
-        """Remember what a run was told to have ended with."""
-        self._errors.append(error)
-
-    def add_frame(self, frame: FrameType) -> None:
-        """Remember the frame of a generator that will be closed, or is."""
-        self._frames.append(frame)
-
-    def clear_all(self) -> None:
-        """Clear all frames, and those that come to light when generators end because of that."""
-        while self.clear():
-            pass
-
-    def clear_unread(self) -> None:
-        """Do the same for a run that has failed by itself and whose error nobody will read, which is rare.
-
-        Its branches have errors of their own that were never seen here, so the garbage collector has to find them.
-        """
-        self.clear_all()
-        gc.collect()
-
-    def clear(self) -> bool:
-        """Clear all frames remembered and forget them; return whether there were any."""
-        errors, self._errors = self._errors, []
-        frames, self._frames = self._frames, []
-        for error in errors:
-            cause: BaseException | None = error
-            while cause is not None:
-                traceback.clear_frames(cause.__traceback__)
-                cause = cause.__context__
-        for frame in frames:
-            with suppress(RuntimeError):  # it has not ended after all
-                frame.clear()
-        return bool(errors or frames)
-
-
-class BranchEnds:
-    """A loop's exception handler while runs are being cancelled there: one for all of them, in front of the loop's own.
-
-    It drops one message, that a parallel branch has come to its end and nobody has asked.
-
-    Args:
-        previous: The loop's handler until now.
-    """
-
-    def __init__(self, previous: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None) -> None:
-        self._previous = previous
-        self._runs = 0
-
-    @classmethod
-    def expect(cls, loop: asyncio.AbstractEventLoop) -> BranchEnds:
-        """Begin for a run that will be cancelled; to be ended with `done`."""
-        handler = loop.get_exception_handler()
-        if not isinstance(handler, BranchEnds):
-            handler = cls(handler)
-            loop.set_exception_handler(handler)
-        handler._runs += 1
-        return handler
-
-    def done(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End for one run; the last one puts the loop's handler back, unless somebody has set another one meanwhile."""
-        self._runs -= 1
-        if not self._runs and loop.get_exception_handler() is self:
-            loop.set_exception_handler(self._previous)
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Handle what nobody else did."""
-        coroutine = getattr(context.get("future"), "get_coro", object)()
-        if isinstance(context.get("exception"), StopAsyncIteration) and getattr(coroutine, "cr_code", None) in _BRANCH_STEP:
-            return
-        if self._previous is None:
-            loop.default_exception_handler(context)
-        else:
-            self._previous(loop, context)
 
 
 def _awaited_by(tasks: Iterable[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
@@ -251,74 +148,6 @@ def _awaited_by(tasks: Iterable[asyncio.Future[Any]]) -> set[asyncio.Future[Any]
                 found.add(awaited)
                 owners.append(awaited)
     return found
-
-
-def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
-    """Return what a task and all that it waits for wait for in the end; nothing if any of it can go on.
-
-    Neither a task's future nor the children of `asyncio.gather` have public names; AnyIO's cancellation relies on the first,
-    too. Runs that lack them are cut when their turns are over.
-    """
-    while isinstance(future, asyncio.Task):
-        waiter = getattr(future, "_fut_waiter", None)
-        if waiter is None:
-            return frozenset()
-        future = waiter
-    if future.done():
-        return frozenset()
-    children = [child for child in getattr(future, "_children", ()) if not child.done()]
-    if not children:
-        return frozenset({future})
-    found = [waited_for(child) for child in children]
-    return frozenset().union(*found) if all(found) else frozenset()
-
-
-def _job(future: asyncio.Future[Any]) -> concurrent.futures.Future[Any] | None:
-    """Return the job in a pool's thread that a future stands for, if it does.
-
-    `asyncio.wrap_future` chains the two by a callback, and nothing else knows both. A loop that did it otherwise would make
-    leaving not wait for such jobs.
-    """
-    for callback, _ in getattr(future, "_callbacks", None) or ():
-        for cell in getattr(callback, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, concurrent.futures.Future):
-                return cell.cell_contents
-    return None
-
-
-async def end_jobs(jobs: set[concurrent.futures.Future[Any]], remains: Remains) -> None:
-    """Wait until jobs in threads have ended: they cannot be cancelled, and stop at their next callback.
-
-    Args:
-        jobs: Emptied; their errors hold the frames of what they ran.
-        remains: Cleared, those frames included.
-
-    Cancellation: gives up.
-    """
-    left = {asyncio.wrap_future(job) for job in jobs if not job.done()}
-    turns = len(jobs) + 1 if jobs else 0
-    jobs.clear()
-    if left:
-        await asyncio.wait(left)
-        _report_failures(left)
-        for future in left:
-            error = None if future.cancelled() else future.exception()
-            if error is not None:
-                remains.add_error(error)
-    if turns:
-        await _pass_pool(turns)
-        remains.clear_all()
-
-
-async def _pass_pool(turns: int) -> None:
-    """Wait for some jobs of no work.
-
-    A thread drops what it has run, a generator for example, only after it has told the end,
-    and the pool what was cancelled in its queue only when it comes to it.
-    """
-    loop = asyncio.get_running_loop()
-    with suppress(RuntimeError):  # the loop's pool is closed
-        await asyncio.wait({loop.run_in_executor(None, int) for _ in range(turns)}, timeout=_POOL_SECONDS)
 
 
 def _is_of_family(task: asyncio.Task[object]) -> bool:
@@ -362,11 +191,3 @@ def _context(task: asyncio.Task[object]) -> Context | None:
         return context
     # Before CPython 3.12 the garbage collector alone can say; it names a task's own context first.
     return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
-
-
-def _report_failures(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Log errors of what is finished that nobody else waits for; asking for them keeps the loop from complaining."""
-    for task in tasks:
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, Exception) and not isinstance(error, StopAsyncIteration):
-            _logger.warning("cleaning up after a cancelled run failed: %r", error, exc_info=error)

@@ -24,9 +24,11 @@ from typing import Any, Literal, Protocol
 
 import anyio
 
+from callbridge.adapters.branch_ends import BranchEnds
 from callbridge.adapters.exiting import is_exiting
+from callbridge.adapters.jobs import end_jobs, waited_for
 from callbridge.adapters.outlet import Outlet
-from callbridge.adapters.scope import BranchEnds, RunScope, end_jobs, waited_for
+from callbridge.adapters.scope import RunScope
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
@@ -64,7 +66,7 @@ class Source(Protocol):
         ...
 
     def wait_sync(self) -> None:
-        """Do the same, blocking the thread."""
+        """Wait until the run has stopped, blocking the thread."""
         ...
 
 
