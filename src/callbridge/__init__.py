@@ -1,7 +1,7 @@
 """LangChain callbacks as event streams, and event streams as callbacks.
 
-Names are resolved on first use (PEP 562), so that importing the package costs nothing and changes nothing. Where each
-lives is in `_MODULES`; the imports below are the same list for type checkers.
+All names but the errors are resolved on first use (PEP 562), so that importing the package costs nothing and changes nothing.
+Where each lives is in `_MODULES`; the imports below are the same list for type checkers.
 """
 
 from __future__ import annotations
@@ -10,11 +10,41 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from callbridge.errors import (
+    ArgumentError,
+    CallableTypeError,
+    CallbridgeError,
+    CallbridgeWarning,
+    CallFormatError,
+    CapacityError,
+    ChannelClosedError,
+    ChannelOverflow,
+    ConcurrentReadError,
+    DispatcherClosedError,
+    DuplicateHandlerWarning,
+    EventFormatError,
+    EventLoopError,
+    EventSequenceError,
+    HandlerTypeError,
+    JSONFormatError,
+    OptionError,
+    OverflowPolicyError,
+    RecordingError,
+    RemoteError,
+    ResultNotReadyError,
+    RunUnfinishedError,
+    StreamConsumedError,
+    UnsupportedRunnableError,
+    VersionError,
+    WrappedNameError,
+)
+
 if TYPE_CHECKING:
     from typing import Any
 
     from callbridge import events
-    from callbridge.adapters.dispatch import CallbackDispatcher, adispatch_events, adrive, dispatch_events, drive
+    from callbridge.adapters.dispatch import adispatch_events, adrive, dispatch_events, drive
+    from callbridge.adapters.dispatcher import CallbackDispatcher
     from callbridge.adapters.handler import EventStreamHandler
     from callbridge.adapters.observing import astream_call, stream_call
     from callbridge.adapters.runnables import astream_events, stream_events
@@ -27,34 +57,6 @@ if TYPE_CHECKING:
     from callbridge.core.calls import Call
     from callbridge.core.decode import EventsToCalls
     from callbridge.core.encode import CallsToEvents
-    from callbridge.errors import (
-        ArgumentError,
-        CallableTypeError,
-        CallbridgeError,
-        CallbridgeWarning,
-        CallFormatError,
-        CapacityError,
-        ChannelClosedError,
-        ChannelOverflow,
-        ConcurrentReadError,
-        DispatcherClosedError,
-        DuplicateHandlerWarning,
-        EventFormatError,
-        EventLoopError,
-        EventSequenceError,
-        HandlerTypeError,
-        JSONFormatError,
-        OptionError,
-        OverflowPolicyError,
-        RecordingError,
-        RemoteError,
-        ResultNotReadyError,
-        RunUnfinishedError,
-        StreamConsumedError,
-        UnsupportedRunnableError,
-        VersionError,
-        WrappedNameError,
-    )
 
     __version__: str
 
@@ -111,7 +113,8 @@ __all__ = [
 
 _MODULES = MappingProxyType(
     {
-        "adapters.dispatch": ("CallbackDispatcher", "adispatch_events", "adrive", "dispatch_events", "drive"),
+        "adapters.dispatch": ("adispatch_events", "adrive", "dispatch_events", "drive"),
+        "adapters.dispatcher": ("CallbackDispatcher",),
         "adapters.handler": ("EventStreamHandler",),
         "adapters.observing": ("astream_call", "stream_call"),
         "adapters.runnables": ("astream_events", "stream_events"),
@@ -124,34 +127,6 @@ _MODULES = MappingProxyType(
         "core.calls": ("Call",),
         "core.decode": ("EventsToCalls",),
         "core.encode": ("CallsToEvents",),
-        "errors": (
-            "ArgumentError",
-            "CallFormatError",
-            "CallableTypeError",
-            "CallbridgeError",
-            "CallbridgeWarning",
-            "CapacityError",
-            "ChannelClosedError",
-            "ChannelOverflow",
-            "ConcurrentReadError",
-            "DispatcherClosedError",
-            "DuplicateHandlerWarning",
-            "EventFormatError",
-            "EventLoopError",
-            "EventSequenceError",
-            "HandlerTypeError",
-            "JSONFormatError",
-            "OptionError",
-            "OverflowPolicyError",
-            "RecordingError",
-            "RemoteError",
-            "ResultNotReadyError",
-            "RunUnfinishedError",
-            "StreamConsumedError",
-            "UnsupportedRunnableError",
-            "VersionError",
-            "WrappedNameError",
-        ),
     }
 )
 

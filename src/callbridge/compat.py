@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from typing import Final
 from uuid import UUID, uuid4
@@ -11,15 +12,7 @@ __all__ = ["CORE_VERSION", "V2_HAS_TOOL_CALL_ID", "V2_HAS_TOOL_ERROR", "new_run_
 
 def _parse(text: str) -> tuple[int, ...]:
     """Return the leading numbers of a version: `"1.4.0a2"` is `(1, 4, 0)`."""
-    numbers: list[int] = []
-    for part in text.split(".")[:3]:
-        digits = ""
-        for character in part:
-            if not character.isdigit():
-                break
-            digits += character
-        numbers.append(int(digits or 0))
-    return tuple(numbers)
+    return tuple(int(re.sub(r"\D.*", "", part) or 0) for part in text.split(".")[:3])
 
 
 CORE_VERSION: Final = _parse(version("langchain-core"))

@@ -17,9 +17,10 @@ __all__ = ["ParityCheck", "callbridge_parity"]
 
 
 class ParityCheck:
-    """What the fixture `callbridge_parity` is; `report` is the last report."""
+    """The fixture `callbridge_parity`."""
 
     report: Report | None = None
+    """The latest report."""
 
     def __call__(self, call: Callable[..., Any], /, *args: Any, **options: Any) -> Report:
         """Run `callbridge.testing.parity`, and fail the test if there is a regression.

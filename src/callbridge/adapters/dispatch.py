@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncDispatchedEvents",
-    "CallbackDispatcher",
     "DispatchedEvents",
     "adispatch_events",
     "adrive",
@@ -333,8 +332,8 @@ def dispatch_events(
         events: Events of v2 or of the extended vocabulary: recorded, out of JSON, or one of this library's streams.
         handlers: A handler, a sequence of them, or a callback manager. One that is attached to the live run as well is
             left out, with a `DuplicateHandlerWarning`.
-        list_tokens: As for `CallbackDispatcher`; so are the others.
-        sync_handlers: Where sync methods run.
+        list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run; see `CallbackDispatcher`.
         on_handler_error: Told of each error of a handler.
 
     Returns:
@@ -357,13 +356,15 @@ def adispatch_events(
     sync_handlers: SyncHandlers = "inline",
     on_handler_error: OnHandlerError | None = None,
 ) -> AsyncDispatchedEvents[E]:
-    """Do the same from a task, from a source of either kind; coroutine methods of handlers are awaited in it.
+    """Call handlers with the events of an async or sync source from a task, and pass the events on.
+
+    Coroutine methods of handlers are awaited in that task.
 
     Args:
         events: As for `dispatch_events`, or an async source: `chain.astream_events(x, version="v2")`.
-        handlers: As for `dispatch_events`; so are the others.
-        list_tokens: As for `CallbackDispatcher`.
-        sync_handlers: Where sync methods run.
+        handlers: As for `dispatch_events`.
+        list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run; see `CallbackDispatcher`.
         on_handler_error: Told of each error of a handler.
 
     Returns:
@@ -390,10 +391,10 @@ def drive(
     """Call handlers with all events of a sync source.
 
     Args:
-        events: As for `dispatch_events`; so are the others.
-        handlers: A handler, a sequence of them, or a callback manager.
-        list_tokens: As for `CallbackDispatcher`.
-        sync_handlers: Where sync methods run.
+        events: As for `dispatch_events`.
+        handlers: As for `dispatch_events`.
+        list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run; see `CallbackDispatcher`.
         on_handler_error: Told of each error of a handler.
 
     Returns:
@@ -419,13 +420,13 @@ async def adrive(
     sync_handlers: SyncHandlers = "inline",
     on_handler_error: OnHandlerError | None = None,
 ) -> Payload:
-    """Do the same from a task, from a source of either kind.
+    """Call handlers with all events of an async or sync source, from a task in which their coroutine methods are awaited.
 
     Args:
-        events: As for `adispatch_events`; so are the others.
-        handlers: A handler, a sequence of them, or a callback manager.
-        list_tokens: As for `CallbackDispatcher`.
-        sync_handlers: Where sync methods run.
+        events: As for `adispatch_events`.
+        handlers: As for `dispatch_events`.
+        list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run; see `CallbackDispatcher`.
         on_handler_error: Told of each error of a handler.
 
     Returns:

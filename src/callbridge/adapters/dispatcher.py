@@ -236,7 +236,7 @@ class CallbackDispatcher:
     # -- async --------------------------------------------------------------------------------------------------------
 
     async def afeed(self, event: Mapping[str, Any]) -> None:
-        """Do the same as `feed` from a task, awaiting the handlers' coroutines in it.
+        """Call the handlers with an event from a task, in which their coroutine methods are awaited.
 
         Raises:
             Exception: As `feed`.
@@ -247,7 +247,7 @@ class CallbackDispatcher:
         await self._async(self._take_event, event)
 
     async def afail(self, error: BaseException) -> None:
-        """Do the same as `fail` from a task.
+        """Close all open runs with an error from a task, as `fail` does.
 
         Raises:
             Exception: As `fail`.
@@ -259,14 +259,14 @@ class CallbackDispatcher:
             await self._async(self._take_failure, error)
 
     async def aclose(self) -> None:
-        """Do the same as `close` from a task.
+        """Close the dispatcher from a task, as `close` does.
 
         Cancellation: AnyIO's level cancellation is held off until it is done.
         """
         await self.afinish(None)
 
     async def afinish(self, error: BaseException | None) -> None:
-        """Do the same as `finish` from a task.
+        """Close the dispatcher from a task, as `finish` does.
 
         Raises:
             Exception: As `finish`.

@@ -1,9 +1,9 @@
 """Which handlers hear of a live run by themselves, so that they must not be told of it again.
 
 A handler that is attached to the run and is also given to `dispatch_events` would hear everything twice (D8 in
-`docs/divergences.md`). What a stream of events can be asked for that: our own streams know; of LangChain's `astream_events`, an
-async generator, and of generators that users write around it, the arguments are visible in the frame. That is a best effort:
-a handler in a place that is not looked at is called twice, as it would be without this.
+`docs/divergences.md`). Our own streams know their handlers. Of async generators, LangChain's `astream_events` and those that
+users write around it, the arguments in the frame are looked at. That is a best effort: a handler in a place that is not looked
+at is called twice, as it would be without this.
 
 Lists, files and other sync sources are recordings: nothing is attached to them, and handlers of the surrounding code
 (`get_openai_callback()`) are just what they may be meant for.

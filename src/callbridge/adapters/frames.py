@@ -53,7 +53,7 @@ _FIRST_TAP_ONLY: Final = (
 
 
 def left_out_of_tap(handler: Any, caller: FrameType) -> Sequence[Any]:
-    """Return the handlers of a run that come after this one, if who calls its tap asks no other; else none.
+    """Return a run's handlers after this one, if LangChain lets only its first streaming handler tap it; otherwise none.
 
     Args:
         handler: The handler whose tap is called.

@@ -14,8 +14,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from callbridge.adapters.remains import Remains
 from callbridge.adapters.repeats import Repeats
-from callbridge.adapters.scope import Remains
 from callbridge.channel.memory import ReceiveEnd, SendEnd
 from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
@@ -160,7 +160,7 @@ class Outlet:
         tags: list[str] | None = None,
         **_: Payload,
     ) -> None:
-        """Do the same for a token, which never ends a run or the iteration.
+        """Report a token, which never ends a run or the iteration, as `report_awaited` would.
 
         A method of its own because nothing is reported as often. Where nothing goes on beside the run, there is no order to be
         kept, and no turn is lost.
@@ -188,7 +188,7 @@ class Outlet:
         tags: list[str] | None = None,
         **_: Payload,
     ) -> None:
-        """Do the same for a token of a sync run."""
+        """Report a token of a sync run, and wait for room where this thread may."""
         if self._report_token(False, token, run_id, chunk, parent_run_id, tags):
             self._send.room_sync()
 
@@ -201,7 +201,7 @@ class Outlet:
         parent_run_id: UUID | None,
         tags: list[str] | None,
     ) -> bool:
-        """Do what `report` does."""
+        """Do for a token what `report` does."""
         if self._stopped:
             return self._stop(awaited)
         if self._repeats.copies and self._repeats.has("on_llm_new_token", {"run_id": run_id}):
@@ -320,7 +320,7 @@ class Outlet:
                 self._order.release()
 
     def _close(self, error: BaseException | None) -> None:
-        """End the iteration: with the run's error, or else with that of an event which is missing."""
+        """Close the channel: with the run's error, or else with the first overflow."""
         overflow, self._overflow = self._overflow, None
         self._send.close(error or overflow)
 

@@ -90,12 +90,12 @@ class PrivateLoop:
             self._call(self._queue.put_nowait, None)
 
     def close(self) -> None:
-        """Do the same and wait for it."""
+        """Let the thread end after the jobs that wait, and wait for it."""
         self.stop()
         self._thread.join()
 
     async def aclose(self) -> None:
-        """Do the same, asyncio or trio."""
+        """Let the thread end after the jobs that wait, and wait for it in a task of asyncio or trio."""
         self.stop()
         await _done(self._finished)
         self._thread.join()

@@ -129,7 +129,7 @@ class AsyncTexts:
 
 
 class Texts:
-    """The same for sync code."""
+    """The visible text of a stream's models for sync code, each piece once; see `VisibleText`."""
 
     def __init__(self, events: Iterator[Event]) -> None:
         self._events = events
@@ -147,7 +147,7 @@ class Texts:
 
 
 class HandlerTexts:
-    """The same for a handler, which can be read by `async for` and by `for`."""
+    """The visible text of the models that a handler hears, to be read by `async for` or by `for`."""
 
     def __init__(self, handler: EventStreamHandler) -> None:
         self._handler = handler

@@ -19,7 +19,7 @@ _LAST = frozenset(row.name for row in METHODS.values() if row.phase in ("end", "
 
 
 class Repeats:
-    """Counts the copies of a run's start; of every later call of that run as many are expected.
+    """Counts how often the start of a run is repeated; every later call of that run is repeated as often.
 
     Args:
         encoder: Knows the runs.

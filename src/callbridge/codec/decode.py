@@ -1,7 +1,7 @@
 """`loads`: values out of the JSON that `dumps` writes, and out of what LangChain's `dumps` writes.
 
-The text may come from anybody. It chooses from fixed lists of plain data classes, and from nothing else: no name in it is
-imported, looked up or called, no secret is read from the environment, and whatever asks for that is refused as a whole.
+The text may come from anybody. It chooses from fixed lists of plain data classes, and from nothing else: every other name is
+refused, and the whole text with it; no secret is read from the environment.
 """
 
 from __future__ import annotations

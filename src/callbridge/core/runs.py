@@ -140,8 +140,8 @@ class RunTree:
         """Enter a run below its parent, or as a root if its parent is not known.
 
         Returns:
-            Whether it was entered. A run that bears the id of one of its ancestors, because the user's code passed a config's
-            `run_id` down, is only counted there: its calls cannot be told from that ancestor's.
+            Whether it was entered. A run that reuses the id of an ancestor (a config's `run_id` that was passed down) is only
+            counted on that ancestor, as their calls cannot be told apart.
         """
         parent_run_id = run.parent_run_id
         parent = self._runs.get(parent_run_id) if parent_run_id is not None else None

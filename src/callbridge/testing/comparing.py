@@ -24,11 +24,12 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from callbridge.adapters.observing import astream_call, observing, stream_call
 from callbridge.adapters.reading import AsyncTexts, Texts
+from callbridge.adapters.targets import Target
 from callbridge.core.decode import EventsToCalls
 from callbridge.errors import ArgumentError, HandlerTypeError
 from callbridge.testing.differences import Difference, Kind, compare, is_list_token
 from callbridge.testing.following import Following
-from callbridge.testing.hearing import Heard, by_run, hearing, own_methods, told, with_text
+from callbridge.testing.hearing import Heard, by_run, hearing, told, with_text
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -139,12 +140,12 @@ async def aparity(
     allow: Collection[Kind] = (),
     **options: Unpack[HandlerOptions],
 ) -> Report:
-    """Do the same from a task.
+    """Run a call once, from a task, and compare what the old code and the new loop make of it.
 
     Args:
         call: The old code, as for `parity`; async generator functions too. It runs as in `astream_call`.
         *args: Its positional arguments.
-        handler: As for `parity`; so are the others.
+        handler: The old handler, as for `parity`.
         new: The new loop: an async generator function, or a coroutine function that returns what was put out.
         old: Where what the old code put out is found.
         attach: False if `call` attaches the handler itself.
@@ -198,7 +199,7 @@ class _Watch:
         self._heard: list[Heard] = []
         self._translator = EventsToCalls()
         self._told: list[Heard] = []
-        self._methods = frozenset[str]() if handler is None else own_methods(handler)
+        self._methods = frozenset[str]() if handler is None else Target(handler).methods
         self.new: list[Any] = []
         self.following = Following(self.new)
         self._compares_output = True

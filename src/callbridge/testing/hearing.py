@@ -15,14 +15,14 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler
 
-from callbridge.adapters.targets import as_llm_start
+from callbridge.adapters.targets import Target, as_llm_start
 from callbridge.core.calls import Call
 from callbridge.core.methods import METHODS
 from callbridge.core.text import text_of
 
-__all__ = ["Heard", "by_run", "hearing", "own_methods", "told", "with_text"]
+__all__ = ["Heard", "by_run", "hearing", "told", "with_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,6 @@ class Heard:
         return f"{self.method}({'' if self.about is None else repr(self.about)})"
 
 
-def own_methods(handler: BaseCallbackHandler) -> frozenset[str]:
-    """Return the callback methods that a handler does not inherit from LangChain's base classes."""
-    bases = [getattr(base, name, None) for name in METHODS for base in (BaseCallbackHandler, AsyncCallbackHandler)]
-    return frozenset(
-        name
-        for name in METHODS
-        if (method := getattr(handler, name, None)) is not None
-        and not any(getattr(method, "__func__", method) is base for base in bases)
-    )
-
-
 @contextmanager
 def hearing(handler: BaseCallbackHandler, heard: list[Heard]) -> Iterator[None]:
     """Note each call of a handler's methods while it goes on as before.
@@ -55,7 +44,7 @@ def hearing(handler: BaseCallbackHandler, heard: list[Heard]) -> Iterator[None]:
     The methods of this one object are replaced, so that it is heard wherever it is attached, and put back at the end.
     """
     namespace = vars(handler)
-    methods = own_methods(handler)
+    methods = Target(handler).methods
     replaced = {name: namespace[name] for name in methods if name in namespace}
     for name in methods:
         namespace[name] = _noting(name, getattr(handler, name), heard)

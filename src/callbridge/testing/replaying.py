@@ -58,7 +58,7 @@ async def areplay(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
 ) -> Payload:
-    """Do the same from a task; coroutine methods of handlers are awaited in it.
+    """Call handlers with the events of a recording from a task, in which their coroutine methods are awaited.
 
     Args:
         recording: A recording, or the file; reading it blocks.
