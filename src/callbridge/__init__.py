@@ -1,8 +1,16 @@
 """LangChain callbacks as event streams, and event streams as callbacks.
 
-All names but the errors are resolved on first use (PEP 562), so that importing the package costs nothing and changes nothing.
-Where each lives is in `_MODULES`; the imports below are the same list for type checkers.
+Callbacks as events: `astream_call` and `stream_call` read any call, `astream_events` and `stream_events` a runnable;
+`EventStreamHandler` is a handler that is an iterator, `wrap_handler` makes one of an old handler.
+
+Events to callbacks: `adispatch_events` and `dispatch_events` let old handlers hear events and pass them on, `adrive` and
+`drive` do so to the end, `CallbackDispatcher` takes events one by one.
+
+The options of all streams are in `StreamOptions`, what events look like in `callbridge.events`.
 """
+
+# All names but the errors are resolved on first use (PEP 562), so that importing the package costs nothing and changes nothing.
+# Where each lives is in `_MODULES`; the imports for type checkers are the same list.
 
 from __future__ import annotations
 
@@ -28,6 +36,7 @@ from callbridge.errors import (
     HandlerTypeError,
     JSONFormatError,
     OptionError,
+    OptionWarning,
     OverflowPolicyError,
     RecordingError,
     RemoteError,
@@ -47,6 +56,7 @@ if TYPE_CHECKING:
     from callbridge.adapters.dispatcher import CallbackDispatcher
     from callbridge.adapters.handler import EventStreamHandler
     from callbridge.adapters.observing import astream_call, stream_call
+    from callbridge.adapters.options import HandlerOptions, StreamOptions
     from callbridge.adapters.runnables import astream_events, stream_events
     from callbridge.adapters.streams import AsyncEventStream, EventStream
     from callbridge.adapters.wrapping import wrap_handler
@@ -82,15 +92,18 @@ __all__ = [
     "EventStream",
     "EventStreamHandler",
     "EventsToCalls",
+    "HandlerOptions",
     "HandlerTypeError",
     "JSONFormatError",
     "OptionError",
+    "OptionWarning",
     "OverflowPolicyError",
     "RecordingError",
     "RemoteError",
     "ResultNotReadyError",
     "RunUnfinishedError",
     "StreamConsumedError",
+    "StreamOptions",
     "UnknownObject",
     "UnsupportedRunnableError",
     "VersionError",
@@ -117,6 +130,7 @@ _MODULES = MappingProxyType(
         "adapters.dispatcher": ("CallbackDispatcher",),
         "adapters.handler": ("EventStreamHandler",),
         "adapters.observing": ("astream_call", "stream_call"),
+        "adapters.options": ("HandlerOptions", "StreamOptions"),
         "adapters.runnables": ("astream_events", "stream_events"),
         "adapters.streams": ("AsyncEventStream", "EventStream"),
         "adapters.wrapping": ("wrap_handler",),

@@ -26,7 +26,8 @@ CallbridgeError(Exception)
 ├─ RunUnfinishedError                  given to handlers for a run whose end was never reported
 └─ RemoteError                         given to handlers for an error that arrived as text or JSON
 CallbridgeWarning(UserWarning)
-└─ DuplicateHandlerWarning             a handler that hears of the same run twice
+├─ DuplicateHandlerWarning             a handler that hears of the same run twice
+└─ OptionWarning                       a keyword for the runnable that looks like an option
 ```
 
 The constructor arguments are the facts, kept as attributes; the message is built from them. So each survives pickling, and
@@ -56,6 +57,7 @@ __all__ = [
     "HandlerTypeError",
     "JSONFormatError",
     "OptionError",
+    "OptionWarning",
     "OverflowPolicyError",
     "RecordingError",
     "RemoteError",
@@ -387,3 +389,7 @@ class CallbridgeWarning(UserWarning):
 
 class DuplicateHandlerWarning(CallbridgeWarning):
     """A handler is attached to the live run whose events are also dispatched to it; it hears each callback once."""
+
+
+class OptionWarning(CallbridgeWarning):
+    """A keyword argument that is passed on to the runnable is nearly the name of an option."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+# Not for type checkers alone: `typing.get_type_hints(StreamOptions)` looks it up here.
+from callbridge.channel.statistics import Overflow
 from callbridge.core.filters import Filters
-from callbridge.errors import OptionError
+from callbridge.errors import OptionError, OptionWarning
 
-if TYPE_CHECKING:
-    from callbridge.channel.memory import Overflow
+__all__ = ["HandlerOptions", "OnExit", "StreamOptions", "check_option_names", "warn_of_misspelled"]
 
-__all__ = ["HandlerOptions", "OnExit", "StreamOptions", "check_option_names"]
+_ALIKE = 0.85
+"""From which likeness on a name is taken for a misspelled option; `stream_mode` and `streaming` have 0.7."""
 
 OnExit: TypeAlias = Literal["cancel", "detach"]
 """What happens to a run when its reader leaves first: it is cancelled and awaited, or runs on unread."""
@@ -66,3 +69,16 @@ def check_option_names(
             close = get_close_matches(name, names, 1)
             meant = f"; did you mean {close[0]!r}?" if close else ""
             raise OptionError(name, value, f"one of the options {', '.join(sorted(names))}{meant}{hint and f'; {hint}'}")
+
+
+def warn_of_misspelled(given: Iterable[str], stacklevel: int) -> None:
+    """Warn of keywords that go to a runnable and look like one of the options of `StreamOptions`.
+
+    Args:
+        given: The keywords.
+        stacklevel: As for `warnings.warn`, from the caller's point of view.
+    """
+    for name in given:
+        for meant in get_close_matches(name, StreamOptions.__annotations__, 1, _ALIKE):
+            text = f"{name}: passed on to the runnable; did you mean the option {meant!r}?"
+            warnings.warn(text, OptionWarning, stacklevel + 1)

@@ -16,7 +16,7 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
 
-from callbridge.adapters.options import OnExit, StreamOptions
+from callbridge.adapters.options import OnExit, StreamOptions, warn_of_misspelled
 from callbridge.adapters.owned import OwnedHandler
 from callbridge.adapters.sources import TaskSource, ThreadSource
 from callbridge.adapters.streams import AsyncEventStream, EventStream
@@ -39,7 +39,7 @@ def astream_events(
         input: Its input.
         config: Its config.
         version: The event schema; `"v2"` is the one there is.
-        **kwargs: Options (see `StreamOptions`); all else goes to the runnable.
+        **kwargs: Options (see `StreamOptions`); all else goes to the runnable, with an `OptionWarning` if misspelled.
 
     Returns:
         A stream of the same events, whose `result` is the root run's output.
@@ -73,7 +73,7 @@ def stream_events(
         input: Its input.
         config: Its config.
         version: The event schema; `"v2"` is the one there is.
-        **kwargs: Options (see `StreamOptions`); all else goes to the runnable.
+        **kwargs: Options (see `StreamOptions`); all else goes to the runnable, with an `OptionWarning` if misspelled.
 
     Returns:
         A stream of the events that `astream_events` would make of the same run, whose `result` is the root run's output.
@@ -117,6 +117,7 @@ class _Run:
             raise ArgumentError("runnable", runnable, f"a LangChain Runnable; for any other callable there is {other}")
         _check_config(config)
         options = cast("StreamOptions", {key: kwargs.pop(key) for key in StreamOptions.__annotations__.keys() & kwargs.keys()})
+        warn_of_misspelled(kwargs, stacklevel=3)
         self.on_exit: OnExit = options.pop("on_exit", "cancel")
         self.runnable, config, self.kwargs = _unbound(runnable, config, kwargs)
         self.value = value
@@ -125,7 +126,8 @@ class _Run:
         self.config = ensure_config(config)
         self.attached = _handlers(self.config.get("callbacks"))
         # LangGraph and others see the run's id in the config; LangChain makes it a version 7 one there, too.
-        self.run_id: UUID = self.config.setdefault("run_id", new_run_id()) or new_run_id()
+        self.run_id: UUID = self.config.get("run_id") or new_run_id()
+        self.config["run_id"] = self.run_id
         self.config["callbacks"] = _with_handler(self.config.get("callbacks"), self.handler)
 
     async def astream(self) -> Payload:
