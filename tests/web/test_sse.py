@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -481,6 +481,17 @@ async def test_a_description_that_goes_wrong_tells_nothing(describe: Any, caplog
     caplog.clear()
 
 
+async def test_a_source_of_something_else_is_an_error_frame(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what it was."""
+
+    async def words() -> AsyncIterator[str]:
+        yield "red"
+
+    got = await get(lambda _: EventStreamResponse(words(), "text"))
+    assert [event for event, _ in frames_of(got.text)] == ["error", "end"]
+    assert "not a v2 event: str is no mapping; got 'red'" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
@@ -488,7 +499,10 @@ async def test_a_description_that_goes_wrong_tells_nothing(describe: Any, caplog
         ("describe_error", 3),
         ("format", "xml"),
         ("format", object()),
+        ("format", TokenFormat),
         ("stream", [1]),
+        ("stream", astream_events(chain().runnable, {"q": "tea"}).text()),
+        ("stream", callbridge.EventStreamHandler().text()),
         ("heartbeat", 0),
         ("heartbeat", "often"),
     ],

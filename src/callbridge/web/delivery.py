@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
@@ -25,9 +25,10 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 import anyio
 from starlette.exceptions import HTTPException
 
+from callbridge.adapters.reading import AsyncTexts, HandlerTexts
 from callbridge.adapters.streams import AsyncEventStream
 from callbridge.codec.encode import dumps
-from callbridge.errors import ArgumentError, ResultNotReadyError
+from callbridge.errors import ArgumentError, EventFormatError, ResultNotReadyError
 from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat
 
 __all__ = [
@@ -198,6 +199,7 @@ class Delivery:
             await self._write(packed)
 
     def _packed(self, event: Any) -> tuple[Any, ...]:
+        _check_mapping(event)
         return tuple(map(self._pack, self._begun().feed(event)))
 
     def _begun(self) -> FrameEncoder:
@@ -286,8 +288,10 @@ def check_source(source: object) -> EventSource:
     Raises:
         ArgumentError: It is none.
     """
+    expected = "astream_call(...), astream_events(...), an EventStreamHandler, or another async iterator of v2 events"
+    if isinstance(source, AsyncTexts | HandlerTexts):
+        raise ArgumentError("stream", source, f"{expected}; not its text(): the format makes text of events")
     if not isinstance(source, AsyncIterator):
-        expected = "astream_call(...), astream_events(...), an EventStreamHandler, or another async iterator of v2 events"
         raise ArgumentError("stream", source, expected)
     return source
 
@@ -325,6 +329,11 @@ def check_heartbeat(heartbeat: Any) -> float | None:
     if heartbeat is not None and not (isinstance(heartbeat, (int, float)) and heartbeat > 0):
         raise ArgumentError("heartbeat", heartbeat, "a positive number of seconds, or None")
     return heartbeat
+
+
+def _check_mapping(event: object) -> None:
+    if not isinstance(event, Mapping):
+        raise EventFormatError(event, f"{type(event).__name__} is no mapping")
 
 
 @asynccontextmanager

@@ -217,5 +217,6 @@ def format_named(format: str | WireFormat) -> WireFormat:
     """
     found = _NAMED.get(format) if isinstance(format, str) else format
     if not isinstance(found, WireFormat) or isinstance(found, type):
-        raise ArgumentError("format", format, f"one of {', '.join(map(repr, _NAMED))}, or an object with `begin`")
+        hint = "; this is a class, make an instance of it" if isinstance(format, type) else ""
+        raise ArgumentError("format", format, f"one of {', '.join(map(repr, _NAMED))}, or an object with `begin`{hint}")
     return found

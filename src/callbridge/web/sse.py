@@ -44,7 +44,7 @@ class EventStreamResponse(Response):
     Args:
         stream: `astream_call(...)`, `astream_events(...)`, an `EventStreamHandler`, or another async iterator of v2 events.
             A handler's run is not its own: it is only no longer listened to when the client goes.
-        format: A wire format or its name; see `format_named`.
+        format: A wire format or its name; see `format_named`. `"v2"` shows the client everything, prompts included.
         heartbeat: After how many seconds of silence a comment is sent, so that proxies keep the connection; None: never.
         limits: How much the run may take.
         end_event: Whether an `end` event says that all was sent. `EventSource` asks again when a connection ends, so a page

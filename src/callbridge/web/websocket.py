@@ -98,7 +98,7 @@ def websocket_endpoint(
     Args:
         start: Given the socket and the message, which is any JSON value, returns a stream that has not started; sync or async.
             What it raises is an error of that message; a Starlette `HTTPException` is how it refuses one.
-        format: A wire format or its name; see `format_named`.
+        format: A wire format or its name; see `format_named`. `"v2"` shows the client everything, prompts included.
         heartbeat: After how many seconds of silence during a run a `heartbeat` message is sent; None: never. Servers send pings
             of WebSocket's own, which no client sees and which are usually enough.
         limits: How much each run may take.
