@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 import callbridge as cb
+from callbridge.classic import FinalStreamingStdOutCallbackHandler
 
 double = RunnableLambda(lambda number: number * 2)
 chain = double | double
@@ -30,6 +32,17 @@ class Lazy:
 
     async def __call__(self, number: int) -> AsyncIterator[int]:
         yield number
+
+
+class Soon(Future[int]):
+    """The awaitable of a call that was made already."""
+
+    def __await__(self) -> Iterator[int]:
+        yield 1
+
+
+def answers(prefix: list[str]) -> FinalStreamingStdOutCallbackHandler:
+    return FinalStreamingStdOutCallbackHandler(answer_prefix_tokens=prefix)
 
 
 def dispatcher() -> cb.CallbackDispatcher:
@@ -74,6 +87,14 @@ BAD: list[tuple[str, Callable[[], Any], type[cb.CallbridgeError], str]] = [
     ("channel closed with a text", lambda: cb.open_channel(1)[0].close("late"), cb.ArgumentError, "'late'"),  # type: ignore[arg-type]
     ("event that is none", lambda: cb.EventsToCalls().feed({"event": "hello"}), cb.EventFormatError, "hello"),
     ("no mapping as event", lambda: cb.drive([7], [cb.EventStreamHandler()]), cb.EventFormatError, "7"),  # type: ignore[list-item]
+    ("flag as a word", lambda: cb.stream_call(twice, 1, extended="yes"), cb.ArgumentError, "extended='yes'"),  # type: ignore[call-overload]
+    ("flag for handlers", lambda: cb.EventStreamHandler(streaming="no"), cb.ArgumentError, "streaming='no'"),  # type: ignore[arg-type]
+    ("wrapped class", lambda: cb.wrap_handler(cb.EventStreamHandler), cb.HandlerTypeError, "make an instance"),  # type: ignore[type-var]
+    ("runnable as a call", lambda: cb.stream_call(double, 1), cb.CallableTypeError, "of a runnable, give a method"),  # type: ignore[call-overload]
+    ("future as a call", lambda: cb.astream_call(Soon()), cb.CallableTypeError, "give what was called"),  # type: ignore[call-overload]
+    ("JSON as an event", lambda: cb.drive(['{"event": ""}'], []), cb.EventFormatError, "callbridge.loads reads JSON"),  # type: ignore[list-item]
+    ("no text as JSON", lambda: cb.loads(None), cb.JSONFormatError, "NoneType is no text"),  # type: ignore[arg-type]
+    ("prefix in one piece", lambda: answers("Final Answer:"), cb.ArgumentError, "a list of tokens"),  # type: ignore[arg-type]
     ("call without a run", lambda: cb.CallsToEvents().feed(cb.Call("on_tool_start", ({}, ""))), cb.CallFormatError, "run_id"),
     ("call that LangChain lacks", lambda: cb.CallsToEvents().feed(cb.Call("on_dance")), cb.CallFormatError, "on_dance"),
 ]
@@ -102,6 +123,15 @@ def test_filters_take_what_langchain_takes_of_names() -> None:
     for names in (["chain"], ("chain",), {"chain"}):
         assert list(cb.stream_events(double, 1, include_types=names))
     assert not list(cb.stream_events(double, 1, include_types=[]))
+
+
+def test_misspelled_options_of_event_streams_are_warned_of() -> None:
+    """They go to the runnable all the same, as in LangChain; the warning points at the line of the user's."""
+    with pytest.warns(cb.OptionWarning, match=r"capactiy.*'capacity'") as warned:
+        cb.stream_events(double, 1, capactiy=3, stream_mode="values", include_run_info=True)
+    with pytest.warns(cb.OptionWarning, match="include_names"):
+        cb.astream_events(double, 1, include_name=["double"])
+    assert [record.filename for record in warned] == [__file__]
 
 
 def test_unknown_keywords_of_event_streams_go_to_the_runnable() -> None:

@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 
-from callbridge.errors import ArgumentError, HandlerTypeError
+from callbridge.errors import ArgumentError, HandlerTypeError, OptionError
 from callbridge.testing import aparity, parity
 
 
@@ -278,6 +278,8 @@ def test_wrong_arguments_say_what_is_expected() -> None:
         parity(TEA.invoke, "x", handler=Sender(), new=loop)
     with pytest.raises(ArgumentError, match="handler"):
         parity(TEA.invoke, "x")
+    with pytest.raises(OptionError, match=r"handlers=.*'handler'"):
+        parity(TEA.invoke, "x", handlers=Sender())  # type: ignore[call-arg]
     with pytest.raises(HandlerTypeError):
         parity(TEA.invoke, "x", handler=Sender)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="new"):

@@ -111,6 +111,7 @@ async def read_handlers(chain: Chain) -> None:
         assert_type(sync_event, Event)
     async with cb.EventStreamHandler() as left:
         assert_type(left, cb.EventStreamHandler)
+    assert_type(cb.wrap_handler(Legacy()).wrapped, Legacy)
     with cb.wrap_handler(Legacy()) as wrapped:
         for sync_event in wrapped:
             assert_type(sync_event, Event)

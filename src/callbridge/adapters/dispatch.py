@@ -333,7 +333,7 @@ def dispatch_events(
         handlers: A handler, a sequence of them, or a callback manager. One that is attached to the live run as well is
             left out, with a `DuplicateHandlerWarning`.
         list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
-        sync_handlers: Where sync methods run; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in one of its own.
         on_handler_error: Told of each error of a handler.
 
     Returns:
@@ -364,7 +364,7 @@ def adispatch_events(
         events: As for `dispatch_events`, or an async source: `chain.astream_events(x, version="v2")`.
         handlers: As for `dispatch_events`.
         list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
-        sync_handlers: Where sync methods run; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in one of its own.
         on_handler_error: Told of each error of a handler.
 
     Returns:
@@ -394,7 +394,7 @@ def drive(
         events: As for `dispatch_events`.
         handlers: As for `dispatch_events`.
         list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
-        sync_handlers: Where sync methods run; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in one of its own.
         on_handler_error: Told of each error of a handler.
 
     Returns:
@@ -426,7 +426,7 @@ async def adrive(
         events: As for `adispatch_events`.
         handlers: As for `dispatch_events`.
         list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
-        sync_handlers: Where sync methods run; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in one of its own.
         on_handler_error: Told of each error of a handler.
 
     Returns:

@@ -88,7 +88,7 @@ class CallbackDispatcher:
     Args:
         handlers: A handler, a sequence of them, or a callback manager. One that is given twice is called once.
         list_tokens: Whether a token that is a list of content blocks is handed out as it is. If not, as text.
-        sync_handlers: Where sync methods run.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that feeds, or `"thread"`, in one of its own.
         on_handler_error: Told of each error of a handler, which is logged in any case. If it raises itself, `feed` does.
 
     Raises:

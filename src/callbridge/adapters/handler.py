@@ -39,7 +39,7 @@ from callbridge.adapters.outlet import Outlet
 from callbridge.adapters.reading import EventReader, HandlerTexts, StreamStatistics, described
 from callbridge.adapters.taps import tap, tap_async
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
-from callbridge.core.arguments import check_error
+from callbridge.core.arguments import check_error, check_flag
 from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
 from callbridge.core.merge import merge_chunks, mergeable
@@ -157,6 +157,7 @@ class EventStreamHandler(BaseCallbackHandler):
         if roots is not None and (type(roots) is not int or roots < 1):
             raise ArgumentError("roots", roots, "a positive number of root runs, or None")
         self.streaming = options.pop("streaming", False)
+        check_flag("streaming", self.streaming)
         ends = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
         self._outlet = Outlet(self._make_encoder(**options), ends, roots)
         self._reader = EventReader(ends[1])

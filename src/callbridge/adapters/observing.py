@@ -18,6 +18,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import Runnable
 from langchain_core.tracers.context import register_configure_hook
 
 from callbridge.adapters.options import OnExit, StreamOptions, check_option_names
@@ -151,9 +152,17 @@ def _hook(level: int) -> ContextVar[BaseCallbackHandler | None]:
 
 def _check_callable(call: object) -> None:
     if not callable(call):
-        raise CallableTypeError("call", call, "a callable and its arguments, as in stream_call(chain.invoke, x)")
+        raise CallableTypeError("call", call, f"a callable and its arguments, as in (chain.invoke, x){_hint(call)}")
     if _is(inspect.isgeneratorfunction, call) or _is(inspect.isasyncgenfunction, call):
         raise CallableTypeError("call", call, _LAZY.format("makes"))
+
+
+def _hint(call: object) -> str:
+    if isinstance(call, Awaitable):
+        return "; this is the call's own awaitable: give what was called, and its arguments after it"
+    if isinstance(call, Runnable):
+        return "; of a runnable, give a method"
+    return ""
 
 
 def _is(kind: Callable[[object], bool], call: object) -> bool:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
 
 __all__ = ["WrappedHandler", "wrap_handler"]
 
+H = TypeVar("H", bound=BaseCallbackHandler)
+
 _OF_THE_STREAM: Final = frozenset(
     name for name in vars(EventStreamHandler).keys() - METHODS.keys() - vars(BaseCallbackHandler).keys() if name[0] != "_"
 ) - {"ignore_llm", "ignore_chain", "raise_error", "run_inline"}
 """Public names of the event stream: what it has besides a handler's callbacks and settings."""
 
 
-def wrap_handler(handler: BaseCallbackHandler, *, roots: int | None = 1, **options: Unpack[HandlerOptions]) -> WrappedHandler:
+def wrap_handler(handler: H, *, roots: int | None = 1, **options: Unpack[HandlerOptions]) -> WrappedHandler[H]:
     """Make any callback handler an iterator of the events of its runs.
 
     Pass the result where the handler went. The handler's own methods run exactly as if it were attached alone: in the same
@@ -61,12 +63,17 @@ def wrap_handler(handler: BaseCallbackHandler, *, roots: int | None = 1, **optio
         OptionError: A keyword is none of the options.
         ArgumentError: An option has a value that is not allowed.
     """
-    if not isinstance(handler, BaseCallbackHandler):
-        raise HandlerTypeError("handler", handler, "an instance of a BaseCallbackHandler")
+    _check_handler(handler)
     return WrappedHandler(handler, roots=roots, **options)
 
 
-class WrappedHandler(EventStreamHandler):
+def _check_handler(handler: object) -> None:
+    if not isinstance(handler, BaseCallbackHandler):
+        hint = "; this is a class, make an instance of it" if isinstance(handler, type) else ""
+        raise HandlerTypeError("handler", handler, f"an instance of a BaseCallbackHandler{hint}")
+
+
+class WrappedHandler(EventStreamHandler, Generic[H]):
     """An old handler and the events of its runs; made by `wrap_handler`."""
 
     on_llm_new_token: Any = Callback("on_llm_new_token")  # no way around the old handler's own
@@ -75,8 +82,8 @@ class WrappedHandler(EventStreamHandler):
         """Make an instance; one that may tap if the old handler does."""
         return super().__new__(cls, streaming=streaming or isinstance(handler, _StreamingCallbackHandler))
 
-    def __init__(self, handler: BaseCallbackHandler, **options: Any) -> None:
-        self.wrapped = handler
+    def __init__(self, handler: H, **options: Any) -> None:
+        self.wrapped: H = handler
         """The old handler."""
         super().__init__(**options)
         self._is_made = True
@@ -196,9 +203,9 @@ class WrappedHandler(EventStreamHandler):
         leave = getattr(type(self.wrapped), "__aexit__", None)
         return None if leave is None else await leave(self.wrapped, *raised)
 
-    def copy_with_metadata_defaults(self, **defaults: Any) -> WrappedHandler:
+    def copy_with_metadata_defaults(self, **defaults: Any) -> WrappedHandler[H]:
         """Copy a tracer as LangChain does for a run with metadata; the copy reports to the same reader."""
-        copied: WrappedHandler = object.__new__(type(self))
+        copied: WrappedHandler[H] = object.__new__(type(self))
         copied.__dict__.update(self.__dict__, wrapped=self.wrapped.copy_with_metadata_defaults(**defaults))  # type: ignore[attr-defined]
         return copied
 

@@ -51,6 +51,8 @@ def loads(text: str | bytes) -> Payload:
 
     Threads: any.
     """
+    if not isinstance(text, (str, bytes, bytearray)):
+        raise JSONFormatError(text, f"{type(text).__name__} is no text")
     try:
         tree = json.loads(text, parse_constant=_refuse_constant)
         return _decode(tree, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callbridge.errors import ArgumentError
 
-__all__ = ["check_error"]
+__all__ = ["check_error", "check_flag"]
 
 
 def check_error(error: object, *, optional: bool = True) -> None:
@@ -22,3 +22,13 @@ def check_error(error: object, *, optional: bool = True) -> None:
     is_class = isinstance(error, type) and issubclass(error, BaseException)
     hint = "; this is a class, make an instance of it" if is_class else f"; a message goes into one: Exception({error!r:.50})"
     raise ArgumentError("error", error, f"an exception{' or None' if optional else ''}{hint}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Check that something is True or False: `"no"` is true, too.
+
+    Raises:
+        ArgumentError: It is neither.
+    """
+    if not isinstance(value, bool):
+        raise ArgumentError(name, value, "True or False")

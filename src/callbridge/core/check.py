@@ -102,7 +102,8 @@ def check_event(value: object) -> Event:
 
 def _completed(value: object) -> Event:
     if not isinstance(value, Mapping):
-        raise EventFormatError(value, f"{type(value).__name__} is no mapping")
+        hint = "; callbridge.loads reads JSON" if isinstance(value, (str, bytes)) else ""
+        raise EventFormatError(value, f"{type(value).__name__} is no mapping{hint}")
     event = dict(value)
     for field, kind in _OPTIONAL.items():
         if event.get(field) is None:

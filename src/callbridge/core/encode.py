@@ -21,6 +21,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, GenerationChunk
 
 from callbridge import compat
+from callbridge.core.arguments import check_flag
 from callbridge.core.calls import Call, Payload
 from callbridge.core.filters import EventFilter, Filters
 from callbridge.core.methods import METHODS
@@ -61,6 +62,7 @@ class CallsToEvents:
         linger: bool = False,
         **filters: Unpack[Filters],
     ) -> None:
+        check_flag("extended", extended)
         self._filter = EventFilter(**filters)
         self._tree = RunTree()
         self.forks = self._tree.forks

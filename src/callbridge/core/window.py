@@ -7,6 +7,7 @@ depend on it, and subclasses of the old handlers call its methods.
 from __future__ import annotations
 
 from callbridge.core.final import DEFAULT_PREFIX
+from callbridge.errors import ArgumentError
 
 __all__ = ["AnswerWindow"]
 
@@ -23,7 +24,12 @@ class AnswerWindow:
     answer_reached: bool
 
     def set_prefix(self, answer_prefix_tokens: list[str] | None, strip_tokens: bool, stream_prefix: bool) -> None:
-        """Set all attributes, for a handler that has heard nothing yet."""
+        """Set all attributes, for a handler that has heard nothing yet.
+
+        Raises:
+            ArgumentError: The tokens are one string.
+        """
+        _check_tokens(answer_prefix_tokens)
         tokens: list[str] = list(DEFAULT_PREFIX) if answer_prefix_tokens is None else answer_prefix_tokens
         self.answer_prefix_tokens = tokens
         self.answer_prefix_tokens_stripped = [token.strip() for token in tokens] if strip_tokens else tokens
@@ -49,3 +55,8 @@ class AnswerWindow:
         if self.strip_tokens:
             return self.last_tokens_stripped == self.answer_prefix_tokens_stripped
         return self.last_tokens == self.answer_prefix_tokens
+
+
+def _check_tokens(tokens: object) -> None:
+    if isinstance(tokens, str):
+        raise ArgumentError("answer_prefix_tokens", tokens, "None or a list of tokens: ['Final', ' Answer', ':']")

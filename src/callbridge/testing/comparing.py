@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from langchain_core.callbacks import BaseCallbackHandler
 
 from callbridge.adapters.observing import astream_call, observing, stream_call
+from callbridge.adapters.options import HandlerOptions, check_option_names
 from callbridge.adapters.reading import AsyncTexts, Texts
 from callbridge.adapters.targets import Target
 from callbridge.core.decode import EventsToCalls
@@ -34,13 +35,14 @@ from callbridge.testing.hearing import Heard, by_run, hearing, told, with_text
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from callbridge.adapters.options import HandlerOptions
     from callbridge.events import Event
 
 __all__ = ["AsyncEvents", "Events", "Report", "Side", "aparity", "parity"]
 
 Side: TypeAlias = "Sequence[Any] | Callable[[Any], Iterable[Any]]"
 """Where what the old code put out is found: a list that it fills, or a function of what the call returned."""
+
+_KEYWORDS = ("allow", "attach", "handler", "key", "new", "old")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def parity(
     """
     if inspect.isasyncgenfunction(new) or inspect.iscoroutinefunction(new):
         raise ArgumentError("new", new, "a sync function of the events; for an async loop there is `aparity`")
+    check_option_names(options, HandlerOptions, also=_KEYWORDS)
     watch = _Watch(call, args, handler, old, attach)
     with watch.handlers(), stream_call(watch.run, **options) as stream:
         events = Events(watch, stream)
@@ -161,6 +164,7 @@ async def aparity(
         HandlerTypeError: `handler` is none.
         BaseException: What the call or the new loop raises.
     """
+    check_option_names(options, HandlerOptions, also=_KEYWORDS)
     watch = _Watch(call, args, handler, old, attach)
     with watch.handlers():
         async with astream_call(watch.arun if watch.is_async else watch.run, **options) as stream:

@@ -84,8 +84,8 @@ def _recording(recording: Recording | str | PathLike[str]) -> Recording:
     return recording if isinstance(recording, Recording) else read_recording(recording)
 
 
-def _check_speed(speed: float | None) -> None:
-    if speed is not None and not speed > 0:
+def _check_speed(speed: object) -> None:
+    if speed is not None and not (isinstance(speed, (int, float)) and speed > 0):
         raise ArgumentError("speed", speed, "a number above 0: 1 is as recorded; None replays at once")
 
 
