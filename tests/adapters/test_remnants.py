@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -120,7 +119,6 @@ def gathered(one: Any, other: Any) -> Any:
     return cb.astream_call(ask)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not tell that it is being cancelled")
 @pytest.mark.parametrize("open_stream", [together, gathered])
 async def test_a_cleanup_is_not_cancelled_because_another_was_quicker(open_stream: Callable[..., Any]) -> None:
     """`asyncio.gather` is over with the first of its tasks that ends by a cancellation."""

@@ -37,7 +37,7 @@ from langchain_core.callbacks import manager
 from callbridge.adapters.jobs import job_of, report_failures, waited_for
 from callbridge.adapters.remains import Remains
 
-__all__ = ["RunScope"]
+__all__ = ["RunScope", "awaited_by"]
 
 _scopes: ContextVar[tuple[RunScope, ...]] = ContextVar("callbridge_run_scopes", default=())
 """The runs of streams that this code is part of, outermost first."""
@@ -78,12 +78,16 @@ class RunScope:
         """Whether this code is part of the run, which therefore must not be waited for."""
         return self in _scopes.get()
 
-    async def end_leftovers(self, remains: Remains) -> None:
+    async def end_leftovers(self, remains: Remains, told: Iterable[asyncio.Future[Any]] = ()) -> None:
         """Cancel and await what the run, which was cancelled and has ended, has left behind on this loop.
+
+        Args:
+            remains: Cleared.
+            told: Tasks that have been cancelled already.
 
         Cancellation: gives up.
         """
-        told: WeakSet[asyncio.Task[object]] = WeakSet()
+        told = WeakSet(told)
         await self._end_tasks(told, _is_of_family)
         # Not before: a generator that still runs in a task must not be closed here.
         while remains.clear():
@@ -104,12 +108,12 @@ class RunScope:
         tasks = {task for task in asyncio.all_tasks(loop) if self._is_innermost(task)}
         return {job for task in tasks for future in waited_for(task) if (job := job_of(future)) is not None}
 
-    async def _end_tasks(self, told: WeakSet[asyncio.Task[object]], is_left: Callable[[asyncio.Task[object]], bool]) -> None:
+    async def _end_tasks(self, told: WeakSet[asyncio.Future[Any]], is_left: Callable[[asyncio.Task[object]], bool]) -> None:
         quiet = 0
         while quiet < _QUIET_TURNS:
             quiet = 0 if await self._end_some(told, is_left) else quiet + 1
 
-    async def _end_some(self, told: WeakSet[asyncio.Task[object]], is_left: Callable[[asyncio.Task[object]], bool]) -> bool:
+    async def _end_some(self, told: WeakSet[asyncio.Future[Any]], is_left: Callable[[asyncio.Task[object]], bool]) -> bool:
         """End what is left after one turn of the loop; return whether there was anything.
 
         No task is remembered beyond that: its error may be what keeps a generator alive.
@@ -122,7 +126,7 @@ class RunScope:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         left = {task for task in others if is_left(task) and self._is_innermost(task)}
         if left:
-            left -= _awaited_by(others - left)
+            left -= awaited_by(others - left)
         for task in left:
             if task not in told and not _is_cleanup(task) and not _is_being_cancelled(task):
                 told.add(task)
@@ -137,7 +141,7 @@ class RunScope:
         return context is not None and context.get(_scopes, ())[-1:] == (self,)
 
 
-def _awaited_by(tasks: Iterable[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
+def awaited_by(tasks: Iterable[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
     """Return the tasks that these await, and what those await in turn: LangChain makes tasks of its own for who calls it."""
     found: set[asyncio.Future[Any]] = set()
     owners = list(tasks)

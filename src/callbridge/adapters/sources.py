@@ -21,6 +21,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Literal, Protocol
+from weakref import WeakSet
 
 import anyio
 
@@ -28,7 +29,7 @@ from callbridge.adapters.branch_ends import BranchEnds
 from callbridge.adapters.exiting import is_exiting
 from callbridge.adapters.jobs import end_jobs, waited_for
 from callbridge.adapters.outlet import Outlet
-from callbridge.adapters.scope import RunScope
+from callbridge.adapters.scope import RunScope, awaited_by
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
@@ -164,7 +165,9 @@ class _AsyncRun:
         self._outlet = outlet
         self._scope = scope
         self._phase: Literal["new", "running", "over"] = "new"
-        self._jobs: set[concurrent.futures.Future[Any]] = set()  # that it waited for when it was cancelled
+        # That it waited for when it was cancelled:
+        self._jobs: set[concurrent.futures.Future[Any]] = set()
+        self._told: WeakSet[asyncio.Future[Any]] = WeakSet()  # tasks, which were cancelled with it
 
     async def complete(self, awaitable: Awaitable[Payload]) -> Payload:
         """Await the run and the end of all that it must not leave behind."""
@@ -183,7 +186,7 @@ class _AsyncRun:
             self._phase = "over"
             outlet.end_call()
             if outlet.stopped:
-                await self._scope.end_leftovers(outlet.remains)
+                await self._scope.end_leftovers(outlet.remains, self._told)
                 await end_jobs(self._jobs, outlet.remains)
             elif failed:
                 await self._scope.end_branches()
@@ -218,6 +221,7 @@ class _AsyncRun:
             loop.call_soon(self._cancel, task, loop, turns - 1, parked, found)
         elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
             self._jobs |= self._scope.jobs(loop)
+            self._told.update(awaited_by({task}))
             self._outlet.cut()
             task.cancel()
 
