@@ -16,8 +16,8 @@ __all__ = ["end_jobs", "job_of", "report_failures", "waited_for"]
 _logger = logging.getLogger("callbridge.stream")
 
 _ROUNDS = 4
-"""How often to pass the pool. Once leaves a generator open in 2 of 1,000 runs: idle threads take the jobs while the one that has
-told its end waits for the interpreter lock, to drop it. Four times leaves one in some thousands."""
+"""How often to pass a pool. Once leaves a generator open in 2 of 1,000 runs: idle threads take the jobs while the one that has told
+the end waits for the interpreter lock, to drop it. Four times leave one in some thousands."""
 
 _POOL_SECONDS = 1.0
 """How long to wait for the turn of a pool that others keep busy."""
@@ -76,8 +76,7 @@ async def end_jobs(jobs: set[concurrent.futures.Future[Any]], remains: Remains) 
             if error is not None:
                 remains.add_error(error)
     if turns:
-        for _ in range(_ROUNDS):
-            await _pass_pool(turns)
+        await _pass_pool(turns)
         remains.clear_all()
 
 
@@ -89,7 +88,10 @@ async def _pass_pool(turns: int) -> None:
     """
     loop = asyncio.get_running_loop()
     with suppress(RuntimeError):  # the loop's pool is closed
-        await asyncio.wait({loop.run_in_executor(None, int) for _ in range(turns)}, timeout=_POOL_SECONDS)
+        for _ in range(_ROUNDS):
+            _, waiting = await asyncio.wait({loop.run_in_executor(None, int) for _ in range(turns)}, timeout=_POOL_SECONDS)
+            if waiting:
+                return
 
 
 def report_failures(tasks: Iterable[asyncio.Future[Any]]) -> None:
