@@ -16,8 +16,8 @@ __all__ = ["end_jobs", "job_of", "report_failures", "waited_for"]
 _logger = logging.getLogger("callbridge.stream")
 
 _ROUNDS = 4
-"""How often to pass a pool. Once leaves a generator open in 2 of 1,000 runs: idle threads take the jobs while the one that has told
-the end waits for the interpreter lock, to drop it. Four times leave one in some thousands."""
+"""How often to pass a pool. Once leaves a generator open in 2 of 1,000 runs: idle threads take the jobs while the one that has
+told the end waits for the interpreter lock, to drop it. Four times leave one in some thousands."""
 
 _POOL_SECONDS = 1.0
 """How long to wait for the turn of a pool that others keep busy."""
