@@ -18,7 +18,7 @@ from typing import Any, Final
 from langchain_core.callbacks import manager
 from langchain_core.runnables import Runnable
 
-__all__ = ["ASYNC_DISPATCH", "ASYNC_DISPATCH_ONE", "SYNC_DISPATCH", "in_borrowed_loop", "left_out_of_tap"]
+__all__ = ["ASYNC_DISPATCH", "ASYNC_DISPATCH_ONE", "SYNC_DISPATCH", "in_borrowed_loop", "is_cleanup", "left_out_of_tap"]
 
 
 def _codes(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
@@ -52,6 +52,12 @@ _FIRST_TAP_ONLY: Final = (
 """The functions that let only the first streaming handler tap a run; LangGraph taps with all of them itself."""
 
 
+_PACKAGES: Final = frozenset(
+    {"callbridge", "langchain", "langchain_classic", "langchain_community", "langchain_core", "langgraph"}
+)
+"""Whose `finally` blocks are no cleanup of the user's."""
+
+
 def left_out_of_tap(handler: Any, caller: FrameType) -> Sequence[Any]:
     """Return a run's handlers after this one, if LangChain lets only its first streaming handler tap it; otherwise none.
 
@@ -69,6 +75,21 @@ def left_out_of_tap(handler: Any, caller: FrameType) -> Sequence[Any]:
         names.clear()
     places = [place for place, other in enumerate(handlers) if other is handler]
     return handlers[places[0] + 1 :] if places else ()
+
+
+def is_cleanup() -> bool:
+    """Return whether this is called by the user's code while a cancellation goes through it: in a `finally`, or an `except`.
+
+    LangChain's own generators read on in theirs, to trace their inputs; that is no cleanup. The frame that handles an error is
+    the last one that was added to the error's traceback.
+    """
+    error = sys.exc_info()[1]
+    while error is not None and (isinstance(error, Exception) or error.__traceback__ is None):
+        error = error.__context__  # LangChain may be handling one of its own on the way here
+    if error is None or error.__traceback__ is None:
+        return False
+    module = str(error.__traceback__.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] not in _PACKAGES
 
 
 def in_borrowed_loop() -> bool:

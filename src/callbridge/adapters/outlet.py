@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from callbridge.adapters.frames import is_cleanup
 from callbridge.adapters.remains import Remains
 from callbridge.adapters.repeats import Repeats
 from callbridge.channel.memory import ReceiveEnd, SendEnd
@@ -62,14 +63,15 @@ class Outlet:
         self._roots = roots
         self._order = RLock()
         self._stopped = False
-        self._cut = False
         self._in_room = 0
         self._overflow: ChannelOverflow | None = None  # the first one; handed to the reader with the end
         # Of a run that was stopped:
         self.remains = Remains()
         """To be cleared by its source."""
+        self._open: frozenset[UUID] = frozenset()  # what was open when its reader left
         self._told: set[int] = set()  # threads in which its end has begun
         self._call_ended = False
+        self._is_over = False
 
     @property
     def encoder(self) -> CallsToEvents:
@@ -99,14 +101,7 @@ class Outlet:
             ChannelOverflow: The channel is full, and its policy is `"fail"`.
         """
         if self._stopped:
-            # An error on its way out is a better end than ours, and so is the root's own.
-            if method.endswith("_error"):
-                self.remains.add_error(args[0])
-                self._told.add(get_ident())
-                return False
-            if method.endswith("_end") and kwargs.get("parent_run_id") is None:
-                return False
-            return self._stop(awaited)
+            return self._report_stopped(method, args, kwargs, awaited)
         if self._send.closed or self._repeats.has(method, kwargs):
             return False
         if self._encoder.extended or self._roots is not None:
@@ -118,6 +113,19 @@ class Outlet:
             self._send.room_sync()
             return False
         return full
+
+    def _report_stopped(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload], awaited: bool) -> bool:
+        """Do what `report` does, of a run that was stopped."""
+        run_id = kwargs.get("run_id")
+        # An error on its way out is a better end than ours, and so is the root's own.
+        if method.endswith("_error"):
+            if not self._is_over or run_id in self._open:
+                self.remains.add_error(args[0])
+                self._told.add(get_ident())
+            return False
+        if method.endswith("_end") and kwargs.get("parent_run_id") is None:
+            return False
+        return self._stop(run_id, awaited)
 
     def _report_in_order(self, method: str, /, *args: Payload, **kwargs: Payload) -> bool:
         """Translate and send as one step, and end the iteration if that was the last root.
@@ -203,7 +211,7 @@ class Outlet:
     ) -> bool:
         """Do for a token what `report` does."""
         if self._stopped:
-            return self._stop(awaited)
+            return self._stop(run_id, awaited)
         if self._repeats.copies and self._repeats.has("on_llm_new_token", {"run_id": run_id}):
             return False
         if self._encoder.extended:
@@ -238,7 +246,7 @@ class Outlet:
             ChannelOverflow: The channel is full, and its policy is `"fail"`.
         """
         if self._stopped:
-            return self._stop(awaited)
+            return self._stop(run.run_id, awaited)
         if self._encoder.extended:
             return self._report_in_order("chunk", run, chunk)
         return self._push(self._encoder.chunk(run, chunk))
@@ -269,24 +277,30 @@ class Outlet:
     def stop(self) -> None:
         """Stop the run at its next sync callback: it belongs to a reader who has left. Idempotent; any thread.
 
-        Callbacks that are awaited pass, unheard, until `cut`: an async run is cancelled where it waits.
+        Callbacks that are awaited pass, unheard, and give the loop its turn: an async run is cancelled where it waits.
         """
+        self._note_open()
         self._stopped = True
         self._send.never_wait()
 
-    def cut(self) -> None:
-        """Stop the run at its next callback of any kind. Idempotent; any thread."""
-        self._cut = True
+    def _note_open(self) -> None:
+        self._open |= self._encoder.open_run_ids()
 
     @property
     def stopped(self) -> bool:
         """Whether the run was told to stop."""
         return self._stopped
 
-    def _stop(self, awaited: bool) -> bool:
-        """Stop at a callback or chunk; return True, which makes the caller wait, if it may pass."""
-        if awaited and not self._cut:
-            return True
+    def _stop(self, run_id: Payload, awaited: bool) -> bool:
+        """Stop at a callback or chunk, unless it may pass, unheard; return whether its caller should give the loop its turn.
+
+        Runs that begin now may pass if they are somebody else's, such as a worker's that the run has left to serve other
+        requests, or part of the cleanup.
+        """
+        if awaited:
+            return not self._is_over
+        if run_id not in self._open and (self._is_over or is_cleanup()):
+            return False
         raise self._stopping()
 
     def _stopping(self) -> BaseException:
@@ -306,8 +320,13 @@ class Outlet:
         """Say that the run's call has ended: whatever of it still reports is being cleaned up."""
         self._call_ended = True
 
+    def end_run(self) -> None:
+        """Say that this is over, too: whatever begins now is somebody else's."""
+        self._is_over = True
+
     def finish(self, error: BaseException | None = None) -> None:
         """Close the channel and forget all runs: nothing more will come. Idempotent."""
+        self._note_open()
         if self._send.closed:
             self._encoder.forget()  # late callbacks may be at work in other threads
             return

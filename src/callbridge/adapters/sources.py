@@ -190,6 +190,7 @@ class _AsyncRun:
                 await end_jobs(self._jobs, outlet.remains)
             elif failed:
                 await self._scope.end_branches()
+            outlet.end_run()
 
     def begin_cancelling(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop) -> None:
         """Cancel the task that completes the run, as soon as the run waits. Called on its loop, once or more."""
@@ -222,7 +223,6 @@ class _AsyncRun:
         elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
             self._jobs |= self._scope.jobs(loop)
             self._told.update(awaited_by({task}))
-            self._outlet.cut()
             task.cancel()
 
 
@@ -406,6 +406,7 @@ class ThreadSource:
         self._outlet.end_call()
         self._over = True  # before: `cancel` looks at the two the other way round
         _clear_remains(self._outlet, error)
+        self._outlet.end_run()
 
     async def _await(self, awaitable: Awaitable[Payload]) -> Payload:
         """Called in the thread, on a loop of its own."""

@@ -94,6 +94,10 @@ class CallsToEvents:
         """Runs remembered: 0 when all roots have ended."""
         return len(self._tree) + len(self._tapped)
 
+    def open_run_ids(self) -> set[UUID]:
+        """Return the ids of the runs that have started and not ended."""
+        return {run.run_id for run in self._tree.open_runs()}
+
     def open_run(self, run_id: UUID) -> Run | None:
         """Return the run if it has started and not ended."""
         run = self._tree.get(run_id)
