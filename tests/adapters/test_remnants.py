@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 
 import callbridge as cb
 from lives import HAS_LANGGRAPH, watched
+from scenarios.models import ScriptedChatModel, text_chunks
 
 pytestmark = pytest.mark.anyio
 
@@ -237,3 +241,243 @@ async def test_what_the_users_own_code_has_left_running_goes_on() -> None:
     may_end.set()
     assert await kept[0] == "tea"
     assert said.is_set()
+
+
+# -- what begins while a run is being left, or after it
+
+
+def ask_in_background(question: str) -> asyncio.Task[Any]:
+    """Start something of LangChain's and do not wait for it."""
+    return asyncio.create_task(RunnableLambda(len, afunc=said_later).ainvoke(question))
+
+
+def read_in_background(question: str) -> asyncio.Task[Any]:
+    """Read parallel branches, for which LangChain makes tasks of its own."""
+    later = RunnableLambda(len, afunc=said_later)
+
+    async def read() -> Any:
+        chunks = [chunk async for chunk in RunnableParallel(one=later, other=later).astream(question)]
+        return {**chunks[0], **chunks[1]}["other"]
+
+    return asyncio.create_task(read())
+
+
+async def said_later(question: str) -> str:
+    for _ in range(50):
+        await asyncio.sleep(0)
+    return question
+
+
+@pytest.mark.parametrize("begin", [ask_in_background, read_in_background])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_was_not_awaited_goes_on(begin: Callable[[str], asyncio.Task[Any]], fails: bool) -> None:
+    """A run that fails, or is left, ends what LangChain has made of it, and nothing that the user has started."""
+    kept: list[asyncio.Task[Any]] = []
+
+    async def work() -> None:
+        kept.append(begin("tea"))
+        await asyncio.sleep(0)
+        if fails:
+            raise LookupError
+        await asyncio.Event().wait()
+
+    with suppress(LookupError):
+        async with cb.astream_call(work) as stream:
+            async for _ in stream:
+                if not fails:
+                    break
+    answer = await kept[0]
+    assert answer == "tea"
+
+
+@pytest.mark.parametrize("by", [cb.astream_call, cb.astream_events])
+async def test_a_worker_that_was_begun_in_a_run_serves_others_after_it(by: Any) -> None:
+    """It has the run's context, and so its handler; what it is asked later is none of that run's."""
+    jobs: asyncio.Queue[tuple[str, asyncio.Future[Any]]] = asyncio.Queue()
+    workers: list[asyncio.Task[None]] = []
+
+    async def serve() -> None:
+        while True:
+            question, answer = await jobs.get()
+            answer.set_result(
+                [await RunnableLambda(len, afunc=said_later).ainvoke(question), RunnableLambda(len).invoke(question)]
+            )
+
+    async def ask(question: str) -> Any:
+        answer = asyncio.get_running_loop().create_future()
+        jobs.put_nowait((question, answer))
+        return await answer
+
+    async def work(question: str) -> None:
+        workers.append(asyncio.create_task(serve()))
+        await ask(question)
+        answered.set()
+        await asyncio.Event().wait()
+
+    answered = asyncio.Event()
+    source = work if by is cb.astream_call else RunnableLambda(len, afunc=work)
+    async with by(source, "tea") as stream:
+        reading = asyncio.ensure_future(anext(stream))
+        await answered.wait()
+        await reading
+    assert await asyncio.wait_for(ask("coffee"), 30) == ["coffee", 6]
+    workers[0].cancel()
+
+
+def saving(saved: list[str]) -> Runnable[str, str]:
+    def save(text: str) -> str:
+        saved.append(text)
+        return text
+
+    async def asave(text: str) -> str:
+        await asyncio.sleep(0)
+        return save(text)
+
+    return RunnableLambda(save, afunc=asave)
+
+
+@pytest.mark.parametrize("cleanup", ["ainvoke", "invoke", "astream"])
+@pytest.mark.parametrize("by", [cb.astream_call, cb.astream_events])
+async def test_the_cleanup_of_a_run_may_use_runnables(by: Any, cleanup: str) -> None:
+    """To save what was said so far, for example; it is not heard any more, and not stopped."""
+    saved: list[str] = []
+    began = asyncio.Event()
+
+    async def nothing() -> None:
+        return None
+
+    model = Speaker(cleanup=nothing)
+
+    async def work(question: str) -> str:
+        said = ""
+        try:
+            async for chunk in model.astream(question):
+                said += str(chunk.content)
+                began.set()
+        finally:
+            save = saving(saved)
+            if cleanup == "ainvoke":
+                await save.ainvoke(said)
+            elif cleanup == "invoke":
+                save.invoke(said)
+            else:
+                async for _ in save.astream(said):
+                    pass
+        return said
+
+    source = work if by is cb.astream_call else RunnableLambda(len, afunc=work)
+    async with by(source, "tea") as stream:
+        reading = asyncio.ensure_future(anext(stream))
+        await began.wait()
+        await reading
+    assert saved == ["word"]
+
+
+@pytest.mark.parametrize("kept_in", ["except", "finally"])
+def test_the_cleanup_of_a_sync_run_may_use_runnables(kept_in: str) -> None:
+    saved: list[str] = []
+    later: list[str] = []
+    model = ScriptedChatModel(scripts=[text_chunks(*["red", "green", "blue"])] * 2)
+
+    def work(question: str) -> None:
+        said = ""
+        try:
+            for chunk in model.stream(question):
+                said += str(chunk.content)
+        except BaseException:
+            if kept_in == "except":
+                saving(saved).invoke(said)
+            raise
+        finally:
+            if kept_in == "finally":
+                saving(saved).invoke(said)
+        saving(later).invoke(said)
+
+    with cb.stream_call(work, "tea", capacity=1) as stream:
+        for event in stream:
+            if event["event"] == "on_chat_model_stream":
+                break
+    assert saved in (["red"], ["redgreen"])  # the model may be one word ahead
+    assert not later
+
+
+def test_work_that_goes_on_in_spite_of_an_error_is_stopped() -> None:
+    """An error that is caught is no cancellation, so what comes after it is no cleanup."""
+    asked: list[str] = []
+    began, left = threading.Event(), threading.Event()
+
+    def fail(question: str) -> str:
+        began.set()
+        left.wait()
+        raise LookupError(question)
+
+    def work(question: str) -> None:
+        try:
+            RunnableLambda(fail).invoke(question)
+        except LookupError:
+            saving(asked).invoke(question)
+
+    stream = cb.stream_call(work, "tea")
+    next(stream)
+    began.wait()
+    closing = threading.Thread(target=stream.close)
+    closing.start()
+    while not stream._handler.outlet.stopped:
+        time.sleep(0)
+    left.set()
+    closing.join()
+    assert not asked
+
+
+class AbandonedError(BaseException):
+    """What no `except Exception` catches."""
+
+
+async def test_an_error_of_any_kind_that_was_read_is_not_complained_of() -> None:
+    async def fail() -> None:
+        raise AbandonedError
+
+    with watched(), pytest.raises(AbandonedError):
+        async with cb.astream_call(fail) as stream:
+            async for _ in stream:
+                pass
+    gc.collect()
+
+
+async def test_a_crowd_leaves_in_one_sweep_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tasks are looked at once in a turn, however many leave in it."""
+    looked: list[int] = []
+    all_tasks = asyncio.all_tasks
+
+    def counted(loop: Any = None) -> Any:
+        found = all_tasks(loop)
+        looked.append(len(found))
+        return found
+
+    async def visit() -> None:
+        async with cb.astream_call(RunnableLambda(len, afunc=for_ever).ainvoke, "tea") as stream:
+            await anext(stream)
+            arrived.append(1)
+            await gate.wait()
+
+    async def for_ever(question: str) -> str:
+        await asyncio.Event().wait()
+        return question
+
+    async def crowd(size: int) -> int:
+        arrived.clear()
+        gate.clear()
+        visitors = asyncio.gather(*(visit() for _ in range(size)))
+        await turns_until(lambda: len(arrived) == size)
+        looked.clear()
+        gate.set()
+        await visitors
+        return len(looked)
+
+    arrived: list[int] = []
+    gate = asyncio.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "all_tasks", counted)
+        few = await crowd(5)
+        many = await crowd(100)
+    assert many <= few + 3

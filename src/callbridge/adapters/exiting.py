@@ -2,16 +2,24 @@
 
 Before it ends, the interpreter joins the threads of pools (`concurrent.futures`). One that waits for room in a channel nobody
 reads any more would be waited for for ever.
+
+A thread of ours is a daemon, and nobody waits for its model. But one that the interpreter ends inside compiled code, such as
+pydantic's, may take the process down with it ("FATAL: exception not rethrown"). Threads that have been left stop at their next
+callback, most of them at once, and get a moment for that.
 """
 
 from __future__ import annotations
 
 import threading
 from functools import cache
+from time import monotonic
 from typing import Protocol
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
-__all__ = ["is_exiting", "leave_at_exit"]
+__all__ = ["end_at_exit", "is_exiting", "leave_at_exit"]
+
+_EXIT_SECONDS = 0.5
+"""How long the interpreter's exit waits for threads that were stopped, all together."""
 
 
 class _Reading(Protocol):
@@ -30,10 +38,19 @@ def is_exiting() -> bool:
     return _being_read().are_left
 
 
+def end_at_exit(thread: threading.Thread) -> None:
+    """Give a daemon thread a moment to end when the interpreter exits, after what it is read by has been left."""
+    _being_read().threads.add(thread)
+
+
 class _Readings(WeakValueDictionary[int, _Reading]):
     """What is to be left, by identity: handlers may be unhashable."""
 
     are_left = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: WeakSet[threading.Thread] = WeakSet()
 
 
 @cache
@@ -54,3 +71,7 @@ def _leave_all(readings: _Readings) -> None:
         reading = reference()
         if reading is not None:
             reading.leave_for_exit()
+    deadline = monotonic() + _EXIT_SECONDS
+    for thread in list(readings.threads):
+        if thread.is_alive():
+            thread.join(max(0.0, deadline - monotonic()))

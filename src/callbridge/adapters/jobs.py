@@ -27,7 +27,7 @@ def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
     """Return what a task and all that it waits for wait for in the end; nothing if any of it can go on.
 
     Neither a task's future nor the children of `asyncio.gather` have public names; AnyIO's cancellation relies on the first,
-    too. Runs that lack them are cut when their turns are over.
+    too. Runs that lack them are cancelled when their turns are over.
     """
     while isinstance(future, asyncio.Task):
         waiter = getattr(future, "_fut_waiter", None)

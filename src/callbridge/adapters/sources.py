@@ -26,10 +26,11 @@ from weakref import WeakSet
 import anyio
 
 from callbridge.adapters.branch_ends import BranchEnds
-from callbridge.adapters.exiting import is_exiting
+from callbridge.adapters.exiting import end_at_exit, is_exiting
 from callbridge.adapters.jobs import end_jobs, waited_for
 from callbridge.adapters.outlet import Outlet
-from callbridge.adapters.scope import RunScope, awaited_by
+from callbridge.adapters.scope import RunScope
+from callbridge.adapters.sweep import awaited_by
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
@@ -41,7 +42,7 @@ __all__ = ["Source", "TaskSource", "ThreadSource", "call_in_thread"]
 _logger = logging.getLogger("callbridge.stream")
 
 PARKING_TURNS = 100
-"""Turns of the loop for which a cancelled run may go on until it waits for something; one that never waits is cut then."""
+"""Turns of the loop for which a cancelled run may go on until it waits for something; one that never does is cancelled then."""
 
 _PARKED_TURNS = 3
 """Turns in a row for which a run waits for the same before it is taken to wait: old LangChain awaits callbacks through
@@ -154,7 +155,7 @@ class _AsyncRun:
     While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
     cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the garbage
     collector, which runs it in another context. Where the run waits, they all wait. So a run that is stopped goes on, unheard,
-    until it waits for something; one that does not is cut after some turns of the loop.
+    until it waits for something; one that does not is cancelled after some turns of the loop, in its next callback.
 
     Args:
         outlet: Where it reports.
@@ -326,6 +327,8 @@ class TaskSource:
     def _ended(self, done: _Done, task: asyncio.Task[None]) -> None:
         """Called by the loop, for a task that was cancelled before its first step as well."""
         self._outlet.finish(asyncio.CancelledError() if task.cancelled() else None)
+        if not task.cancelled():
+            task.exception()  # the reader gets it; asking keeps the loop from complaining that nobody has
         done.set()
 
 
@@ -463,4 +466,6 @@ def _clear_remains(outlet: Outlet, error: BaseException | None) -> None:
 
 def _make_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
     # A daemon: an interpreter that exits must not wait for a model that still talks.
-    return threading.Thread(target=context.run, args=(target,), name="callbridge-run", daemon=True)
+    thread = threading.Thread(target=context.run, args=(target,), name="callbridge-run", daemon=True)
+    end_at_exit(thread)
+    return thread
