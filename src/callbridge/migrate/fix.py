@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from callbridge.migrate.config import load_config
+from callbridge.migrate.config import Config, load_config
 from callbridge.migrate.edits.files import SourceFile, UnreadableError, decoded, read_source, write_atomically
 from callbridge.migrate.edits.foreign import ForeignUses
 from callbridge.migrate.edits.operations import Refusal
@@ -71,7 +71,7 @@ def run_fix(options: argparse.Namespace) -> int:
     if "-" in paths:
         if paths != ["-"]:
             raise MigrateError("- stands for standard input and goes with no other path")
-        return _run_on_stdin(wanted, options)
+        return _run_on_stdin(wanted, options, config)
     exclude = (*config.exclude, *(options.exclude or ()))
     files = find_files(paths, config.root, config.include, exclude)
     known = dict([*_neighbours(paths, config.root), *files])
@@ -141,7 +141,10 @@ def fix_files(
 
 
 def _read(path: Path, max_bytes: int) -> SourceFile:
-    file = read_source(path)
+    return _limited(read_source(path), max_bytes)
+
+
+def _limited(file: SourceFile, max_bytes: int) -> SourceFile:
     if len(file.data) > max_bytes and is_relevant(file.text):
         raise UnreadableError(f"{len(file.data):,} bytes, more than max-file-size ({max_bytes:,})")
     return file
@@ -201,11 +204,11 @@ def _notebook(path: str, read: Callable[[], SourceFile]) -> FileOutcome:
     return FileOutcome(path, file.data, file.data, Rewritten("", (), (Refusal("", Span(1, 0, 1, 0), reason),)))
 
 
-def _run_on_stdin(wanted: Options, options: argparse.Namespace) -> int:
+def _run_on_stdin(wanted: Options, options: argparse.Namespace, config: Config) -> int:
     data = sys.stdin.buffer.read()
     name = Path(options.stdin_filename).as_posix()
-    scan = partial(_scan, name, Project.build([]), ())
-    outcome = _fixed(name, partial(decoded, data), wanted, frozenset("*"), scan)
+    scan = partial(_scan, name, Project.build([]), config.keep)
+    outcome = _fixed(name, lambda: _limited(decoded(data), config.max_file_size), wanted, frozenset("*"), scan)
     if not (options.diff or options.check):
         sys.stdout.buffer.write(outcome.after if outcome.changed else data)
         sys.stdout.flush()

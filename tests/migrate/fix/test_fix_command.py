@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import subprocess
@@ -101,6 +102,28 @@ def test_stdin_goes_to_stdout() -> None:
     done = subprocess.run([*COMMAND, "-", "--diff"], input=data, capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stdout.endswith(b"\n+" + NEW)
+
+
+def test_the_configuration_counts_for_stdin_too(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A handler that the configuration keeps stays attached, and what is too large stays, as in a file."""
+    text = (
+        "from langchain_core.callbacks import BaseCallbackHandler\nfrom langchain_openai import ChatOpenAI\n\n"
+        "class Show(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        print(token, end='')\n\n"
+        "def ask(question):\n    return ChatOpenAI(callbacks=[Show()], streaming=True).invoke(question)\n"
+    )
+
+    def fixed() -> str:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        run("-", "--stdin-filename", "app.py")
+        return capsys.readouterr().out
+
+    assert "stream_call" in fixed()
+    (project / "pyproject.toml").write_text('[tool.callbridge]\nkeep = ["app.Show"]\n', encoding="utf-8")
+    assert fixed() == text
+    (project / "pyproject.toml").write_text("[tool.callbridge]\nmax-file-size = 100\n", encoding="utf-8")
+    assert fixed() == text
 
 
 # -- bytes
