@@ -11,7 +11,6 @@ from callbridge.migrate.words import words
 __all__ = [
     "BASES",
     "CALL_METHODS",
-    "CORE_HANDLERS",
     "DEAD_HOOKS",
     "HOOKS",
     "HOOKS_WITHOUT_EVENT",
@@ -130,15 +129,6 @@ REMOVED_NAMES = words(
 
 BASES = frozenset({"BaseCallbackHandler", "AsyncCallbackHandler", "BaseTracer", "AsyncBaseTracer", "CallbackManagerMixin"})
 MANAGERS = frozenset({"CallbackManager", "AsyncCallbackManager", "BaseCallbackManager"})
-CORE_HANDLERS = frozenset(
-    {
-        "StdOutCallbackHandler",
-        "FileCallbackHandler",
-        "ConsoleCallbackHandler",
-        "LoggingCallbackHandler",
-        "FunctionCallbackHandler",
-    }
-)
 
 HOOKS = words(
     "on_llm_start on_chat_model_start on_llm_new_token on_llm_end on_llm_error on_chain_start on_chain_end on_chain_error "

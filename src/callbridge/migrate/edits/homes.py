@@ -12,11 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-__all__ = ["CLASSIC", "COMMUNITY", "CORE", "home_of", "is_callbacks_module", "provides"]
+__all__ = ["CLASSIC", "COMMUNITY", "home_of", "is_callbacks_module", "provides"]
 
 Installed: TypeAlias = Literal["yes", "no", "not installed"]
 
-CORE = "langchain_core"
 CLASSIC = "langchain_classic"
 COMMUNITY = "langchain_community"
 
