@@ -154,11 +154,7 @@ def baseline_at(reference: str, path: Path, root: Path) -> Baseline | None:
         MigrateError: If git is missing, or does not know the reference.
     """
     base = _git(root, "merge-base", reference, "HEAD").strip()
-    top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
-    try:
-        name = path.resolve().relative_to(top).as_posix()
-    except ValueError as error:
-        raise MigrateError(f"the baseline {path} is outside the repository {top}") from error
+    name = _in_repository(path, root)[1]
     if not _git(root, "ls-tree", "--full-tree", base, "--", name).strip():
         return None
     return parse_baseline(_git(root, "show", f"{base}:{name}"), f"{name} at {base[:12]}")
@@ -170,17 +166,22 @@ def git_history(path: Path, root: Path) -> list[tuple[str, Baseline]]:
     Raises:
         MigrateError: If git is missing, this is no repository, or a version is no baseline.
     """
-    top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
-    try:
-        name = path.resolve().relative_to(top).as_posix()
-    except ValueError as error:
-        raise MigrateError(f"the baseline {path} is outside the repository {top}") from error
+    top, name = _in_repository(path, root)
     log = _git(top, "log", "--reverse", "--diff-filter=AMR", "--date=short", "--format=%H %cd", "--", name)
     versions = []
     for line in log.splitlines():
         commit, date = line.split()
         versions.append((date, parse_baseline(_git(top, "show", f"{commit}:{name}"), f"{name} at {commit[:12]}")))
     return versions
+
+
+def _in_repository(path: Path, root: Path) -> tuple[Path, str]:
+    """Return the top of the repository that a directory lies in, and the name of a file in it."""
+    top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
+    try:
+        return top, path.resolve().relative_to(top).as_posix()
+    except ValueError as error:
+        raise MigrateError(f"the baseline {path} is outside the repository {top}") from error
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from callbridge.migrate.choice import chosen_codes
 from callbridge.migrate.config import Config, load_config
 from callbridge.migrate.edits.files import SourceFile, UnreadableError, decoded, read_source, write_atomically
 from callbridge.migrate.edits.foreign import ForeignUses
@@ -22,8 +23,8 @@ from callbridge.migrate.finding import Finding
 from callbridge.migrate.module import UnparsableError, is_relevant, parse
 from callbridge.migrate.problems import MigrateError
 from callbridge.migrate.project import Project
-from callbridge.migrate.rules.table import RULES
 from callbridge.migrate.scan import scan_source
+from callbridge.migrate.words import counted
 
 __all__ = ["FileOutcome", "fix_files", "run_fix"]
 
@@ -65,8 +66,12 @@ def run_fix(options: argparse.Namespace) -> int:
         MigrateError: For arguments or a configuration that cannot be used, or LibCST is missing and there is something to edit.
     """
     config = load_config(Path(options.config) if options.config else None, Path.cwd())
-    select, ignore = _codes(options.select, config.select), _codes(options.ignore, config.ignore)
-    wanted = Options(options.unsafe, options.level, select, ignore)
+    wanted = Options(
+        select=chosen_codes(options.select, config.select),
+        ignore=chosen_codes(options.ignore, config.ignore),
+        unsafe=options.unsafe,
+        level=options.level,
+    )
     paths = options.paths or ["."]
     if "-" in paths:
         if paths != ["-"]:
@@ -86,16 +91,6 @@ def run_fix(options: argparse.Namespace) -> int:
     _summarize(outcomes, options)
     dry = options.diff or options.check
     return 2 if failed else int(any(outcome.problem or (dry and outcome.changed) for outcome in outcomes))
-
-
-def _codes(given: list[str] | None, configured: tuple[str, ...]) -> tuple[str, ...]:
-    if not given:
-        return configured
-    codes = tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip())
-    for code in codes:
-        if not any(rule.startswith(code) for rule in RULES):
-            raise MigrateError(f"there is no rule {code!r}; `callbridge explain` lists them all")
-    return codes
 
 
 def _neighbours(paths: Sequence[str], root: Path) -> list[tuple[str, Path]]:
@@ -249,12 +244,8 @@ def _summarize(outcomes: Sequence[FileOutcome], options: argparse.Namespace) -> 
     left = sum(len(outcome.rewritten.refusals) for outcome in outcomes if outcome.rewritten)
     files = sum(outcome.changed for outcome in outcomes)
     to_do = "to make" if options.diff or options.check else "made"
-    _say(f"{_count(edits, 'edit')} {to_do} in {_count(files, 'file')}, {_count(left, 'place')} left", sys.stderr)
+    _say(f"{counted(edits, 'edit')} {to_do} in {counted(files, 'file')}, {counted(left, 'place')} left", sys.stderr)
 
 
 def _say(line: str, out: TextIO) -> None:
     out.write(f"{line}\n")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -12,6 +12,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from callbridge.migrate.choice import Choice
 from callbridge.migrate.context import Context
 from callbridge.migrate.files import MAX_BYTES, decode, read_bytes, read_text
 from callbridge.migrate.finding import Finding
@@ -28,30 +29,16 @@ _WORTH_PROCESSES = 200
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Choice):
     """What a scan looks for.
 
     Attributes:
-        select: Codes, or beginnings of codes; empty for all.
-        ignore: Codes, or beginnings of codes, that are left out.
         keep: Patterns of dotted class names whose handlers are observers.
         max_bytes: Larger files that mention callbacks are reported as not scanned.
     """
 
-    select: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     max_bytes: int = MAX_BYTES
-
-    def wants(self, code: str) -> bool:
-        """Return whether a rule is looked for."""
-        chosen = not self.select or code.startswith(self.select)
-        return chosen and not (self.ignore and code.startswith(self.ignore))
-
-    @property
-    def codes(self) -> frozenset[str]:
-        """The rules that are looked for."""
-        return frozenset(code for code in RULES if self.wants(code))
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,9 @@ def test_the_configuration_counts(project: Path, capsys: pytest.CaptureFixture[s
     assert (project / "b.py").read_bytes() == NEW + b"x.astream_events(1)\n"
     assert run("--select", "CB999") == 2
     assert "no rule 'CB999'" in capsys.readouterr().err
+    (project / "pyproject.toml").write_text('[tool.callbridge]\nignore = ["CB998"]\n', encoding="utf-8")
+    assert run() == 2
+    assert "no rule 'CB998'" in capsys.readouterr().err
 
 
 def test_stdin_goes_to_stdout() -> None:
