@@ -134,6 +134,16 @@ def test_standard_input_that_is_no_text_is_a_finding(
     assert (status, codes(out)) == (1, ["CB900"])
 
 
+def test_standard_input_that_is_too_large_is_a_finding(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "pyproject.toml").write_text("[tool.callbridge]\nmax-file-size = 100\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SOURCE.encode())))
+    status, out, _ = run(capsys, "scan", "-")
+    assert (status, codes(out)) == (1, ["CB900"])
+    assert "more than max-file-size (100)" in out
+
+
 # -- configuration --------------------------------------------------------------------------------------------------------
 
 

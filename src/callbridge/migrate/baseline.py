@@ -7,16 +7,15 @@ unless the caller says otherwise. What cannot be read is an error: a broken base
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from callbridge.migrate.contents import write_atomically
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.problems import MigrateError
 
@@ -252,17 +251,13 @@ def _stale(entry: Entry, line: int, path: str) -> Finding:
 
 
 def write_baseline(path: Path, entries: Iterable[Entry]) -> None:
-    """Write a baseline: whole, or not at all."""
+    """Write a baseline: whole, or not at all.
+
+    Raises:
+        MigrateError: If it cannot be written.
+    """
     lines = sorted(str(entry) for entry in entries)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write("\n".join([_HEADER, *lines]) + "\n")
-        if path.exists():
-            os.chmod(name, path.stat().st_mode & 0o777)
-        else:
-            os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        write_atomically(path, ("\n".join([_HEADER, *lines]) + "\n").encode())
+    except OSError as error:
+        raise MigrateError(f"cannot write the baseline {path}: {error.strerror or error}") from error

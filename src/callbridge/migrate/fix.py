@@ -12,7 +12,7 @@ from typing import TextIO
 
 from callbridge.migrate.choice import chosen_codes
 from callbridge.migrate.config import Config, load_config
-from callbridge.migrate.edits.files import SourceFile, UnreadableError, decoded, read_source, write_atomically
+from callbridge.migrate.contents import SourceFile, decoded, read_source, write_atomically
 from callbridge.migrate.edits.foreign import ForeignUses
 from callbridge.migrate.edits.operations import Refusal
 from callbridge.migrate.edits.patch import unified_patch
@@ -27,6 +27,8 @@ from callbridge.migrate.scan import scan_source
 from callbridge.migrate.words import counted
 
 __all__ = ["FileOutcome", "fix_files", "run_fix"]
+
+_NOTEBOOK = "a notebook: cells are run in any order, so what a cell's edit would change elsewhere cannot be proved"
 
 
 @dataclass(frozen=True)
@@ -136,19 +138,22 @@ def fix_files(
 
 
 def _read(path: Path, max_bytes: int) -> SourceFile:
-    return _limited(read_source(path), max_bytes)
+    return _editable(read_source(path), max_bytes)
 
 
-def _limited(file: SourceFile, max_bytes: int) -> SourceFile:
-    if len(file.data) > max_bytes and is_relevant(file.text):
-        raise UnreadableError(f"{len(file.data):,} bytes, more than max-file-size ({max_bytes:,})")
+def _editable(file: SourceFile, max_bytes: int) -> SourceFile:
+    if is_relevant(file.text):
+        if len(file.data) > max_bytes:
+            raise UnparsableError(f"{len(file.data):,} bytes, more than max-file-size ({max_bytes:,})")
+        if not file.is_exact:
+            raise UnparsableError(f"its bytes are ambiguous in {file.encoding}")
     return file
 
 
 def _text(path: Path) -> str | None:
     try:
         return read_source(path).text
-    except UnreadableError:
+    except UnparsableError:
         return None
 
 
@@ -159,51 +164,46 @@ def _scan(path: str, project: Project, keep: tuple[str, ...], text: str) -> list
 def _fixed(
     path: str, read: Callable[[], SourceFile], options: Options, uses: frozenset[str], scan: Callable[[str], list[Finding]]
 ) -> FileOutcome:
-    if path.endswith(".ipynb"):
-        return _notebook(path, read)
     try:
         file = read()
-        if not is_relevant(file.text):
-            return FileOutcome(path)
-        parse(file.text)
-    except UnreadableError as error:
+    except UnparsableError as error:
         return FileOutcome(path, problem=f"CB900 not rewritten: {error.problem}")
+    if not is_relevant(file.text):
+        return FileOutcome(path)
+    if path.endswith(".ipynb"):
+        return FileOutcome(path, file.data, file.data, Rewritten("", (), (Refusal("", Span(1, 0, 1, 0), _NOTEBOOK),)))
+    try:
+        parse(file.text)
     except UnparsableError as error:
         return FileOutcome(path, problem=f"CB900 not rewritten: line {error.line}: {error.problem}")
+    return _edited(path, file, replace(options, scan=scan), uses)
+
+
+def _edited(path: str, file: SourceFile, options: Options, uses: frozenset[str]) -> FileOutcome:
     try:
-        options = replace(options, scan=scan)
         rewritten = rewrite(file.text, options, foreign_uses=uses, is_package=path.endswith("__init__.py"))
         return FileOutcome(path, file.data, file.encoded(rewritten.text), rewritten)
     except UneditableError as error:
-        return FileOutcome(path, file.data, file.data, problem=f"not rewritten: {error.problem}")
+        problem = f"not rewritten: {error.problem}"
     except RecursionError:
-        return FileOutcome(path, file.data, file.data, problem="not rewritten: nested more deeply than can be followed")
+        problem = "not rewritten: nested more deeply than can be followed"
     except ModuleNotFoundError as error:
         if error.name != "libcst":
             raise
         raise MigrateError("there is something to edit, which needs LibCST: pip install 'callbridge[migrate]'") from error
     except Exception as error:  # noqa: BLE001 - one file that is too much for an editor keeps no other from being rewritten
         problem = f"not rewritten: please report this: {type(error).__name__}: {error}"
-        return FileOutcome(path, file.data, file.data, problem=problem)
-
-
-def _notebook(path: str, read: Callable[[], SourceFile]) -> FileOutcome:
-    """A notebook is never edited: names of one cell are used by others, in whatever order they are run."""
-    try:
-        file = read()
-    except UnreadableError as error:
-        return FileOutcome(path, problem=f"CB900 not rewritten: {error.problem}")
-    if not is_relevant(file.text):
-        return FileOutcome(path)
-    reason = "a notebook: cells are run in any order, so what a cell's edit would change elsewhere cannot be proved"
-    return FileOutcome(path, file.data, file.data, Rewritten("", (), (Refusal("", Span(1, 0, 1, 0), reason),)))
+    return FileOutcome(path, file.data, file.data, problem=problem)
 
 
 def _run_on_stdin(wanted: Options, options: argparse.Namespace, config: Config) -> int:
     data = sys.stdin.buffer.read()
     name = Path(options.stdin_filename).as_posix()
-    scan = partial(_scan, name, Project.build([]), config.keep)
-    outcome = _fixed(name, lambda: _limited(decoded(data), config.max_file_size), wanted, frozenset("*"), scan)
+
+    def read() -> SourceFile:
+        return _editable(decoded(data, notebook=name.endswith(".ipynb")), config.max_file_size)
+
+    outcome = _fixed(name, read, wanted, frozenset("*"), partial(_scan, name, Project.build([]), config.keep))
     if not (options.diff or options.check):
         sys.stdout.buffer.write(outcome.after if outcome.changed else data)
         sys.stdout.flush()

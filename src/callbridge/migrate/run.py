@@ -12,9 +12,9 @@ from pathlib import Path
 from callbridge.migrate.baseline import Baseline, baseline_at, compare, counts, entry_of, read_baseline, write_baseline
 from callbridge.migrate.choice import chosen_codes
 from callbridge.migrate.config import Config, load_config
-from callbridge.migrate.files import decode, find_files, label
+from callbridge.migrate.contents import decoded
+from callbridge.migrate.files import find_files, label
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.module import UnparsableError
 from callbridge.migrate.outcome import Outcome
 from callbridge.migrate.outputs import github, markdown, sarif, text
 from callbridge.migrate.outputs import json as json_output
@@ -22,7 +22,7 @@ from callbridge.migrate.picture import render_svg
 from callbridge.migrate.problems import MigrateError
 from callbridge.migrate.progress import progress_bar
 from callbridge.migrate.report import by_directory, history, make_report, render_json, render_markdown, render_text
-from callbridge.migrate.scan import FileResult, Settings, scan_files, scan_text
+from callbridge.migrate.scan import FileResult, Settings, scan_files, scan_read
 
 __all__ = ["run_report", "run_scan"]
 
@@ -116,11 +116,7 @@ def _scan_stdin(paths: list[str], options: argparse.Namespace, settings: Setting
     if paths != ["-"]:
         raise MigrateError("- stands for standard input and goes with no other path")
     name = Path(options.stdin_filename).as_posix() if hasattr(options, "stdin_filename") else "stdin.py"
-    try:
-        return scan_text(decode(sys.stdin.buffer.read(), notebook=name.endswith(".ipynb")), name, None, settings)
-    except UnparsableError as error:
-        problem = Finding(name, error.line, 0, error.line, 0, "CB900", f"not scanned: {error.problem}", "manual", "error")
-        return FileResult(name, (problem,))
+    return scan_read(name, lambda: decoded(sys.stdin.buffer.read(), notebook=name.endswith(".ipynb")), None, settings)
 
 
 def _roots(config: Config, exclude: tuple[str, ...], paths: list[str]) -> list[tuple[str, Path]]:

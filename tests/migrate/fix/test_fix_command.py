@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from callbridge.__main__ import main
-from callbridge.migrate.edits import files
+from callbridge.migrate import contents
 
 pytest.importorskip("libcst")
 
@@ -200,6 +200,8 @@ def test_permissions_and_links_stay(project: Path) -> None:
         (b"print 'CallbackManager'\n", "line 1"),
         (b"# coding: no-such\nCallbackManager\n", "cannot be decoded"),
         (b"x = '\xff\xfe' # CallbackManager\n", "cannot be decoded"),
+        ("x = 1 # CallbackManager\n".encode("utf-16"), "utf-16"),
+        (b"# coding: utf-7\n# CallbackManager +AGE-\n", "ambiguous in utf-7"),
         (b"x = 1\0 # CallbackManager\n", "null bytes"),
         (b"CallbackManager = " + b"(" * 3000 + b")" * 3000, ""),
         (b"x = " + b"-" * 20000 + b"1 # CallbackManager\n", ""),
@@ -297,7 +299,7 @@ def test_a_disk_that_fails_leaves_the_old_file(
             raise failure
         return real(*arguments)
 
-    monkeypatch.setattr(files.os, function, fail)
+    monkeypatch.setattr(contents.os, function, fail)
     assert run() == 2
     assert "a.py: not written: No space left on device" in capsys.readouterr().err
     assert (project / "a.py").read_bytes() == OLD
@@ -310,7 +312,7 @@ def test_an_interrupt_leaves_the_old_file(project: Path, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     (project / "a.py").write_bytes(OLD)
-    monkeypatch.setattr(files.os, "replace", interrupt)
+    monkeypatch.setattr(contents.os, "replace", interrupt)
     assert run() == 130
     assert (project / "a.py").read_bytes() == OLD
     assert sorted(path.name for path in project.iterdir()) == ["a.py", "pyproject.toml"]
@@ -320,7 +322,7 @@ def test_a_file_that_somebody_else_changes_meanwhile_stays_theirs(project: Path)
     path = project / "a.py"
     path.write_bytes(b"theirs")
     with pytest.raises(BlockingIOError, match="changed since"):
-        files.write_atomically(path, NEW, expected=OLD)
+        contents.write_atomically(path, NEW, expected=OLD)
     assert path.read_bytes() == b"theirs"
 
 
