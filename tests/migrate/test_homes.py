@@ -35,7 +35,8 @@ OLD_MODULES = words(
 def test_names_are_where_the_table_says() -> None:
     """They can be imported from there where the package is installed, and are found there without being imported."""
     checked = 0
-    for name, home in homes._HOMES.items():
+    named = [*homes._HOMES.items(), *((name, home) for (_, name), home in homes._HOMES_BY_PLACE.items())]
+    for name, home in named:
         if importlib.util.find_spec(home.module.partition(".")[0]) is None:
             assert homes.provides(home.module, name) == "not installed"
             continue
@@ -81,6 +82,19 @@ def test_scan_and_fix_agree_on_every_name_of_every_old_module(place: str) -> Non
         assert (verdict == "manual") == (homes.home_of(name) is None), name
         checked += 1
     assert checked == len(names)
+
+
+def test_a_class_stays_a_class_where_a_function_has_its_name() -> None:
+    """Streamlit's handler of the innermost module can be derived from, that of the modules above it cannot."""
+    pytest.importorskip("libcst")
+    inner = "callbacks.streamlit.streamlit_callback_handler"
+    for place, module in (
+        (f"langchain.{inner}", f"langchain_community.{inner}"),
+        ("langchain.callbacks.streamlit", "langchain_community.callbacks"),
+        ("langchain.callbacks", "langchain_community.callbacks"),
+    ):
+        ((_, finding, *said),) = answers(f"from {place} import StreamlitCallbackHandler\n")
+        assert (finding.facts["home"], *said) == (module, "CB103", "auto-review")
 
 
 def test_neither_speaks_of_producers() -> None:

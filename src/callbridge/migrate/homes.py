@@ -93,12 +93,17 @@ _NAMES = MappingProxyType(
     }
 )
 
-_HOMES = MappingProxyType(
-    {
-        name: Home(module, module.partition(".")[0].replace("_", "-"))
-        for module, names in _NAMES.items()
-        for name in names.split()
-    }
+
+def _home(module: str) -> Home:
+    return Home(module, module.partition(".")[0].replace("_", "-"))
+
+
+_HOMES = MappingProxyType({name: _home(module) for module, names in _NAMES.items() for name in names.split()})
+
+# The class, of which others are derived: what the modules above it have under this name is a function that makes one.
+_STREAMLIT = "callbacks.streamlit.streamlit_callback_handler"
+_HOMES_BY_PLACE = MappingProxyType(
+    {(f"langchain.{_STREAMLIT}", "StreamlitCallbackHandler"): _home(f"langchain_community.{_STREAMLIT}")}
 )
 
 REMOVED_NAMES = words(
@@ -115,9 +120,14 @@ def is_legacy_callback_module(module: str) -> bool:
     return _LEGACY_MODULE.match(module) is not None
 
 
-def home_of(name: str) -> Home | None:
-    """Return where a name of `langchain.callbacks*` lives now, None if nowhere or unknown."""
-    return _HOMES.get(name)
+def home_of(name: str, place: str = "") -> Home | None:
+    """Return where a name of `langchain.callbacks*` lives now, None if nowhere or unknown.
+
+    Args:
+        name: What is imported.
+        place: The module that it is imported from.
+    """
+    return _HOMES_BY_PLACE.get((place, name)) or _HOMES.get(name)
 
 
 def rule_of(name: str) -> str:

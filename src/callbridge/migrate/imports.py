@@ -69,8 +69,8 @@ def legacy_names(context: Context) -> Iterator[LegacyName]:
         for alias in aliases:
             if is_producer_name(alias.name) or _is_for_producers(alias, module):
                 continue
-            name, removed = alias.name, alias.name in REMOVED_NAMES
-            yield LegacyName(alias, statement, statement.module or "", name, home_of(name), removed, problem)
+            name, place = alias.name, statement.module or ""
+            yield LegacyName(alias, statement, place, name, home_of(name, place), name in REMOVED_NAMES, problem)
     for plain in module.of(ast.Import):
         for alias in plain.names:
             if is_legacy_callback_module(alias.name) and not _has_alternative(plain, module.parents):
@@ -101,7 +101,7 @@ def obstacle(statement: ast.ImportFrom, parents: Mapping[ast.AST, ast.AST], line
         return "`import *`: which names are used is not known"
     if _has_alternative(statement, parents):
         return "an import with a fallback: one of the two is the right one already"
-    homes = {home_of(alias.name) for alias in statement.names}
+    homes = {home_of(alias.name, statement.module or "") for alias in statement.names}
     # A `#` in a string counts, to be careful.
     if len(homes) > 1 and any("#" in line for line in lines[statement.lineno - 1 : statement.end_lineno]):
         return "a comment inside the statement, whose names go to different modules"

@@ -367,7 +367,6 @@ def test_only_what_is_found_is_edited() -> None:
 
 
 def test_a_name_that_the_installed_package_does_not_have_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "callbridge.migrate.edits.imports.home_of", lambda name: Home("langchain_core.callbacks", "langchain-core")
-    )
+    home = Home("langchain_core.callbacks", "langchain-core")
+    monkeypatch.setattr("callbridge.migrate.edits.imports.home_of", lambda *_: home)
     check_noop("from langchain.callbacks import NoSuchHandler\n", "has no NoSuchHandler", rule="CB101")

@@ -29,7 +29,7 @@ def plan(source: Source) -> Iterator[Change | Refusal]:
 def _plan_statement(source: Source, node: ast.ImportFrom, aliases: Sequence[ast.alias]) -> Iterator[Change | Refusal]:
     problem = obstacle(node, source.parents, source.lines) if aliases else ""
     for alias in aliases:
-        place, rule, home = source.span(alias), rule_of(alias.name), home_of(alias.name)
+        place, rule, home = source.span(alias), rule_of(alias.name), home_of(alias.name, node.module or "")
         if problem:
             yield Refusal(rule, place, problem)
         elif home is None:
