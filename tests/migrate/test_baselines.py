@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -135,6 +137,38 @@ def test_a_baseline_that_cannot_be_read_is_no_empty_one(
         assert scan(*arguments)[0] == 2
         assert "callbridge-baseline.txt" in capsys.readouterr().err
     assert (path.read_bytes() if path.exists() else None) == content
+
+
+def test_a_baseline_that_cannot_be_written_stays_as_it_is(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk: status 2, the old entries, and no temporary file."""
+    path = project / "callbridge-baseline.txt"
+    (project / "c.py").write_text(TWO)
+    before, names = path.read_bytes(), sorted(project.iterdir())
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", fail)
+        assert scan("--update-baseline", "--allow-new")[0] == 2
+    assert re.search("cannot write the baseline .*callbridge-baseline.txt: No space left", capsys.readouterr().err)
+    assert (path.read_bytes(), sorted(project.iterdir())) == (before, names)
+    assert scan("--update-baseline", "--allow-new")[0] == 0
+    assert path.read_bytes() != before
+
+
+def test_a_baseline_behind_a_link_stays_there(project: Path) -> None:
+    path = project / "callbridge-baseline.txt"
+    (project / "kept").mkdir()
+    real = path.rename(project / "kept" / "baseline.txt")
+    path.symlink_to(real)
+    (project / "c.py").write_text(TWO)
+    before = real.read_bytes()
+    assert scan("--update-baseline", "--allow-new")[0] == 0
+    assert path.is_symlink()
+    assert real.read_bytes() != before
 
 
 def test_entries_are_text_that_reads_back() -> None:

@@ -134,6 +134,16 @@ def test_standard_input_that_is_no_text_is_a_finding(
     assert (status, codes(out)) == (1, ["CB900"])
 
 
+def test_standard_input_that_is_too_large_is_a_finding(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "pyproject.toml").write_text("[tool.callbridge]\nmax-file-size = 100\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(SOURCE.encode())))
+    status, out, _ = run(capsys, "scan", "-")
+    assert (status, codes(out)) == (1, ["CB900"])
+    assert "more than max-file-size (100)" in out
+
+
 # -- configuration --------------------------------------------------------------------------------------------------------
 
 
@@ -284,7 +294,8 @@ def test_without_a_rule_all_are_listed(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_rule_that_does_not_exist_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "explain", "aiter-tsk")
     assert (status, out) == (2, "")
-    assert "did you mean aiter-task" in err
+    assert "no rule 'aiter-tsk'; did you mean aiter-task? `callbridge explain` lists" in err
+    assert "no rule 'nothing-like-it'; `callbridge explain` lists" in run(capsys, "explain", "nothing-like-it")[2]
 
 
 # -- report ---------------------------------------------------------------------------------------------------------------

@@ -7,16 +7,15 @@ unless the caller says otherwise. What cannot be read is an error: a broken base
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from callbridge.migrate.contents import write_atomically
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.problems import MigrateError
 
@@ -154,11 +153,7 @@ def baseline_at(reference: str, path: Path, root: Path) -> Baseline | None:
         MigrateError: If git is missing, or does not know the reference.
     """
     base = _git(root, "merge-base", reference, "HEAD").strip()
-    top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
-    try:
-        name = path.resolve().relative_to(top).as_posix()
-    except ValueError as error:
-        raise MigrateError(f"the baseline {path} is outside the repository {top}") from error
+    name = _in_repository(path, root)[1]
     if not _git(root, "ls-tree", "--full-tree", base, "--", name).strip():
         return None
     return parse_baseline(_git(root, "show", f"{base}:{name}"), f"{name} at {base[:12]}")
@@ -170,17 +165,22 @@ def git_history(path: Path, root: Path) -> list[tuple[str, Baseline]]:
     Raises:
         MigrateError: If git is missing, this is no repository, or a version is no baseline.
     """
-    top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
-    try:
-        name = path.resolve().relative_to(top).as_posix()
-    except ValueError as error:
-        raise MigrateError(f"the baseline {path} is outside the repository {top}") from error
+    top, name = _in_repository(path, root)
     log = _git(top, "log", "--reverse", "--diff-filter=AMR", "--date=short", "--format=%H %cd", "--", name)
     versions = []
     for line in log.splitlines():
         commit, date = line.split()
         versions.append((date, parse_baseline(_git(top, "show", f"{commit}:{name}"), f"{name} at {commit[:12]}")))
     return versions
+
+
+def _in_repository(path: Path, root: Path) -> tuple[Path, str]:
+    """Return the top of the repository that a directory lies in, and the name of a file in it."""
+    top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
+    try:
+        return top, path.resolve().relative_to(top).as_posix()
+    except ValueError as error:
+        raise MigrateError(f"the baseline {path} is outside the repository {top}") from error
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -251,17 +251,13 @@ def _stale(entry: Entry, line: int, path: str) -> Finding:
 
 
 def write_baseline(path: Path, entries: Iterable[Entry]) -> None:
-    """Write a baseline: whole, or not at all."""
+    """Write a baseline: whole, or not at all.
+
+    Raises:
+        MigrateError: If it cannot be written.
+    """
     lines = sorted(str(entry) for entry in entries)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write("\n".join([_HEADER, *lines]) + "\n")
-        if path.exists():
-            os.chmod(name, path.stat().st_mode & 0o777)
-        else:
-            os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        write_atomically(path, ("\n".join([_HEADER, *lines]) + "\n").encode())
+    except OSError as error:
+        raise MigrateError(f"cannot write the baseline {path}: {error.strerror or error}") from error

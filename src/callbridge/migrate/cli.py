@@ -98,26 +98,34 @@ def run_command(name: str, options: argparse.Namespace) -> int:
         return 2
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _files_and_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="*", metavar="PATH", help="files and directories; by default the current one, - reads stdin"
     )
     parser.add_argument("--config", metavar="FILE", help="instead of the nearest pyproject.toml")
     parser.add_argument("--select", action="append", metavar="CODES", help="only these rules: CB301, or CB3 for all of CB3xx")
     parser.add_argument("--ignore", action="append", metavar="CODES", help="not these rules")
-    parser.add_argument("--keep", action="append", metavar="CLASS", help="handlers that observe: a dotted name or pattern")
     parser.add_argument("--exclude", action="append", metavar="PATTERN", help="not these paths")
+
+
+def _stdin_filename(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stdin-filename", default="stdin.py", metavar="PATH", help="what to call standard input (default: stdin.py)"
+    )
+
+
+def _scanning(parser: argparse.ArgumentParser) -> None:
+    _files_and_rules(parser)
+    parser.add_argument("--keep", action="append", metavar="CLASS", help="handlers that observe: a dotted name or pattern")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes for long scans (default: one for each core)")
     parser.add_argument("--baseline", metavar="FILE", help="the known findings (default: as configured, or none)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of to standard output")
 
 
 def _scan_arguments(parser: argparse.ArgumentParser) -> None:
-    _common(parser)
+    _scanning(parser)
     parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
-    parser.add_argument(
-        "--stdin-filename", default="stdin.py", metavar="PATH", help="what to call standard input (default: stdin.py)"
-    )
+    _stdin_filename(parser)
     parser.add_argument("--show-kept", action="store_true", help="show observers, too")
     parser.add_argument("--show-suppressed", action="store_true", help="show what comments suppress, too")
     parser.add_argument("--exit-zero", action="store_true", help="exit with status 0 in spite of findings")
@@ -139,9 +147,7 @@ def _scan(options: argparse.Namespace) -> int:
 
 
 def _fix_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "paths", nargs="*", metavar="PATH", help="files and directories; by default the current one, - reads stdin"
-    )
+    _files_and_rules(parser)
     parser.add_argument("--unsafe", action="store_true", help="also edits that add a dependency or have to be reviewed")
     parser.add_argument(
         "--level", type=int, choices=(1, 2), default=1, help="1 wraps calls, 2 writes events loops (default: 1)"
@@ -150,13 +156,7 @@ def _fix_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--diff", action="store_true", help="write nothing; print a patch for git apply")
     show.add_argument("--check", action="store_true", help="write nothing; say what would be done")
     parser.add_argument("--quiet", "-q", action="store_true", help="say nothing about what stays")
-    parser.add_argument("--config", metavar="FILE", help="instead of the nearest pyproject.toml")
-    parser.add_argument("--select", action="append", metavar="CODES", help="only these rules: CB301, or CB3 for all of CB3xx")
-    parser.add_argument("--ignore", action="append", metavar="CODES", help="not these rules")
-    parser.add_argument("--exclude", action="append", metavar="PATTERN", help="not these paths")
-    parser.add_argument(
-        "--stdin-filename", default="stdin.py", metavar="PATH", help="what to call standard input (default: stdin.py)"
-    )
+    _stdin_filename(parser)
 
 
 def _fix(options: argparse.Namespace) -> int:
@@ -177,7 +177,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    _common(parser)
+    _scanning(parser)
     parser.add_argument("--format", choices=REPORT_FORMATS, default="text", help="of the output (default: text)")
     parser.add_argument("--depth", type=int, default=1, metavar="N", help="directories that make a package (default: 1)")
 

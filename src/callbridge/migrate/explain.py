@@ -38,8 +38,8 @@ def find_rule(name: str) -> Rule:
     near = get_close_matches(wanted.upper(), RULES, 1) or get_close_matches(
         wanted.lower(), [rule.name for rule in RULES.values()], 1
     )
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise MigrateError(f"there is no rule {name!r}{hint} `callbridge explain` lists them all")
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise MigrateError(f"there is no rule {name!r}; {hint}`callbridge explain` lists them all")
 
 
 def explain(name: str) -> str:

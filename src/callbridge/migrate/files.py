@@ -1,21 +1,17 @@
-"""Files: which ones a scan looks at, and their text. Nothing that a directory holds makes it fail or hang."""
+"""Files: which ones a scan looks at. Nothing that a directory holds makes it fail or hang."""
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import stat
-import tokenize
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from callbridge.migrate.module import UnparsableError
 from callbridge.migrate.problems import MigrateError
 from callbridge.migrate.words import words
 
-__all__ = ["MAX_BYTES", "SKIPPED", "decode", "find_files", "is_python", "label", "matches", "read_bytes", "read_text"]
+__all__ = ["MAX_BYTES", "SKIPPED", "find_files", "is_python", "label", "matches"]
 
 MAX_BYTES = 2_000_000
 """Larger files are parsed only as far as to say that they were not."""
@@ -100,42 +96,3 @@ def _is_file(path: str) -> bool:
         return True
     except OSError:  # a loop of links
         return False
-
-
-def read_bytes(path: Path) -> bytes:
-    """Read a file.
-
-    Raises:
-        UnparsableError: If it cannot be read, or is no regular file.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UnparsableError("cannot be read: no regular file")
-        return path.read_bytes()
-    except OSError as error:
-        raise UnparsableError(f"cannot be read: {error.strerror or error}") from error
-
-
-def read_text(path: Path) -> str:
-    """Read the text of a Python file or notebook, by its byte order mark, its coding comment, or as UTF-8.
-
-    Raises:
-        UnparsableError: If it cannot be read or decoded.
-    """
-    return decode(read_bytes(path), notebook=path.suffix == ".ipynb")
-
-
-def decode(content: bytes, *, notebook: bool = False) -> str:
-    """Decode the bytes of a Python file or notebook.
-
-    Raises:
-        UnparsableError: If the encoding is unknown, or the bytes are not of it.
-    """
-    for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if content.startswith(mark):
-            raise UnparsableError(f"encoded as {encoding}, which Python does not read")
-    try:
-        encoding = "utf-8-sig" if notebook else tokenize.detect_encoding(io.BytesIO(content).readline)[0]
-        return content.decode(encoding)
-    except (SyntaxError, LookupError, ValueError) as error:  # an unknown coding, or bytes that are not of it
-        raise UnparsableError(f"cannot be decoded: {re.sub(r'<.*?>', '', str(error))}") from error

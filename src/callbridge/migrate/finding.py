@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["SEVERITIES", "VERDICTS", "Finding", "Severity", "Verdict"]
+__all__ = ["VERDICTS", "Finding", "Severity", "Verdict"]
 
 Verdict: TypeAlias = Literal["keep", "auto-safe", "auto-review", "adapter", "manual"]
 """What is to be done: nothing, an edit that cannot change behaviour, an edit to be reviewed, one line at the call site that
@@ -16,7 +16,6 @@ Severity: TypeAlias = Literal["error", "warning", "info"]
 """`error` breaks or silently does nothing on LangChain 1.x; `warning` works and should change; `info` needs no action."""
 
 VERDICTS: tuple[Verdict, ...] = ("keep", "auto-safe", "auto-review", "adapter", "manual")
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,3 @@ class Finding:
     def sort_key(self) -> tuple[str, int, int, str, int, int, str]:
         """The order of every output: path, place, rule."""
         return (self.path, self.line, self.column, self.rule, self.end_line, self.end_column, self.message)
-
-    @property
-    def automatic(self) -> bool:
-        """Whether `callbridge fix` has an edit for it, with or without `--unsafe`."""
-        return self.verdict in ("auto-safe", "auto-review")

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from callbridge.migrate.config import load_config
-from callbridge.migrate.edits.files import SourceFile, UnreadableError, decoded, read_source, write_atomically
+from callbridge.migrate.choice import chosen_codes
+from callbridge.migrate.config import Config, load_config
+from callbridge.migrate.contents import SourceFile, decoded, read_source, write_atomically
 from callbridge.migrate.edits.foreign import ForeignUses
 from callbridge.migrate.edits.operations import Refusal
 from callbridge.migrate.edits.patch import unified_patch
@@ -22,10 +23,12 @@ from callbridge.migrate.finding import Finding
 from callbridge.migrate.module import UnparsableError, is_relevant, parse
 from callbridge.migrate.problems import MigrateError
 from callbridge.migrate.project import Project
-from callbridge.migrate.rules.table import RULES
 from callbridge.migrate.scan import scan_source
+from callbridge.migrate.words import counted
 
 __all__ = ["FileOutcome", "fix_files", "run_fix"]
+
+_NOTEBOOK = "a notebook: cells are run in any order, so what a cell's edit would change elsewhere cannot be proved"
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,17 @@ def run_fix(options: argparse.Namespace) -> int:
         MigrateError: For arguments or a configuration that cannot be used, or LibCST is missing and there is something to edit.
     """
     config = load_config(Path(options.config) if options.config else None, Path.cwd())
-    select, ignore = _codes(options.select, config.select), _codes(options.ignore, config.ignore)
-    wanted = Options(options.unsafe, options.level, select, ignore)
+    wanted = Options(
+        select=chosen_codes(options.select, config.select),
+        ignore=chosen_codes(options.ignore, config.ignore),
+        unsafe=options.unsafe,
+        level=options.level,
+    )
     paths = options.paths or ["."]
     if "-" in paths:
         if paths != ["-"]:
             raise MigrateError("- stands for standard input and goes with no other path")
-        return _run_on_stdin(wanted, options)
+        return _run_on_stdin(wanted, options, config)
     exclude = (*config.exclude, *(options.exclude or ()))
     files = find_files(paths, config.root, config.include, exclude)
     known = dict([*_neighbours(paths, config.root), *files])
@@ -86,16 +93,6 @@ def run_fix(options: argparse.Namespace) -> int:
     _summarize(outcomes, options)
     dry = options.diff or options.check
     return 2 if failed else int(any(outcome.problem or (dry and outcome.changed) for outcome in outcomes))
-
-
-def _codes(given: list[str] | None, configured: tuple[str, ...]) -> tuple[str, ...]:
-    if not given:
-        return configured
-    codes = tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip())
-    for code in codes:
-        if not any(rule.startswith(code) for rule in RULES):
-            raise MigrateError(f"there is no rule {code!r}; `callbridge explain` lists them all")
-    return codes
 
 
 def _neighbours(paths: Sequence[str], root: Path) -> list[tuple[str, Path]]:
@@ -141,16 +138,22 @@ def fix_files(
 
 
 def _read(path: Path, max_bytes: int) -> SourceFile:
-    file = read_source(path)
-    if len(file.data) > max_bytes and is_relevant(file.text):
-        raise UnreadableError(f"{len(file.data):,} bytes, more than max-file-size ({max_bytes:,})")
+    return _editable(read_source(path), max_bytes)
+
+
+def _editable(file: SourceFile, max_bytes: int) -> SourceFile:
+    if is_relevant(file.text):
+        if len(file.data) > max_bytes:
+            raise UnparsableError(f"{len(file.data):,} bytes, more than max-file-size ({max_bytes:,})")
+        if not file.is_exact:
+            raise UnparsableError(f"its bytes are ambiguous in {file.encoding}")
     return file
 
 
 def _text(path: Path) -> str | None:
     try:
         return read_source(path).text
-    except UnreadableError:
+    except UnparsableError:
         return None
 
 
@@ -161,51 +164,46 @@ def _scan(path: str, project: Project, keep: tuple[str, ...], text: str) -> list
 def _fixed(
     path: str, read: Callable[[], SourceFile], options: Options, uses: frozenset[str], scan: Callable[[str], list[Finding]]
 ) -> FileOutcome:
-    if path.endswith(".ipynb"):
-        return _notebook(path, read)
     try:
         file = read()
-        if not is_relevant(file.text):
-            return FileOutcome(path)
-        parse(file.text)
-    except UnreadableError as error:
+    except UnparsableError as error:
         return FileOutcome(path, problem=f"CB900 not rewritten: {error.problem}")
+    if not is_relevant(file.text):
+        return FileOutcome(path)
+    if path.endswith(".ipynb"):
+        return FileOutcome(path, file.data, file.data, Rewritten("", (), (Refusal("", Span(1, 0, 1, 0), _NOTEBOOK),)))
+    try:
+        parse(file.text)
     except UnparsableError as error:
         return FileOutcome(path, problem=f"CB900 not rewritten: line {error.line}: {error.problem}")
+    return _edited(path, file, replace(options, scan=scan), uses)
+
+
+def _edited(path: str, file: SourceFile, options: Options, uses: frozenset[str]) -> FileOutcome:
     try:
-        options = replace(options, scan=scan)
         rewritten = rewrite(file.text, options, foreign_uses=uses, is_package=path.endswith("__init__.py"))
         return FileOutcome(path, file.data, file.encoded(rewritten.text), rewritten)
     except UneditableError as error:
-        return FileOutcome(path, file.data, file.data, problem=f"not rewritten: {error.problem}")
+        problem = f"not rewritten: {error.problem}"
     except RecursionError:
-        return FileOutcome(path, file.data, file.data, problem="not rewritten: nested more deeply than can be followed")
+        problem = "not rewritten: nested more deeply than can be followed"
     except ModuleNotFoundError as error:
         if error.name != "libcst":
             raise
         raise MigrateError("there is something to edit, which needs LibCST: pip install 'callbridge[migrate]'") from error
     except Exception as error:  # noqa: BLE001 - one file that is too much for an editor keeps no other from being rewritten
         problem = f"not rewritten: please report this: {type(error).__name__}: {error}"
-        return FileOutcome(path, file.data, file.data, problem=problem)
+    return FileOutcome(path, file.data, file.data, problem=problem)
 
 
-def _notebook(path: str, read: Callable[[], SourceFile]) -> FileOutcome:
-    """A notebook is never edited: names of one cell are used by others, in whatever order they are run."""
-    try:
-        file = read()
-    except UnreadableError as error:
-        return FileOutcome(path, problem=f"CB900 not rewritten: {error.problem}")
-    if not is_relevant(file.text):
-        return FileOutcome(path)
-    reason = "a notebook: cells are run in any order, so what a cell's edit would change elsewhere cannot be proved"
-    return FileOutcome(path, file.data, file.data, Rewritten("", (), (Refusal("", Span(1, 0, 1, 0), reason),)))
-
-
-def _run_on_stdin(wanted: Options, options: argparse.Namespace) -> int:
+def _run_on_stdin(wanted: Options, options: argparse.Namespace, config: Config) -> int:
     data = sys.stdin.buffer.read()
     name = Path(options.stdin_filename).as_posix()
-    scan = partial(_scan, name, Project.build([]), ())
-    outcome = _fixed(name, partial(decoded, data), wanted, frozenset("*"), scan)
+
+    def read() -> SourceFile:
+        return _editable(decoded(data, notebook=name.endswith(".ipynb")), config.max_file_size)
+
+    outcome = _fixed(name, read, wanted, frozenset("*"), partial(_scan, name, Project.build([]), config.keep))
     if not (options.diff or options.check):
         sys.stdout.buffer.write(outcome.after if outcome.changed else data)
         sys.stdout.flush()
@@ -246,12 +244,8 @@ def _summarize(outcomes: Sequence[FileOutcome], options: argparse.Namespace) -> 
     left = sum(len(outcome.rewritten.refusals) for outcome in outcomes if outcome.rewritten)
     files = sum(outcome.changed for outcome in outcomes)
     to_do = "to make" if options.diff or options.check else "made"
-    _say(f"{_count(edits, 'edit')} {to_do} in {_count(files, 'file')}, {_count(left, 'place')} left", sys.stderr)
+    _say(f"{counted(edits, 'edit')} {to_do} in {counted(files, 'file')}, {counted(left, 'place')} left", sys.stderr)
 
 
 def _say(line: str, out: TextIO) -> None:
     out.write(f"{line}\n")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

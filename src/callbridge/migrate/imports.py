@@ -1,16 +1,17 @@
-"""Imports from `langchain.callbacks`: each name, where it lives now, and whether only producer code uses it."""
+"""Imports from `langchain.callbacks`: each name, where it lives now, what keeps it there, and whether only producers use it."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.context import Context
-from callbridge.migrate.known import MANAGERS, REMOVED_NAMES, Home, home_of, is_legacy_callback_module, is_producer_name
+from callbridge.migrate.homes import REMOVED_NAMES, Home, home_of, is_legacy_callback_module
+from callbridge.migrate.known import MANAGERS, is_producer_name
 from callbridge.migrate.module import Module
 
-__all__ = ["LegacyName", "facts", "legacy_names"]
+__all__ = ["LegacyName", "facts", "legacy_aliases", "legacy_names", "obstacle"]
 
 _OWN = ("langchain.callbacks", "langchain.llms", "langchain.chains", "langchain.agents")
 """A project that has one of these is LangChain, or a copy of it."""
@@ -29,14 +30,26 @@ class LegacyName:
         name: The imported name, `*` for all.
         home: Where it lives now; None if it has no successor, or none is known.
         removed: Whether it is known to have no successor.
+        obstacle: Why it cannot be imported from there by an edit; empty if it can.
     """
 
     node: ast.alias
     statement: ast.Import | ast.ImportFrom
     module: str
     name: str
-    home: Home | None
-    removed: bool
+    home: Home | None = None
+    removed: bool = False
+    obstacle: str = ""
+
+
+def legacy_aliases(statement: ast.ImportFrom) -> list[ast.alias]:
+    """Return what a statement imports from `langchain.callbacks*`, and from `langchain` the names that led there."""
+    source = statement.module or ""
+    if statement.level:
+        return []
+    if source == "langchain":
+        return [alias for alias in statement.names if alias.name in ("callbacks", "set_handler")]
+    return statement.names if is_legacy_callback_module(source) else []
 
 
 def legacy_names(context: Context) -> Iterator[LegacyName]:
@@ -49,25 +62,19 @@ def legacy_names(context: Context) -> Iterator[LegacyName]:
     if any(context.project.provides(name, module) for name in _OWN):
         return
     for statement in module.of(ast.ImportFrom):
-        source = statement.module or ""
-        if statement.level or not (is_legacy_callback_module(source) or source == "langchain"):
+        aliases = legacy_aliases(statement)
+        if not aliases or _has_alternative(statement, module.parents):
             continue
-        if _has_alternative(statement, module):
-            continue
-        for alias in statement.names:
-            if source == "langchain" and alias.name not in ("callbacks", "set_handler"):
-                continue
+        problem = obstacle(statement, module.parents, module.lines)
+        for alias in aliases:
             if is_producer_name(alias.name) or _is_for_producers(alias, module):
                 continue
-            home = home_of(alias.name)
-            removed = alias.name in REMOVED_NAMES or alias.name == "set_handler"
-            if source == "langchain" and alias.name == "callbacks":
-                home, removed = None, False
-            yield LegacyName(alias, statement, source, alias.name, None if removed else home, removed)
+            name, place = alias.name, statement.module or ""
+            yield LegacyName(alias, statement, place, name, home_of(name, place), name in REMOVED_NAMES, problem)
     for plain in module.of(ast.Import):
         for alias in plain.names:
-            if is_legacy_callback_module(alias.name) and not _has_alternative(plain, module):
-                yield LegacyName(alias, plain, alias.name, "", None, False)
+            if is_legacy_callback_module(alias.name) and not _has_alternative(plain, module.parents):
+                yield LegacyName(alias, plain, alias.name, "")
 
 
 def facts(found: LegacyName) -> dict[str, str]:
@@ -82,10 +89,34 @@ def facts(found: LegacyName) -> dict[str, str]:
     }
 
 
-def _has_alternative(statement: ast.stmt, module: Module) -> bool:
+def obstacle(statement: ast.ImportFrom, parents: Mapping[ast.AST, ast.AST], lines: Sequence[str]) -> str:
+    """Return why the names of an import cannot be imported from elsewhere by an edit, empty if they can.
+
+    Args:
+        statement: The import.
+        parents: Each node of the file to the one that holds it.
+        lines: Of the file.
+    """
+    if statement.names[0].name == "*":
+        return "`import *`: which names are used is not known"
+    if _has_alternative(statement, parents):
+        return "an import with a fallback: one of the two is the right one already"
+    homes = {home_of(alias.name, statement.module or "") for alias in statement.names}
+    # A `#` in a string counts, to be careful.
+    if len(homes) > 1 and any("#" in line for line in lines[statement.lineno - 1 : statement.end_lineno]):
+        return "a comment inside the statement, whose names go to different modules"
+    blocks = [value for _, value in ast.iter_fields(parents[statement]) if isinstance(value, list) and statement in value]
+    if any(each.lineno == statement.lineno and each is not statement for each in blocks[0]):
+        return "the statement shares its line with another one"
+    return ""
+
+
+def _has_alternative(statement: ast.stmt, parents: Mapping[ast.AST, ast.AST]) -> bool:
     """Return whether an import stands in a `try` or `except ImportError` whose other branch imports something else."""
-    block = module.enclosing(statement, ast.Try)
-    if block is None or module.function_of(block) is not module.function_of(statement):
+    block = parents.get(statement)
+    while block is not None and not isinstance(block, ast.Try | ast.FunctionDef | ast.AsyncFunctionDef):
+        block = parents.get(block)
+    if not isinstance(block, ast.Try):
         return False
     caught = " ".join(ast.unparse(handler.type) if handler.type else "Exception" for handler in block.handlers)
     if "ImportError" not in caught and "ModuleNotFoundError" not in caught and "Exception" not in caught:

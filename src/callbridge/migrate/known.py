@@ -1,31 +1,26 @@
-"""Names of LangChain and its surroundings that the rules know: where callbacks live now, who observes, what is a model."""
+"""Names of LangChain and its surroundings that the rules know: hooks and methods, who observes, what is a model."""
 
 from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias, TypeGuard
 
 from callbridge.migrate.words import words
 
 __all__ = [
     "BASES",
     "CALL_METHODS",
-    "CORE_HANDLERS",
     "DEAD_HOOKS",
     "HOOKS",
     "HOOKS_WITHOUT_EVENT",
     "MANAGERS",
     "OTHER_CALLBACKS",
     "REMOVED_METHODS",
-    "REMOVED_NAMES",
     "STREAM_METHODS",
-    "Home",
     "Role",
     "builtin_role",
-    "home_of",
     "is_langchain",
-    "is_legacy_callback_module",
     "is_other_callbacks",
     "is_producer_name",
     "owner_of",
@@ -35,110 +30,8 @@ Role: TypeAlias = Literal["stdout", "aiter", "final", "streamlit-agent", "approv
 """What a handler is for. `token`: a class of the project that handles tokens; `unknown`: the class was not found."""
 
 
-class Home(NamedTuple):
-    """Where a name of `langchain.callbacks` lives now."""
-
-    module: str
-    distribution: str
-
-
-def _table(module: str, distribution: str, names: str) -> dict[str, Home]:
-    return {name: Home(module, distribution) for name in names.split()}
-
-
-_CORE, _CLASSIC, _COMMUNITY = "langchain-core", "langchain-classic", "langchain-community"
-
-# Checked by importing each from langchain-core 1.7, langchain-classic 1.0 and its table of names moved to langchain-community.
-_HOMES = MappingProxyType(
-    _table(
-        "langchain_core.callbacks",
-        _CORE,
-        "AsyncCallbackHandler AsyncCallbackManager BaseCallbackHandler BaseCallbackManager CallbackManager "
-        "CallbackManagerMixin ChainManagerMixin FileCallbackHandler LLMManagerMixin RetrieverManagerMixin RunManagerMixin "
-        "StdOutCallbackHandler StreamingStdOutCallbackHandler ToolManagerMixin",
-    )
-    | _table("langchain_core.callbacks.manager", _CORE, "handle_event ahandle_event trace_as_chain_group atrace_as_chain_group")
-    | _table("langchain_core.tracers", _CORE, "BaseTracer ConsoleCallbackHandler EvaluatorCallbackHandler LangChainTracer Run")
-    | _table("langchain_core.tracers.context", _CORE, "collect_runs register_configure_hook tracing_v2_enabled")
-    | _table("langchain_core.tracers.langchain", _CORE, "wait_for_all_tracers")
-    | _table("langchain_core.tracers.evaluation", _CORE, "wait_for_all_evaluators")
-    | _table("langchain_core.tracers.root_listeners", _CORE, "RootListenersTracer")
-    | _table("langchain_core.tracers.run_collector", _CORE, "RunCollectorCallbackHandler")
-    | _table("langchain_core.tracers.stdout", _CORE, "FunctionCallbackHandler elapsed try_json_stringify")
-    | _table("langchain_core.tracers.log_stream", _CORE, "LogEntry LogStreamCallbackHandler RunLog RunLogPatch RunState")
-    | _table("langchain_classic.callbacks.streaming_aiter", _CLASSIC, "AsyncIteratorCallbackHandler")
-    | _table("langchain_classic.callbacks.streaming_aiter_final_only", _CLASSIC, "AsyncFinalIteratorCallbackHandler")
-    | _table("langchain_classic.callbacks.streaming_stdout_final_only", _CLASSIC, "FinalStreamingStdOutCallbackHandler")
-    | _table("langchain_classic.callbacks.tracers.logging", _CLASSIC, "LoggingCallbackHandler")
-    | _table("langchain_community.callbacks.manager", _COMMUNITY, "get_openai_callback wandb_tracing_enabled")
-    | _table("langchain_community.callbacks.streamlit", _COMMUNITY, "StreamlitCallbackHandler")
-    | _table(
-        "langchain_community.callbacks.streamlit.streamlit_callback_handler",
-        _COMMUNITY,
-        "CHECKMARK_EMOJI EXCEPTION_EMOJI HISTORY_EMOJI THINKING_EMOJI LLMThought LLMThoughtLabeler LLMThoughtState ToolRecord",
-    )
-    | _table("langchain_community.callbacks.streamlit.mutable_expander", _COMMUNITY, "ChildRecord ChildType MutableExpander")
-    | _table(
-        "langchain_community.callbacks.human",
-        _COMMUNITY,
-        "AsyncHumanApprovalCallbackHandler HumanApprovalCallbackHandler HumanRejectedException",
-    )
-    | _table("langchain_community.callbacks.aim_callback", _COMMUNITY, "AimCallbackHandler import_aim")
-    | _table("langchain_community.callbacks.argilla_callback", _COMMUNITY, "ArgillaCallbackHandler")
-    | _table("langchain_community.callbacks.arize_callback", _COMMUNITY, "ArizeCallbackHandler")
-    | _table("langchain_community.callbacks.arthur_callback", _COMMUNITY, "ArthurCallbackHandler")
-    | _table("langchain_community.callbacks.clearml_callback", _COMMUNITY, "ClearMLCallbackHandler")
-    | _table("langchain_community.callbacks.comet_ml_callback", _COMMUNITY, "CometCallbackHandler")
-    | _table("langchain_community.callbacks.confident_callback", _COMMUNITY, "DeepEvalCallbackHandler")
-    | _table("langchain_community.callbacks.context_callback", _COMMUNITY, "ContextCallbackHandler")
-    | _table("langchain_community.callbacks.flyte_callback", _COMMUNITY, "FlyteCallbackHandler")
-    | _table("langchain_community.callbacks.infino_callback", _COMMUNITY, "InfinoCallbackHandler")
-    | _table(
-        "langchain_community.callbacks.labelstudio_callback",
-        _COMMUNITY,
-        "LabelStudioCallbackHandler LabelStudioMode get_default_label_configs",
-    )
-    | _table("langchain_community.callbacks.llmonitor_callback", _COMMUNITY, "LLMonitorCallbackHandler")
-    | _table("langchain_community.callbacks.mlflow_callback", _COMMUNITY, "MlflowCallbackHandler MlflowLogger analyze_text")
-    | _table(
-        "langchain_community.callbacks.openai_info",
-        _COMMUNITY,
-        "OpenAICallbackHandler MODEL_COST_PER_1K_TOKENS get_openai_token_cost_for_model standardize_model_name",
-    )
-    | _table("langchain_community.callbacks.promptlayer_callback", _COMMUNITY, "PromptLayerCallbackHandler")
-    | _table("langchain_community.callbacks.sagemaker_callback", _COMMUNITY, "SageMakerCallbackHandler")
-    | _table("langchain_community.callbacks.trubrics_callback", _COMMUNITY, "TrubricsCallbackHandler")
-    | _table("langchain_community.callbacks.wandb_callback", _COMMUNITY, "WandbCallbackHandler")
-    | _table("langchain_community.callbacks.whylabs_callback", _COMMUNITY, "WhyLabsCallbackHandler")
-    | _table("langchain_community.callbacks.tracers.comet", _COMMUNITY, "CometTracer import_comet_llm_api")
-    | _table("langchain_community.callbacks.tracers.wandb", _COMMUNITY, "WandbRunArgs WandbTracer")
-    | _table(
-        "langchain_community.callbacks.utils",
-        _COMMUNITY,
-        "BaseMetadataCallbackHandler flatten_dict hash_string import_pandas import_spacy import_textstat load_json",
-    )
-)
-
-REMOVED_NAMES = words(
-    "CallbackManagerClass SharedCallbackManager SharedTracer TracerSession TracerSessionBase TracerSessionCreate "
-    "TracerSessionV1 TracerSessionV1Base TracerSessionV1Create LangChainTracerV1 Tracer env_var_is_set get_callback_manager "
-    "get_child_callbacks get_tracing_callback_manager set_callback_manager set_default_callback_manager set_handler "
-    "set_tracing_callback_manager tracing_enabled tracing_callback_var openai_callback_var tracing_v2_callback_var "
-    "wandb_tracing_callback_var StreamlitCallbackHandlerV1 GPTCacheCallbackHandler"
-)
-"""Names that `langchain.callbacks` once had and that have no successor."""
-
 BASES = frozenset({"BaseCallbackHandler", "AsyncCallbackHandler", "BaseTracer", "AsyncBaseTracer", "CallbackManagerMixin"})
 MANAGERS = frozenset({"CallbackManager", "AsyncCallbackManager", "BaseCallbackManager"})
-CORE_HANDLERS = frozenset(
-    {
-        "StdOutCallbackHandler",
-        "FileCallbackHandler",
-        "ConsoleCallbackHandler",
-        "LoggingCallbackHandler",
-        "FunctionCallbackHandler",
-    }
-)
 
 HOOKS = words(
     "on_llm_start on_chat_model_start on_llm_new_token on_llm_end on_llm_error on_chain_start on_chain_end on_chain_error "
@@ -172,7 +65,6 @@ CALL_METHODS = words(
 STREAM_METHODS = frozenset({"stream", "astream", "astream_events", "stream_events", "astream_log"})
 REMOVED_METHODS = words("predict apredict predict_messages apredict_messages call_as_llm")
 
-_LEGACY_MODULE = re.compile(r"langchain\.callbacks(\.|$)")
 _PRODUCER = re.compile(r"\w*(ManagerFor\w+(Run|Group)|RunManager)$|Callbacks$")
 _LANGCHAIN = re.compile(r"(langchain|langchain_\w+|langgraph|langserve|langsmith)(\.|$)")
 
@@ -212,14 +104,9 @@ _ROLES: MappingProxyType[str, Role] = MappingProxyType(
 )
 
 
-def is_legacy_callback_module(module: str) -> bool:
-    """Return whether a module is `langchain.callbacks` or below it."""
-    return _LEGACY_MODULE.match(module) is not None
-
-
-def is_langchain(dotted: str) -> bool:
-    """Return whether a dotted name belongs to LangChain's packages."""
-    return _LANGCHAIN.match(dotted) is not None
+def is_langchain(dotted: str | None) -> TypeGuard[str]:
+    """Return whether a dotted name belongs to LangChain's packages; what has no name does not."""
+    return dotted is not None and _LANGCHAIN.match(dotted) is not None
 
 
 def is_producer_name(name: str) -> bool:
@@ -230,11 +117,6 @@ def is_producer_name(name: str) -> bool:
 def is_other_callbacks(dotted: str) -> bool:
     """Return whether a dotted name belongs to a package with callbacks of its own."""
     return dotted.partition(".")[0] in OTHER_CALLBACKS
-
-
-def home_of(name: str) -> Home | None:
-    """Return where a name of `langchain.callbacks` lives now, None if nowhere or unknown."""
-    return _HOMES.get(name)
 
 
 def builtin_role(dotted: str) -> Role | None:

@@ -65,10 +65,10 @@ _DEPTH = 40
 
 
 class UnparsableError(Exception):
-    """A text that is no Python of this interpreter.
+    """A text that is no Python of this interpreter, or a file that is no text.
 
     Attributes:
-        problem: What the parser says, in one line.
+        problem: Why, in one line: what the parser says, or the system.
         line: Where, from 1.
         column: Where, from 0.
     """

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from callbridge.migrate.finding import VERDICTS, Finding
+from callbridge.migrate.words import counted
 
 __all__ = ["Outcome"]
 
@@ -50,17 +51,13 @@ class Outcome:
     def summary(self) -> str:
         """One line for people."""
         count, files = len(self.active), len({finding.path for finding in self.active})
-        head = f"{_of(count, 'finding')} in {_of(files, 'file')}" if count else "no findings"
+        head = f"{counted(count, 'finding')} in {counted(files, 'file')}" if count else "no findings"
         parts = [f"{number} {verdict}" for verdict, number in self.verdicts.items() if number and verdict != "keep"]
         told = f" ({', '.join(parts)})" if parts else ""
         rest = [
-            f"{_of(len(self.kept), 'observer')} kept" if self.kept else "",
+            f"{counted(len(self.kept), 'observer')} kept" if self.kept else "",
             f"{len(self.known)} in the baseline" if self.known else "",
             f"{len(self.suppressed)} suppressed" if self.suppressed else "",
-            f"{_of(self.files, 'file')} scanned",
+            f"{counted(self.files, 'file')} scanned",
         ]
         return f"{head}{told}; {', '.join(part for part in rest if part)}"
-
-
-def _of(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callbridge.migrate.baseline import Baseline, baseline_at, compare, counts, entry_of, read_baseline, write_baseline
+from callbridge.migrate.choice import chosen_codes
 from callbridge.migrate.config import Config, load_config
-from callbridge.migrate.files import decode, find_files, label
+from callbridge.migrate.contents import decoded
+from callbridge.migrate.files import find_files, label
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.module import UnparsableError
 from callbridge.migrate.outcome import Outcome
 from callbridge.migrate.outputs import github, markdown, sarif, text
 from callbridge.migrate.outputs import json as json_output
@@ -21,8 +22,7 @@ from callbridge.migrate.picture import render_svg
 from callbridge.migrate.problems import MigrateError
 from callbridge.migrate.progress import progress_bar
 from callbridge.migrate.report import by_directory, history, make_report, render_json, render_markdown, render_text
-from callbridge.migrate.rules.table import RULES
-from callbridge.migrate.scan import FileResult, Settings, scan_files, scan_text
+from callbridge.migrate.scan import FileResult, Settings, scan_files, scan_read
 
 __all__ = ["run_report", "run_scan"]
 
@@ -94,8 +94,8 @@ def run_report(options: argparse.Namespace) -> int:
 def _scan(options: argparse.Namespace) -> Scan:
     config = load_config(Path(options.config) if options.config else None, Path.cwd())
     settings = Settings(
-        select=_codes(options.select, config.select),
-        ignore=_codes(options.ignore, config.ignore),
+        select=chosen_codes(options.select, config.select),
+        ignore=chosen_codes(options.ignore, config.ignore),
         keep=(*config.keep, *(options.keep or ())),
         max_bytes=config.max_file_size,
     )
@@ -116,11 +116,7 @@ def _scan_stdin(paths: list[str], options: argparse.Namespace, settings: Setting
     if paths != ["-"]:
         raise MigrateError("- stands for standard input and goes with no other path")
     name = Path(options.stdin_filename).as_posix() if hasattr(options, "stdin_filename") else "stdin.py"
-    try:
-        return scan_text(decode(sys.stdin.buffer.read(), notebook=name.endswith(".ipynb")), name, None, settings)
-    except UnparsableError as error:
-        problem = Finding(name, error.line, 0, error.line, 0, "CB900", f"not scanned: {error.problem}", "manual", "error")
-        return FileResult(name, (problem,))
+    return scan_read(name, lambda: decoded(sys.stdin.buffer.read(), notebook=name.endswith(".ipynb")), None, settings)
 
 
 def _roots(config: Config, exclude: tuple[str, ...], paths: list[str]) -> list[tuple[str, Path]]:
@@ -130,14 +126,6 @@ def _roots(config: Config, exclude: tuple[str, ...], paths: list[str]) -> list[t
     if (config.root / "pyproject.toml").is_file() or (config.root / ".git").exists():
         return find_files([str(config.root)], config.root, (), exclude)
     return []
-
-
-def _codes(given: list[str] | None, configured: tuple[str, ...]) -> tuple[str, ...]:
-    codes = tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip()) if given else configured
-    for code in codes:
-        if not any(rule.startswith(code) for rule in RULES):
-            raise MigrateError(f"there is no rule {code!r}; `callbridge explain` lists them all")
-    return codes
 
 
 # -- baseline -------------------------------------------------------------------------------------------------------------

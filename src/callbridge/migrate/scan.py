@@ -12,8 +12,10 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from callbridge.migrate.choice import Choice
+from callbridge.migrate.contents import SourceFile, read_source
 from callbridge.migrate.context import Context
-from callbridge.migrate.files import MAX_BYTES, decode, read_bytes, read_text
+from callbridge.migrate.files import MAX_BYTES
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.module import Module, UnparsableError, is_relevant, parse
 from callbridge.migrate.notebook import Notebook, read_notebook
@@ -21,37 +23,23 @@ from callbridge.migrate.project import Project, module_name
 from callbridge.migrate.rules.table import RULES
 from callbridge.migrate.suppress import apply_suppressions, find_suppressions
 
-__all__ = ["FileResult", "Settings", "scan_files", "scan_source", "scan_text"]
+__all__ = ["FileResult", "Settings", "scan_files", "scan_read", "scan_source", "scan_text"]
 
 _SMALLEST_CHUNK = 16
 _WORTH_PROCESSES = 200
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Choice):
     """What a scan looks for.
 
     Attributes:
-        select: Codes, or beginnings of codes; empty for all.
-        ignore: Codes, or beginnings of codes, that are left out.
         keep: Patterns of dotted class names whose handlers are observers.
         max_bytes: Larger files that mention callbacks are reported as not scanned.
     """
 
-    select: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     max_bytes: int = MAX_BYTES
-
-    def wants(self, code: str) -> bool:
-        """Return whether a rule is looked for."""
-        chosen = not self.select or code.startswith(self.select)
-        return chosen and not (self.ignore and code.startswith(self.ignore))
-
-    @property
-    def codes(self) -> frozenset[str]:
-        """The rules that are looked for."""
-        return frozenset(code for code in RULES if self.wants(code))
 
 
 @dataclass(frozen=True)
@@ -115,6 +103,18 @@ def scan_text(text: str, path: str, project: Project | None = None, settings: Se
     return FileResult(path, tuple(kept), tuple(silenced))
 
 
+def scan_read(path: str, read: Callable[[], SourceFile], project: Project | None, settings: Settings) -> FileResult:
+    """Scan what is read: what cannot be read, or is too large, is a finding."""
+    try:
+        file = read()
+    except UnparsableError as error:
+        return _broken(path, error, settings)
+    if len(file.data) > settings.max_bytes:
+        large = UnparsableError(f"{len(file.data):,} bytes, more than max-file-size ({settings.max_bytes:,})")
+        return _broken(path, large, settings) if is_relevant(file.text) else FileResult(path)
+    return scan_text(file.text, path, project, settings)
+
+
 def scan_files(
     files: list[tuple[str, Path]],
     settings: Settings | None = None,
@@ -143,7 +143,7 @@ def scan_files(
         results = []
         with _no_collection():
             for label, path in files:
-                results.append(_scan_file(label, path, project, settings))
+                results.append(scan_read(label, partial(read_source, path), project, settings))
                 advance(1)
         return results
     return _in_processes(files, project, settings, jobs, advance)
@@ -163,27 +163,15 @@ def _no_collection() -> Iterator[None]:
 
 def _read(known: dict[str, Path], label: str) -> str | None:
     try:
-        return read_text(known[label])
+        return read_source(known[label]).text
     except UnparsableError:
         return None
-
-
-def _scan_file(label: str, path: Path, project: Project, settings: Settings) -> FileResult:
-    try:
-        content = read_bytes(path)
-        text = decode(content, notebook=path.suffix == ".ipynb")
-    except UnparsableError as error:
-        return _broken(label, error, settings)
-    if len(content) > settings.max_bytes:
-        large = UnparsableError(f"not scanned: {len(content):,} bytes, more than max-file-size ({settings.max_bytes:,})")
-        return _broken(label, large, settings) if is_relevant(text) else FileResult(label)
-    return scan_text(text, label, project, settings)
 
 
 def _scan_chunk(files: list[tuple[str, Path]]) -> list[FileResult]:
     project, settings = _Worker.given
     with _no_collection():
-        return [_scan_file(label, path, project, settings) for label, path in files]
+        return [scan_read(label, partial(read_source, path), project, settings) for label, path in files]
 
 
 class _Worker:
@@ -236,7 +224,7 @@ def _broken(path: str, error: UnparsableError, settings: Settings) -> FileResult
 
 def _unparsable(path: str, error: UnparsableError, facts: dict[str, str] | None = None) -> Finding:
     place = (error.line, error.column, error.line, error.column)
-    message = f"not scanned: {error.problem.removeprefix('not scanned: ')}"
+    message = f"not scanned: {error.problem}"
     reason = "what does not parse cannot be scanned"
     return Finding(path, *place, "CB900", message, "manual", "error", reason=reason, facts=facts or {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from callbridge.__main__ import main
-from callbridge.migrate.edits import files
+from callbridge.migrate import contents
 
 pytest.importorskip("libcst")
 
@@ -91,6 +92,9 @@ def test_the_configuration_counts(project: Path, capsys: pytest.CaptureFixture[s
     assert (project / "b.py").read_bytes() == NEW + b"x.astream_events(1)\n"
     assert run("--select", "CB999") == 2
     assert "no rule 'CB999'" in capsys.readouterr().err
+    (project / "pyproject.toml").write_text('[tool.callbridge]\nignore = ["CB998"]\n', encoding="utf-8")
+    assert run() == 2
+    assert "no rule 'CB998'" in capsys.readouterr().err
 
 
 def test_stdin_goes_to_stdout() -> None:
@@ -101,6 +105,28 @@ def test_stdin_goes_to_stdout() -> None:
     done = subprocess.run([*COMMAND, "-", "--diff"], input=data, capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stdout.endswith(b"\n+" + NEW)
+
+
+def test_the_configuration_counts_for_stdin_too(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A handler that the configuration keeps stays attached, and what is too large stays, as in a file."""
+    text = (
+        "from langchain_core.callbacks import BaseCallbackHandler\nfrom langchain_openai import ChatOpenAI\n\n"
+        "class Show(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        print(token, end='')\n\n"
+        "def ask(question):\n    return ChatOpenAI(callbacks=[Show()], streaming=True).invoke(question)\n"
+    )
+
+    def fixed() -> str:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        run("-", "--stdin-filename", "app.py")
+        return capsys.readouterr().out
+
+    assert "stream_call" in fixed()
+    (project / "pyproject.toml").write_text('[tool.callbridge]\nkeep = ["app.Show"]\n', encoding="utf-8")
+    assert fixed() == text
+    (project / "pyproject.toml").write_text("[tool.callbridge]\nmax-file-size = 100\n", encoding="utf-8")
+    assert fixed() == text
 
 
 # -- bytes
@@ -174,6 +200,8 @@ def test_permissions_and_links_stay(project: Path) -> None:
         (b"print 'CallbackManager'\n", "line 1"),
         (b"# coding: no-such\nCallbackManager\n", "cannot be decoded"),
         (b"x = '\xff\xfe' # CallbackManager\n", "cannot be decoded"),
+        ("x = 1 # CallbackManager\n".encode("utf-16"), "utf-16"),
+        (b"# coding: utf-7\n# CallbackManager +AGE-\n", "ambiguous in utf-7"),
         (b"x = 1\0 # CallbackManager\n", "null bytes"),
         (b"CallbackManager = " + b"(" * 3000 + b")" * 3000, ""),
         (b"x = " + b"-" * 20000 + b"1 # CallbackManager\n", ""),
@@ -271,7 +299,7 @@ def test_a_disk_that_fails_leaves_the_old_file(
             raise failure
         return real(*arguments)
 
-    monkeypatch.setattr(files.os, function, fail)
+    monkeypatch.setattr(contents.os, function, fail)
     assert run() == 2
     assert "a.py: not written: No space left on device" in capsys.readouterr().err
     assert (project / "a.py").read_bytes() == OLD
@@ -284,7 +312,7 @@ def test_an_interrupt_leaves_the_old_file(project: Path, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     (project / "a.py").write_bytes(OLD)
-    monkeypatch.setattr(files.os, "replace", interrupt)
+    monkeypatch.setattr(contents.os, "replace", interrupt)
     assert run() == 130
     assert (project / "a.py").read_bytes() == OLD
     assert sorted(path.name for path in project.iterdir()) == ["a.py", "pyproject.toml"]
@@ -294,7 +322,7 @@ def test_a_file_that_somebody_else_changes_meanwhile_stays_theirs(project: Path)
     path = project / "a.py"
     path.write_bytes(b"theirs")
     with pytest.raises(BlockingIOError, match="changed since"):
-        files.write_atomically(path, NEW, expected=OLD)
+        contents.write_atomically(path, NEW, expected=OLD)
     assert path.read_bytes() == b"theirs"
 
 

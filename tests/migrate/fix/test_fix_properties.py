@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callbridge.__main__ import main
-from callbridge.migrate.edits.files import UnreadableError, decoded
+from callbridge.migrate.contents import decoded
 from callbridge.migrate.edits.patch import unified_patch
 from callbridge.migrate.edits.rewriting import Options, rewrite
+from callbridge.migrate.module import UnparsableError
 
 pytest.importorskip("libcst")
 
@@ -127,7 +128,7 @@ def test_bytes_are_read_and_written_back(text: str, encoding: str) -> None:
         assert file.encoded(file.text) == data
         assert not file.text.startswith("\ufeff")
     elif not data.isascii() or b"\0" in data:
-        with contextlib.suppress(UnreadableError):
+        with contextlib.suppress(UnparsableError):
             file = decoded(data)
             assert file.encoded(file.text) == data
 

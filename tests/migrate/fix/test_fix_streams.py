@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fixing import check_noop, check_rewritten
+from fixing import check_noop, check_rewritten, code
+
+from callbridge.migrate.edits.rewriting import rewrite
 
 pytest.importorskip("libcst")
 
@@ -508,6 +510,24 @@ def test_a_script_that_prints_reads_the_text() -> None:
         print(stream.result.content)
         """,
     )
+
+
+@pytest.mark.parametrize(
+    "agent",
+    ["from langchain.agents import create_agent as agent_of", "from langgraph.prebuilt import create_react_agent as agent_of"],
+)
+def test_an_agent_of_langchain_or_langgraph_runs_the_model_that_it_is_made_of(agent: str) -> None:
+    """With tools, which may run models of their own, reading its text takes `--unsafe`; without it does not."""
+    before = f"""{PRINT}
+        {agent}
+
+        def ask(question):
+            model = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])
+            agent = agent_of(model, TOOLS)
+            return agent.invoke(question)
+        """
+    assert "with stream_call(lambda: agent.invoke(question))" in rewrite(code(before.replace("TOOLS", "[]"))).text
+    check_noop(before.replace("TOOLS", "[search]"), "the text of all of them will be read", rule="CB305", unsafe=False)
 
 
 def test_a_coroutine_that_prints_reads_the_text() -> None:

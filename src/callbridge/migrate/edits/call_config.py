@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.edits.operations import Change, Refusal, RenameArgument, ReplaceExpression
-from callbridge.migrate.edits.source import Source, is_langchain, keyword_of
+from callbridge.migrate.edits.source import Source, keyword_of
+from callbridge.migrate.known import is_langchain
 
 __all__ = ["plan"]
 

@@ -1,74 +1,53 @@
-"""CB101, CB102, CB103: imports from `langchain.callbacks*`, which langchain 1.x does not have, to where the names live now."""
+"""CB101 to CB104: imports from `langchain.callbacks*`, which langchain 1.x does not have, to where the names live now."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
 
-from callbridge.migrate.edits.homes import CLASSIC, COMMUNITY, home_of, is_callbacks_module, provides
 from callbridge.migrate.edits.operations import AddImport, Change, MoveImport, Refusal
 from callbridge.migrate.edits.source import Source
+from callbridge.migrate.homes import home_of, is_legacy_callback_module, provides, rule_of
+from callbridge.migrate.imports import legacy_aliases, obstacle
 
 __all__ = ["import_of", "plan"]
+
+_WHOLE = "the module is imported, not names: import the names that are used"
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
     """Return what can be done about the imports of a file."""
     for node in source.nodes:
-        if isinstance(node, ast.ImportFrom) and not node.level and is_callbacks_module(node.module or ""):
-            yield from _plan_statement(source, node)
+        if isinstance(node, ast.ImportFrom):
+            yield from _plan_statement(source, node, legacy_aliases(node))
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                if is_callbacks_module(alias.name):
-                    yield Refusal(
-                        "CB101", source.span(alias), "the module is imported, not names: import the names that are used"
-                    )
+                if is_legacy_callback_module(alias.name):
+                    yield Refusal("CB101", source.span(alias), _WHOLE)
 
 
-def _plan_statement(source: Source, node: ast.ImportFrom) -> Iterator[Change | Refusal]:
-    homes = {alias.name: home_of(alias.name) for alias in node.names}
-    problem = _problem(source, node, set(homes.values()))
-    for alias in node.names:
-        home = homes[alias.name]
-        rule = _rule(home)
+def _plan_statement(source: Source, node: ast.ImportFrom, aliases: Sequence[ast.alias]) -> Iterator[Change | Refusal]:
+    problem = obstacle(node, source.parents, source.lines) if aliases else ""
+    for alias in aliases:
+        place, rule, home = source.span(alias), rule_of(alias.name), home_of(alias.name, node.module or "")
         if problem:
-            yield Refusal(rule, source.span(alias), problem)
+            yield Refusal(rule, place, problem)
         elif home is None:
-            yield Refusal("CB104", source.span(alias), f"{alias.name} has no successor")
-        elif provides(home, alias.name) == "no":
-            yield Refusal(
-                rule, source.span(alias), f"the {home.partition('.')[0]} installed here has no {alias.name} in {home}"
-            )
+            yield Refusal(rule, place, _unmoved(node, alias.name, rule))
+        elif provides(home.module, alias.name) == "no":
+            package = home.module.partition(".")[0]
+            yield Refusal(rule, place, f"the {package} installed here has no {alias.name} in {home.module}")
         else:
-            distribution = home.partition(".")[0].replace("_", "-")
-            yield Change(
-                rule,
-                source.span(alias),
-                f"import {alias.name} from {home}",
-                (MoveImport(source.span(node), {alias.name: home}),),
-                reason="" if rule == "CB101" else f"{distribution} has to become a dependency of the project",
-            )
+            operation = MoveImport(source.span(node), {alias.name: home.module})
+            reason = "" if rule == "CB101" else f"{home.distribution} has to become a dependency of the project"
+            yield Change(rule, place, f"import {alias.name} from {home.module}", (operation,), reason)
 
 
-def _rule(home: str | None) -> str:
-    package = (home or "").partition(".")[0]
-    return {CLASSIC: "CB102", COMMUNITY: "CB103", "": "CB104"}.get(package, "CB101")
-
-
-def _problem(source: Source, node: ast.ImportFrom, homes: set[str | None]) -> str:
-    if node.names[0].name == "*":
-        return "`import *`: which names are used is not known"
-    if any(isinstance(each, ast.Try) and node in _below([*each.body, *each.handlers]) for each in source.ancestors(node)):
-        return "an import with a fallback: one of the two is the right one already"
-    if len(homes) > 1 and source.has_comment(node):
-        return "a comment inside the statement, whose names go to different modules"
-    if sum(1 for each in source.block(node) if each.lineno == node.lineno) > 1:
-        return "the statement shares its line with another one"
-    return ""
-
-
-def _below(nodes: Sequence[ast.AST]) -> set[ast.AST]:
-    return {each for node in nodes for each in ast.walk(node)}
+def _unmoved(node: ast.ImportFrom, name: str, rule: str) -> str:
+    """Return why a name that has no home stays."""
+    if rule == "CB104":
+        return f"{name} has no successor"
+    return _WHOLE if node.module == "langchain" else f"where {name} lives now is not known"
 
 
 def import_of(source: Source, module: str, name: str) -> AddImport | None:

@@ -30,9 +30,10 @@ from callbridge.migrate.edits.operations import (
     ReplaceExpression,
     ReplaceStatement,
 )
-from callbridge.migrate.edits.source import Function, Source, is_langchain
+from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.tasks import Task, find_task, is_statement_of
 from callbridge.migrate.edits.unfit import UnfitError
+from callbridge.migrate.known import is_langchain
 
 __all__ = ["plan"]
 
@@ -41,7 +42,7 @@ def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
     """Return what can be done about the iterator handlers of a file."""
     for call in source.calls():
         origin = source.origin(call.func)
-        if is_langchain(origin) and (origin or "").endswith(".AsyncIteratorCallbackHandler"):
+        if is_langchain(origin) and origin.endswith(".AsyncIteratorCallbackHandler"):
             try:
                 yield _Conversion(source, call, level).change()
             except UnfitError as unfit:

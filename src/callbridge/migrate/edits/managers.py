@@ -9,11 +9,11 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.edits.operations import Change, Refusal, RenameArgument, ReplaceExpression
-from callbridge.migrate.edits.source import Source, is_langchain, keyword_of
+from callbridge.migrate.edits.source import Source, keyword_of
+from callbridge.migrate.known import MANAGERS, is_langchain
 
 __all__ = ["plan"]
 
-_MANAGERS = ("CallbackManager", "AsyncCallbackManager", "BaseCallbackManager")
 _LOCAL = "the handlers of a manager hear only the run they are passed to, those of a list hear all runs below it as well"
 
 
@@ -65,7 +65,7 @@ def _factory_of(source: Source, call: ast.Call) -> bool:
 
 def _is_manager(source: Source, call: ast.Call) -> bool:
     origin = source.origin(call.func)
-    return is_langchain(origin) and (origin or "").rpartition(".")[2] in _MANAGERS
+    return is_langchain(origin) and origin.rpartition(".")[2] in MANAGERS
 
 
 def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
@@ -120,4 +120,4 @@ def _arguments(source: Source, values: Sequence[ast.expr]) -> list[tuple[ast.Cal
 
 def _is_constructor(source: Source, call: ast.Call) -> bool:
     origin = source.origin(call.func)
-    return is_langchain(origin) and (origin or "").rpartition(".")[2][:1].isupper()
+    return is_langchain(origin) and origin.rpartition(".")[2][:1].isupper()

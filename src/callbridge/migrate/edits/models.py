@@ -6,7 +6,8 @@ import ast
 import re
 from dataclasses import dataclass
 
-from callbridge.migrate.edits.source import Source, is_langchain
+from callbridge.migrate.edits.source import Source
+from callbridge.migrate.known import is_langchain
 
 __all__ = ["SAME_MODELS", "Models", "hearing", "is_chat_model", "is_model", "receiver", "run_models"]
 
@@ -45,8 +46,10 @@ class Models:
 def is_model(source: Source, call: ast.Call) -> bool:
     """Return whether a call makes one of LangChain's models."""
     origin = source.origin(call.func)
-    name = (origin or "").rpartition(".")[2]
-    return is_langchain(origin) and _MODEL.search(name) is not None and _NO_MODEL.search(name) is None
+    if not is_langchain(origin):
+        return False
+    name = origin.rpartition(".")[2]
+    return _MODEL.search(name) is not None and _NO_MODEL.search(name) is None
 
 
 def is_chat_model(source: Source, call: ast.Call) -> bool:
@@ -127,8 +130,8 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
         return _union([_models(source, each, depth + 1) for each in (call.func.value, *call.args)])
     if not is_langchain(origin):
         return Models(frozenset(), False)
-    name = (origin or "").rpartition(".")[2]
-    if re.search(r"Prompt|Template|Parser$", (origin or "").partition(".")[2]) and "Fixing" not in name and "Retry" not in name:
+    name = origin.rpartition(".")[2]
+    if re.search(r"Prompt|Template|Parser$", origin.partition(".")[2]) and "Fixing" not in name and "Retry" not in name:
         return Models(frozenset(), True)
     values = [*call.args, *(each.value for each in call.keywords if each.arg not in _WITHOUT_MODELS)]
     return _union([_models(source, value, depth + 1) for value in values])

@@ -18,7 +18,6 @@ __all__ = [
     "DropImport",
     "MoveImport",
     "Operation",
-    "Plan",
     "Refusal",
     "RemoveArgument",
     "RemoveElement",
@@ -232,9 +231,6 @@ class Refusal:
     rule: str
     place: Span
     reason: str
-
-
-Plan: TypeAlias = tuple[Change | Refusal, ...]
 
 
 def _touched(change: Change) -> list[Span]:

@@ -19,9 +19,10 @@ from typing import NamedTuple
 from callbridge.migrate.edits.attachments import Attachment, find_attachment
 from callbridge.migrate.edits.models import hearing, is_model
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
-from callbridge.migrate.edits.source import Function, Source, is_langchain
+from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import runs_of, wrap
+from callbridge.migrate.known import is_langchain
 
 __all__ = ["plan"]
 
@@ -100,7 +101,7 @@ def _attachment(source: Source, made: ast.Call) -> tuple[Attachment, tuple[Opera
 def _sink(source: Source, call: ast.Call) -> _Sink | None:
     """Return what the handler that a call makes prints, or None if it makes none that only prints."""
     origin = source.origin(call.func)
-    if is_langchain(origin) and (origin or "").endswith(".StreamingStdOutCallbackHandler"):
+    if is_langchain(origin) and origin.endswith(".StreamingStdOutCallbackHandler"):
         return None if call.args or call.keywords else _Sink("CB305", "token", _PRINT.format(token="token"))
     if isinstance(call.func, ast.Name) and not call.args and not call.keywords:
         classes = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name == call.func.id]
@@ -112,7 +113,7 @@ def _sink(source: Source, call: ast.Call) -> _Sink | None:
 def _printer(source: Source, node: ast.ClassDef) -> _Sink | None:
     """Return what a class prints for each token, if that is all it does."""
     origins = [origin for base in node.bases if is_langchain(origin := source.origin(base))]
-    if not any((origin or "").rpartition(".")[2] in _BASES for origin in origins):
+    if not any(origin.rpartition(".")[2] in _BASES for origin in origins):
         return None
     hooks = {each.name: each for each in node.body if isinstance(each, Function)}
     others = [each for each in node.body if not isinstance(each, Function) and not _is_nothing(each)]

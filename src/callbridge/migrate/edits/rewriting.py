@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from callbridge.migrate.choice import Choice
 from callbridge.migrate.edits import call_config, imports, iterators, managers, printing, suppressions, threads, version
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, ReplaceText
 from callbridge.migrate.edits.orphans import drop_unused
@@ -40,14 +41,12 @@ class UneditableError(Exception):
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Choice):
     """What to rewrite.
 
     Attributes:
         unsafe: Also what may change behaviour, or needs another dependency.
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
-        select: Codes, or beginnings of codes, of the rules to apply; empty for all.
-        ignore: Those of rules not to apply.
         scan: Returns everything that the rules find in a text. Only rules that find something are applied, then to all of the
             file: an import that a producer needs as well is not divided. Suppressions of what is not found go. None: all rules
             are applied.
@@ -55,13 +54,7 @@ class Options:
 
     unsafe: bool = False
     level: int = 1
-    select: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
     scan: Callable[[str], Sequence[Finding]] | None = None
-
-    def wants(self, rule: str) -> bool:
-        """Return whether a rule is chosen."""
-        return (not self.select or rule.startswith(self.select)) and not (self.ignore and rule.startswith(self.ignore))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Function", "Source", "Span", "is_langchain", "keyword_of"]
+from callbridge.migrate.known import is_langchain
+
+__all__ = ["Function", "Source", "Span", "keyword_of"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -28,11 +30,6 @@ class Span(NamedTuple):
         return self[:2] < other[2:] and other[:2] < self[2:]
 
 
-def is_langchain(origin: str | None) -> bool:
-    """Return whether a qualified name belongs to one of LangChain's packages, as `langchain_openai`."""
-    return origin is not None and re.match(r"langchain(_\w+)?\.", origin) is not None
-
-
 def keyword_of(call: ast.Call, name: str) -> ast.keyword | None:
     """Return the keyword argument with this name."""
     return next((keyword for keyword in call.keywords if keyword.arg == name), None)
@@ -46,6 +43,9 @@ class Source:
         foreign_uses: Names that other files of the project use, so that they stay where they are; `*` for all of them.
         is_package: Whether the file is an `__init__.py`, whose imports are exports.
 
+    Attributes:
+        lines: With their ends.
+
     Raises:
         SyntaxError: The text is not Python that this interpreter can read.
         ValueError: It has null bytes.
@@ -56,7 +56,7 @@ class Source:
         self.tree = ast.parse(text)
         self.foreign_uses = foreign_uses
         self.is_package = is_package
-        self._lines = _NEWLINE.split(text)
+        self.lines = _NEWLINE.split(text)
 
     # -- places
 
@@ -71,25 +71,21 @@ class Source:
         """Return the source text of an expression."""
         span = self.span(node)
         if span.line == span.end_line:
-            return self._lines[span.line - 1][span.column : span.end_column]
-        first, *middle = self._lines[span.line - 1 : span.end_line - 1]
-        return "".join([first[span.column :], *middle, self._lines[span.end_line - 1][: span.end_column]])
+            return self.lines[span.line - 1][span.column : span.end_column]
+        first, *middle = self.lines[span.line - 1 : span.end_line - 1]
+        return "".join([first[span.column :], *middle, self.lines[span.end_line - 1][: span.end_column]])
 
     def line(self, number: int) -> str:
         """Return a line with its newline."""
-        return self._lines[number - 1]
+        return self.lines[number - 1]
 
     @property
     def line_count(self) -> int:
         """How many lines there are; a newline at the end of the file ends a line and begins none."""
-        return len(self._lines) - (not self._lines[-1])
-
-    def has_comment(self, node: ast.stmt | ast.expr) -> bool:
-        """Return whether a comment stands on one of the node's lines (a `#` in a string counts, to be careful)."""
-        return any("#" in line for line in self._lines[node.lineno - 1 : node.end_lineno])
+        return len(self.lines) - (not self.lines[-1])
 
     def _characters(self, line: int, offset: int) -> int:
-        text = self._lines[line - 1] if line <= len(self._lines) else ""
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
         return offset if text.isascii() else len(text.encode()[:offset].decode())
 
     # -- the tree
@@ -183,8 +179,8 @@ class Source:
         return None
 
     def is_langchain_file(self) -> bool:
-        """Return whether anything of LangChain or LangGraph is imported."""
-        return any(re.match(r"lang(chain|graph)(_\w+)?\b", origin) for origin in self._imported.values())
+        """Return whether anything of LangChain's packages is imported."""
+        return any(is_langchain(origin) for origin in self._imported.values())
 
     def uses(self, name: str, within: ast.AST | None = None) -> list[ast.Name]:
         """Return where a name is written or read, in source order."""

@@ -9,8 +9,9 @@ from typing import TypeGuard
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import SAME_MODELS, receiver
 from callbridge.migrate.edits.operations import Operation, ReplaceExpression, ReplaceStatement
-from callbridge.migrate.edits.source import Function, Source, is_langchain
+from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
+from callbridge.migrate.known import is_langchain
 
 __all__ = ["runs_of", "wrap"]
 

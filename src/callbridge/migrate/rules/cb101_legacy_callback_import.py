@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
-from callbridge.migrate.finding import Finding
+from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.imports import facts, legacy_names
 from callbridge.migrate.rule import Rule
 
@@ -16,7 +16,8 @@ def _check(context: Context) -> Iterator[Finding]:
     for each in legacy_names(context):
         if each.home is not None and each.home.distribution == "langchain-core":
             message = f"`{each.name}` is imported from {each.module}; it lives in {each.home.module}"
-            yield context.finding("CB101", each.node, message, "auto-safe", "error", facts=facts(each))
+            verdict: Verdict = "manual" if each.obstacle else "auto-safe"
+            yield context.finding("CB101", each.node, message, verdict, "error", each.obstacle, facts(each))
         elif each.home is None and not each.removed:
             what = f"`{each.name}`" if each.name not in ("", "*", "callbacks") else "the module"
             message = f"{what} is imported from {each.module}, which LangChain 1.x does not have"
@@ -28,7 +29,7 @@ RULE = Rule(
     code="CB101",
     name="legacy-callback-import",
     severity="error",
-    fix="auto-safe",
+    fix="auto-safe, manual",
     summary="a name imported from `langchain.callbacks` that lives in langchain-core",
     why=(
         "`langchain.callbacks` does not exist in LangChain 1.x: the import fails before anything runs. langchain-core, "

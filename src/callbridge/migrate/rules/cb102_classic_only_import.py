@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
-from callbridge.migrate.finding import Finding
+from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.imports import facts, legacy_names
 from callbridge.migrate.rule import Rule
 
@@ -16,22 +16,23 @@ def _check(context: Context) -> Iterator[Finding]:
     for each in legacy_names(context):
         if each.home is not None and each.home.distribution == "langchain-classic":
             message = f"`{each.name}` is imported from {each.module}; only langchain-classic has it"
-            reason = "adds the dependency langchain-classic"
-            yield context.finding("CB102", each.node, message, "auto-review", "error", reason, facts(each))
+            verdict: Verdict = "manual" if each.obstacle else "auto-review"
+            reason = each.obstacle or "adds the dependency langchain-classic"
+            yield context.finding("CB102", each.node, message, verdict, "error", reason, facts(each))
 
 
 RULE = Rule(
     code="CB102",
     name="classic-only-import",
     severity="error",
-    fix="auto-review",
+    fix="auto-review, manual",
     summary="`AsyncIteratorCallbackHandler` and its relatives imported from `langchain.callbacks`",
     why=(
         "`langchain.callbacks` does not exist in LangChain 1.x. These handlers moved to langchain-classic, which is a "
         "dependency of its own; after CB301 or CB309 they are not needed at all."
     ),
     before="from langchain.callbacks import AsyncIteratorCallbackHandler",
-    after="from langchain_classic.callbacks.streaming_aiter import AsyncIteratorCallbackHandler",
+    after="from langchain_classic.callbacks import AsyncIteratorCallbackHandler",
     when_not="If the call site is converted in the same change: then the import goes.",
     check=_check,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
-from callbridge.migrate.finding import Finding
+from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.imports import facts, legacy_names
 from callbridge.migrate.rule import Rule
 
@@ -16,22 +16,23 @@ def _check(context: Context) -> Iterator[Finding]:
     for each in legacy_names(context):
         if each.home is not None and each.home.distribution == "langchain-community":
             message = f"`{each.name}` is imported from {each.module}; it lives in {each.home.module}"
-            reason = "adds the dependency langchain-community"
-            yield context.finding("CB103", each.node, message, "auto-review", "error", reason, facts(each))
+            verdict: Verdict = "manual" if each.obstacle else "auto-review"
+            reason = each.obstacle or "adds the dependency langchain-community"
+            yield context.finding("CB103", each.node, message, verdict, "error", reason, facts(each))
 
 
 RULE = Rule(
     code="CB103",
     name="community-callback-import",
     severity="error",
-    fix="auto-review",
+    fix="auto-review, manual",
     summary="a name imported from `langchain.callbacks` that lives in langchain-community",
     why=(
         "`langchain.callbacks` does not exist in LangChain 1.x. Streamlit's handler, the OpenAI cost counter and the "
         "handlers of vendors moved to langchain-community, a dependency of its own."
     ),
     before="from langchain.callbacks import get_openai_callback",
-    after="from langchain_community.callbacks.manager import get_openai_callback",
+    after="from langchain_community.callbacks import get_openai_callback",
     when_not=(
         "If token counts are all that is needed: `get_usage_metadata_callback` of langchain-core counts without a further "
         "dependency, around event loops too. It knows no prices."
