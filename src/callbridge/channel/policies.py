@@ -85,14 +85,12 @@ class _Locked(Policy[T]):
         raise NotImplementedError
 
     def _take(self) -> T:
-        raise NotImplementedError
+        item: T = self.buffer.popleft()
+        return item
 
 
 class _Fail(_Locked[T]):
     """`"fail"`: sending raises."""
-
-    def taker(self) -> Callable[[], T]:
-        return self.buffer.popleft
 
     def _append(self, item: T) -> None:
         with self.lock:
