@@ -114,6 +114,30 @@ class TestAsyncWaiter:
             in_thread(waiter.wake)
             group.cancel_scope.cancel()
 
+    async def test_a_wait_with_a_limit_ends_when_woken(self) -> None:
+        """By a task or by a thread."""
+        for wake in (lambda waiter: waiter.wake(), lambda waiter: in_thread(waiter.wake)):
+            waiter = async_waiter(current_task()[0])
+            async with anyio.create_task_group() as group:
+                group.start_soon(waiter.wait_at_most, 1000)
+                await anyio.wait_all_tasks_blocked()
+                wake(waiter)
+
+    async def test_a_wait_with_a_limit_ends_at_its_limit(self) -> None:
+        """Without a wake; one that comes later disturbs nobody."""
+        waiter = async_waiter(current_task()[0])
+        await waiter.wait_at_most(0)
+        waiter.wake()
+        await checkpoint()
+
+    async def test_a_wait_with_a_limit_can_be_cancelled(self) -> None:
+        """And leaves no timer behind that would wake anybody."""
+        waiter = async_waiter(current_task()[0])
+        async with anyio.create_task_group() as group:
+            group.start_soon(waiter.wait_at_most, 1000)
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+
     async def test_pause_lets_others_run(self) -> None:
         """Each pause gives every other task a turn."""
         turns: list[int] = []
@@ -359,6 +383,37 @@ class TestPlace:
             return place
 
         assert not asyncio.run(main()).is_here()
+
+    async def test_its_loop_answers_while_it_runs(self) -> None:
+        """Not before its next turn, and not when it is over; then it is stuck until it does."""
+        place = Place(*current_task())
+        answer = place.ask()
+        assert not place.is_stuck
+        assert not place.has_answered(answer)
+        assert place.is_stuck
+        while not place.has_answered(answer):
+            await checkpoint()
+        assert not place.is_stuck
+
+    @pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)])
+    def test_a_loop_that_is_over_never_answers(self, run: Callable[[Any], Place]) -> None:
+        """Nobody waits for that."""
+
+        async def main() -> Place:
+            return Place(*current_task())
+
+        place = run(main())
+        answer = place.ask()
+        assert place.is_stuck
+        assert not place.has_answered(answer)
+        assert not place.gets_on(30)
+
+    def test_sync_code_cannot_be_asked(self) -> None:
+        """It is taken to get on."""
+        place = Place(None, None)
+        assert place.has_answered(place.ask())
+        assert place.gets_on(0)
+        assert not place.is_stuck
 
     async def test_makes_waiters_for_its_task(self, anyio_backend: str) -> None:
         """The waiter is of the place's library."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
 from enum import Enum
 from itertools import repeat, starmap
 from operator import length_hint
-from threading import get_ident
+from threading import Event, get_ident
 from time import monotonic
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
 
@@ -16,6 +16,7 @@ from callbridge.channel.policies import make_policy
 from callbridge.channel.state import ChannelState
 from callbridge.channel.statistics import ChannelStatistics, Overflow
 from callbridge.channel.waiters import (
+    Loop,
     Place,
     ThreadWaiter,
     Waiter,
@@ -40,7 +41,7 @@ POOL_PATIENCE = 0.25
 """Seconds that a thread which the reader's loop may need waits for room, before the bound yields."""
 
 LOOP_PATIENCE = 1.0
-"""Seconds after which a thread that waits for room asks whether the reader's loop runs, and that the loop has to answer."""
+"""Seconds after which who waits for room asks whether the reader's loop, if it is another one, runs; and to answer in."""
 
 FAIR_ITEMS: Final = 64
 """Items after which a reader that never had to wait lets other tasks run."""
@@ -181,8 +182,12 @@ class SendEnd(Generic[T_contra]):
     async def room(self) -> None:
         """Wait while the buffer is above capacity, until the reader has made room or either end is closed.
 
-        Returns at once, which counts as an overrun, where the wait would never end: the reader is this very task, or sync code
-        of this thread, or its loop is closed or is another one in this thread.
+        - The reader is this very task, or sync code of this thread, or its loop is closed or is another one in this thread:
+          returns at once, which counts as an overrun, because the wait would never end.
+        - The reader's loop is one in another thread: waits provided that it runs. It may be blocked by sync code that waits for
+          this very task. As in `room_sync`, a loop that does nothing for `LOOP_PATIENCE` seconds is taken for blocked until it
+          does something; nobody waits for it meanwhile, which counts as overruns.
+        - Any other reader: waits as long as it takes.
 
         Raises:
             EventLoopError: There is no task of asyncio or trio here, and waiting is necessary.
@@ -205,6 +210,9 @@ class SendEnd(Generic[T_contra]):
                 await pause(loop)
                 if not _is_above(state):
                     return
+        elif reader is not None and reader.loop is not None:
+            await _wait_for_another_loop(state, loop)
+            return
         waiter = async_waiter(loop)
         try:
             if _parks(state, waiter):
@@ -295,7 +303,25 @@ def _is_hopeless(reader: Place, loop: object, task: object) -> bool:
     """Whether a task that waits for this reader waits for ever."""
     if reader.loop is loop:
         return reader.is_task(task)
-    return reader.thread == get_ident() or reader.is_over
+    return reader.thread == get_ident() or reader.is_over or reader.is_stuck
+
+
+async def _wait_for_another_loop(state: ChannelState[Any], loop: Loop | None) -> None:
+    """Wait in a task of `loop` for a reader in another one, as long as that runs: it is asked in each slice but the first."""
+    asked: tuple[Place, Event] | None = None
+    while _parks(state, waiter := async_waiter(loop)):
+        try:
+            await waiter.wait_at_most(LOOP_PATIENCE)
+        except BaseException:
+            withdraw(state.producers, waiter)
+            raise
+        if not withdraw(state.producers, waiter):
+            return
+        if asked is not None and not asked[0].has_answered(asked[1]):
+            state.count_overrun()
+            return
+        reader = state.reader
+        asked = None if reader is None else (reader, reader.ask())
 
 
 def _patience(state: ChannelState[Any]) -> float | None:

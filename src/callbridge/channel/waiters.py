@@ -108,6 +108,14 @@ class AsyncioWaiter:
         """Return what to await, once, to be woken."""
         return self._future
 
+    async def wait_at_most(self, seconds: float) -> None:
+        """Wait to be woken, but not longer; whether it was is known to those who have published it."""
+        timer = self._loop.call_later(seconds, _resolve, self._future)
+        try:
+            await self._future
+        finally:
+            timer.cancel()
+
 
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
@@ -160,6 +168,13 @@ class TrioWaiter:
         if not self._woken:
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def wait_at_most(self, seconds: float) -> None:
+        """Wait to be woken, but not longer; whether it was is known to those who have published it."""
+        import trio
+
+        with trio.move_on_after(seconds):
+            await self.wait()
 
 
 class ThreadWaiter:
@@ -339,26 +354,37 @@ class Place:
         """Whether the reader's loop has been closed."""
         return isinstance(self.loop, asyncio.AbstractEventLoop) and self.loop.is_closed()
 
-    def gets_on(self, patience: float) -> bool:
-        """Return whether the reader's loop does what it is asked to within `patience` seconds. Not from its own thread.
+    def ask(self) -> threading.Event:
+        """Ask the reader's loop to set the event that is returned, without waiting for it.
 
         A loop whose thread runs sync code that waits for this thread, as `RunnableParallel.invoke` does for its branches, never
-        does. No sync reader can be asked.
+        does, nor does one that is over. No sync reader can be asked: the event is set.
         """
-        if self.loop is None:
-            return True
         answer = threading.Event()
         try:
             if isinstance(self.loop, asyncio.AbstractEventLoop):
                 self.loop.call_soon_threadsafe(answer.set)
-            else:
+            elif self.loop is not None:
                 self.loop.run_sync_soon(answer.set)
+            else:
+                answer.set()
         except RuntimeError:  # it is over
-            return False
-        if answer.wait(patience):
+            self._unanswered = answer
+        return answer
+
+    def has_answered(self, answer: threading.Event) -> bool:
+        """Return whether the loop has answered; if not, it is stuck until it does."""
+        if answer.is_set():
             return True
         self._unanswered = answer
         return False
+
+    def gets_on(self, patience: float) -> bool:
+        """Return whether the reader's loop does what it is asked to within `patience` seconds. Not from its own thread."""
+        answer = self.ask()
+        if not self.is_stuck:
+            answer.wait(patience)
+        return self.has_answered(answer)
 
     @property
     def is_stuck(self) -> bool:
