@@ -202,6 +202,53 @@ class TestWhoMayWait:
 
         assert asyncio.run(main()) == 60
 
+    @pytest.mark.parametrize("is_default", [True, False])
+    def test_a_reader_that_needs_the_producers_thread_gets_it_after_one_wait(
+        self, is_default: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A pool of the application's own counts, too, and patience runs out once, not for each item."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.2)
+        send, receive = open_channel(2)
+
+        async def main(pool: ThreadPoolExecutor) -> None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(pool, int)  # a pool notes its worker only after the worker has begun its first job
+            if is_default:
+                loop.set_default_executor(pool)
+            receive.attach()
+            job = loop.run_in_executor(pool, send_all_sync, send, 300)
+            assert await receive.receive() == 0
+            await loop.run_in_executor(pool, int)
+            assert [item async for item in receive] == list(range(1, 300))
+            await job
+
+        with ThreadPoolExecutor(1) as pool:
+            asyncio.run(main(pool))
+        assert send.statistics().waits < 20
+        assert self.overruns(send) > 200
+
+    def test_a_worker_waits_again_when_the_reader_has_taken_something(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or when no job waits for it: a reader that is only slow keeps its bound."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)
+        monkeypatch.setattr(memory, "may_be_waited_for", lambda: wanted[-1])
+        send, receive = open_channel(2)
+        wanted = [True]
+        waits: list[int] = []
+
+        def produce() -> None:
+            fill(send, 3)
+            for _ in range(2):
+                send.room_sync()
+                waits.append(send.statistics().waits)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(int).result()
+            for is_wanted in (True, True, False):
+                wanted.append(is_wanted)
+                pool.submit(produce).result()
+                receive.receive_nowait()
+        assert waits == [1, 1, 2, 2, 3, 4]
+
     async def test_a_thread_that_the_blocked_loop_waits_for_does_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Sync code that runs its branches in threads, called in the reader's loop: a deadlock otherwise."""
         monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)

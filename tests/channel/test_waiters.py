@@ -31,7 +31,8 @@ from callbridge.channel.waiters import (
     async_waiter,
     current_task,
     in_event_loop,
-    needed_by,
+    is_pool_worker,
+    may_be_waited_for,
     pause,
     withdraw,
 )
@@ -421,16 +422,16 @@ class TestPlace:
         assert isinstance(waiter, AsyncioWaiter if anyio_backend == "asyncio" else TrioWaiter)
 
 
-class TestNeededBy:
+class TestPools:
     async def test_a_worker_of_anyio(self) -> None:
         """`anyio.to_thread.run_sync` hands work to such threads, also when its caller is cancelled."""
-        loop, _ = current_task()
-        assert await anyio.to_thread.run_sync(needed_by, loop)
+        assert await anyio.to_thread.run_sync(is_pool_worker)
+        assert await anyio.to_thread.run_sync(may_be_waited_for)  # nobody knows
 
         def when_cancelled() -> None:
             started.set()
             cancelled.wait()
-            seen.append(needed_by(loop))
+            seen.append(is_pool_worker())
 
         seen: list[bool] = []
         started, cancelled = threading.Event(), threading.Event()
@@ -445,38 +446,42 @@ class TestNeededBy:
         """So does trio's own function."""
 
         async def main() -> bool:
-            return await trio.to_thread.run_sync(needed_by, trio.lowlevel.current_trio_token())
+            return await trio.to_thread.run_sync(is_pool_worker)
 
         assert trio.run(main)
 
-    def test_a_worker_of_the_default_executor(self) -> None:
-        """The loop's own pool is known, so a worker of another pool is not needed."""
+    def test_a_worker_of_any_executor(self) -> None:
+        """The loop's own or another one: both may be handed work by the loop. No other thread is one."""
 
         async def main() -> list[bool]:
             loop = asyncio.get_running_loop()
             with ThreadPoolExecutor(1) as other:
                 # A pool notes its worker only after the worker has begun its first job.
                 await loop.run_in_executor(None, int)
+                await loop.run_in_executor(other, int)
                 return [
-                    await loop.run_in_executor(other, needed_by, loop),
-                    await loop.run_in_executor(None, needed_by, loop),
-                    await loop.run_in_executor(other, needed_by, loop),
-                    needed_by(loop),
+                    await loop.run_in_executor(None, is_pool_worker),
+                    await loop.run_in_executor(other, is_pool_worker),
+                    is_pool_worker(),
+                    in_thread(is_pool_worker),
                 ]
 
-        assert asyncio.run(main()) == [False, True, False, False]
+        assert asyncio.run(main()) == [True, True, False, False]
 
-    def test_any_pool_worker_of_a_loop_that_hides_its_executor(self) -> None:
-        """Where it cannot be told, every worker of a pool counts, and no other thread does."""
+    def test_a_worker_is_waited_for_if_there_are_jobs_left(self) -> None:
+        """Nobody waits for one of a pool that has nothing else to do."""
+        gate = threading.Event()
 
-        class Opaque(asyncio.AbstractEventLoop):
-            pass
+        def ask() -> bool:
+            gate.wait()
+            return may_be_waited_for()
 
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(int).result()  # a pool notes its worker only after the worker has begun its first job
-            for loop in (Opaque(), None):
-                assert pool.submit(needed_by, loop).result()
-                assert not in_thread(lambda loop=loop: needed_by(loop))
+            pool.submit(int).result()
+            assert not pool.submit(may_be_waited_for).result()
+            first, second = pool.submit(ask), pool.submit(ask)
+            gate.set()
+            assert (first.result(), second.result()) == (True, False)
 
 
 class WatchedLock:

@@ -23,7 +23,8 @@ from callbridge.channel.waiters import (
     async_waiter,
     current_task,
     in_event_loop,
-    needed_by,
+    is_pool_worker,
+    may_be_waited_for,
     pause,
     withdraw,
 )
@@ -226,8 +227,9 @@ class SendEnd(Generic[T_contra]):
 
         - The reader is in this thread, or its loop is closed, or this thread runs an event loop, or no reader has begun and the
           channel is not patient: returns at once, which counts as an overrun.
-        - The reader is async, or not known, and its loop may need this thread, a worker of its pool: waits for `POOL_PATIENCE`
-          seconds, then returns, which counts as an overrun.
+        - The reader is async, or not known, and this thread is a worker of a pool, any one, so the reader's loop may need it:
+          waits for `POOL_PATIENCE` seconds, then returns, which counts as an overrun. If the reader has taken nothing meanwhile
+          and a job may be waiting for this thread, nobody waits again until the reader has taken something.
         - Any other thread waits as long as it takes, provided that the reader's loop, if it has one, runs: it may be blocked by
           sync code that waits for this very thread. A loop that does nothing for `LOOP_PATIENCE` seconds is taken for blocked
           until it does something; nobody waits for it meanwhile, which counts as overruns.
@@ -252,6 +254,7 @@ class SendEnd(Generic[T_contra]):
             withdraw(state.producers, waiter)
             raise
         if not woken and withdraw(state.producers, waiter):
+            state.spent = state.received
             state.count_overrun()
 
     def never_wait(self) -> None:
@@ -327,13 +330,16 @@ async def _wait_for_another_loop(state: ChannelState[Any], loop: Loop | None) ->
 def _patience(state: ChannelState[Any]) -> float | None:
     """Return for how many seconds sync code may wait for room; `None`: as long as it takes."""
     reader = state.reader
-    if in_event_loop():
+    if in_event_loop() or (reader is None and not state.patient):
         return 0
-    if reader is None:
-        return (POOL_PATIENCE if needed_by(None) else None) if state.patient else 0
-    if reader.thread == get_ident() or reader.is_over or reader.is_stuck:
-        return 0
-    return POOL_PATIENCE if reader.loop is not None and needed_by(reader.loop) else None
+    if reader is not None:
+        if reader.thread == get_ident() or reader.is_over or reader.is_stuck:
+            return 0
+        if reader.loop is None:
+            return None
+    if not is_pool_worker():
+        return None
+    return 0 if state.spent == state.received and may_be_waited_for() else POOL_PATIENCE
 
 
 class ReceiveEnd(Generic[T_co]):

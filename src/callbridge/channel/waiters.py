@@ -34,12 +34,13 @@ import weakref
 from _thread import LockType, allocate_lock
 from asyncio.events import _get_running_loop as running_asyncio_loop
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from threading import get_ident
 from time import monotonic, thread_time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio.from_thread
 
@@ -60,7 +61,8 @@ __all__ = [
     "async_waiter",
     "current_task",
     "in_event_loop",
-    "needed_by",
+    "is_pool_worker",
+    "may_be_waited_for",
     "pause",
     "withdraw",
 ]
@@ -278,23 +280,21 @@ def in_event_loop() -> bool:
     return running_asyncio_loop() is not None or running_trio_token() is not None
 
 
-def needed_by(loop: Loop | None) -> bool:
-    """Return whether `loop` may need this thread to get on: it belongs to a pool that the loop hands work to.
+def is_pool_worker() -> bool:
+    """Return whether this thread belongs to a pool, any one: an event loop may hand work to it."""
+    return _is_async_worker() or threading.current_thread() in _pools()
 
-    Args:
-        loop: An asyncio loop or trio token; `None`: not known.
 
-    Where it cannot be told (a loop that hides its executor, as uvloop does; no loop known), every worker of a
-    `ThreadPoolExecutor` counts.
-    """
-    if _is_async_worker():
-        return True
-    thread = threading.current_thread()
-    if isinstance(loop, asyncio.AbstractEventLoop) and hasattr(loop, "_default_executor"):
-        executor: object = getattr(loop, "_default_executor", None)
-        return thread in getattr(executor, "_threads", ())
-    workers: Any = getattr(concurrent.futures.thread, "_threads_queues", ())
-    return thread in workers
+def may_be_waited_for() -> bool:
+    """Return whether a job may be waiting for this worker; that none is can be told of a `ThreadPoolExecutor` alone."""
+    queue = _pools().get(threading.current_thread())
+    return queue is None or not queue.empty()
+
+
+def _pools() -> Mapping[threading.Thread, SimpleQueue[object]]:
+    """Return the queue of jobs of each worker of a `ThreadPoolExecutor`."""
+    pools: Mapping[threading.Thread, SimpleQueue[object]] = getattr(concurrent.futures.thread, "_threads_queues", {})
+    return pools
 
 
 def _is_async_worker() -> bool:
