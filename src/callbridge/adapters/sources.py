@@ -29,6 +29,7 @@ from callbridge.adapters.branch_ends import BranchEnds
 from callbridge.adapters.exiting import is_exiting
 from callbridge.adapters.jobs import end_jobs, waited_for
 from callbridge.adapters.outlet import Outlet
+from callbridge.adapters.private_loop import elsewhere
 from callbridge.adapters.scope import RunScope, awaited_by
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.calls import Payload
@@ -462,4 +463,4 @@ def _clear_remains(outlet: Outlet, error: BaseException | None) -> None:
 
 def _make_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
     # A daemon: an interpreter that exits must not wait for a model that still talks.
-    return threading.Thread(target=context.run, args=(target,), name="callbridge-run", daemon=True)
+    return threading.Thread(target=elsewhere(context).run, args=(target,), name="callbridge-run", daemon=True)
