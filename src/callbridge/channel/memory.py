@@ -279,6 +279,11 @@ class SendEnd(Generic[T_contra]):
         return bool(self._state.shut)
 
     @property
+    def finished(self) -> bool:
+        """Whether this end was closed before the reader left, if it has."""
+        return self._state.shut == "sender"
+
+    @property
     def reader_left(self) -> bool:
         """Whether the receiving end is closed."""
         return self._state.left
