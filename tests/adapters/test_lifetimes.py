@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import sys
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -181,6 +182,23 @@ async def test_a_stream_can_be_closed_from_inside_its_own_run(call: Any) -> None
         assert asyncio.all_tasks() == before
         assert run.book.closed
         assert run.book.said < 50
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in 3.12")
+def test_a_stream_can_be_closed_in_the_first_step_of_an_eager_task() -> None:
+    """Nobody has the task by then but the task itself."""
+    run, closing = chain(words=["word "] * 50), _Closing()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        closing.stream = by_coroutine_function(run, {"callbacks": [closing]}, None)
+        async with closing.stream:
+            await read(closing.stream, 1000)
+
+    with watched():
+        asyncio.run(main())
+    assert run.book.closed
+    assert run.book.said < 50
 
 
 def test_a_sync_stream_can_be_closed_from_inside_its_own_run() -> None:

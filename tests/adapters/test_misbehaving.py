@@ -254,6 +254,22 @@ def test_dispatched_to(what: str, base: Any, mode: str, caplog: pytest.LogCaptur
         assert len(starts) == len(ends)
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("at", ["on_chain_start", "on_chain_error"])
+def test_one_that_raises_what_ends_a_loop_does_not_end_it(at: str, asynchronous: bool) -> None:
+    """It becomes a `RuntimeError`, as in LangChain's own generators; also of a callback that the end of the source leads to."""
+    stop = StopAsyncIteration if asynchronous else StopIteration
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise stop
+
+    bad = type("Stopping", (BaseCallbackHandler,), {"raise_error": True, at: fail})()
+    source = [Run().start()]  # the run stays open
+    with pytest.raises(RuntimeError, match=f"a handler raised {stop.__name__}") as raised:
+        asyncio.run(cb.adrive(source, [bad])) if asynchronous else cb.drive(source, [bad])
+    assert isinstance(raised.value.__cause__, stop)
+
+
 def test_one_that_is_dispatched_to_may_write_to_what_is_made_for_it() -> None:
     """What events do not carry is filled in, afresh for each handler."""
     bad, behind = bad_handler(MISCHIEF["writing"], Recorder), Recorder()

@@ -10,6 +10,7 @@ import pytest
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool
+from langchain_core.tracers import context
 
 import callbridge as cb
 from scenarios.models import chat
@@ -65,6 +66,50 @@ def test_every_call_of_a_batch_is_heard(call: str) -> None:
         event["data"].get("input") for event in events if event["name"] == "StrOutputParser" and "_start" in event["event"]
     ]
     assert sorted(inputs) == ["a", "b", "c"]
+
+
+def test_runs_that_start_the_next_one_need_no_more_of_langchain() -> None:
+    """In a task, whose context says that the run is observed which is over by then; LangChain never forgets a variable."""
+    # LangChain asks each of its variables at each start of a run.
+    counts: list[int] = []
+
+    async def main() -> None:
+        done = asyncio.Event()
+        tasks: list[asyncio.Task[None]] = []
+        heard: list[int] = []
+
+        async def generation(number: int) -> None:
+            async def work() -> None:
+                await RunnableLambda(ask).ainvoke("tea")
+                counts.append(len(context._configure_hooks))
+                if number < 20:
+                    tasks.append(asyncio.create_task(generation(number + 1)))
+
+            async with cb.astream_call(work) as stream:
+                heard.append(len([event async for event in stream if event["event"] == "on_chat_model_end"]))
+            if number == 20:
+                done.set()
+
+        tasks.append(asyncio.create_task(generation(0)))
+        await done.wait()
+        await asyncio.gather(*tasks)
+        assert heard == [1] * 21
+
+    asyncio.run(main())
+    assert counts[-1] - counts[0] <= 1
+
+
+def test_a_run_that_has_not_ended_goes_on_hearing() -> None:
+    """Of a stream that is left inside it, and of those after that."""
+
+    def work() -> None:
+        for _ in range(3):
+            with cb.stream_call(chat("green").invoke, "tea") as inner:
+                next(inner)
+
+    with cb.stream_call(work) as stream:
+        starts = [event for event in stream if event["event"] == "on_chat_model_start"]
+    assert len(starts) == 3
 
 
 # -- calls that leave their work to whoever reads what they return

@@ -6,6 +6,7 @@ Where its order is the same each time, that is: where branches wait for tasks of
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from operator import add
 from typing import Annotated, Any
@@ -125,3 +126,13 @@ async def test_the_order_is_that_of_langchain(make: Callable[[], Runnable[Any, A
     theirs = [await outline(make().astream_events(value, version="v2")) for _ in range(3)]
     assert theirs[0] == theirs[1] == theirs[2]
     assert await outline(cb.astream_events(make(), value)) == theirs[0]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in CPython 3.12")
+@pytest.mark.parametrize(("make", "value"), MADE)
+async def test_eager_tasks_change_the_order_alone(make: Callable[[], Runnable[Any, Any]], value: Any) -> None:
+    """Of branches (D18): the events are the same."""
+    asyncio.get_running_loop().set_task_factory(vars(asyncio)["eager_task_factory"])
+    theirs = await outline(make().astream_events(value, version="v2"))
+    ours = await outline(cb.astream_events(make(), value))
+    assert sorted(ours) == sorted(theirs)

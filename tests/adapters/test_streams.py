@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
+import trio
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
@@ -265,6 +267,24 @@ async def test_trio_observes_sync_code_and_refuses_langchains_async_api() -> Non
     with pytest.raises(cb.EventLoopError, match="asyncio"):
         async with cb.astream_call(chain().ainvoke, {"q": "x"}) as refused:
             await anext(refused)
+
+
+async def answer() -> str:
+    """Ask what library it runs on, as whatever is built on anyio does."""
+    await anyio.lowlevel.checkpoint()
+    return "fine"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    "call", [lambda: answer(), lambda: asyncio.run(answer()), lambda: anyio.run(answer), lambda: trio.run(answer)]
+)
+@pytest.mark.anyio
+async def test_sync_code_may_run_loops_of_its_own(call: Callable[[], Any], anyio_backend: str) -> None:
+    """In its thread; the reader's loop does not run there."""
+    async with cb.astream_call(call) as stream:
+        assert [event async for event in stream] == []
+    assert stream.result == "fine"
 
 
 @pytest.mark.anyio

@@ -39,6 +39,15 @@ class TestNobodyWaitsAnyMore:
 
 
 class TestSenderCloses:
+    @pytest.mark.parametrize("leaves_first", [False, True])
+    async def test_it_has_finished_if_nobody_left_before(self, leaves_first: bool) -> None:
+        """Who leaves afterwards changes nothing."""
+        send, receive = open_channel(4)
+        assert not send.finished
+        for end in (receive, send) if leaves_first else (send, receive):
+            end.close()
+            assert send.finished != leaves_first
+
     async def test_a_parked_reader_is_told_the_end(self) -> None:
         """Closing wakes it."""
         send, receive = open_channel(4)

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from traffic import drain, each_library, fill, send_all, send_all_sync, thread
+from traffic import drain, each_library, fill, run_trio, send_all, send_all_sync, thread
 
 from callbridge.channel import memory
 from callbridge.channel.memory import SendEnd, open_channel
@@ -202,6 +202,53 @@ class TestWhoMayWait:
 
         assert asyncio.run(main()) == 60
 
+    @pytest.mark.parametrize("is_default", [True, False])
+    def test_a_reader_that_needs_the_producers_thread_gets_it_after_one_wait(
+        self, is_default: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A pool of the application's own counts, too, and patience runs out once, not for each item."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.2)
+        send, receive = open_channel(2)
+
+        async def main(pool: ThreadPoolExecutor) -> None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(pool, int)  # a pool notes its worker only after the worker has begun its first job
+            if is_default:
+                loop.set_default_executor(pool)
+            receive.attach()
+            job = loop.run_in_executor(pool, send_all_sync, send, 300)
+            assert await receive.receive() == 0
+            await loop.run_in_executor(pool, int)
+            assert [item async for item in receive] == list(range(1, 300))
+            await job
+
+        with ThreadPoolExecutor(1) as pool:
+            asyncio.run(main(pool))
+        assert send.statistics().waits < 20
+        assert self.overruns(send) > 200
+
+    def test_a_worker_waits_again_when_the_reader_has_taken_something(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or when no job waits for it: a reader that is only slow keeps its bound."""
+        monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)
+        monkeypatch.setattr(memory, "may_be_waited_for", lambda: wanted[-1])
+        send, receive = open_channel(2)
+        wanted = [True]
+        waits: list[int] = []
+
+        def produce() -> None:
+            fill(send, 3)
+            for _ in range(2):
+                send.room_sync()
+                waits.append(send.statistics().waits)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(int).result()
+            for is_wanted in (True, True, False):
+                wanted.append(is_wanted)
+                pool.submit(produce).result()
+                receive.receive_nowait()
+        assert waits == [1, 1, 2, 2, 3, 4]
+
     async def test_a_thread_that_the_blocked_loop_waits_for_does_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Sync code that runs its branches in threads, called in the reader's loop: a deadlock otherwise."""
         monkeypatch.setattr(memory, "POOL_PATIENCE", 0.001)
@@ -255,6 +302,101 @@ class TestWhoMayWait:
                 await anyio.lowlevel.checkpoint()
             assert [item async for item in receive] == list(range(10))
         assert self.overruns(send) == 0
+
+    @each_library
+    async def test_a_coroutine_in_another_loop_that_the_blocked_loop_waits_for_does_for_a_while(
+        self, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Sync code over async code, called in the reader's loop: a deadlock otherwise."""
+        monkeypatch.setattr(memory, "LOOP_PATIENCE", 0.001)
+        send, receive = open_channel(2)
+        receive.attach()
+        with thread(run, send_all(send, 10, False)):
+            pass  # the loop is blocked until the other one has ended
+        statistics = send.statistics()
+        assert (statistics.overruns, statistics.waits) == (8, 1)  # found out once
+        assert [await receive.receive() for _ in range(10)] == list(range(10))
+
+    @each_library
+    async def test_coroutines_wait_again_for_a_loop_that_was_blocked(
+        self, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As soon as it has run again."""
+        send, receive = open_channel(2)
+        receive.attach()
+        with monkeypatch.context() as patch:
+            patch.setattr(memory, "LOOP_PATIENCE", 0.001)
+            with thread(run, send_all(send, 4, False)):
+                pass
+        assert [await receive.receive() for _ in range(4)] == list(range(4))
+        reader = receive._state.reader
+        while reader is None or reader.is_stuck:
+            await anyio.lowlevel.checkpoint()
+        with thread(run, send_all(send, 10)):
+            while not send.statistics().waiting_producers:
+                await anyio.lowlevel.checkpoint()
+            assert [item async for item in receive] == list(range(10))
+        assert self.overruns(send) == 2
+
+    @each_library
+    async def test_a_coroutine_waits_for_another_loop_that_runs_as_long_as_it_takes(
+        self, run: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It asks again and again, and the loop answers."""
+        asked: list[bool] = []
+
+        def has_answered(_: Place, answer: threading.Event) -> bool:
+            asked.append(answer.wait(30))
+            return asked[-1]
+
+        monkeypatch.setattr(Place, "has_answered", has_answered)
+        monkeypatch.setattr(memory, "LOOP_PATIENCE", 0.001)
+        send, receive = open_channel(2)
+        receive.attach()
+        with thread(run, send_all(send, 10)):
+            while len(asked) < 3:
+                await anyio.lowlevel.checkpoint()
+            assert send.statistics().buffered == 3
+            assert [item async for item in receive] == list(range(10))
+        assert asked == [True] * len(asked)
+        assert self.overruns(send) == 0
+
+    @each_library
+    async def test_a_coroutine_that_waits_for_another_loop_can_be_cancelled(self, run: Callable[[Any], Any]) -> None:
+        """It waits no longer, and what it sent is delivered."""
+        send, receive = open_channel(2)
+        receive.attach()
+
+        async def cancelled() -> None:
+            async with anyio.create_task_group() as group:
+                group.start_soon(send_all, send, 10)
+                while not send.statistics().waiting_producers:
+                    await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+            send.close()
+
+        with thread(run, cancelled()):
+            await anyio.to_thread.run_sync(lambda: None)
+        assert self.overruns(send) == 0
+        assert [item async for item in receive] == [0, 1, 2]
+
+    async def test_a_coroutine_does_not_wait_for_a_loop_that_ends_meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is asked, and cannot be."""
+        monkeypatch.setattr(memory, "LOOP_PATIENCE", 0.001)
+        send, receive = open_channel(2)
+        attached = threading.Event()
+
+        async def attach() -> None:
+            receive.attach()
+            attached.set()
+            while not send.statistics().waiting_producers:
+                await anyio.lowlevel.checkpoint()
+
+        with thread(run_trio, attach()):
+            await anyio.to_thread.run_sync(attached.wait)
+            await send_all(send, 10)
+        assert self.overruns(send) > 0
+        assert list(receive) == list(range(10))
 
     def test_a_pool_thread_waits_for_a_sync_reader_as_long_as_it_takes(self, parked: threading.Semaphore) -> None:
         """No loop needs it."""

@@ -31,7 +31,8 @@ from callbridge.channel.waiters import (
     async_waiter,
     current_task,
     in_event_loop,
-    needed_by,
+    is_pool_worker,
+    may_be_waited_for,
     pause,
     withdraw,
 )
@@ -112,6 +113,30 @@ class TestAsyncWaiter:
             group.start_soon(wait, waiter)
             await anyio.wait_all_tasks_blocked()
             in_thread(waiter.wake)
+            group.cancel_scope.cancel()
+
+    async def test_a_wait_with_a_limit_ends_when_woken(self) -> None:
+        """By a task or by a thread."""
+        for wake in (lambda waiter: waiter.wake(), lambda waiter: in_thread(waiter.wake)):
+            waiter = async_waiter(current_task()[0])
+            async with anyio.create_task_group() as group:
+                group.start_soon(waiter.wait_at_most, 1000)
+                await anyio.wait_all_tasks_blocked()
+                wake(waiter)
+
+    async def test_a_wait_with_a_limit_ends_at_its_limit(self) -> None:
+        """Without a wake; one that comes later disturbs nobody."""
+        waiter = async_waiter(current_task()[0])
+        await waiter.wait_at_most(0)
+        waiter.wake()
+        await checkpoint()
+
+    async def test_a_wait_with_a_limit_can_be_cancelled(self) -> None:
+        """And leaves no timer behind that would wake anybody."""
+        waiter = async_waiter(current_task()[0])
+        async with anyio.create_task_group() as group:
+            group.start_soon(waiter.wait_at_most, 1000)
+            await anyio.wait_all_tasks_blocked()
             group.cancel_scope.cancel()
 
     async def test_pause_lets_others_run(self) -> None:
@@ -360,22 +385,53 @@ class TestPlace:
 
         assert not asyncio.run(main()).is_here()
 
+    async def test_its_loop_answers_while_it_runs(self) -> None:
+        """Not before its next turn, and not when it is over; then it is stuck until it does."""
+        place = Place(*current_task())
+        answer = place.ask()
+        assert not place.is_stuck
+        assert not place.has_answered(answer)
+        assert place.is_stuck
+        while not place.has_answered(answer):
+            await checkpoint()
+        assert not place.is_stuck
+
+    @pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)])
+    def test_a_loop_that_is_over_never_answers(self, run: Callable[[Any], Place]) -> None:
+        """Nobody waits for that."""
+
+        async def main() -> Place:
+            return Place(*current_task())
+
+        place = run(main())
+        answer = place.ask()
+        assert place.is_stuck
+        assert not place.has_answered(answer)
+        assert not place.gets_on(30)
+
+    def test_sync_code_cannot_be_asked(self) -> None:
+        """It is taken to get on."""
+        place = Place(None, None)
+        assert place.has_answered(place.ask())
+        assert place.gets_on(0)
+        assert not place.is_stuck
+
     async def test_makes_waiters_for_its_task(self, anyio_backend: str) -> None:
         """The waiter is of the place's library."""
         waiter = Place(*current_task()).waiter()
         assert isinstance(waiter, AsyncioWaiter if anyio_backend == "asyncio" else TrioWaiter)
 
 
-class TestNeededBy:
+class TestPools:
     async def test_a_worker_of_anyio(self) -> None:
         """`anyio.to_thread.run_sync` hands work to such threads, also when its caller is cancelled."""
-        loop, _ = current_task()
-        assert await anyio.to_thread.run_sync(needed_by, loop)
+        assert await anyio.to_thread.run_sync(is_pool_worker)
+        assert await anyio.to_thread.run_sync(may_be_waited_for)  # nobody knows
 
         def when_cancelled() -> None:
             started.set()
             cancelled.wait()
-            seen.append(needed_by(loop))
+            seen.append(is_pool_worker())
 
         seen: list[bool] = []
         started, cancelled = threading.Event(), threading.Event()
@@ -390,38 +446,42 @@ class TestNeededBy:
         """So does trio's own function."""
 
         async def main() -> bool:
-            return await trio.to_thread.run_sync(needed_by, trio.lowlevel.current_trio_token())
+            return await trio.to_thread.run_sync(is_pool_worker)
 
         assert trio.run(main)
 
-    def test_a_worker_of_the_default_executor(self) -> None:
-        """The loop's own pool is known, so a worker of another pool is not needed."""
+    def test_a_worker_of_any_executor(self) -> None:
+        """The loop's own or another one: both may be handed work by the loop. No other thread is one."""
 
         async def main() -> list[bool]:
             loop = asyncio.get_running_loop()
             with ThreadPoolExecutor(1) as other:
                 # A pool notes its worker only after the worker has begun its first job.
                 await loop.run_in_executor(None, int)
+                await loop.run_in_executor(other, int)
                 return [
-                    await loop.run_in_executor(other, needed_by, loop),
-                    await loop.run_in_executor(None, needed_by, loop),
-                    await loop.run_in_executor(other, needed_by, loop),
-                    needed_by(loop),
+                    await loop.run_in_executor(None, is_pool_worker),
+                    await loop.run_in_executor(other, is_pool_worker),
+                    is_pool_worker(),
+                    in_thread(is_pool_worker),
                 ]
 
-        assert asyncio.run(main()) == [False, True, False, False]
+        assert asyncio.run(main()) == [True, True, False, False]
 
-    def test_any_pool_worker_of_a_loop_that_hides_its_executor(self) -> None:
-        """Where it cannot be told, every worker of a pool counts, and no other thread does."""
+    def test_a_worker_is_waited_for_if_there_are_jobs_left(self) -> None:
+        """Nobody waits for one of a pool that has nothing else to do."""
+        gate = threading.Event()
 
-        class Opaque(asyncio.AbstractEventLoop):
-            pass
+        def ask() -> bool:
+            gate.wait()
+            return may_be_waited_for()
 
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(int).result()  # a pool notes its worker only after the worker has begun its first job
-            for loop in (Opaque(), None):
-                assert pool.submit(needed_by, loop).result()
-                assert not in_thread(lambda loop=loop: needed_by(loop))
+            pool.submit(int).result()
+            assert not pool.submit(may_be_waited_for).result()
+            first, second = pool.submit(ask), pool.submit(ask)
+            gate.set()
+            assert (first.result(), second.result()) == (True, False)
 
 
 class WatchedLock:

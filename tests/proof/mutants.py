@@ -179,7 +179,13 @@ _ENDING = (
 
 
 _COUNTING = (
-    Mutant("the newest comes first", BLOCKING, "policies.py", "return self.buffer.popleft\n", "return self.buffer.pop\n"),
+    Mutant(
+        "the newest comes first",
+        BLOCKING,
+        "policies.py",
+        'if there is none."""\n        return self.buffer.popleft',
+        'if there is none."""\n        return self.buffer.pop',
+    ),
     Mutant("received counts what is granted", BLOCKING, "state.py", "self.granted - length_hint(self.tickets)", "self.granted"),
     Mutant("sent misses what is merged", MERGING, "state.py", "policy.dropped + policy.merged", "policy.dropped"),
     Mutant("discarded items are not counted", BLOCKING, "state.py", "self.discarded += len(discarded)", "pass"),

@@ -126,19 +126,30 @@ class DispatchedEvents(_Dispatched[E], Iterator[E]):
             if self._state == "new":
                 self._source = iter(cast("Iterable[E]", self._events))
                 self._state = "reading"
-            event = next(self._source)
-            self._dispatcher.feed(event)
-        except StopIteration:
-            self._state = "ended"
-            self._dispatcher.close()
-            raise
+            try:
+                event = next(self._source)
+            except StopIteration:
+                self._state = "ended"
+                self._dispatcher.close()
+            else:
+                self._dispatcher.feed(event)
+                return event
+        except StopIteration as error:
+            failure = _not_the_end(error)
+            self._fail(failure)
+            raise failure from error
         except BaseException as error:
-            self._state = "ended"
-            self._leave(error, quiet=True)
+            self._fail(error)
             raise
         finally:
             self._reading = False
-        return event
+        raise StopIteration
+
+    def _fail(self, error: BaseException) -> None:
+        """Leave because of an error that the reader gets; one that ended the runs at the end of the source needs no more."""
+        if self._state != "ended":
+            self._state = "ended"
+            self._leave(error, quiet=True)
 
     def close(self) -> None:
         """Leave: close the source, then the runs that are open. Idempotent.
@@ -205,21 +216,32 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
         try:
             if self._state == "new":
                 self._begin()
-            event = await (self._anext or self._next)()
-            await self._dispatcher.afeed(event)
-        except StopAsyncIteration:
-            self._state = "ended"
-            await self._dispatcher.aclose()
-            raise
+            try:
+                event = await (self._anext or self._next)()
+            except StopAsyncIteration:
+                self._state = "ended"
+                await self._dispatcher.aclose()
+            else:
+                await self._dispatcher.afeed(event)
+                return event
         except GeneratorExit:
             raise  # the reader's coroutine is being destroyed and must not wait; `__del__` follows
+        except StopAsyncIteration as error:
+            failure = _not_the_end(error)
+            await self._fail(failure)
+            raise failure from error
         except BaseException as error:
-            self._state = "ended"
-            await self._leave(error, quiet=True)
+            await self._fail(error)
             raise
         finally:
             self._reading = False
-        return event
+        raise StopAsyncIteration
+
+    async def _fail(self, error: BaseException) -> None:
+        """Leave because of an error that the reader gets; one that ended the runs at the end of the source needs no more."""
+        if self._state != "ended":
+            self._state = "ended"
+            await self._leave(error, quiet=True)
 
     def _begin(self) -> None:
         if isinstance(self._events, AsyncIterable):
@@ -293,6 +315,11 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
         if self._state == "reading" and not sys.is_finalizing():
             with suppress(Exception):
                 _finish_late(self._dispatcher.abandon(asyncio.CancelledError(_LEFT)), self._loop)
+
+
+def _not_the_end(error: Exception) -> RuntimeError:
+    """Return what a handler's error becomes that would tell the reader that this is the end, as a generator would turn it."""
+    return RuntimeError(f"a handler raised {type(error).__name__}")
 
 
 def _hidden(quiet: bool) -> tuple[type[Exception], ...]:

@@ -131,8 +131,9 @@ def observing(handler: BaseCallbackHandler) -> Iterator[None]:
 
 def _observe(handler: BaseCallbackHandler) -> tuple[ContextVar[BaseCallbackHandler | None], Token[BaseCallbackHandler | None]]:
     level = 0
-    while _hook(level).get() is not None:
-        # This call is itself observed: that observer goes on hearing of everything, too.
+    while (observer := _hook(level).get()) is not None and not (isinstance(observer, OwnedHandler) and observer.is_over):
+        # This call is itself observed: that observer goes on hearing of everything, too. One whose run is over gives way to it,
+        # or else each generation of runs that start the next one in a task would need a variable more.
         level += 1
     variable = _hook(level)
     return variable, variable.set(handler)

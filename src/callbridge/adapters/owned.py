@@ -36,6 +36,11 @@ class OwnedHandler(EventStreamHandler):
         return self._outlet
 
     @property
+    def is_over(self) -> bool:
+        """Whether the run has ended by itself, so that there is nothing more to hear or to stop."""
+        return self._outlet.send.finished and not self._outlet.stopped
+
+    @property
     def reader(self) -> EventReader:
         """Where its events come from."""
         return self._reader

@@ -20,12 +20,21 @@ from typing import Any, TypeAlias
 
 from callbridge.channel.waiters import async_waiter, current_task
 
-__all__ = ["PrivateLoop"]
+__all__ = ["PrivateLoop", "elsewhere"]
 
 Job: TypeAlias = Callable[[], Awaitable[Any]]
 
 _LIBRARY = "current_async_library_cvar"
-"""Sniffio's variable, which says what library the *reader's* loop is of."""
+"""Sniffio's variable, which says what library the loop is of in which a context was made."""
+
+
+def elsewhere(context: Context) -> Context:
+    """Return a copy of a context for another thread, where the loop in which it was made does not run."""
+    copy = context.copy()
+    for variable in list(copy):
+        if variable.name == _LIBRARY:
+            copy.run(variable.set, None)
+    return copy
 
 
 class PrivateLoop:
@@ -132,9 +141,8 @@ def _run(context: Context, started: Future[Any], finished: Future[None]) -> None
 
 async def _serve(context: Context, started: Future[Any]) -> None:
     """Be the one task of the loop."""
-    for variable, value in context.items():
-        if variable.name != _LIBRARY:
-            variable.set(value)
+    for variable, value in elsewhere(context).items():
+        variable.set(value)
     del context
     queue: asyncio.Queue[tuple[Job, Future[Any]] | None] = asyncio.Queue()
     started.set_result((asyncio.get_running_loop(), queue, asyncio.current_task()))

@@ -29,6 +29,7 @@ from callbridge.adapters.branch_ends import BranchEnds
 from callbridge.adapters.exiting import end_at_exit, is_exiting
 from callbridge.adapters.jobs import end_jobs, waited_for
 from callbridge.adapters.outlet import Outlet
+from callbridge.adapters.private_loop import elsewhere
 from callbridge.adapters.scope import RunScope
 from callbridge.adapters.sweep import awaited_by
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
@@ -309,6 +310,7 @@ class TaskSource:
             self._done.wait_sync()
 
     async def _drive(self) -> None:
+        self._task = self._task or asyncio.current_task()  # an eager task gets here before `_begin` has it
         try:
             self.result = await self._run.complete(self._call())
         except Exception as error:  # noqa: BLE001 - for the reader, who gets it from the channel
@@ -466,6 +468,6 @@ def _clear_remains(outlet: Outlet, error: BaseException | None) -> None:
 
 def _make_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
     # A daemon: an interpreter that exits must not wait for a model that still talks.
-    thread = threading.Thread(target=context.run, args=(target,), name="callbridge-run", daemon=True)
+    thread = threading.Thread(target=elsewhere(context).run, args=(target,), name="callbridge-run", daemon=True)
     end_at_exit(thread)
     return thread

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
 from enum import Enum
 from itertools import repeat, starmap
 from operator import length_hint
-from threading import get_ident
+from threading import Event, get_ident
 from time import monotonic
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
 
@@ -16,13 +16,15 @@ from callbridge.channel.policies import make_policy
 from callbridge.channel.state import ChannelState
 from callbridge.channel.statistics import ChannelStatistics, Overflow
 from callbridge.channel.waiters import (
+    Loop,
     Place,
     ThreadWaiter,
     Waiter,
     async_waiter,
     current_task,
     in_event_loop,
-    needed_by,
+    is_pool_worker,
+    may_be_waited_for,
     pause,
     withdraw,
 )
@@ -40,7 +42,7 @@ POOL_PATIENCE = 0.25
 """Seconds that a thread which the reader's loop may need waits for room, before the bound yields."""
 
 LOOP_PATIENCE = 1.0
-"""Seconds after which a thread that waits for room asks whether the reader's loop runs, and that the loop has to answer."""
+"""Seconds after which who waits for room asks whether the reader's loop, if it is another one, runs; and to answer in."""
 
 FAIR_ITEMS: Final = 64
 """Items after which a reader that never had to wait lets other tasks run."""
@@ -181,8 +183,12 @@ class SendEnd(Generic[T_contra]):
     async def room(self) -> None:
         """Wait while the buffer is above capacity, until the reader has made room or either end is closed.
 
-        Returns at once, which counts as an overrun, where the wait would never end: the reader is this very task, or sync code
-        of this thread, or its loop is closed or is another one in this thread.
+        - The reader is this very task, or sync code of this thread, or its loop is closed or is another one in this thread:
+          returns at once, which counts as an overrun, because the wait would never end.
+        - The reader's loop is one in another thread: waits provided that it runs. It may be blocked by sync code that waits for
+          this very task. As in `room_sync`, a loop that does nothing for `LOOP_PATIENCE` seconds is taken for blocked until it
+          does something; nobody waits for it meanwhile, which counts as overruns.
+        - Any other reader: waits as long as it takes.
 
         Raises:
             EventLoopError: There is no task of asyncio or trio here, and waiting is necessary.
@@ -205,6 +211,9 @@ class SendEnd(Generic[T_contra]):
                 await pause(loop)
                 if not _is_above(state):
                     return
+        elif reader is not None and reader.loop is not None:
+            await _wait_for_another_loop(state, loop)
+            return
         waiter = async_waiter(loop)
         try:
             if _parks(state, waiter):
@@ -218,8 +227,9 @@ class SendEnd(Generic[T_contra]):
 
         - The reader is in this thread, or its loop is closed, or this thread runs an event loop, or no reader has begun and the
           channel is not patient: returns at once, which counts as an overrun.
-        - The reader is async, or not known, and its loop may need this thread, a worker of its pool: waits for `POOL_PATIENCE`
-          seconds, then returns, which counts as an overrun.
+        - The reader is async, or not known, and this thread is a worker of a pool, any one, so the reader's loop may need it:
+          waits for `POOL_PATIENCE` seconds, then returns, which counts as an overrun. If the reader has taken nothing meanwhile
+          and a job may be waiting for this thread, nobody waits again until the reader has taken something.
         - Any other thread waits as long as it takes, provided that the reader's loop, if it has one, runs: it may be blocked by
           sync code that waits for this very thread. A loop that does nothing for `LOOP_PATIENCE` seconds is taken for blocked
           until it does something; nobody waits for it meanwhile, which counts as overruns.
@@ -244,6 +254,7 @@ class SendEnd(Generic[T_contra]):
             withdraw(state.producers, waiter)
             raise
         if not woken and withdraw(state.producers, waiter):
+            state.spent = state.received
             state.count_overrun()
 
     def never_wait(self) -> None:
@@ -266,6 +277,11 @@ class SendEnd(Generic[T_contra]):
     def closed(self) -> bool:
         """Whether nothing more can be sent: either end is closed."""
         return bool(self._state.shut)
+
+    @property
+    def finished(self) -> bool:
+        """Whether this end was closed before the reader left, if it has."""
+        return self._state.shut == "sender"
 
     @property
     def reader_left(self) -> bool:
@@ -295,19 +311,40 @@ def _is_hopeless(reader: Place, loop: object, task: object) -> bool:
     """Whether a task that waits for this reader waits for ever."""
     if reader.loop is loop:
         return reader.is_task(task)
-    return reader.thread == get_ident() or reader.is_over
+    return reader.thread == get_ident() or reader.is_over or reader.is_stuck
+
+
+async def _wait_for_another_loop(state: ChannelState[Any], loop: Loop | None) -> None:
+    """Wait in a task of `loop` for a reader in another one, as long as that runs: it is asked in each slice but the first."""
+    asked: tuple[Place, Event] | None = None
+    while _parks(state, waiter := async_waiter(loop)):
+        try:
+            await waiter.wait_at_most(LOOP_PATIENCE)
+        except BaseException:
+            withdraw(state.producers, waiter)
+            raise
+        if not withdraw(state.producers, waiter):
+            return
+        if asked is not None and not asked[0].has_answered(asked[1]):
+            state.count_overrun()
+            return
+        reader = state.reader
+        asked = None if reader is None else (reader, reader.ask())
 
 
 def _patience(state: ChannelState[Any]) -> float | None:
     """Return for how many seconds sync code may wait for room; `None`: as long as it takes."""
     reader = state.reader
-    if in_event_loop():
+    if in_event_loop() or (reader is None and not state.patient):
         return 0
-    if reader is None:
-        return (POOL_PATIENCE if needed_by(None) else None) if state.patient else 0
-    if reader.thread == get_ident() or reader.is_over or reader.is_stuck:
-        return 0
-    return POOL_PATIENCE if reader.loop is not None and needed_by(reader.loop) else None
+    if reader is not None:
+        if reader.thread == get_ident() or reader.is_over or reader.is_stuck:
+            return 0
+        if reader.loop is None:
+            return None
+    if not is_pool_worker():
+        return None
+    return 0 if state.spent == state.received and may_be_waited_for() else POOL_PATIENCE
 
 
 class ReceiveEnd(Generic[T_co]):

@@ -103,11 +103,18 @@ class ChannelState(Generic[T]):
         # Items taken are those granted to the reader's batches, less what is left of the last one.
         self.granted = 0
         self.tickets: repeat[tuple[()]] = repeat((), 0)
+        self.spent = -1
+        """How many items had been taken when a thread last lost patience."""
         self.peak = 0
         self.parks = 0
         self.waits = 0
         self.overruns = 0
         self.discarded = 0
+
+    @property
+    def received(self) -> int:
+        """How many items the reader has taken."""
+        return self.granted - length_hint(self.tickets)
 
     def rise(self) -> bool:
         """Called when the buffer is longer than ever, or above capacity; return whether to wait."""
@@ -220,7 +227,7 @@ class ChannelState(Generic[T]):
     def statistics(self) -> ChannelStatistics:
         """Return a snapshot of the counters."""
         policy = self.policy
-        received = self.granted - length_hint(self.tickets)
+        received = self.received
         buffered = len(self.buffer)
         return ChannelStatistics(
             capacity=self.capacity,

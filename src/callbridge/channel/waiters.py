@@ -34,12 +34,13 @@ import weakref
 from _thread import LockType, allocate_lock
 from asyncio.events import _get_running_loop as running_asyncio_loop
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 from threading import get_ident
 from time import monotonic, thread_time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio.from_thread
 
@@ -60,7 +61,8 @@ __all__ = [
     "async_waiter",
     "current_task",
     "in_event_loop",
-    "needed_by",
+    "is_pool_worker",
+    "may_be_waited_for",
     "pause",
     "withdraw",
 ]
@@ -107,6 +109,14 @@ class AsyncioWaiter:
     def wait(self) -> Awaitable[None]:
         """Return what to await, once, to be woken."""
         return self._future
+
+    async def wait_at_most(self, seconds: float) -> None:
+        """Wait to be woken, but not longer; whether it was is known to those who have published it."""
+        timer = self._loop.call_later(seconds, _resolve, self._future)
+        try:
+            await self._future
+        finally:
+            timer.cancel()
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
@@ -160,6 +170,13 @@ class TrioWaiter:
         if not self._woken:
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def wait_at_most(self, seconds: float) -> None:
+        """Wait to be woken, but not longer; whether it was is known to those who have published it."""
+        import trio
+
+        with trio.move_on_after(seconds):
+            await self.wait()
 
 
 class ThreadWaiter:
@@ -263,23 +280,21 @@ def in_event_loop() -> bool:
     return running_asyncio_loop() is not None or running_trio_token() is not None
 
 
-def needed_by(loop: Loop | None) -> bool:
-    """Return whether `loop` may need this thread to get on: it belongs to a pool that the loop hands work to.
+def is_pool_worker() -> bool:
+    """Return whether this thread belongs to a pool, any one: an event loop may hand work to it."""
+    return _is_async_worker() or threading.current_thread() in _pools()
 
-    Args:
-        loop: An asyncio loop or trio token; `None`: not known.
 
-    Where it cannot be told (a loop that hides its executor, as uvloop does; no loop known), every worker of a
-    `ThreadPoolExecutor` counts.
-    """
-    if _is_async_worker():
-        return True
-    thread = threading.current_thread()
-    if isinstance(loop, asyncio.AbstractEventLoop) and hasattr(loop, "_default_executor"):
-        executor: object = getattr(loop, "_default_executor", None)
-        return thread in getattr(executor, "_threads", ())
-    workers: Any = getattr(concurrent.futures.thread, "_threads_queues", ())
-    return thread in workers
+def may_be_waited_for() -> bool:
+    """Return whether a job may be waiting for this worker; that none is can be told of a `ThreadPoolExecutor` alone."""
+    queue = _pools().get(threading.current_thread())
+    return queue is None or not queue.empty()
+
+
+def _pools() -> Mapping[threading.Thread, SimpleQueue[object]]:
+    """Return the queue of jobs of each worker of a `ThreadPoolExecutor`."""
+    pools: Mapping[threading.Thread, SimpleQueue[object]] = getattr(concurrent.futures.thread, "_threads_queues", {})
+    return pools
 
 
 def _is_async_worker() -> bool:
@@ -339,26 +354,37 @@ class Place:
         """Whether the reader's loop has been closed."""
         return isinstance(self.loop, asyncio.AbstractEventLoop) and self.loop.is_closed()
 
-    def gets_on(self, patience: float) -> bool:
-        """Return whether the reader's loop does what it is asked to within `patience` seconds. Not from its own thread.
+    def ask(self) -> threading.Event:
+        """Ask the reader's loop to set the event that is returned, without waiting for it.
 
         A loop whose thread runs sync code that waits for this thread, as `RunnableParallel.invoke` does for its branches, never
-        does. No sync reader can be asked.
+        does, nor does one that is over. No sync reader can be asked: the event is set.
         """
-        if self.loop is None:
-            return True
         answer = threading.Event()
         try:
             if isinstance(self.loop, asyncio.AbstractEventLoop):
                 self.loop.call_soon_threadsafe(answer.set)
-            else:
+            elif self.loop is not None:
                 self.loop.run_sync_soon(answer.set)
+            else:
+                answer.set()
         except RuntimeError:  # it is over
-            return False
-        if answer.wait(patience):
+            self._unanswered = answer
+        return answer
+
+    def has_answered(self, answer: threading.Event) -> bool:
+        """Return whether the loop has answered; if not, it is stuck until it does."""
+        if answer.is_set():
             return True
         self._unanswered = answer
         return False
+
+    def gets_on(self, patience: float) -> bool:
+        """Return whether the reader's loop does what it is asked to within `patience` seconds. Not from its own thread."""
+        answer = self.ask()
+        if not self.is_stuck:
+            answer.wait(patience)
+        return self.has_answered(answer)
 
     @property
     def is_stuck(self) -> bool:
