@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -141,6 +142,19 @@ def test_an_error_before_the_model_is_raised_where_the_old_code_lost_it_or_hung(
     _, ask = both(aiter_code(call, "await task"), level=level)
     with pytest.raises(ValueError, match="topic"):
         asyncio.run(ask("tea", []))
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_an_error_reaches_the_except_that_it_reached(level: int) -> None:
+    text = aiter_code("chain.ainvoke({'topic': x})", "await task")
+    text = text.replace("FakeChatModel(", "FakeChatModel(error_on_chunk_number=1, ")
+    start = text.index("        async for")
+    body = textwrap.indent(text[start:].rstrip(), "    ")
+    text = f"{text[:start]}        try:\n{body}\n        except Exception as e:\n            return type(e).__name__\n"
+    for ask in both(text, level=level):
+        shown: list[str] = []
+        assert asyncio.run(ask("tea", shown)) == "FakeListChatModelError"
+        assert shown == ["t"]
 
 
 @pytest.mark.parametrize("level", [1, 2])

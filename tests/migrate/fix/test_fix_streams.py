@@ -132,6 +132,8 @@ def test_done_that_is_set_by_hand_is_not_needed() -> None:
         async def guard(call, done):
             try:
                 await call
+            except Exception:
+                logger.exception("failed")
             finally:
                 done.set()
 
@@ -370,6 +372,88 @@ def test_an_except_around_the_loop_that_would_catch_more_stays() -> None:
         """,
         "an `except` around the loop",
         rule="CB301",
+    )
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "try:\n                r = await task\n            except Exception as e:\n                yield e",
+        "try:\n                await task\n            finally:\n                close()",
+        "with suppress(Exception):\n                await task",
+        "async with asyncio.timeout(1):\n                r = await task",
+        "if x:\n                with suppress(Exception):\n                    await task",
+    ],
+)
+def test_what_sees_the_errors_of_the_awaited_task_keeps_it(end: str) -> None:
+    """The loop raises them now, and stands outside of it."""
+    check_noop(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            async for token in cb.aiter():
+                yield token
+            {end}
+        """,
+        "a `try` or `with` of its own",
+        rule="CB301",
+    )
+
+
+@pytest.mark.parametrize(
+    ("around", "reason"),
+    [
+        ("with suppress(Exception):", "a `with` around the loop"),
+        ("if x:\n                await task", "awaited before the loop"),
+    ],
+)
+def test_what_would_see_errors_that_the_task_raised_outside_of_it_keeps_the_loop(around: str, reason: str) -> None:
+    check_noop(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            {around}
+                async for token in cb.aiter():
+                    yield token
+            await task
+        """,
+        reason,
+        rule="CB301",
+    )
+
+
+def test_a_try_around_both_the_loop_and_the_awaited_task_sees_the_same_errors() -> None:
+    check_rewritten(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            try:
+                async for token in cb.aiter():
+                    yield token
+                answer = await task
+            except Exception as error:
+                yield f"error {{error}}"
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x):
+            chat = ChatOpenAI()
+            try:
+                async with astream_call(lambda: chat.ainvoke(x)) as stream:
+                    async for token in stream.text():
+                        yield token
+                answer = stream.result
+            except Exception as error:
+                yield f"error {error}"
+        """,
     )
 
 

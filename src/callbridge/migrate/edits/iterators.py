@@ -36,6 +36,9 @@ from callbridge.migrate.edits.unfit import UnfitError
 
 __all__ = ["plan"]
 
+_CATCHING = (ast.Try, getattr(ast, "TryStar", ast.Try), ast.With, ast.AsyncWith)
+"""Statements that may do something about an error of their body."""
+
 
 def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
     """Return what can be done about the iterator handlers of a file."""
@@ -166,29 +169,52 @@ class _Conversion:
                 if ast.unparse(source.statement(done)) != f"{name}.done.set()":
                     raise UnfitError(f"{name}.done is used otherwise than in `{name}.done.set()`")
                 gone.add(source.statement(done))
-        guarded = task.guard is not None or bool(task.reason)
-        around = list(dict.fromkeys(attempt for loop in loops for attempt in self._tries_around(loop, task)))
-        for attempt in around:
-            if attempt.handlers and not guarded:
-                raise UnfitError("an `except` around the loop would catch the errors of the call, which `await` raises now")
-            if attempt.finalbody and all(statement in gone for statement in attempt.finalbody):
-                self._operations.append(RemoveFinally(source.span(attempt)))
-                gone -= set(attempt.finalbody)
+        self._check_awaits(loops, task)
+        around = list(dict.fromkeys(each for loop in loops for each in self._around(loop, task)))
+        for each in around:
+            self._check_catching(each, task)
+            if isinstance(each, ast.Try) and each.finalbody and all(statement in gone for statement in each.finalbody):
+                self._operations.append(RemoveFinally(source.span(each)))
+                gone -= set(each.finalbody)
         for statement in gone:
             self._remove(statement)
-        for each in task.awaits:
-            if not is_statement_of(source, each) and guarded:
+        for result in (each for each in task.awaits if not is_statement_of(source, each)):
+            if task.guard is not None or task.reason:
                 raise UnfitError("the guard's result is used")
-            if not is_statement_of(source, each) and len(loops) > 1:
+            if len(loops) > 1:
                 raise UnfitError("the call's result is used after one of several loops")
-            if not is_statement_of(source, each) and set(source.ancestors(each)) & set(around):
+            if any(each in source.ancestors(result) and not self._is_tried(result, each) for each in around):
                 raise UnfitError("the result is awaited in a `try` around the loop, which may have been left before its end")
 
-    def _tries_around(self, loop: ast.AsyncFor, task: Task) -> list[ast.Try]:
+    def _check_awaits(self, loops: Sequence[ast.AsyncFor], task: Task) -> None:
+        """Refuse if something around an `await` of the task sees errors that the loop raises now, outside of it."""
+        for each in task.awaits:
+            if all(each.lineno < loop.lineno for loop in loops):
+                raise UnfitError("the task is awaited before the loop")
+            around = [node for node in self._source.ancestors(each) if isinstance(node, _CATCHING)]
+            if any(node not in self._source.ancestors(loop) for node in around for loop in loops):
+                raise UnfitError("a `try` or `with` of its own around `await` would not see the errors: the loop raises them")
+
+    def _check_catching(self, catching: ast.AST, task: Task) -> None:
+        """Refuse if something around the loop sees errors that an `await` raised outside of it."""
+        tried = bool(task.awaits) and all(self._is_tried(each, catching) for each in task.awaits)
+        if tried or task.swallows:
+            return
+        if not isinstance(catching, ast.With | ast.AsyncWith) and getattr(catching, "handlers", None):
+            raise UnfitError("an `except` around the loop would catch the errors of the call, which `await` raises now")
+        if isinstance(catching, ast.With | ast.AsyncWith) and task.awaits:
+            raise UnfitError("a `with` around the loop would see the errors of the call, which `await` raises now")
+
+    def _is_tried(self, node: ast.AST, catching: ast.AST) -> bool:
+        """Return whether a node stands where a `try` or `with` sees its errors: in its body."""
+        return any(each in getattr(catching, "body", ()) for each in self._source.ancestors(node))
+
+    def _around(self, loop: ast.AsyncFor, task: Task) -> list[ast.AST]:
+        """Return what may catch errors of the loop, and not those of the statement that makes the task."""
         block = self._source.block(task.statement)
-        found: list[ast.Try] = []
+        found: list[ast.AST] = []
         for each in self._source.ancestors(loop):
-            if isinstance(each, ast.Try):
+            if isinstance(each, _CATCHING):
                 found.append(each)
             if each in block:
                 break

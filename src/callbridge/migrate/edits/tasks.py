@@ -23,6 +23,7 @@ class Task:
         guard: The function that sets `done` when the call has ended; None if there is none.
         awaits: The expressions `await task`.
         reason: Why wrapping needs a look; empty for what is proved.
+        swallows: Whether the guard may keep errors of the call to itself, so that `await task` does not raise them.
     """
 
     statement: ast.stmt
@@ -30,6 +31,7 @@ class Task:
     guard: Function | None
     awaits: tuple[ast.Await, ...]
     reason: str = ""
+    swallows: bool = False
 
 
 def find_task(source: Source, function: Function, handler: str) -> Task | str:
@@ -60,7 +62,8 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     run = _run(source, made[0], handler)
     if isinstance(run, str):
         return run
-    return Task(statement, run[0], run[1], tuple(awaits), run[2])
+    swallows = bool(run[2]) or (run[1] is not None and _swallows(run[1]))
+    return Task(statement, run[0], run[1], tuple(awaits), run[2], swallows)
 
 
 def is_statement_of(source: Source, node: ast.expr) -> bool:
@@ -120,6 +123,12 @@ def _guard_problem(guard: Function) -> str:
     if ast.unparse(final) not in [f"{name}.set()" for name in names]:
         return "its guard does more at the end than to set the event"
     return "" if all(_only_reports(node) for handler in attempt.handlers for node in handler.body) else _DISPLAY
+
+
+def _swallows(guard: Function) -> bool:
+    """Return whether a guard of the known form catches an error and does not raise it again."""
+    handlers = [each for each in ast.walk(guard) if isinstance(each, ast.ExceptHandler)]
+    return any(not any(isinstance(node, ast.Raise) for node in handler.body) for handler in handlers)
 
 
 def _only_reports(node: ast.stmt) -> bool:
