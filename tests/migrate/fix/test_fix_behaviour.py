@@ -164,6 +164,28 @@ def test_a_script_prints_the_same_and_returns_the_same(level: int, capsys: pytes
         assert capsys.readouterr().out == "tea"
 
 
+HERE = """
+    import threading
+
+
+    def here(x):
+        assert threading.current_thread() is threading.main_thread()
+        return x
+"""
+
+
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("arguments", ["here(x)", "topic=here(x)", "**{'topic': here(x)}"])
+def test_arguments_are_computed_in_the_thread_that_makes_the_call(arguments: str, level: int) -> None:
+    """What they read may belong to it, as a connection of sqlite3 does."""
+    for ask in both(HERE + aiter_code(f"chain.arun({arguments})", "return await task"), level=level):
+        shown: list[str] = []
+        assert asyncio.run(ask("tea", shown)) == "tea"
+        assert shown == ["t", "e", "a"]
+    for ask in both(HERE + PRINT.replace("run(x)", f"run({arguments})"), level=level):
+        assert ask("tea") == "tea"
+
+
 def test_a_queue_gives_the_same_tokens() -> None:
     for ask in both(QUEUE, unsafe=True):
         assert list(ask("tea")) == ["t", "e", "a"]

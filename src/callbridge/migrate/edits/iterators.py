@@ -1,7 +1,7 @@
 """CB301: `AsyncIteratorCallbackHandler`, a task and `aiter()`, to a loop over the text of the wrapped call.
 
 ```
-task = asyncio.create_task(chain.acall(x))         async with astream_call(lambda: chain.acall(x)) as stream:
+task = asyncio.create_task(chain.acall(x))         async with astream_call(chain.acall, x) as stream:
 async for token in handler.aiter():          →         async for token in stream.text():
     yield token                                            yield token
 await task
@@ -19,8 +19,8 @@ from itertools import combinations
 
 from callbridge.migrate.edits import events_loop
 from callbridge.migrate.edits.attachments import find_attachment
-from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import hearing
+from callbridge.migrate.edits.moving import moving
 from callbridge.migrate.edits.operations import (
     Change,
     Operation,
@@ -33,6 +33,7 @@ from callbridge.migrate.edits.operations import (
 from callbridge.migrate.edits.source import Function, Source, is_langchain
 from callbridge.migrate.edits.tasks import Task, find_task, is_statement_of
 from callbridge.migrate.edits.unfit import UnfitError
+from callbridge.migrate.edits.wrapping import passed
 
 __all__ = ["plan"]
 
@@ -71,10 +72,11 @@ class _Conversion:
         reasons = [task.reason, self._detach(name, function, task), *{self._leaving(loop, task) for loop in loops}]
         for loop in loops:
             self._check_order(function, loop, task)
+        reasons += {moving(source, loop, task) for loop in loops}
         self._settle_errors(name, function, loops, task)
         self._remove(creation)
         self._remove(task.statement)
-        message = [self._rewrite_loop(loop, task) for loop in loops].pop()
+        message = self._rewrite_loops(loops, task)
         origin = source.origin(self._made.func) or ""
         used = {each.id for node in self._removed for each in ast.walk(node) if isinstance(each, ast.Name)}
         orphans = {*used, origin.rpartition(".")[2], *([task.guard.name] if task.guard else [])}
@@ -144,8 +146,8 @@ class _Conversion:
         if not any(statement in around for statement in later):
             raise UnfitError("the loop does not follow the task in the same block")
         for node in ast.walk(task.run):
-            if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
-                raise UnfitError("the call's arguments await, yield or assign, which a lambda cannot do")
+            if isinstance(node, ast.Yield | ast.YieldFrom | ast.NamedExpr):
+                raise UnfitError("the call's arguments yield or assign, and would do so later, where the loop begins")
             if isinstance(node, ast.Name) and self._rebinds(node.id, function, task):
                 raise UnfitError(f"{node.id} is assigned again after the task is made")
         between = later[: next(index for index, statement in enumerate(later) if statement in around)]
@@ -220,26 +222,24 @@ class _Conversion:
                 break
         return found
 
-    def _rewrite_loop(self, loop: ast.AsyncFor, task: Task) -> str:
+    def _rewrite_loops(self, loops: Sequence[ast.AsyncFor], task: Task) -> str:
         source = self._source
         results = [each for each in task.awaits if not is_statement_of(source, each)]
-        if self._level == 2 and not results:
-            operations = events_loop.operations(source, loop, task.run)
-            if operations:
-                self._operations.extend(operations)
-                return "read the events of the run in place of the handler"
-        added = import_of(source, "callbridge", "astream_call")
-        if added is None:
-            raise UnfitError("the name astream_call means something else here")
-        stream = source.fresh(loop, "stream", "text_stream", "event_stream")
-        wrapped = f"async with astream_call(lambda: RUN) as {stream}:\n    LOOP\n"
-        holes = {"RUN": source.span(task.run), "LOOP": source.span(loop)}
-        self._operations += [
-            added,
-            ReplaceExpression(source.span(loop.iter), f"{stream}.text()"),
-            ReplaceStatement(source.span(loop), wrapped, holes),
-            *(ReplaceExpression(source.span(each), f"{stream}.result") for each in results),
-        ]
+        found = [events_loop.operations(source, loop, task.run) for loop in loops] if self._level == 2 and not results else [()]
+        if all(found):
+            self._operations += [operation for operations in found for operation in operations]
+            return "read the events of the run in place of the handler"
+        template, operations = passed(source, task.run, "astream_call", self._operations)
+        self._operations += operations
+        for loop in loops:
+            stream = source.fresh(loop, "stream", "text_stream", "event_stream")
+            wrapped = f"async with {template} as {stream}:\n    LOOP\n"
+            holes = {"RUN": source.span(task.run), "LOOP": source.span(loop)}
+            self._operations += [
+                ReplaceExpression(source.span(loop.iter), f"{stream}.text()"),
+                ReplaceStatement(source.span(loop), wrapped, holes),
+                *(ReplaceExpression(source.span(each), f"{stream}.result") for each in results),
+            ]
         return "read the text of the wrapped call in place of the handler"
 
     def _remove(self, statement: ast.stmt) -> None:

@@ -18,6 +18,7 @@ __all__ = [
     "DropImport",
     "MoveImport",
     "Operation",
+    "PassCall",
     "Plan",
     "Refusal",
     "RemoveArgument",
@@ -59,6 +60,19 @@ class RemoveArgument:
 
     span: Span
     name: str
+
+
+@dataclass(frozen=True)
+class PassCall:
+    """Hand what is called to a function, with its arguments: `f(x)` becomes `function(f, x)`.
+
+    Attributes:
+        span: The call.
+        function: The function's name.
+    """
+
+    span: Span
+    function: str
 
 
 @dataclass(frozen=True)
@@ -174,6 +188,7 @@ Operation: TypeAlias = (
     AddArgument
     | RenameArgument
     | RemoveArgument
+    | PassCall
     | RemoveElement
     | ReplaceExpression
     | ReplaceStatement

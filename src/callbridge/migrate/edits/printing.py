@@ -2,7 +2,7 @@
 
 ```
 llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])      llm = ChatOpenAI()
-answer = LLMChain(llm=llm, prompt=prompt).run(topic)          →     with stream_call(lambda: …run(topic)) as stream:
+answer = LLMChain(llm=llm, prompt=prompt).run(topic)          →     with stream_call(….run, topic) as stream:
                                                                         for token in stream.text():
                                                                             print(token, end="", flush=True)
                                                                     answer = stream.result
@@ -69,7 +69,7 @@ def _change(source: Source, made: ast.Call, sink: _Sink, level: int) -> Change:
         body = sink.body if variable == sink.variable else _PRINT.format(token=variable)
         if variable != sink.variable and sink.rule == "CB306":
             raise UnfitError(f"the name {sink.variable} of its token means something else where the model is run")
-        operations += wrap(source, run, variable, body, level=level)
+        operations += wrap(source, run, variable, body, level=level, operations=attachment.operations)
     if len({source.statement(run) for run in runs}) < len(runs):
         raise UnfitError("one statement runs the model twice")
     orphans = tuple(node.id for node in ast.walk(made.func) if isinstance(node, ast.Name))

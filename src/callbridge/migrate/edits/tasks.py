@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from callbridge.migrate.edits.source import Function, Source
 
-__all__ = ["Task", "find_task", "is_statement_of"]
+__all__ = ["REPORTING", "Task", "find_task", "is_statement_of"]
 
-_LOGGING = ("critical", "debug", "error", "exception", "info", "log", "print_exc", "warning")
+REPORTING = ("critical", "debug", "error", "exception", "info", "log", "print_exc", "warning")
+"""Methods of loggers, and what prints a traceback."""
+
 _DISPLAY = "its guard does more with an error than to report it"
 
 
@@ -137,4 +139,4 @@ def _only_reports(node: ast.stmt) -> bool:
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
         return False
     func = node.value.func
-    return (isinstance(func, ast.Name) and func.id == "print") or (isinstance(func, ast.Attribute) and func.attr in _LOGGING)
+    return (isinstance(func, ast.Name) and func.id == "print") or (isinstance(func, ast.Attribute) and func.attr in REPORTING)
