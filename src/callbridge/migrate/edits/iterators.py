@@ -158,8 +158,8 @@ class _Conversion:
             raise UnfitError("the task is awaited in another function than the loop")
 
     def _rebinds(self, name: str, function: Function, task: Task) -> bool:
-        uses = [use for use in self._source.uses(name, function) if not isinstance(use.ctx, ast.Load)]
-        return any(use.lineno > task.statement.lineno for use in uses)
+        uses = [*self._source.uses(name, function), *self._source.uses(name, self._source.scope(task.statement))]
+        return any(use.lineno > task.statement.lineno and not isinstance(use.ctx, ast.Load) for use in uses)
 
     def _settle_errors(self, name: str, function: Function, loops: Sequence[ast.AsyncFor], task: Task) -> None:
         """Take away what ends or awaits the task, now that the loop does both."""

@@ -51,9 +51,10 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     awaits: list[ast.Await] = []
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
         name = statement.targets[0].id
-        if source.assignment(name, function) is not statement:
-            return f"{name} is assigned more than once"
-        for use in source.uses(name, function):
+        home = source.scope(statement)
+        if source.assignment(name, home) is not statement:
+            return source.why_unclear(name, home)
+        for use in source.uses(name, home):
             if isinstance(use.ctx, ast.Load):
                 parent = source.parents[use]
                 if not isinstance(parent, ast.Await):

@@ -68,7 +68,7 @@ def _follow_method(source: Source, attribute: ast.Attribute) -> Iterator[ast.Cal
 def _follow_variable(source: Source, statement: ast.Assign, name: str) -> Iterator[ast.Call]:
     scope = source.scope(statement)
     if source.assignment(name, scope) is not statement:
-        raise UnfitError(f"{name} is assigned more than once")
+        raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
         raise UnfitError(f"{name} is used in other files as well")
     for use in source.uses(name, scope):
