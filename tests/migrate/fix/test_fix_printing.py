@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fixing import check_noop, check_rewritten
+from fixing import check_noop, check_rewritten, code
+
+from callbridge.migrate.edits.rewriting import Options, rewrite
 
 pytest.importorskip("libcst")
 
@@ -82,7 +84,7 @@ def test_a_coroutine_that_prints_reads_the_text() -> None:
         f"""{PRINT}
         async def main(x):
             handler = StreamingStdOutCallbackHandler()
-            chat = ChatOpenAI(callbacks=[handler])
+            chat = ChatOpenAI(callbacks=[handler], streaming=True)
             answer: str = (await chat.ainvoke(x)).content
             return answer
         """,
@@ -91,7 +93,7 @@ def test_a_coroutine_that_prints_reads_the_text() -> None:
         from langchain_openai import ChatOpenAI
 
         async def main(x):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
             async with astream_call(chat.ainvoke, x) as stream:
                 async for token in stream.text():
                     print(token, end="", flush=True)
@@ -105,7 +107,7 @@ def test_level_two_reads_the_events_of_a_runnable_whose_result_nobody_wants() ->
     check_rewritten(
         f"""{PRINT}
         def main(x):
-            chat = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])
+            chat = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
             chat.invoke(x)
             return chat.invoke(x)
         """,
@@ -114,7 +116,7 @@ def test_level_two_reads_the_events_of_a_runnable_whose_result_nobody_wants() ->
         from langchain_openai import ChatOpenAI
 
         def main(x):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
             with stream_events(chat, x) as stream:
                 for token in stream.text():
                     print(token, end="", flush=True)
@@ -125,6 +127,27 @@ def test_level_two_reads_the_events_of_a_runnable_whose_result_nobody_wants() ->
         """,
         level=2,
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [
+        ("ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])", "chat.invoke(x)"),
+        ("ChatOpenAI(temperature=0)", 'chat.invoke(x, config={"callbacks": [StreamingStdOutCallbackHandler()]})'),
+    ],
+)
+def test_a_model_that_did_not_stream_prints_only_with_unsafe(model: str, call: str) -> None:
+    """Nothing was printed: whether it is to be is for a person to say."""
+    before = f"""{PRINT}
+        def main(x):
+            chat = {model}
+            return {call}
+        """
+    check_noop(before, "ChatOpenAI has no `streaming=True`: nothing was printed so far", rule="CB305", unsafe=False)
+    assert rewrite(code(before), Options(unsafe=True)).changes
+    for streams in ("ChatOpenAI(streaming=flag, ", "ChatOpenAI(**options, ", "ChatOllama("):
+        text = code(before.replace("ChatOpenAI(", streams).replace("import ChatOpenAI", "import ChatOpenAI, ChatOllama"))
+        assert rewrite(text).changes, text
 
 
 @pytest.mark.parametrize(
@@ -198,7 +221,7 @@ def test_a_printing_handler_of_ones_own_becomes_the_body_of_the_loop() -> None:
                 sys.stdout.flush()
 
         def main(x):
-            chat = ChatOpenAI(callbacks=[Printer()])
+            chat = ChatOpenAI(callbacks=[Printer()], streaming=True)
             return chat.invoke(x)
         """,
         """
@@ -207,7 +230,7 @@ def test_a_printing_handler_of_ones_own_becomes_the_body_of_the_loop() -> None:
         from langchain_openai import ChatOpenAI
 
         def main(x):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
             with stream_call(chat.invoke, x) as stream:
                 for text in stream.text():
                     sys.stdout.write(

@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from callbridge.migrate.edits.attachments import Attachment, find_attachment
-from callbridge.migrate.edits.models import hearing, is_model
+from callbridge.migrate.edits.models import hearing, is_model, run_models
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source, is_langchain
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import runs_of, wrap
+from callbridge.migrate.streaming import may_stream
 
 __all__ = ["plan"]
 
@@ -64,7 +65,7 @@ def _change(source: Source, made: ast.Call, sink: _Sink, level: int) -> Change:
         possible, reason = hearing(source, attachment.call, run)
         if not possible:
             raise UnfitError(reason)
-        reasons.append(reason)
+        reasons += [reason, _silence(source, run)]
         variable = source.fresh(run, sink.variable, "piece")
         body = sink.body if variable == sink.variable else _PRINT.format(token=variable)
         if variable != sink.variable and sink.rule == "CB306":
@@ -75,6 +76,15 @@ def _change(source: Source, made: ast.Call, sink: _Sink, level: int) -> Change:
     orphans = tuple(node.id for node in ast.walk(made.func) if isinstance(node, ast.Name))
     message = "print the text of the wrapped call in place of the handler"
     return Change(sink.rule, source.span(made), message, tuple(operations), "; ".join(sorted({*reasons} - {""})), orphans)
+
+
+def _silence(source: Source, run: ast.Call) -> str:
+    """Return which model of a call has not streamed, so that nothing was printed; empty if each may have."""
+    for each in sorted(run_models(source, run).found, key=source.span):
+        name = (source.origin(each.func) or "").rpartition(".")[2]
+        if not may_stream(name, each):
+            return f"{name} has no `streaming=True`: nothing was printed so far, and all of the text will be"
+    return ""
 
 
 def _attachment(source: Source, made: ast.Call) -> tuple[Attachment, tuple[Operation, ...]]:
