@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fixing import check_noop, check_rewritten, code
 
-from callbridge.migrate.edits.rewriting import rewrite
+from callbridge.migrate.edits.rewriting import Options, rewrite
 
 pytest.importorskip("libcst")
 
@@ -232,6 +232,7 @@ def test_loops_in_the_branches_of_an_if_are_wrapped_each() -> None:
                         answer += token
                 yield answer
         """,
+        unsafe=True,  # `yield answer`
     )
 
 
@@ -279,8 +280,6 @@ def test_level_two_reads_events() -> None:
     ],
 )
 def test_what_level_two_cannot_do_is_wrapped(run: str) -> None:
-    from callbridge.migrate.edits.rewriting import Options, rewrite
-
     attached = "" if "OpenAI(" in run else "callbacks=[cb]"
     text = (
         "import asyncio\nfrom langchain_classic.callbacks import AsyncIteratorCallbackHandler\n"
@@ -376,6 +375,57 @@ def test_an_except_around_the_loop_that_would_catch_more_stays() -> None:
         """,
         "an `except` around the loop",
         rule="CB301",
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "end"),
+    [
+        ("guard(chat.ainvoke(x), cb.done)", "await task\n            yield '[DONE]'"),
+        ("guard(chat.ainvoke(x), cb.done)", "if x:\n                save()\n            await task"),
+        ("chat.ainvoke(x)", "yield '[DONE]'"),
+        ("chat.ainvoke(x)", "yield '[DONE]'\n            await task"),
+    ],
+)
+def test_what_follows_the_loop_and_was_run_after_a_failure_takes_unsafe(made: str, end: str) -> None:
+    before = f"""{HEAD}
+        async def guard(call, done):
+            try:
+                await call
+            except Exception as error:
+                print(error)
+            finally:
+                done.set()
+
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task({made})
+            async for token in cb.aiter():
+                yield token
+            {end}
+        """
+    check_noop(before, "what follows the loop has been run although the call failed", rule="CB301", unsafe=False)
+    assert rewrite(code(before), Options(unsafe=True)).changes
+    raised = code(before.replace(end, "await task\n            cb.done.set()\n            yield '[DONE]'"))
+    raised = raised.replace("print(error)", "raise")
+    assert rewrite(raised).changes, raised
+
+
+def test_a_loop_that_goes_round_again_after_a_failure_takes_unsafe() -> None:
+    check_noop(
+        f"""{HEAD}
+        async def ask(xs):
+            for x in xs:
+                cb = AsyncIteratorCallbackHandler()
+                chat = ChatOpenAI(callbacks=[cb])
+                task = asyncio.create_task(chat.ainvoke(x))
+                async for token in cb.aiter():
+                    yield token
+        """,
+        "what follows the loop has been run although the call failed",
+        rule="CB301",
+        unsafe=False,
     )
 
 

@@ -20,7 +20,7 @@ from itertools import combinations
 from callbridge.migrate.edits import events_loop
 from callbridge.migrate.edits.attachments import find_attachment
 from callbridge.migrate.edits.models import hearing
-from callbridge.migrate.edits.moving import moving
+from callbridge.migrate.edits.moving import moving, skipping
 from callbridge.migrate.edits.operations import (
     Change,
     Operation,
@@ -69,10 +69,11 @@ class _Conversion:
         task = find_task(source, function, name)
         if isinstance(task, str):
             raise UnfitError(task)
-        reasons = [task.reason, self._detach(name, function, task), *{self._leaving(loop, task) for loop in loops}]
+        reasons = [task.reason, self._detach(name, function, task), *dict.fromkeys(self._leaving(loop, task) for loop in loops)]
         for loop in loops:
             self._check_order(function, loop, task)
-        reasons += {moving(source, loop, task) for loop in loops}
+        reasons += dict.fromkeys(moving(source, loop, task) for loop in loops)
+        reasons += dict.fromkeys(skipping(source, loop, task, f"{name}.done.set()") for loop in loops)
         self._settle_errors(name, function, loops, task)
         self._remove(creation)
         self._remove(task.statement)

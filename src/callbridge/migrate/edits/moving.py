@@ -1,4 +1,4 @@
-"""What it means that a call is made where the loop over its text begins, and no longer where its task was made."""
+"""What it means that the loop over a call's text makes the call, and raises its errors, where a task did both before."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from callbridge.migrate.edits.source import Function, Source, is_langchain
 from callbridge.migrate.edits.tasks import REPORTING, Task
 
-__all__ = ["moving"]
+__all__ = ["moving", "skipping"]
 
-_REASON = "what the call is given is computed where the loop begins, after what stands between the task and the loop"
+_LATER = "what the call is given is computed where the loop begins, after what stands between the task and the loop"
+_SKIPPED = "what follows the loop has been run although the call failed, and will not be"
 
 
 def moving(source: Source, loop: ast.AsyncFor, task: Task) -> str:
@@ -25,11 +26,55 @@ def moving(source: Source, loop: ast.AsyncFor, task: Task) -> str:
     computed = any(isinstance(each, ast.Await) or _calls(source, each) for each in given)
     loaded = any(isinstance(each, ast.Attribute | ast.Subscript) for each in given)
     if computed and source.scope(loop) is not source.scope(task.statement):
-        return _REASON
+        return _LATER
     between = list(_between(source, loop, task))
     if computed and any(_acts(each) for each in between):
-        return _REASON
-    return _REASON if (computed or loaded) and any(_stores(each) for each in between) else ""
+        return _LATER
+    return _LATER if (computed or loaded) and any(_stores(each) for each in between) else ""
+
+
+def skipping(source: Source, loop: ast.AsyncFor, task: Task, ending: str) -> str:
+    """Return what speaks against raising a call's errors in the loop: what follows was run nevertheless; empty if nothing.
+
+    Args:
+        source: The file.
+        loop: Reads the tokens.
+        task: Has raised the errors where it was awaited, unless it kept them to itself.
+        ending: A statement that goes with the handler.
+    """
+    lost = task.swallows or not task.awaits
+    if lost and any(isinstance(each, ast.For | ast.AsyncFor | ast.While) for each in _above(source, loop)):
+        return _SKIPPED
+    for statement in _following(source, loop):
+        if not lost and any(each in task.awaits for each in ast.walk(statement)):
+            return ""
+        if not _has_no_effect(statement, task) and ast.unparse(statement) != ending:
+            return _SKIPPED
+    return ""
+
+
+def _above(source: Source, loop: ast.AsyncFor) -> Iterator[ast.AST]:
+    """Return what the loop stands in, up to its function."""
+    for each in source.ancestors(loop):
+        if each is source.scope(loop):
+            return
+        yield each
+
+
+def _following(source: Source, loop: ast.AsyncFor) -> Iterator[ast.stmt]:
+    """Return the statements that are run after the loop, and not if it fails: all but those of a `finally` around it."""
+    for inner in (loop, *_above(source, loop)):
+        if isinstance(inner, ast.stmt):
+            block, outer = source.block(inner), source.parents[inner]
+            yield from block[block.index(inner) + 1 :]
+            yield from outer.orelse if isinstance(outer, ast.Try) and inner in outer.body else ()
+
+
+def _has_no_effect(node: ast.stmt, task: Task) -> bool:
+    """Return whether nothing is missed if a statement is not run: it does nothing, or it awaits the task and no more."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) or node.value in task.awaits
+    return isinstance(node, ast.Pass | Function) or (isinstance(node, ast.Return) and node.value is None)
 
 
 def _between(source: Source, loop: ast.AsyncFor, task: Task) -> Iterator[ast.AST]:
