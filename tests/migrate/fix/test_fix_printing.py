@@ -22,7 +22,7 @@ def test_a_script_that_prints_reads_the_text() -> None:
         callbacks = [StreamingStdOutCallbackHandler()]
         chat = ChatOpenAI(callbacks=callbacks, streaming=True)
         chat.invoke("tea")  # printed
-        print(chat.invoke("milk").content)
+        print(chat.invoke("milk").content)  # alone
         """,
         """
         from callbridge import stream_call
@@ -37,7 +37,7 @@ def test_a_script_that_prints_reads_the_text() -> None:
         with stream_call(chat.invoke, "milk") as stream:
             for piece in stream.text():
                 print(piece, end="", flush=True)
-        print(stream.result.content)
+        print(stream.result.content)  # alone
         """,
     )
 

@@ -171,7 +171,7 @@ class _Editor(cst.CSTTransformer):
         results = list(filled.body)
         lines = [*node.leading_lines, *results[0].leading_lines]
         comment = node.trailing_whitespace.comment if isinstance(node, cst.SimpleStatementLine) else None
-        if comment is not None:
+        if comment is not None and operation.holes.get("STATEMENT") != operation.span:  # or it goes with the statement
             lines.append(cst.EmptyLine(comment=comment))
         results[0] = results[0].with_changes(leading_lines=lines)
         return results

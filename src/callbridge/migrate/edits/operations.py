@@ -110,7 +110,8 @@ class ReplaceStatement:
     Attributes:
         span: What goes.
         template: Python source of what comes. A name that is a key of `holes` stands for a node, alone on a line for a
-            statement; the name `BODY` alone on a line stands for the body of the statement that goes.
+            statement; the name `BODY` alone on a line stands for the body of the statement that goes, and `STATEMENT` for the
+            statement itself, which takes its comment along.
         holes: Name in the template to the place of the node that goes there.
     """
 
