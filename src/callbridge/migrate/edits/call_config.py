@@ -10,7 +10,7 @@ from callbridge.migrate.edits.source import Source, is_langchain, keyword_of
 
 __all__ = ["plan"]
 
-_RUNNABLE = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
+_RUNNABLE = ("abatch", "ainvoke", "astream", "astream_events", "astream_log", "batch", "invoke", "stream")
 """Methods that every runnable has, with `config` as their second parameter."""
 
 _LEGACY = ("acall", "apply", "aapply", "apredict", "apredict_messages", "arun", "predict", "predict_messages", "run")

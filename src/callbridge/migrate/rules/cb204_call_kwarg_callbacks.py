@@ -9,6 +9,7 @@ from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding, Severity, Verdict
 from callbridge.migrate.module import called_name, dotted_text
 from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import is_rewritten
 
 __all__ = ["RULE"]
 
@@ -31,9 +32,13 @@ def _finding(each: Attachment, context: Context) -> Finding:
     shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.handlers)) or "a list"
     observers = bool(each.handlers) and not each.streaming and not each.unresolved
     verdict: Verdict = "auto-safe" if fails else "keep" if observers else "auto-review"
-    if not fails and (each.unresolved or any(use.role not in ("stdout", "aiter", "token") for use in each.streaming)):
+    if not fails and (each.unresolved or not all(map(is_rewritten, each.streaming))):
         verdict = "adapter"
-    reason = "the handler is not known here, or does more than show tokens" if verdict == "adapter" else ""
+    reason = (
+        "the handler is not known here, or does more than to print tokens or hand them to a loop"
+        if verdict == "adapter"
+        else ""
+    )
     if verdict == "keep":
         severity = "info"
     facts = {
