@@ -150,6 +150,20 @@ def test_lines_are_those_of_the_file_before_and_suppressed_places_are_not_named(
     assert not [each for each in run(hidden).refusals if each.rule in ("CB302", "CB306")]
 
 
+def test_places_in_lines_that_have_changed_are_those_of_the_lines() -> None:
+    text = code(f"""{HEAD}
+    manager = CallbackManager([StreamingStdOutCallbackHandler()])
+    one = ChatOpenAI(callback_manager=manager)
+    two = ChatOpenAI(callback_manager=manager)
+    print(one.invoke(1), two.invoke(2))
+    """)
+    lines = text.splitlines()
+    rewritten = run(text)
+    assert rewritten.changes
+    left = [lines[each.place.line - 1].split()[0] for each in rewritten.refusals if each.rule == "CB203"]
+    assert left == ["one", "two"]
+
+
 def test_a_selection_names_what_is_selected() -> None:
     text = code(HEAD + PRINTING)
     only = rewrite(text, Options(scan=scan, select=("CB203",)))

@@ -207,8 +207,8 @@ class _LineMap:
 
     def original(self, place: Span) -> Span:
         """Return where something stood, by line; columns are kept only in lines that have not changed."""
-        for tag, first, _, start, end in self._blocks:
+        for _, first, last, start, end in self._blocks:
             if start <= place.line - 1 < end:
-                line = first + (place.line - 1 - start if tag == "equal" else 0) + 1
+                line = first + (place.line - 1 - start if last - first == end - start else 0) + 1
                 return place._replace(line=line, end_line=line + place.end_line - place.line)
         return place
