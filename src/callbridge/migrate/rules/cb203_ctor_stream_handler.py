@@ -40,6 +40,8 @@ def _finding(each: Attachment, context: Context) -> Finding:
 
 def _reason(each: Attachment, runs: int) -> str:
     if each.unresolved:
+        if all(use.origin == "parameter" for use in each.unresolved):
+            return "the handler is a parameter"
         return "the handler's class is not in the files that were scanned"
     if not all(map(is_rewritten, each.streaming)) or len(each.handlers) > 1:
         return "the handler does more than to print tokens or hand them to a loop"
