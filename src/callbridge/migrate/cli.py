@@ -35,7 +35,7 @@ examples:
 Configured by [tool.callbridge] in pyproject.toml. One place is suppressed by a comment with a reason:
   chain.run(q, callbacks=[handler])  # callbridge: ignore[CB204] goes with the old page
 
-Exit status: 0 nothing to do, 1 findings, 2 wrong usage, or a baseline or configuration that cannot be used.
+Exit status: 0 nothing to do, 1 findings, 2 wrong usage, nothing to scan, or a baseline or configuration that cannot be used.
 """
 _FIX = """\
 Rewrite legacy callback use where that is safe, and say why the rest stays.
