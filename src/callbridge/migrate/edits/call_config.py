@@ -1,4 +1,4 @@
-"""CB204: `invoke(x, callbacks=[h])`, a TypeError or silently nothing on 1.x, to `invoke(x, config={"callbacks": [h]})`."""
+"""CB204: `invoke(x, callbacks=[h])`, a TypeError or silently nothing, to `invoke(x, config={"callbacks": [h]})`."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ __all__ = ["RULE"]
 
 _RUNNABLE = frozenset({"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "astream_log"})
 
+_FATE = "runnables take it in `config` alone: models and tools raise, sequences, graphs and legacy chains ignore it in silence"
+
 
 def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
@@ -28,7 +30,7 @@ def _finding(each: Attachment, context: Context) -> Finding:
         method = dotted_text(each.call.args[0]).rpartition(".")[2]
     fails = method in _RUNNABLE
     severity: Severity = "error" if fails else "warning"
-    fate = "runnables take it in `config` alone and raise TypeError" if fails else "the keyword goes with the legacy call"
+    fate = _FATE if fails else "the keyword goes with the legacy call"
     shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.handlers)) or "a list"
     observers = bool(each.handlers) and not each.streaming and not each.unresolved
     verdict: Verdict = "auto-safe" if fails else "keep" if observers else "auto-review"
@@ -58,8 +60,9 @@ RULE = Rule(
     fix="auto-safe, auto-review, adapter",
     summary="`callbacks=` on `run`, `acall`, `invoke`, or on a chain called as a function",
     why=(
-        "`invoke`, `stream` and their relatives take callbacks in `config`; as a keyword they reach the model's API and "
-        "raise TypeError. `run` and `acall` are deprecated. With observers alone on a legacy call the verdict is keep."
+        "`invoke`, `stream` and their relatives take callbacks in `config`. As a keyword, models and tools raise TypeError; "
+        "sequences, prompts, graphs and legacy chains ignore it in silence, and the handler hears nothing. `run` and `acall` "
+        "are deprecated. With observers alone on a legacy call the verdict is keep."
     ),
     before="answer = llm.invoke(q, callbacks=[handler])",
     after='answer = llm.invoke(q, config={"callbacks": [handler]})',
