@@ -123,8 +123,13 @@ def test_what_a_scan_promises_is_done(rule: str) -> None:
         ),
         (CLASSES + QUEUE.replace("Thread(target", "pool.submit(target"), "CB302", "it goes with CB302 in line"),
         (CLASSES + "    def ask(x):\n        return Filler(x)\n", "CB302", "it goes with CB302 in line"),
-        (CLASSES, "CB302", "no edit for the way it is used here"),
-        (CLASSES, "CB306", "no edit for the way it is used here"),
+        (CLASSES, "CB302", "other files may use it"),
+        (CLASSES, "CB306", "other files may use it"),
+        (
+            "    def ask(f):\n        f(1, config={'callbacks': [Other(), StreamingStdOutCallbackHandler()]})\n",
+            "CB305",
+            "takes",
+        ),
         ("    def ask(f):\n        f(1, callbacks=[StreamingStdOutCallbackHandler()])\n", "CB305", "takes --unsafe"),
     ],
 )

@@ -177,6 +177,21 @@ def test_prints_that_cannot_be_followed_stay(lines: str, reason: str) -> None:
     )
 
 
+def test_a_run_that_is_read_already_is_not_wrapped_again() -> None:
+    check_noop(
+        f"""{PRINT}
+        from callbridge import stream_call
+
+        def main(x):
+            chat = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            with stream_call(chat.invoke, x) as stream:
+                return list(stream.text())
+        """,
+        "the run is read as a stream already",
+        rule="CB305",
+    )
+
+
 def test_a_name_of_ours_that_means_something_else_is_left_alone() -> None:
     check_noop(
         f"""{PRINT}

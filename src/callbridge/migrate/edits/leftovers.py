@@ -55,6 +55,8 @@ def _reason(rule: str, place: Span, refusals: Sequence[Refusal], wants: Callable
     if related:
         nearest = min(related, key=lambda each: abs(each.place.line - place.line))
         return f"it goes with {nearest.rule} in line {nearest.place.line}, which stays"
+    if rule in ("CB302", "CB306"):
+        return "it is the handler's class: nothing in this file uses it in a way that is rewritten, and other files may use it"
     return f"no edit for the way it is used here: `callbridge explain {rule}` shows what to write"
 
 

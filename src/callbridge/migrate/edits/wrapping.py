@@ -16,6 +16,8 @@ __all__ = ["passed", "runs_of", "wrap"]
 
 _SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_prompt", "call_as_llm")
 _ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
+_READERS = ("callbridge.astream_call", "callbridge.stream_call", "functools.partial")
+"""What a call is handed to when it has been wrapped."""
 
 
 def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
@@ -61,6 +63,8 @@ def _follow_method(source: Source, attribute: ast.Attribute) -> Iterator[ast.Cal
         yield call
     elif isinstance(call, ast.Call) and call.func is attribute and attribute.attr in SAME_MODELS:
         yield from _follow(source, call)
+    elif isinstance(call, ast.Call) and attribute in call.args and source.origin(call.func) in _READERS:
+        raise UnfitError("the run is read as a stream already: what is done with its text belongs into that loop")
     else:
         raise UnfitError(f"what .{attribute.attr} does with the model is not known")
 
