@@ -128,6 +128,20 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     assert "callbacks -> events" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["callbridge", "callbridge.exe"])
+def test_help_names_the_command_that_was_typed(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"/usr/bin/{name}"])
+    with pytest.raises(SystemExit):
+        main(["scan", "--help"])
+    assert capsys.readouterr().out.startswith("usage: callbridge scan ")
+    assert main([]) == 2
+    shown = capsys.readouterr().out
+    assert "  callbridge explain CB301 " in shown
+    assert "python -m" not in shown
+
+
 def test_the_version_names_what_it_runs_on(capsys: pytest.CaptureFixture[str]) -> None:
     """What a bug report needs."""
     with pytest.raises(SystemExit):

@@ -8,12 +8,14 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 import callbridge
 from callbridge.migrate.cli import COMMANDS, run_command
 
 __all__ = ["main"]
 
+_MODULE = "python -m callbridge"
 _EPILOG = """\
 examples:
   python -m callbridge demo              both directions on a small legacy chain; no key, no network
@@ -67,10 +69,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    program = "callbridge" if Path(sys.argv[0]).stem == "callbridge" else _MODULE  # the script, or the module
     parser = argparse.ArgumentParser(
-        prog="python -m callbridge",
+        prog=program,
         description="LangChain callbacks as event streams, and event streams as callbacks.",
-        epilog=_EPILOG,
+        epilog=_EPILOG.replace(_MODULE, program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=_versions())

@@ -109,6 +109,25 @@ def test_wrong_usage_has_status_2(arguments: list[str], told: str, project: Path
     assert err.count("\n") == 1
 
 
+def test_nothing_to_scan_is_a_mistake(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory that was mistyped is no clean one; files that are named may all be excluded."""
+    (project / "empty").mkdir()
+    told = "callbridge scan: no Python file or notebook to scan in empty\n"
+    assert run(capsys, "scan", "empty") == (2, "", told)
+    assert run(capsys, "scan", "empty", "--exit-zero") == (2, "", told)
+    assert run(capsys, "scan", "--exclude", "app.py")[0] == 2
+    assert run(capsys, "scan", "app.py", "--exclude", "app.py")[0] == 0
+    assert run(capsys, "report", "empty")[0] == 0
+
+
+def test_what_is_broken_is_said_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "app.py").write_text("print 'langchain callbacks'\n")
+    out = run(capsys, "scan")[1].splitlines()[0]
+    assert out.startswith("app.py:1:1: CB900 [manual] not scanned: ")
+    assert out.count("scanned") == 1
+    assert out.endswith("; correct it, or list the file under `exclude`")
+
+
 def test_exit_zero_reports_and_passes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "scan", "--exit-zero")
     assert (status, codes(out)) == (0, ["CB101", "CB103"])

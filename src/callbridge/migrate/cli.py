@@ -18,8 +18,8 @@ Find legacy callback use in Python files and notebooks. Reads files, changes not
 
 Every finding has a rule (callbridge explain CB301) and a verdict:
   keep         an observer: nothing to do, never counted
-  auto-safe    `callbridge fix` rewrites it
-  auto-review  `callbridge fix --unsafe` rewrites it; look at the diff
+  auto-safe    `callbridge fix` rewrites it, or says why not
+  auto-review  `callbridge fix --unsafe` rewrites it, or says why not; look at the diff
   adapter      one line changes at the call site, callbridge does the rest at run time
   manual       work for a person, with the reason why
 """
@@ -35,7 +35,7 @@ examples:
 Configured by [tool.callbridge] in pyproject.toml. One place is suppressed by a comment with a reason:
   chain.run(q, callbacks=[handler])  # callbridge: ignore[CB204] goes with the old page
 
-Exit status: 0 nothing to do, 1 findings, 2 wrong usage, or a baseline or configuration that cannot be used.
+Exit status: 0 nothing to do, 1 findings, 2 wrong usage, nothing to scan, or a baseline or configuration that cannot be used.
 """
 _FIX = """\
 Rewrite legacy callback use where that is safe, and say why the rest stays.

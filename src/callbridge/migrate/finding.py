@@ -61,3 +61,8 @@ class Finding:
     def sort_key(self) -> tuple[str, int, int, str, int, int, str]:
         """The order of every output: path, place, rule."""
         return (self.path, self.line, self.column, self.rule, self.end_line, self.end_column, self.message)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether `callbridge fix` has an edit for it, with or without `--unsafe`."""
+        return self.verdict in ("auto-safe", "auto-review")

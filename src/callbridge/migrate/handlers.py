@@ -33,6 +33,9 @@ _SOCKET_METHODS = words("send_text send_json send_bytes send_str emit group_send
 _SOCKET_NAMES = re.compile(
     r"(^|_|\b)(ws|websockets?|sockets?|sock|sio|socketio|consumer|channel_layer|conn|connection)(_|\b|$)|socket"
 )
+_SERVING = words(
+    "asgiref channels fastapi flask_socketio litestar quart sanic socketio starlette tornado uvicorn websockets aiohttp"
+)
 _QUEUE_NAMES = re.compile(r"(^|_|\b)(q|queue|que|job_done|gen|generator|buffer|stream)(_|\b|$)|queue|generator")
 _STREAMLIT_METHODS = words("markdown write text info success code caption warning latex write_stream empty")
 _STREAMLIT_NAMES = re.compile(
@@ -253,7 +256,9 @@ def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool) 
             return "async-queue"
     if name in ("put", "put_nowait", "send_nowait"):
         return _queue_kind(call, receiver, holder, module, is_async)
-    if name in _SOCKET_METHODS or (name in ("send", "asend") and _SOCKET_NAMES.search(last)) or text == "self.send":
+    if name in _SOCKET_METHODS or (name in ("send", "asend") and _SOCKET_NAMES.search(last)):
+        return "socket"
+    if text == "self.send" and _is_of_socket(call, holder, module):
         return "socket"
     if name.startswith(("send", "push", "emit")) and _SOCKET_NAMES.search(name):
         return "socket"
@@ -266,6 +271,17 @@ def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool) 
     if name in _OTHER_METHODS and receiver and not _LOGGING.search(receiver):
         return "other"
     return "other" if _is_user_function(call, holder, module) else None
+
+
+def _is_of_socket(call: ast.Call, holder: ast.ClassDef, module: Module) -> bool:
+    """Return whether `self.send` is plausibly that of a socket: it sends a message of ASGI or Channels, or its file serves."""
+    sent = call.args[0] if call.args else None
+    if isinstance(sent, ast.Dict) and any(isinstance(key, ast.Constant) and key.value == "type" for key in sent.keys):
+        return True
+    if any(keyword.arg in ("text_data", "bytes_data") for keyword in call.keywords):
+        return True
+    bases = (dotted_text(base).rpartition(".")[2].lower() for base in holder.bases)
+    return bool(module.packages & _SERVING) or any("socket" in base or "consumer" in base for base in bases)
 
 
 def _queue_kind(call: ast.Call, receiver: str, holder: ast.ClassDef, module: Module, is_async: bool) -> Sink:

@@ -77,7 +77,7 @@ def run_report(options: argparse.Namespace) -> int:
     """
     if options.depth < 1:
         raise MigrateError(f"--depth has to be 1 or more, got {options.depth}")
-    scan = _scan(options)
+    scan = _scan(options, may_be_empty=True)
     path = _baseline_path(options, scan.config)
     package = by_directory(options.depth)
     past = history(path, path.parent, package) if path is not None and path.exists() else []
@@ -91,7 +91,7 @@ def run_report(options: argparse.Namespace) -> int:
 # -- scanning -------------------------------------------------------------------------------------------------------------
 
 
-def _scan(options: argparse.Namespace) -> Scan:
+def _scan(options: argparse.Namespace, *, may_be_empty: bool = False) -> Scan:
     config = load_config(Path(options.config) if options.config else None, Path.cwd())
     settings = Settings(
         select=chosen_codes(options.select, config.select),
@@ -104,6 +104,9 @@ def _scan(options: argparse.Namespace) -> Scan:
     if "-" in paths:
         return Scan(config, settings, [_scan_stdin(paths, options, settings)])
     files = find_files(paths, config.root, config.include, exclude)
+    if not (files or may_be_empty) and all(Path(path).is_dir() for path in paths):
+        # of files that are named, as a hook does, all may be excluded
+        raise MigrateError(f"no Python file or notebook to scan in {', '.join(paths)}")
     if options.jobs is not None and options.jobs < 1:
         raise MigrateError(f"--jobs has to be 1 or more, got {options.jobs}")
     with progress_bar(len(files)) as progress:

@@ -224,8 +224,8 @@ def _broken(path: str, error: UnparsableError, settings: Settings) -> FileResult
 
 def _unparsable(path: str, error: UnparsableError, facts: dict[str, str] | None = None) -> Finding:
     place = (error.line, error.column, error.line, error.column)
-    message = f"not scanned: {error.problem}"
-    reason = "what does not parse cannot be scanned"
+    message = f"not scanned: {error.problem.removeprefix('not scanned: ')}"
+    reason = "correct it, or list the file under `exclude`"
     return Finding(path, *place, "CB900", message, "manual", "error", reason=reason, facts=facts or {})
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from callbridge.migrate.attach import Use
 from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.handlers import HandlerClass, Sink
 from callbridge.migrate.known import HOOKS
 
-__all__ = ["PRECEDENCE", "main_sink", "sink_findings"]
+__all__ = ["PRECEDENCE", "is_rewritten", "main_sink", "sink_findings"]
 
 PRECEDENCE: tuple[Sink, ...] = ("process-queue", "socket", "async-queue", "thread-queue", "streamlit", "other", "print")
 """Of a handler with several sinks the first of these counts: what is only printed beside is for debugging."""
@@ -18,6 +19,14 @@ PRECEDENCE: tuple[Sink, ...] = ("process-queue", "socket", "async-queue", "threa
 def main_sink(handler: HandlerClass) -> Sink | None:
     """Return the sink that counts."""
     return next((sink for sink in PRECEDENCE if sink in handler.sinks), None)
+
+
+def is_rewritten(use: Use) -> bool:
+    """Return whether there are edits for what a handler does: it iterates, prints, or fills a queue that a thread reads."""
+    known = use.known
+    if known is None:
+        return use.role in ("stdout", "aiter")
+    return use.role == "token" and not known.others and main_sink(known) in ("print", "thread-queue")
 
 
 def sink_findings(context: Context, rule: str, sinks: frozenset[Sink], message: str, simple: Verdict) -> Iterator[Finding]:

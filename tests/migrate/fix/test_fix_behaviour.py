@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -144,10 +145,45 @@ def test_an_error_before_the_model_is_raised_where_the_old_code_lost_it_or_hung(
 
 
 @pytest.mark.parametrize("level", [1, 2])
+def test_an_error_reaches_the_except_that_it_reached(level: int) -> None:
+    text = aiter_code("chain.ainvoke({'topic': x})", "await task")
+    text = text.replace("FakeChatModel(", "FakeChatModel(error_on_chunk_number=1, ")
+    start = text.index("        async for")
+    body = textwrap.indent(text[start:].rstrip(), "    ")
+    text = f"{text[:start]}        try:\n{body}\n        except Exception as e:\n            return type(e).__name__\n"
+    for ask in both(text, level=level):
+        shown: list[str] = []
+        assert asyncio.run(ask("tea", shown)) == "FakeListChatModelError"
+        assert shown == ["t"]
+
+
+@pytest.mark.parametrize("level", [1, 2])
 def test_a_script_prints_the_same_and_returns_the_same(level: int, capsys: pytest.CaptureFixture[str]) -> None:
     for ask in both(PRINT, level=level):
         assert ask("tea") == "tea"
         assert capsys.readouterr().out == "tea"
+
+
+HERE = """
+    import threading
+
+
+    def here(x):
+        assert threading.current_thread() is threading.main_thread()
+        return x
+"""
+
+
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("arguments", ["here(x)", "topic=here(x)", "**{'topic': here(x)}"])
+def test_arguments_are_computed_in_the_thread_that_makes_the_call(arguments: str, level: int) -> None:
+    """What they read may belong to it, as a connection of sqlite3 does."""
+    for ask in both(HERE + aiter_code(f"chain.arun({arguments})", "return await task"), level=level):
+        shown: list[str] = []
+        assert asyncio.run(ask("tea", shown)) == "tea"
+        assert shown == ["t", "e", "a"]
+    for ask in both(HERE + PRINT.replace("run(x)", f"run({arguments})"), level=level):
+        assert ask("tea") == "tea"
 
 
 def test_a_queue_gives_the_same_tokens() -> None:

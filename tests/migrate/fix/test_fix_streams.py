@@ -1,11 +1,11 @@
-"""CB301, CB302, CB305, CB306: what tells tokens to a handler becomes a loop over the text of the call."""
+"""CB301, CB302: what tells tokens to a handler becomes a loop over the text of the call."""
 
 from __future__ import annotations
 
 import pytest
 from fixing import check_noop, check_rewritten, code
 
-from callbridge.migrate.edits.rewriting import rewrite
+from callbridge.migrate.edits.rewriting import Options, rewrite
 
 pytest.importorskip("libcst")
 
@@ -52,6 +52,7 @@ def test_a_guarded_task_and_its_loop_become_a_wrapped_call() -> None:
             await task
         """,
         """
+        from functools import partial
         from callbridge import astream_call
         from langchain_openai import ChatOpenAI
 
@@ -61,7 +62,7 @@ def test_a_guarded_task_and_its_loop_become_a_wrapped_call() -> None:
 
             # Begin.
 
-            async with astream_call(lambda: model.agenerate(messages=[messages])) as stream:
+            async with astream_call(partial(model.agenerate, messages=[messages])) as stream:
                 async for token in stream.text():
                     yield f"{token}"  # one by one
         """,
@@ -85,7 +86,7 @@ def test_the_result_of_the_task_is_that_of_the_stream() -> None:
 
         async def ask(x):
             chat = ChatOpenAI()
-            async with astream_call(lambda: chat.ainvoke(x)) as stream:
+            async with astream_call(chat.ainvoke, x) as stream:
                 async for token in stream.text():
                     print(token)
             return stream.result.content
@@ -119,7 +120,7 @@ def test_a_loop_in_a_generator_inside_is_found() -> None:
             chat = ChatOpenAI()
 
             async def events():
-                async with astream_call(lambda: chat.ainvoke(x)) as stream:
+                async with astream_call(chat.ainvoke, x) as stream:
                     async for token in stream.text():
                         yield token
 
@@ -134,6 +135,8 @@ def test_done_that_is_set_by_hand_is_not_needed() -> None:
         async def guard(call, done):
             try:
                 await call
+            except Exception:
+                logger.exception("failed")
             finally:
                 done.set()
 
@@ -151,13 +154,14 @@ def test_done_that_is_set_by_hand_is_not_needed() -> None:
             await task
         """,
         """
+        from functools import partial
         from callbridge import astream_call
         from langchain_openai import ChatOpenAI
 
         async def ask(x, stream):
             chat = ChatOpenAI()
             try:
-                async with astream_call(lambda: chat.ainvoke(x, config={"tags": ["a"]})) as text_stream:
+                async with astream_call(partial(chat.ainvoke, x, config={"tags": ["a"]})) as text_stream:
                     async for token in text_stream.text():
                         yield token
             except ValueError:
@@ -186,7 +190,7 @@ def test_a_factory_of_ones_own_takes_unsafe_and_keeps_its_argument() -> None:
 
         async def ask(x):
             chat = make_chat("small", callbacks=[])
-            async with astream_call(lambda: chat.ainvoke(x)) as stream:
+            async with astream_call(chat.ainvoke, x) as stream:
                 async for token in stream.text():
                     yield token
         """,
@@ -218,16 +222,17 @@ def test_loops_in_the_branches_of_an_if_are_wrapped_each() -> None:
         async def ask(x, stream):
             chat = ChatOpenAI()
             if stream:
-                async with astream_call(lambda: chat.ainvoke(x)) as text_stream:
+                async with astream_call(chat.ainvoke, x) as text_stream:
                     async for token in text_stream.text():
                         yield token
             else:
                 answer = ""
-                async with astream_call(lambda: chat.ainvoke(x)) as text_stream:
+                async with astream_call(chat.ainvoke, x) as text_stream:
                     async for token in text_stream.text():
                         answer += token
                 yield answer
         """,
+        unsafe=True,  # `yield answer`
     )
 
 
@@ -275,8 +280,6 @@ def test_level_two_reads_events() -> None:
     ],
 )
 def test_what_level_two_cannot_do_is_wrapped(run: str) -> None:
-    from callbridge.migrate.edits.rewriting import Options, rewrite
-
     attached = "" if "OpenAI(" in run else "callbacks=[cb]"
     text = (
         "import asyncio\nfrom langchain_classic.callbacks import AsyncIteratorCallbackHandler\n"
@@ -286,7 +289,7 @@ def test_what_level_two_cannot_do_is_wrapped(run: str) -> None:
         "    async for token in cb.aiter():\n        yield token\n    await task\n"
     )
     after = rewrite(text, Options(level=2, unsafe=True)).text
-    assert "astream_call(lambda: " in after
+    assert "astream_call(" in after
     assert "astream_events" not in after
 
 
@@ -324,7 +327,7 @@ def test_tasks_that_do_more_stay(body: str, reason: str) -> None:
     [
         ("chain = build(chat)", "chain.acall(x)", "cannot be seen here"),
         ("chain = LLMChain(llm=chat, memory=Memory(llm=ChatOpenAI()))", "chain.acall(x)", "one of several models"),
-        ("", "chat.ainvoke(await x)", "which a lambda cannot do"),
+        ("", "chat.ainvoke((yield x))", "yield or assign, and would do so later"),
         ("", "guard(chat.ainvoke(x), cb.done)", "does more with an error"),
     ],
 )
@@ -372,6 +375,184 @@ def test_an_except_around_the_loop_that_would_catch_more_stays() -> None:
         """,
         "an `except` around the loop",
         rule="CB301",
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "end"),
+    [
+        ("guard(chat.ainvoke(x), cb.done)", "await task\n            yield '[DONE]'"),
+        ("guard(chat.ainvoke(x), cb.done)", "if x:\n                save()\n            await task"),
+        ("chat.ainvoke(x)", "yield '[DONE]'"),
+        ("chat.ainvoke(x)", "yield '[DONE]'\n            await task"),
+    ],
+)
+def test_what_follows_the_loop_and_was_run_after_a_failure_takes_unsafe(made: str, end: str) -> None:
+    before = f"""{HEAD}
+        async def guard(call, done):
+            try:
+                await call
+            except Exception as error:
+                print(error)
+            finally:
+                done.set()
+
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task({made})
+            async for token in cb.aiter():
+                yield token
+            {end}
+        """
+    check_noop(before, "what follows the loop has been run although the call failed", rule="CB301", unsafe=False)
+    assert rewrite(code(before), Options(unsafe=True)).changes
+    raised = code(before.replace(end, "await task\n            cb.done.set()\n            yield '[DONE]'"))
+    raised = raised.replace("print(error)", "raise")
+    assert rewrite(raised).changes, raised
+
+
+def test_a_loop_that_goes_round_again_after_a_failure_takes_unsafe() -> None:
+    check_noop(
+        f"""{HEAD}
+        async def ask(xs):
+            for x in xs:
+                cb = AsyncIteratorCallbackHandler()
+                chat = ChatOpenAI(callbacks=[cb])
+                task = asyncio.create_task(chat.ainvoke(x))
+                async for token in cb.aiter():
+                    yield token
+        """,
+        "what follows the loop has been run although the call failed",
+        rule="CB301",
+        unsafe=False,
+    )
+
+
+@pytest.mark.parametrize("between", ["save(x)", "self.last = 1", "yield ''", "for each in x:\n                hand(each)"])
+def test_arguments_that_are_computed_later_than_before_take_unsafe(between: str) -> None:
+    before = f"""{HEAD}
+        async def ask(self, x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(history() + x))
+            {between}
+            async for token in cb.aiter():
+                yield token
+            await task
+        """
+    check_noop(before, "computed where the loop begins", rule="CB301", unsafe=False)
+    safe = [("history() + x", "[HumanMessage(content=x)]"), (between, "print(x)\n            logger.info(x)")]
+    for old, new in safe:
+        text = code(
+            before.replace(old, new).replace(
+                "import ChatOpenAI", "import ChatOpenAI\n        from langchain_core.messages import HumanMessage"
+            )
+        )
+        assert rewrite(text).changes, text
+
+
+def test_arguments_that_are_computed_in_a_generator_and_no_longer_in_its_endpoint_take_unsafe() -> None:
+    """What they are computed with may be closed by then, as the session of a request is."""
+    check_noop(
+        f"""{HEAD}
+        async def endpoint(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(session.history() + x))
+
+            async def events():
+                async for token in cb.aiter():
+                    yield token
+                await task
+
+            return StreamingResponse(events())
+        """,
+        "computed where the loop begins",
+        rule="CB301",
+        unsafe=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "try:\n                r = await task\n            except Exception as e:\n                yield e",
+        "try:\n                await task\n            finally:\n                close()",
+        "with suppress(Exception):\n                await task",
+        "async with asyncio.timeout(1):\n                r = await task",
+        "if x:\n                with suppress(Exception):\n                    await task",
+    ],
+)
+def test_what_sees_the_errors_of_the_awaited_task_keeps_it(end: str) -> None:
+    """The loop raises them now, and stands outside of it."""
+    check_noop(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            async for token in cb.aiter():
+                yield token
+            {end}
+        """,
+        "a `try` or `with` of its own",
+        rule="CB301",
+    )
+
+
+@pytest.mark.parametrize(
+    ("around", "reason"),
+    [
+        ("with suppress(Exception):", "a `with` around the loop"),
+        ("if x:\n                await task", "awaited before the loop"),
+    ],
+)
+def test_what_would_see_errors_that_the_task_raised_outside_of_it_keeps_the_loop(around: str, reason: str) -> None:
+    check_noop(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            {around}
+                async for token in cb.aiter():
+                    yield token
+            await task
+        """,
+        reason,
+        rule="CB301",
+    )
+
+
+def test_a_try_around_both_the_loop_and_the_awaited_task_sees_the_same_errors() -> None:
+    check_rewritten(
+        f"""{HEAD}
+        async def ask(x):
+            cb = AsyncIteratorCallbackHandler()
+            chat = ChatOpenAI(callbacks=[cb])
+            task = asyncio.create_task(chat.ainvoke(x))
+            try:
+                async for token in cb.aiter():
+                    yield token
+                answer = await task
+            except Exception as error:
+                yield f"error {{error}}"
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x):
+            chat = ChatOpenAI()
+            try:
+                async with astream_call(chat.ainvoke, x) as stream:
+                    async for token in stream.text():
+                        yield token
+                answer = stream.result
+            except Exception as error:
+                yield f"error {error}"
+        """,
     )
 
 
@@ -474,216 +655,4 @@ def test_queues_that_do_more_stay(thread: str, loop: str, reason: str) -> None:
         """,
         reason,
         rule="CB302",
-    )
-
-
-# -- CB305, CB306
-
-PRINT = """
-        from langchain_core.callbacks import StreamingStdOutCallbackHandler
-        from langchain_openai import ChatOpenAI
-"""
-
-
-def test_a_script_that_prints_reads_the_text() -> None:
-    check_rewritten(
-        f"""{PRINT}
-        token = 1
-        callbacks = [StreamingStdOutCallbackHandler()]
-        chat = ChatOpenAI(callbacks=callbacks, streaming=True)
-        chat.invoke("tea")  # printed
-        print(chat.invoke("milk").content)
-        """,
-        """
-        from callbridge import stream_call
-        from langchain_openai import ChatOpenAI
-
-        token = 1
-        chat = ChatOpenAI(streaming=True)
-        # printed
-        with stream_call(lambda: chat.invoke("tea")) as stream:
-            for piece in stream.text():
-                print(piece, end="", flush=True)
-        with stream_call(lambda: chat.invoke("milk")) as stream:
-            for piece in stream.text():
-                print(piece, end="", flush=True)
-        print(stream.result.content)
-        """,
-    )
-
-
-@pytest.mark.parametrize(
-    "agent",
-    ["from langchain.agents import create_agent as agent_of", "from langgraph.prebuilt import create_react_agent as agent_of"],
-)
-def test_an_agent_of_langchain_or_langgraph_runs_the_model_that_it_is_made_of(agent: str) -> None:
-    """With tools, which may run models of their own, reading its text takes `--unsafe`; without it does not."""
-    before = f"""{PRINT}
-        {agent}
-
-        def ask(question):
-            model = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])
-            agent = agent_of(model, TOOLS)
-            return agent.invoke(question)
-        """
-    assert "with stream_call(lambda: agent.invoke(question))" in rewrite(code(before.replace("TOOLS", "[]"))).text
-    check_noop(before.replace("TOOLS", "[search]"), "the text of all of them will be read", rule="CB305", unsafe=False)
-
-
-def test_a_coroutine_that_prints_reads_the_text() -> None:
-    check_rewritten(
-        f"""{PRINT}
-        async def main(x):
-            handler = StreamingStdOutCallbackHandler()
-            chat = ChatOpenAI(callbacks=[handler])
-            answer: str = (await chat.ainvoke(x)).content
-            return answer
-        """,
-        """
-        from callbridge import astream_call
-        from langchain_openai import ChatOpenAI
-
-        async def main(x):
-            chat = ChatOpenAI()
-            async with astream_call(lambda: chat.ainvoke(x)) as stream:
-                async for token in stream.text():
-                    print(token, end="", flush=True)
-            answer: str = stream.result.content
-            return answer
-        """,
-    )
-
-
-def test_level_two_reads_the_events_of_a_runnable_whose_result_nobody_wants() -> None:
-    check_rewritten(
-        f"""{PRINT}
-        def main(x):
-            chat = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])
-            chat.invoke(x)
-            return chat.invoke(x)
-        """,
-        """
-        from callbridge import stream_call, stream_events
-        from langchain_openai import ChatOpenAI
-
-        def main(x):
-            chat = ChatOpenAI()
-            with stream_events(chat, x) as stream:
-                for token in stream.text():
-                    print(token, end="", flush=True)
-            with stream_call(lambda: chat.invoke(x)) as stream:
-                for token in stream.text():
-                    print(token, end="", flush=True)
-            return stream.result
-        """,
-        level=2,
-    )
-
-
-@pytest.mark.parametrize(
-    ("lines", "reason"),
-    [
-        ("return chat", "cannot be followed"),
-        ("self.chat = chat", "cannot be followed"),
-        ("use(chat)", "cannot be followed"),
-        ("return chat.stream(x)", "what .stream does"),
-        ("return f(1, chat.invoke(x))", "larger expression"),
-        ("return chat.invoke(x) + 'b'", "larger expression"),
-        ("if chat.invoke(x): pass", "header of a statement"),
-        ("return chat.invoke(y := x)", "which a lambda cannot do"),
-        ("pass", "no call that runs the model"),
-        ("a = 1; chat.invoke(x)", "shares its line"),
-        ("stream_call = 1; chat.invoke(x)", "shares its line"),
-    ],
-)
-def test_prints_that_cannot_be_followed_stay(lines: str, reason: str) -> None:
-    check_noop(
-        f"""{PRINT}
-        def main(self, x):
-            chat = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])
-            {lines}
-        """,
-        reason,
-        rule="CB305",
-    )
-
-
-def test_a_name_of_ours_that_means_something_else_is_left_alone() -> None:
-    check_noop(
-        f"""{PRINT}
-        def stream_call(): ...
-        ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(1)
-        """,
-        "the name stream_call means something else",
-        rule="CB305",
-    )
-    check_noop(
-        f"""{PRINT}
-        async def main(x):
-            ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(x)
-        """,
-        "a blocking call in a coroutine",
-        rule="CB305",
-    )
-
-
-def test_a_printing_handler_of_ones_own_becomes_the_body_of_the_loop() -> None:
-    check_rewritten(
-        """
-        import sys
-        from langchain_core.callbacks import BaseCallbackHandler
-        from langchain_openai import ChatOpenAI
-
-        class Printer(BaseCallbackHandler):
-            \"\"\"Prints.\"\"\"
-
-            def on_llm_new_token(self, text: str, **kwargs) -> None:
-                sys.stdout.write(
-                    text,  # as it is
-                )
-                sys.stdout.flush()
-
-        def main(x):
-            chat = ChatOpenAI(callbacks=[Printer()])
-            return chat.invoke(x)
-        """,
-        """
-        import sys
-        from callbridge import stream_call
-        from langchain_openai import ChatOpenAI
-
-        def main(x):
-            chat = ChatOpenAI()
-            with stream_call(lambda: chat.invoke(x)) as stream:
-                for text in stream.text():
-                    sys.stdout.write(
-                        text,  # as it is
-                    )
-                    sys.stdout.flush()
-            return stream.result
-        """,
-    )
-
-
-@pytest.mark.parametrize(
-    "hook",
-    [
-        "def on_llm_new_token(self, token, **kwargs):\n                self.text += token\n",
-        "def on_llm_new_token(self, token, **kwargs):\n                print(kwargs, token)\n",
-        "def on_llm_new_token(self, token, **kwargs):\n                if token: print(token)\n",
-        "def on_llm_new_token(self, token, **kwargs): print(token)\n            def on_llm_end(self, r, **k): print()\n",
-        "color = 'red'\n            def on_llm_new_token(self, token, **kwargs):\n                print(token)\n",
-    ],
-)
-def test_handlers_that_do_more_than_print_are_none_of_our_business(hook: str) -> None:
-    check_noop(
-        f"""
-        from langchain_core.callbacks import BaseCallbackHandler
-        from langchain_openai import ChatOpenAI
-
-        class Printer(BaseCallbackHandler):
-            {hook}
-        def main(x):
-            return ChatOpenAI(callbacks=[Printer()]).invoke(x)
-        """
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from callbridge.migrate.project import Project
+from callbridge.migrate.scan import scan_source
 from scanning import check
 
 CASES = {
@@ -91,6 +93,16 @@ def make(settings, callbacks=None):
     return ChatOpenAI(callbacks=cast(BaseCallbackManager, settings.callbacks))
 """,
 }
+
+
+def test_a_parameter_is_said_to_be_one() -> None:
+    text = "from langchain_openai import ChatOpenAI\nfrom others import h\n"
+    text += "def ask(handler):\n    ChatOpenAI(callbacks=[handler])\n    ChatOpenAI(callbacks=[h])\n"
+    found = scan_source(text, "app.py", Project.build([("app.py", text)]))
+    assert [finding.reason for finding in found if finding.rule == "CB203"] == [
+        "the handler is a parameter",
+        "the handler's class is not in the files that were scanned",
+    ]
 
 
 @pytest.mark.parametrize("source", CASES.values(), ids=CASES)

@@ -10,8 +10,8 @@ CASES = {
     "predict and call": """
 from langchain_openai import ChatOpenAI
 llm = ChatOpenAI(callbacks=[handler])
-text = llm.predict("q")  # CB208 auto-review
-reply = llm([message])  # CB208 auto-review
+text = llm.predict("q")  # CB208 manual
+reply = llm([message])  # CB208 manual
 """,
     "invoke is fine": """
 from langchain_openai import ChatOpenAI

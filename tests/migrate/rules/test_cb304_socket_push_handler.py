@@ -45,6 +45,33 @@ class H(AsyncCallbackHandler):
     async def on_llm_new_token(self, token, **kwargs):  # CB304 adapter
         await self.send({"type": "http.response.body", "body": token})
 """,
+    "a message of channels": """
+from langchain_core.callbacks import AsyncCallbackHandler
+class H(AsyncCallbackHandler):
+    async def on_llm_new_token(self, token, **kwargs):  # CB304 adapter
+        await self.send(text_data=token)
+""",
+    "a send in a server": """
+from fastapi import WebSocket
+from langchain_core.callbacks import AsyncCallbackHandler
+class H(AsyncCallbackHandler):
+    async def on_llm_new_token(self, token, **kwargs):  # CB304 adapter
+        await self.send(token)
+""",
+    "a send of a base that is a socket's": """
+from langchain_core.callbacks import AsyncCallbackHandler
+class H(AsyncCallbackHandler, SocketMixin):
+    async def on_llm_new_token(self, token, **kwargs):  # CB304 adapter
+        await self.send(token)
+""",
+    "a function that was handed over need not be a socket's": """
+from langchain_core.callbacks import BaseCallbackHandler
+class H(BaseCallbackHandler):
+    def __init__(self, send):
+        self.send = send
+    def on_llm_new_token(self, token, **kwargs):
+        self.send(token)
+""",
     "a generator is another rule": """
 from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):

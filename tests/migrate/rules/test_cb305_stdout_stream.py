@@ -14,6 +14,35 @@ from langchain_openai import ChatOpenAI
 llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])  # CB305 auto-review
 llm.invoke("q")
 """,
+    "the model is told to stream": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+from langchain_openai import ChatOpenAI
+
+def ask(q):
+    llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])  # CB305 auto-safe
+    return llm.invoke(q)
+""",
+    "in the config of the call": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+
+def ask(chain):
+    chain.invoke("q", config={"callbacks": [StreamingStdOutCallbackHandler()]})  # CB305 auto-review
+""",
+    "the run is streamed already": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+from langchain_openai import ChatOpenAI
+
+llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])  # CB305 adapter
+for chunk in llm.stream("q"):
+    pass
+""",
+    "on a chain, which may have several models": """
+from langchain.chains import LLMChain
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+
+chain = LLMChain(llm=llm, prompt=prompt, callbacks=[StreamingStdOutCallbackHandler()])  # CB305 adapter
+chain.run("q")
+""",
     "on the call itself": """
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_openai import ChatOpenAI

@@ -13,7 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def __init__(self, target):
         self.target = target
-    def on_llm_new_token(self, token, **kwargs):  # CB307 auto-review
+    def on_llm_new_token(self, token, **kwargs):  # CB307 adapter
         self.text += token; self.container.markdown(self.text)
 """,
     "a placeholder in a module without streamlit": """
@@ -21,7 +21,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def __init__(self, target):
         self.target = target
-    def on_llm_new_token(self, token, **kwargs):  # CB307 auto-review
+    def on_llm_new_token(self, token, **kwargs):  # CB307 adapter
         self.placeholder.write(token)
 """,
     "gradio is another rule": """

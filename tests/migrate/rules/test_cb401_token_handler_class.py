@@ -9,7 +9,7 @@ from scanning import check
 CASES = {
     "canonical": """
 from langchain_core.callbacks import BaseCallbackHandler
-class H(BaseCallbackHandler):  # CB401 auto-review
+class H(BaseCallbackHandler):  # CB401 adapter
     def on_llm_new_token(self, token, **kwargs):
         self.queue.put(token)
 """,

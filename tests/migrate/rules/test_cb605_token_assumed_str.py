@@ -11,31 +11,31 @@ CASES = {
 from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def on_llm_new_token(self, token, **kwargs):
-        self.text += token  # CB605 auto-review
+        self.text += token  # CB605 adapter
 """,
     "written": """
 from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def on_llm_new_token(self, token, **kwargs):
-        self.file.write(token)  # CB605 auto-review
+        self.file.write(token)  # CB605 adapter
 """,
     "asked": """
 from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def on_llm_new_token(self, token, **kwargs):
-        if "Final" in token: self.stop()  # CB605 auto-review
+        if "Final" in token: self.stop()  # CB605 adapter
 """,
     "stripped": """
 from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def on_llm_new_token(self, token, **kwargs):
-        self.queue.put(token.strip())  # CB605 auto-review
+        self.queue.put(token.strip())  # CB605 adapter
 """,
     "only the first is reported": """
 from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def on_llm_new_token(self, token, **kwargs):
-        self.text += token  # CB605 auto-review
+        self.text += token  # CB605 adapter
         self.file.write(token)
 """,
     "handed on is fine": """

@@ -10,19 +10,19 @@ CASES = {
     "any stream": """
 async def read(chain):
     async for event in chain.astream_events('q', version='v2'):
-        if "stream" in event["event"]:  # CB609 auto-review
+        if "stream" in event["event"]:  # CB609 manual
             show(event)
 """,
     "two streams": """
 async def read(chain):
     async for event in chain.astream_events('q', version='v2'):
-        if event["event"] in ("on_chain_stream", "on_chat_model_stream"):  # CB609 auto-review
+        if event["event"] in ("on_chain_stream", "on_chat_model_stream"):  # CB609 manual
             show(event)
 """,
     "by the end of the name": """
 async def read(chain):
     async for event in chain.astream_events('q', version='v2'):
-        if event["event"].endswith("_stream"):  # CB609 auto-review
+        if event["event"].endswith("_stream"):  # CB609 manual
             show(event)
 """,
     "one stream is fine": """

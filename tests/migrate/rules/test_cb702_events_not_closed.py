@@ -9,13 +9,13 @@ from scanning import check
 CASES = {
     "a break": """
 async def read(chain):
-    async for event in chain.astream_events('q', version='v2'):  # CB702 auto-review
+    async for event in chain.astream_events('q', version='v2'):  # CB702 adapter
         if event:
             break
 """,
     "a return from a variable": """
 async def read(chain):
-    events = chain.astream_events('q', version='v2')  # CB702 auto-review
+    events = chain.astream_events('q', version='v2')  # CB702 adapter
     async for event in events:
         return event
 """,

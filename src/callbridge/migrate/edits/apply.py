@@ -20,6 +20,7 @@ from callbridge.migrate.edits.operations import (
     DropImport,
     MoveImport,
     Operation,
+    PassCall,
     RemoveArgument,
     RemoveElement,
     RemoveFinally,
@@ -119,7 +120,7 @@ class _Editor(cst.CSTTransformer):
     # -- expressions
 
     def _leave_expression(self, span: Span, node: cst.BaseExpression) -> cst.BaseExpression:
-        for operation in self._take(span, AddArgument, RenameArgument, RemoveArgument, RemoveElement):
+        for operation in self._take(span, AddArgument, RenameArgument, RemoveArgument, RemoveElement, PassCall):
             if isinstance(operation, AddArgument):
                 node = _add_argument(node, operation, self._module)
             elif isinstance(operation, RenameArgument):
@@ -128,6 +129,8 @@ class _Editor(cst.CSTTransformer):
                 node = _remove_argument(node, operation)
             elif isinstance(operation, RemoveElement):
                 node = _remove_element(node, operation)
+            elif isinstance(operation, PassCall):
+                node = _pass_call(node, operation)
         if span in self._wanted:
             self._expressions[span] = node  # before it is replaced: a hole may be for what stood here
         for operation in self._take(span, ReplaceExpression):
@@ -168,7 +171,7 @@ class _Editor(cst.CSTTransformer):
         results = list(filled.body)
         lines = [*node.leading_lines, *results[0].leading_lines]
         comment = node.trailing_whitespace.comment if isinstance(node, cst.SimpleStatementLine) else None
-        if comment is not None:
+        if comment is not None and operation.holes.get("STATEMENT") != operation.span:  # or it goes with the statement
             lines.append(cst.EmptyLine(comment=comment))
         results[0] = results[0].with_changes(leading_lines=lines)
         return results
@@ -283,6 +286,24 @@ def _remove_argument(node: cst.BaseExpression, operation: RemoveArgument) -> cst
     if not arguments:
         return node.with_changes(args=(), whitespace_before_args=cst.SimpleWhitespace(""))
     return node.with_changes(args=arguments)
+
+
+def _pass_call(node: cst.BaseExpression, operation: PassCall) -> cst.Call:
+    if not isinstance(node, cst.Call):
+        raise EditError(f"no call for {operation}")
+    between: cst.BaseParenthesizableWhitespace = cst.SimpleWhitespace(" ")
+    if isinstance(node.whitespace_before_args, cst.ParenthesizedWhitespace):  # each argument has a line of its own
+        between = node.whitespace_before_args.with_changes(first_line=cst.TrailingWhitespace(), empty_lines=())
+    first = cst.Arg(node.func, comma=cst.Comma(whitespace_after=between) if node.args else cst.MaybeSentinel.DEFAULT)
+    return node.with_changes(func=cst.Name(operation.function), args=[first, *map(_parenthesized, node.args)])
+
+
+def _parenthesized(argument: cst.Arg) -> cst.Arg:
+    """Return an argument that may stand next to others: a generator expression needs its parentheses there."""
+    value = argument.value
+    if not isinstance(value, cst.GeneratorExp) or value.lpar:
+        return argument
+    return argument.with_changes(value=value.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()]))
 
 
 def _remove_element(node: cst.BaseExpression, operation: RemoveElement) -> cst.BaseExpression:

@@ -1,4 +1,4 @@
-"""CB204: `invoke(x, callbacks=[h])`, a TypeError or silently nothing on 1.x, to `invoke(x, config={"callbacks": [h]})`."""
+"""CB204: `invoke(x, callbacks=[h])`, a TypeError or silently nothing, to `invoke(x, config={"callbacks": [h]})`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from callbridge.migrate.known import is_langchain
 
 __all__ = ["plan"]
 
-_RUNNABLE = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
+_RUNNABLE = ("abatch", "ainvoke", "astream", "astream_events", "astream_log", "batch", "invoke", "stream")
 """Methods that every runnable has, with `config` as their second parameter."""
 
 _LEGACY = ("acall", "apply", "aapply", "apredict", "apredict_messages", "arun", "predict", "predict_messages", "run")

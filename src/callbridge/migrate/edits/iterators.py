@@ -1,7 +1,7 @@
 """CB301: `AsyncIteratorCallbackHandler`, a task and `aiter()`, to a loop over the text of the wrapped call.
 
 ```
-task = asyncio.create_task(chain.acall(x))         async with astream_call(lambda: chain.acall(x)) as stream:
+task = asyncio.create_task(chain.acall(x))         async with astream_call(chain.acall, x) as stream:
 async for token in handler.aiter():          →         async for token in stream.text():
     yield token                                            yield token
 await task
@@ -19,8 +19,8 @@ from itertools import combinations
 
 from callbridge.migrate.edits import events_loop
 from callbridge.migrate.edits.attachments import find_attachment
-from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import hearing
+from callbridge.migrate.edits.moving import moving, skipping
 from callbridge.migrate.edits.operations import (
     Change,
     Operation,
@@ -33,9 +33,13 @@ from callbridge.migrate.edits.operations import (
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.tasks import Task, find_task, is_statement_of
 from callbridge.migrate.edits.unfit import UnfitError
+from callbridge.migrate.edits.wrapping import passed
 from callbridge.migrate.known import is_langchain
 
 __all__ = ["plan"]
+
+_CATCHING = (ast.Try, getattr(ast, "TryStar", ast.Try), ast.With, ast.AsyncWith)
+"""Statements that may do something about an error of their body."""
 
 
 def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
@@ -66,13 +70,15 @@ class _Conversion:
         task = find_task(source, function, name)
         if isinstance(task, str):
             raise UnfitError(task)
-        reasons = [task.reason, self._detach(name, function, task), *{self._leaving(loop, task) for loop in loops}]
+        reasons = [task.reason, self._detach(name, function, task), *dict.fromkeys(self._leaving(loop, task) for loop in loops)]
         for loop in loops:
             self._check_order(function, loop, task)
+        reasons += dict.fromkeys(moving(source, loop, task) for loop in loops)
+        reasons += dict.fromkeys(skipping(source, loop, task, f"{name}.done.set()") for loop in loops)
         self._settle_errors(name, function, loops, task)
         self._remove(creation)
         self._remove(task.statement)
-        message = [self._rewrite_loop(loop, task) for loop in loops].pop()
+        message = self._rewrite_loops(loops, task)
         origin = source.origin(self._made.func) or ""
         used = {each.id for node in self._removed for each in ast.walk(node) if isinstance(each, ast.Name)}
         orphans = {*used, origin.rpartition(".")[2], *([task.guard.name] if task.guard else [])}
@@ -142,8 +148,8 @@ class _Conversion:
         if not any(statement in around for statement in later):
             raise UnfitError("the loop does not follow the task in the same block")
         for node in ast.walk(task.run):
-            if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
-                raise UnfitError("the call's arguments await, yield or assign, which a lambda cannot do")
+            if isinstance(node, ast.Yield | ast.YieldFrom | ast.NamedExpr):
+                raise UnfitError("the call's arguments yield or assign, and would do so later, where the loop begins")
             if isinstance(node, ast.Name) and self._rebinds(node.id, function, task):
                 raise UnfitError(f"{node.id} is assigned again after the task is made")
         between = later[: next(index for index, statement in enumerate(later) if statement in around)]
@@ -154,8 +160,8 @@ class _Conversion:
             raise UnfitError("the task is awaited in another function than the loop")
 
     def _rebinds(self, name: str, function: Function, task: Task) -> bool:
-        uses = [use for use in self._source.uses(name, function) if not isinstance(use.ctx, ast.Load)]
-        return any(use.lineno > task.statement.lineno for use in uses)
+        uses = [*self._source.uses(name, function), *self._source.uses(name, self._source.scope(task.statement))]
+        return any(use.lineno > task.statement.lineno and not isinstance(use.ctx, ast.Load) for use in uses)
 
     def _settle_errors(self, name: str, function: Function, loops: Sequence[ast.AsyncFor], task: Task) -> None:
         """Take away what ends or awaits the task, now that the loop does both."""
@@ -167,54 +173,75 @@ class _Conversion:
                 if ast.unparse(source.statement(done)) != f"{name}.done.set()":
                     raise UnfitError(f"{name}.done is used otherwise than in `{name}.done.set()`")
                 gone.add(source.statement(done))
-        guarded = task.guard is not None or bool(task.reason)
-        around = list(dict.fromkeys(attempt for loop in loops for attempt in self._tries_around(loop, task)))
-        for attempt in around:
-            if attempt.handlers and not guarded:
-                raise UnfitError("an `except` around the loop would catch the errors of the call, which `await` raises now")
-            if attempt.finalbody and all(statement in gone for statement in attempt.finalbody):
-                self._operations.append(RemoveFinally(source.span(attempt)))
-                gone -= set(attempt.finalbody)
+        self._check_awaits(loops, task)
+        around = list(dict.fromkeys(each for loop in loops for each in self._around(loop, task)))
+        for each in around:
+            self._check_catching(each, task)
+            if isinstance(each, ast.Try) and each.finalbody and all(statement in gone for statement in each.finalbody):
+                self._operations.append(RemoveFinally(source.span(each)))
+                gone -= set(each.finalbody)
         for statement in gone:
             self._remove(statement)
-        for each in task.awaits:
-            if not is_statement_of(source, each) and guarded:
+        for result in (each for each in task.awaits if not is_statement_of(source, each)):
+            if task.guard is not None or task.reason:
                 raise UnfitError("the guard's result is used")
-            if not is_statement_of(source, each) and len(loops) > 1:
+            if len(loops) > 1:
                 raise UnfitError("the call's result is used after one of several loops")
-            if not is_statement_of(source, each) and set(source.ancestors(each)) & set(around):
+            if any(each in source.ancestors(result) and not self._is_tried(result, each) for each in around):
                 raise UnfitError("the result is awaited in a `try` around the loop, which may have been left before its end")
 
-    def _tries_around(self, loop: ast.AsyncFor, task: Task) -> list[ast.Try]:
+    def _check_awaits(self, loops: Sequence[ast.AsyncFor], task: Task) -> None:
+        """Refuse if something around an `await` of the task sees errors that the loop raises now, outside of it."""
+        for each in task.awaits:
+            if all(each.lineno < loop.lineno for loop in loops):
+                raise UnfitError("the task is awaited before the loop")
+            around = [node for node in self._source.ancestors(each) if isinstance(node, _CATCHING)]
+            if any(node not in self._source.ancestors(loop) for node in around for loop in loops):
+                raise UnfitError("a `try` or `with` of its own around `await` would not see the errors: the loop raises them")
+
+    def _check_catching(self, catching: ast.AST, task: Task) -> None:
+        """Refuse if something around the loop sees errors that an `await` raised outside of it."""
+        tried = bool(task.awaits) and all(self._is_tried(each, catching) for each in task.awaits)
+        if tried or task.swallows:
+            return
+        if not isinstance(catching, ast.With | ast.AsyncWith) and getattr(catching, "handlers", None):
+            raise UnfitError("an `except` around the loop would catch the errors of the call, which `await` raises now")
+        if isinstance(catching, ast.With | ast.AsyncWith) and task.awaits:
+            raise UnfitError("a `with` around the loop would see the errors of the call, which `await` raises now")
+
+    def _is_tried(self, node: ast.AST, catching: ast.AST) -> bool:
+        """Return whether a node stands where a `try` or `with` sees its errors: in its body."""
+        return any(each in getattr(catching, "body", ()) for each in self._source.ancestors(node))
+
+    def _around(self, loop: ast.AsyncFor, task: Task) -> list[ast.AST]:
+        """Return what may catch errors of the loop, and not those of the statement that makes the task."""
         block = self._source.block(task.statement)
-        found: list[ast.Try] = []
+        found: list[ast.AST] = []
         for each in self._source.ancestors(loop):
-            if isinstance(each, ast.Try):
+            if isinstance(each, _CATCHING):
                 found.append(each)
             if each in block:
                 break
         return found
 
-    def _rewrite_loop(self, loop: ast.AsyncFor, task: Task) -> str:
+    def _rewrite_loops(self, loops: Sequence[ast.AsyncFor], task: Task) -> str:
         source = self._source
         results = [each for each in task.awaits if not is_statement_of(source, each)]
-        if self._level == 2 and not results:
-            operations = events_loop.operations(source, loop, task.run)
-            if operations:
-                self._operations.extend(operations)
-                return "read the events of the run in place of the handler"
-        added = import_of(source, "callbridge", "astream_call")
-        if added is None:
-            raise UnfitError("the name astream_call means something else here")
-        stream = source.fresh(loop, "stream", "text_stream", "event_stream")
-        wrapped = f"async with astream_call(lambda: RUN) as {stream}:\n    LOOP\n"
-        holes = {"RUN": source.span(task.run), "LOOP": source.span(loop)}
-        self._operations += [
-            added,
-            ReplaceExpression(source.span(loop.iter), f"{stream}.text()"),
-            ReplaceStatement(source.span(loop), wrapped, holes),
-            *(ReplaceExpression(source.span(each), f"{stream}.result") for each in results),
-        ]
+        found = [events_loop.operations(source, loop, task.run) for loop in loops] if self._level == 2 and not results else [()]
+        if all(found):
+            self._operations += [operation for operations in found for operation in operations]
+            return "read the events of the run in place of the handler"
+        template, operations = passed(source, task.run, "astream_call", self._operations)
+        self._operations += operations
+        for loop in loops:
+            stream = source.fresh(loop, "stream", "text_stream", "event_stream")
+            wrapped = f"async with {template} as {stream}:\n    LOOP\n"
+            holes = {"RUN": source.span(task.run), "LOOP": source.span(loop)}
+            self._operations += [
+                ReplaceExpression(source.span(loop.iter), f"{stream}.text()"),
+                ReplaceStatement(source.span(loop), wrapped, holes),
+                *(ReplaceExpression(source.span(each), f"{stream}.result") for each in results),
+            ]
         return "read the text of the wrapped call in place of the handler"
 
     def _remove(self, statement: ast.stmt) -> None:

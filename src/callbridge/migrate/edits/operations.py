@@ -18,6 +18,7 @@ __all__ = [
     "DropImport",
     "MoveImport",
     "Operation",
+    "PassCall",
     "Refusal",
     "RemoveArgument",
     "RemoveElement",
@@ -61,6 +62,19 @@ class RemoveArgument:
 
 
 @dataclass(frozen=True)
+class PassCall:
+    """Hand what is called to a function, with its arguments: `f(x)` becomes `function(f, x)`.
+
+    Attributes:
+        span: The call.
+        function: The function's name.
+    """
+
+    span: Span
+    function: str
+
+
+@dataclass(frozen=True)
 class RemoveElement:
     """Take an element out of a list or tuple display, or a key out of a dict display.
 
@@ -95,7 +109,8 @@ class ReplaceStatement:
     Attributes:
         span: What goes.
         template: Python source of what comes. A name that is a key of `holes` stands for a node, alone on a line for a
-            statement; the name `BODY` alone on a line stands for the body of the statement that goes.
+            statement; the name `BODY` alone on a line stands for the body of the statement that goes, and `STATEMENT` for the
+            statement itself, which takes its comment along.
         holes: Name in the template to the place of the node that goes there.
     """
 
@@ -173,6 +188,7 @@ Operation: TypeAlias = (
     AddArgument
     | RenameArgument
     | RemoveArgument
+    | PassCall
     | RemoveElement
     | ReplaceExpression
     | ReplaceStatement

@@ -2,7 +2,7 @@
 
 ```
 llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])      llm = ChatOpenAI()
-answer = LLMChain(llm=llm, prompt=prompt).run(topic)          →     with stream_call(lambda: …run(topic)) as stream:
+answer = LLMChain(llm=llm, prompt=prompt).run(topic)          →     with stream_call(….run, topic) as stream:
                                                                         for token in stream.text():
                                                                             print(token, end="", flush=True)
                                                                     answer = stream.result
@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from callbridge.migrate.edits.attachments import Attachment, find_attachment
-from callbridge.migrate.edits.models import hearing, is_model
+from callbridge.migrate.edits.models import hearing, is_model, run_models
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import runs_of, wrap
 from callbridge.migrate.known import is_langchain
+from callbridge.migrate.streaming import may_stream
 
 __all__ = ["plan"]
 
@@ -65,17 +66,26 @@ def _change(source: Source, made: ast.Call, sink: _Sink, level: int) -> Change:
         possible, reason = hearing(source, attachment.call, run)
         if not possible:
             raise UnfitError(reason)
-        reasons.append(reason)
+        reasons += [reason, _silence(source, run)]
         variable = source.fresh(run, sink.variable, "piece")
         body = sink.body if variable == sink.variable else _PRINT.format(token=variable)
         if variable != sink.variable and sink.rule == "CB306":
             raise UnfitError(f"the name {sink.variable} of its token means something else where the model is run")
-        operations += wrap(source, run, variable, body, level=level)
+        operations += wrap(source, run, variable, body, level=level, operations=attachment.operations)
     if len({source.statement(run) for run in runs}) < len(runs):
         raise UnfitError("one statement runs the model twice")
     orphans = tuple(node.id for node in ast.walk(made.func) if isinstance(node, ast.Name))
     message = "print the text of the wrapped call in place of the handler"
     return Change(sink.rule, source.span(made), message, tuple(operations), "; ".join(sorted({*reasons} - {""})), orphans)
+
+
+def _silence(source: Source, run: ast.Call) -> str:
+    """Return which model of a call has not streamed, so that nothing was printed; empty if each may have."""
+    for each in sorted(run_models(source, run).found, key=source.span):
+        name = (source.origin(each.func) or "").rpartition(".")[2]
+        if not may_stream(name, each):
+            return f"{name} has no `streaming=True`: nothing was printed so far, and all of the text will be"
+    return ""
 
 
 def _attachment(source: Source, made: ast.Call) -> tuple[Attachment, tuple[Operation, ...]]:

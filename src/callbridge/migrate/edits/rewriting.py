@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 
 from callbridge.migrate.choice import Choice
 from callbridge.migrate.edits import call_config, imports, iterators, managers, printing, suppressions, threads, version
+from callbridge.migrate.edits.leftovers import leftovers, place_of
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, ReplaceText
 from callbridge.migrate.edits.orphans import drop_unused
 from callbridge.migrate.edits.source import Source, Span
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.suppress import find_suppressions
+from callbridge.migrate.suppress import Suppression, find_suppressions
 
 __all__ = ["Options", "Rewritten", "UneditableError", "rewrite"]
 
@@ -64,7 +65,8 @@ class Rewritten:
     Attributes:
         text: The new text; the old one if nothing was changed.
         changes: What was done, at places of the original text.
-        refusals: What was left, and why; at places of the original text. Changes that take `--unsafe` are among them.
+        refusals: What was left, and why; at places of the original text. Changes that take `--unsafe` are among them, and what
+            a scan still calls automatic.
     """
 
     text: str
@@ -97,7 +99,7 @@ def rewrite(
     current, done, orphans = text, list[Change](), set[str]()
     for _ in range(_PASSES):
         source = _parse(current, foreign_uses, is_package)
-        plan = _plan(source, options)
+        plan, findings = _plan(source, options)
         lines = _LineMap(text, current)
         chosen = _chosen([change for change in plan if isinstance(change, Change)], options)
         operations: Sequence[Operation] = [operation for change in chosen for operation in change.operations]
@@ -105,7 +107,7 @@ def rewrite(
             operations, used = drop_unused(source, orphans)
             orphans |= used
             if not operations:
-                return Rewritten(current, tuple(done), _refusals(plan, lines))
+                return Rewritten(current, tuple(done), _refusals(plan, findings, lines, options))
         done += [replace(change, place=lines.original(change.place)) for change in chosen]
         orphans.update(name for change in chosen for name in change.orphans)
         current = _applied(source, operations)
@@ -118,24 +120,27 @@ def _parse(text: str, foreign_uses: frozenset[str], is_package: bool) -> Source:
         return Source(text, foreign_uses=foreign_uses, is_package=is_package)
 
 
-def _plan(source: Source, options: Options) -> list[Change | Refusal]:
-    """Return what can be done about the wanted rules where nothing suppresses them."""
+def _plan(source: Source, options: Options) -> tuple[list[Change | Refusal], list[Finding]]:
+    """Return what can be done about the wanted rules where nothing suppresses them, and what a scan finds of them."""
     planners = (imports, managers, call_config, version)
     plan = [each for planner in planners for each in planner.plan(source)]
     for wrapper in (iterators, printing, threads):
         plan += wrapper.plan(source, options.level)
     silent = [each for each in find_suppressions(source.text) if not each.problem]
-    plan = [each for each in plan if not any(each.rule in one.codes and _covers(each.place, one.target) for one in silent)]
-    if options.scan is not None and plan + silent:
+    plan = [each for each in plan if not _is_silent(each.rule, each.place, silent)]
+    findings: Sequence[Finding] = ()
+    if options.scan is not None:
         findings = options.scan(source.text)
         found = {finding.rule for finding in findings}
         plan = [each for each in plan if each.rule in found]
         plan += suppressions.plan(source, silent, findings)
-    return sorted((each for each in plan if options.wants(each.rule)), key=lambda each: (each.place, each.rule))
+    wanted = sorted((each for each in plan if options.wants(each.rule)), key=lambda each: (each.place, each.rule))
+    shown = [each for each in findings if options.wants(each.rule) and not _is_silent(each.rule, place_of(each), silent)]
+    return wanted, shown
 
 
-def _covers(place: Span, line: int) -> bool:
-    return place.line <= line <= place.end_line
+def _is_silent(rule: str, place: Span, suppressed: Sequence[Suppression]) -> bool:
+    return any(rule in each.codes and place.line <= each.target <= place.end_line for each in suppressed)
 
 
 def _chosen(changes: Sequence[Change], options: Options) -> list[Change]:
@@ -149,11 +154,16 @@ def _chosen(changes: Sequence[Change], options: Options) -> list[Change]:
     return chosen
 
 
-def _refusals(plan: Sequence[Change | Refusal], lines: _LineMap) -> tuple[Refusal, ...]:
+def _refusals(
+    plan: Sequence[Change | Refusal], findings: Sequence[Finding], lines: _LineMap, options: Options
+) -> tuple[Refusal, ...]:
     found = [
         each if isinstance(each, Refusal) else Refusal(each.rule, each.place, f"takes --unsafe: {each.reason}") for each in plan
     ]
-    return tuple(dict.fromkeys(replace(each, place=lines.original(each.place)) for each in found))
+    refusals = list(dict.fromkeys(replace(each, place=lines.original(each.place)) for each in found))
+    placed = [(finding, lines.original(place_of(finding))) for finding in findings]
+    refusals += leftovers(placed, tuple(refusals), options.wants)
+    return tuple(sorted(refusals, key=lambda each: (each.place.line, each.place.column)))
 
 
 def _applied(source: Source, operations: Sequence[Operation]) -> str:
@@ -190,8 +200,8 @@ class _LineMap:
 
     def original(self, place: Span) -> Span:
         """Return where something stood, by line; columns are kept only in lines that have not changed."""
-        for tag, first, _, start, end in self._blocks:
+        for _, first, last, start, end in self._blocks:
             if start <= place.line - 1 < end:
-                line = first + (place.line - 1 - start if tag == "equal" else 0) + 1
+                line = first + (place.line - 1 - start if last - first == end - start else 0) + 1
                 return place._replace(line=line, end_line=line + place.end_line - place.line)
         return place

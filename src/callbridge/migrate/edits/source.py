@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
+from callbridge.migrate.edits.scopes import Scopes
 from callbridge.migrate.known import is_langchain
 
 __all__ = ["Function", "Source", "Span", "keyword_of"]
@@ -183,31 +184,50 @@ class Source:
         return any(is_langchain(origin) for origin in self._imported.values())
 
     def uses(self, name: str, within: ast.AST | None = None) -> list[ast.Name]:
-        """Return where a name is written or read, in source order."""
+        """Return where a name is written or read, in source order.
+
+        Args:
+            name: The name.
+            within: Only in this node, and only as what the name stands for there: not where a function, lambda, comprehension
+                or class inside binds the same name for itself. None: everywhere, whatever it stands for.
+        """
         nodes = self.nodes if within is None else tuple(ast.walk(within))
         found = [node for node in nodes if isinstance(node, ast.Name) and node.id == name]
+        if within is not None:
+            found = [node for node in found if not self._is_below(self.scopes.home(node), within)]
         return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+    def _is_below(self, node: ast.AST, other: ast.AST) -> bool:
+        return node is not other and other in self.ancestors(node)
+
+    @cached_property
+    def scopes(self) -> Scopes:
+        """What binds which name."""
+        return Scopes(self.tree, self.parents)
 
     def assignment(self, name: str, scope: ast.AST) -> ast.Assign | None:
         """Return the one plain assignment `name = …` in this scope, or None if it is bound in another way or more than once."""
         bindings = [use for use in self.uses(name, scope) if not isinstance(use.ctx, ast.Load)]
-        if len(bindings) != 1 or self._is_parameter(name, scope):
+        if len(bindings) != 1 or not isinstance(scope, Function | ast.Module) or self._is_other(name, scope):
             return None
         statement = self.parents[bindings[0]]
         if isinstance(statement, ast.Assign) and statement.targets == bindings and self.scope(statement) is scope:
             return statement
         return None
 
+    def why_unclear(self, name: str, scope: ast.AST) -> str:
+        """Return why there is no `assignment`, for a name that is assigned in this scope."""
+        if isinstance(scope, ast.ClassDef):
+            return f"{name} is an attribute of a class"
+        if isinstance(scope, Function) and self._is_other(name, scope):
+            return f"{name} is a parameter, or belongs to another function or the module (`nonlocal`, `global`)"
+        return f"{name} is assigned more than once"
+
     def value(self, name: ast.Name) -> ast.expr | None:
         """Return what a name was assigned, in the function around or in the module, if there is just one assignment."""
-        for scope in (self.scope(name), *self.ancestors(self.scope(name))):
-            if isinstance(scope, Function | ast.Module):
-                if any(not isinstance(use.ctx, ast.Load) for use in self.uses(name.id, scope)):
-                    assigned = self.assignment(name.id, scope)
-                    return assigned.value if assigned else None
-                if self._is_parameter(name.id, scope):
-                    return None
-        return None
+        home = self.scopes.home(name)
+        assigned = self.assignment(name.id, home) if isinstance(home, Function | ast.Module) else None
+        return assigned.value if assigned else None
 
     def fresh(self, node: ast.AST, *wanted: str) -> str:
         """Return the first of these names that is free where a node stands, or the last one with a number."""
@@ -224,9 +244,9 @@ class Source:
         listed = any(isinstance(node, ast.Constant) and node.value == name for node in self.nodes)
         return listed or self.is_package or bool(self.foreign_uses & {name, "*"})
 
-    def _is_parameter(self, name: str, scope: ast.AST) -> bool:
-        if not isinstance(scope, Function | ast.Module):
+    def _is_other(self, name: str, scope: Function | ast.Module) -> bool:
+        """Return whether a name is a parameter of this function, or is declared to be a variable of another scope."""
+        if any(isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in ast.walk(scope)):
             return True
-        if any(isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in self.nodes):
-            return True
-        return any(isinstance(node, ast.arg) and node.arg == name for node in ast.walk(scope))
+        arguments = ast.walk(scope.args) if isinstance(scope, Function) else ()
+        return any(isinstance(node, ast.arg) and node.arg == name for node in arguments)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from callbridge.migrate.edits.source import Function, Source
 
-__all__ = ["Task", "find_task", "is_statement_of"]
+__all__ = ["REPORTING", "Task", "find_task", "is_statement_of"]
 
-_LOGGING = ("critical", "debug", "error", "exception", "info", "log", "print_exc", "warning")
+REPORTING = ("critical", "debug", "error", "exception", "info", "log", "print_exc", "warning")
+"""Methods of loggers, and what prints a traceback."""
+
 _DISPLAY = "its guard does more with an error than to report it"
 
 
@@ -23,6 +25,7 @@ class Task:
         guard: The function that sets `done` when the call has ended; None if there is none.
         awaits: The expressions `await task`.
         reason: Why wrapping needs a look; empty for what is proved.
+        swallows: Whether the guard may keep errors of the call to itself, so that `await task` does not raise them.
     """
 
     statement: ast.stmt
@@ -30,6 +33,7 @@ class Task:
     guard: Function | None
     awaits: tuple[ast.Await, ...]
     reason: str = ""
+    swallows: bool = False
 
 
 def find_task(source: Source, function: Function, handler: str) -> Task | str:
@@ -47,9 +51,10 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     awaits: list[ast.Await] = []
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
         name = statement.targets[0].id
-        if source.assignment(name, function) is not statement:
-            return f"{name} is assigned more than once"
-        for use in source.uses(name, function):
+        home = source.scope(statement)
+        if source.assignment(name, home) is not statement:
+            return source.why_unclear(name, home)
+        for use in source.uses(name, home):
             if isinstance(use.ctx, ast.Load):
                 parent = source.parents[use]
                 if not isinstance(parent, ast.Await):
@@ -60,7 +65,8 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     run = _run(source, made[0], handler)
     if isinstance(run, str):
         return run
-    return Task(statement, run[0], run[1], tuple(awaits), run[2])
+    swallows = bool(run[2]) or (run[1] is not None and _swallows(run[1]))
+    return Task(statement, run[0], run[1], tuple(awaits), run[2], swallows)
 
 
 def is_statement_of(source: Source, node: ast.expr) -> bool:
@@ -122,10 +128,16 @@ def _guard_problem(guard: Function) -> str:
     return "" if all(_only_reports(node) for handler in attempt.handlers for node in handler.body) else _DISPLAY
 
 
+def _swallows(guard: Function) -> bool:
+    """Return whether a guard of the known form catches an error and does not raise it again."""
+    handlers = [each for each in ast.walk(guard) if isinstance(each, ast.ExceptHandler)]
+    return any(not any(isinstance(node, ast.Raise) for node in handler.body) for handler in handlers)
+
+
 def _only_reports(node: ast.stmt) -> bool:
     if isinstance(node, ast.Pass | ast.Raise):
         return True
     if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
         return False
     func = node.value.func
-    return (isinstance(func, ast.Name) and func.id == "print") or (isinstance(func, ast.Attribute) and func.attr in _LOGGING)
+    return (isinstance(func, ast.Name) and func.id == "print") or (isinstance(func, ast.Attribute) and func.attr in REPORTING)

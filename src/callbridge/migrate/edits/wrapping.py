@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeGuard
 
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import SAME_MODELS, receiver
-from callbridge.migrate.edits.operations import Operation, ReplaceExpression, ReplaceStatement
+from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.known import is_langchain
 
-__all__ = ["runs_of", "wrap"]
+__all__ = ["passed", "runs_of", "wrap"]
 
 _SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_prompt", "call_as_llm")
 _ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
+_READERS = ("callbridge.astream_call", "callbridge.stream_call", "functools.partial")
+"""What a call is handed to when it has been wrapped."""
 
 
 def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
@@ -62,6 +64,8 @@ def _follow_method(source: Source, attribute: ast.Attribute) -> Iterator[ast.Cal
         yield call
     elif isinstance(call, ast.Call) and call.func is attribute and attribute.attr in SAME_MODELS:
         yield from _follow(source, call)
+    elif isinstance(call, ast.Call) and attribute in call.args and source.origin(call.func) in _READERS:
+        raise UnfitError("the run is read as a stream already: what is done with its text belongs into that loop")
     else:
         raise UnfitError(f"what .{attribute.attr} does with the model is not known")
 
@@ -69,7 +73,7 @@ def _follow_method(source: Source, attribute: ast.Attribute) -> Iterator[ast.Cal
 def _follow_variable(source: Source, statement: ast.Assign, name: str) -> Iterator[ast.Call]:
     scope = source.scope(statement)
     if source.assignment(name, scope) is not statement:
-        raise UnfitError(f"{name} is assigned more than once")
+        raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
         raise UnfitError(f"{name} is used in other files as well")
     for use in source.uses(name, scope):
@@ -77,7 +81,38 @@ def _follow_variable(source: Source, statement: ast.Assign, name: str) -> Iterat
             yield from _follow(source, use)
 
 
-def wrap(source: Source, run: ast.Call, variable: str, body: str, *, level: int = 1) -> list[Operation]:
+def passed(source: Source, run: ast.Call, function: str, operations: Sequence[Operation]) -> tuple[str, list[Operation]]:
+    """Return the template that hands a call to a function of ours, whose hole `RUN` is the call, and what it takes.
+
+    The arguments are evaluated where they stand, as before: in the same thread, and before anything runs.
+
+    Args:
+        source: The file.
+        run: The call.
+        function: The function's name, which is imported, too.
+        operations: What is done with the call otherwise.
+
+    Raises:
+        UnfitError: A name that has to be imported means something else in this file.
+    """
+    span = source.span(run)
+    removed = {each.name for each in operations if isinstance(each, RemoveArgument) and each.span == span}
+    template, taker, names = "RUN", function, [("callbridge", function)]
+    if any(keyword.arg not in removed for keyword in run.keywords):  # ours would take them for options of the stream
+        template, taker, names = f"{function}(RUN)", "partial", [*names, ("functools", "partial")]
+    return template, [*(_import(source, *name) for name in names), PassCall(span, taker)]
+
+
+def _import(source: Source, module: str, name: str) -> Operation:
+    added = import_of(source, module, name)
+    if added is None:
+        raise UnfitError(f"the name {name} means something else here")
+    return added
+
+
+def wrap(
+    source: Source, run: ast.Call, variable: str, body: str, *, level: int = 1, operations: Sequence[Operation] = ()
+) -> list[Operation]:
     """Return the operations that read the text of a call in a loop before the statement that uses its result.
 
     Args:
@@ -86,11 +121,11 @@ def wrap(source: Source, run: ast.Call, variable: str, body: str, *, level: int 
         variable: The loop's variable.
         body: The loop's body.
         level: 2 reads the runnable's events where the result of the call is not used.
+        operations: What is done with the call otherwise.
 
     Raises:
         UnfitError: The result is used in a way that would change the order of things.
     """
-    _check_arguments(run)
     is_async = isinstance(run.func, ast.Attribute) and run.func.attr in _ASYNC
     value: ast.expr = run
     if is_async:
@@ -102,28 +137,21 @@ def wrap(source: Source, run: ast.Call, variable: str, body: str, *, level: int 
         raise UnfitError("a blocking call in a coroutine: a loop over its text would block as well; make it async first")
     statement = _statement(source, value)
     direct = level == 2 and isinstance(statement, ast.Expr) and statement.value is value and _is_direct(run)
-    function = ("a" if is_async else "") + ("stream_events" if direct else "stream_call")
-    added = import_of(source, "callbridge", function)
-    if added is None:
-        raise UnfitError(f"the name {function} means something else here")
+    prefix = "a" if is_async else ""
+    if direct:
+        context, done = f"{prefix}stream_events(RUNNABLE, INPUT)", [_import(source, "callbridge", f"{prefix}stream_events")]
+    else:
+        context, done = passed(source, run, f"{prefix}stream_call", operations)
     stream = source.fresh(run, "stream", "text_stream", "event_stream")
-    arguments = "RUNNABLE, INPUT" if direct else "lambda: RUN"
     start = "async " if is_async else ""
     lines = "\n".join(f"        {line}" for line in body.splitlines())
-    template = f"{start}with {function}({arguments}) as {stream}:\n    {start}for {variable} in {stream}.text():\n{lines}\n"
+    template = f"{start}with {context} as {stream}:\n    {start}for {variable} in {stream}.text():\n{lines}\n"
     holes = {"RUNNABLE": source.span(receiver(run)), "INPUT": source.span(run.args[0])} if direct else {"RUN": source.span(run)}
-    operations: list[Operation] = [added]
     if not (isinstance(statement, ast.Expr) and statement.value is value):
         template += "STATEMENT\n"
         holes["STATEMENT"] = source.span(statement)
-        operations.append(ReplaceExpression(source.span(value), f"{stream}.result"))
-    return [*operations, ReplaceStatement(source.span(statement), template, holes)]
-
-
-def _check_arguments(run: ast.Call) -> None:
-    for node in ast.walk(run):
-        if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
-            raise UnfitError("the call's arguments await, yield or assign, which a lambda cannot do")
+        done.append(ReplaceExpression(source.span(value), f"{stream}.result"))
+    return [*done, ReplaceStatement(source.span(statement), template, holes)]
 
 
 def _is_direct(run: ast.Call) -> bool:

@@ -10,6 +10,7 @@ from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.flow import runs_in_scope
 from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import is_rewritten
 
 __all__ = ["RULE"]
 
@@ -39,9 +40,11 @@ def _finding(each: Attachment, context: Context) -> Finding:
 
 def _reason(each: Attachment, runs: int) -> str:
     if each.unresolved:
+        if all(use.origin == "parameter" for use in each.unresolved):
+            return "the handler is a parameter"
         return "the handler's class is not in the files that were scanned"
-    if any(use.role not in ("stdout", "aiter", "token") for use in each.streaming) or len(each.handlers) > 1:
-        return "the handler does more than show tokens"
+    if not all(map(is_rewritten, each.streaming)) or len(each.handlers) > 1:
+        return "the handler does more than to print tokens or hand them to a loop"
     if any(use.origin in ("module", "attribute", "elsewhere", "parameter") for use in each.streaming):
         return "the handler is made elsewhere"
     if each.style == "factory":

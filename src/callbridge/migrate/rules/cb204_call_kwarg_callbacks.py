@@ -9,10 +9,13 @@ from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding, Severity, Verdict
 from callbridge.migrate.module import called_name, dotted_text
 from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import is_rewritten
 
 __all__ = ["RULE"]
 
 _RUNNABLE = frozenset({"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "astream_log"})
+
+_FATE = "runnables take it in `config` alone: models and tools raise, sequences, graphs and legacy chains ignore it in silence"
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -27,13 +30,17 @@ def _finding(each: Attachment, context: Context) -> Finding:
         method = dotted_text(each.call.args[0]).rpartition(".")[2]
     fails = method in _RUNNABLE
     severity: Severity = "error" if fails else "warning"
-    fate = "runnables take it in `config` alone and raise TypeError" if fails else "the keyword goes with the legacy call"
+    fate = _FATE if fails else "the keyword goes with the legacy call"
     shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.handlers)) or "a list"
     observers = bool(each.handlers) and not each.streaming and not each.unresolved
     verdict: Verdict = "auto-safe" if fails else "keep" if observers else "auto-review"
-    if not fails and (each.unresolved or any(use.role not in ("stdout", "aiter", "token") for use in each.streaming)):
+    if not fails and (each.unresolved or not all(map(is_rewritten, each.streaming))):
         verdict = "adapter"
-    reason = "the handler is not known here, or does more than show tokens" if verdict == "adapter" else ""
+    reason = (
+        "the handler is not known here, or does more than to print tokens or hand them to a loop"
+        if verdict == "adapter"
+        else ""
+    )
     if verdict == "keep":
         severity = "info"
     facts = {
@@ -53,8 +60,9 @@ RULE = Rule(
     fix="auto-safe, auto-review, adapter",
     summary="`callbacks=` on `run`, `acall`, `invoke`, or on a chain called as a function",
     why=(
-        "`invoke`, `stream` and their relatives take callbacks in `config`; as a keyword they reach the model's API and "
-        "raise TypeError. `run` and `acall` are deprecated. With observers alone on a legacy call the verdict is keep."
+        "`invoke`, `stream` and their relatives take callbacks in `config`. As a keyword, models and tools raise TypeError; "
+        "sequences, prompts, graphs and legacy chains ignore it in silence, and the handler hears nothing. `run` and `acall` "
+        "are deprecated. With observers alone on a legacy call the verdict is keep."
     ),
     before="answer = llm.invoke(q, callbacks=[handler])",
     after='answer = llm.invoke(q, config={"callbacks": [handler]})',

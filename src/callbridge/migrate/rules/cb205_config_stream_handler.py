@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.rule import Rule
+from callbridge.migrate.sinks import is_rewritten
 
 __all__ = ["RULE"]
 
@@ -15,12 +16,12 @@ def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
         if each.style != "config" or not each.streaming:
             continue
-        simple = all(use.role in ("stdout", "aiter", "token") and use.origin in ("here", "scope") for use in each.handlers)
+        simple = all(is_rewritten(use) and use.origin in ("here", "scope") for use in each.handlers)
         verdict: Verdict = "auto-review" if simple and each.call is not None else "adapter"
         reason = (
             ""
             if verdict == "auto-review"
-            else "the handler or the call is elsewhere, or the handler does more than show tokens"
+            else "the handler or the call is elsewhere, or the handler does more than to print tokens or hand them to a loop"
         )
         shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2] for use in each.streaming))
         message = f"{shown} reads the run through `config`; an event stream gives the same text to a plain loop"

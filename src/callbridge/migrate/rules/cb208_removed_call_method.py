@@ -26,7 +26,7 @@ def _check(context: Context) -> Iterator[Finding]:
             message = f"models of LangChain 1.x have no `{method}`: it is `{_successor(method)}` now, which returns a message"
             reason = "what is done with the result has to change with it"
             facts = {"method": method, "successor": _successor(method)}
-            yield context.finding("CB208", call, message, "auto-review", "error", reason, facts)
+            yield context.finding("CB208", call, message, "manual", "error", reason, facts)
 
 
 def _successor(method: str) -> str:
@@ -54,7 +54,7 @@ RULE = Rule(
     code="CB208",
     name="removed-call-method",
     severity="error",
-    fix="auto-review",
+    fix="manual",
     summary="`llm(...)`, `llm.predict(...)` and relatives on a model with callbacks",
     why=(
         "LangChain 1.x removed them: AttributeError or TypeError. `invoke` returns a message for chat models, a string "

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from callbridge.migrate.attach import Attachment
 from callbridge.migrate.context import Context
 from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.flow import runs_in_scope
+from callbridge.migrate.known import CALL_METHODS, STREAM_METHODS
+from callbridge.migrate.module import called_name
 from callbridge.migrate.rule import Rule
+from callbridge.migrate.streaming import may_stream
 
 __all__ = ["RULE"]
 
@@ -16,33 +20,45 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     for call, use in context.made:
         if use.role == "stdout" and (use.known is None or use.known.token_hook is None):
-            runs = _runs(call, context)
-            reason = "" if runs else "the call that runs it is not in this scope"
-            verdict: Verdict = "auto-review" if runs else "adapter"
+            runs, verdict, reason = _verdict(call, context)
             facts = {"handler": use.dotted, "run_lines": " ".join(str(run.lineno) for run in runs)}
             yield context.finding("CB305", call, "tokens are printed by a callback", verdict, "warning", reason, facts)
 
 
-def _runs(call: ast.Call, context: Context) -> list[ast.Call]:
-    """Return the calls that run what the handler is attached to, in the scope where it is made."""
+def _verdict(call: ast.Call, context: Context) -> tuple[list[ast.Call], Verdict, str]:
+    """Return the calls that run what the handler is attached to, and what `callbridge fix` does about it."""
+    each, runs = _attached(call, context)
+    if each is None or not runs:
+        return runs, "adapter", "the call that runs it is not in this scope"
+    if any(called_name(run) in STREAM_METHODS for run in runs):
+        return runs, "adapter", "the run is streamed already: its chunks can be printed where they are read"
+    if each.style == "constructor" and each.owner != "model":
+        return runs, "adapter", "it is attached to a chain, an agent or a tool, whose models may be several"
+    name = each.callee.rpartition(".")[2]
+    streams = each.style == "constructor" and each.call is not None and may_stream(name, each.call)
+    return runs, "auto-safe" if streams else "auto-review", ""
+
+
+def _attached(call: ast.Call, context: Context) -> tuple[Attachment | None, list[ast.Call]]:
+    """Return where a handler is attached, and the calls that run it, in the scope where it is made."""
     for each in context.attachments:
         if each.call is None or not any(use.made is call for use in each.handlers):
             continue
         if context.module.scope_of(each.call) is not context.module.scope_of(call):
             continue
-        if each.style == "call":
-            return [each.call]
+        if each.style == "call" or (each.style == "config" and called_name(each.call) in CALL_METHODS):
+            return each, [each.call]
         found = runs_in_scope(each.call, context.module)
         if found:
-            return found
-    return []
+            return each, found
+    return None, []
 
 
 RULE = Rule(
     code="CB305",
     name="stdout-stream",
     severity="warning",
-    fix="auto-review, adapter",
+    fix="auto-safe, auto-review, adapter",
     summary="`StreamingStdOutCallbackHandler` attached to something",
     why=(
         "It prints behind the program's back: to wherever standard output goes, from every run that shares the model, and "

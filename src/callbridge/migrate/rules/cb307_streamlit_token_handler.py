@@ -16,14 +16,14 @@ _SINKS: frozenset[Sink] = frozenset({"streamlit"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    yield from sink_findings(context, "CB307", _SINKS, "writes tokens into a Streamlit container", "auto-review")
+    yield from sink_findings(context, "CB307", _SINKS, "writes tokens into a Streamlit container", "adapter")
 
 
 RULE = Rule(
     code="CB307",
     name="streamlit-token-handler",
     severity="warning",
-    fix="auto-review, adapter",
+    fix="adapter",
     summary="a handler that writes tokens into a Streamlit container",
     why=(
         "Streamlit draws from the script's own thread only; from a callback in another thread it warns and draws nothing. "

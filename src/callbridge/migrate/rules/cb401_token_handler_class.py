@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
-from callbridge.migrate.finding import Finding, Verdict
+from callbridge.migrate.finding import Finding
 from callbridge.migrate.rule import Rule
 from callbridge.migrate.sinks import main_sink
 
 __all__ = ["RULE"]
 
-_CANONICAL = frozenset({"print", "streamlit", "thread-queue"})
+_CANONICAL = frozenset({"print", "thread-queue"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -25,18 +25,19 @@ def _check(context: Context) -> Iterator[Finding]:
             continue
         sink = main_sink(handler)
         canonical = sink in _CANONICAL and handler.base is None and len(handler.effective) <= 3
-        verdict: Verdict = "auto-review" if canonical else "adapter"
-        reason = "" if canonical else "what the class does with tokens has to move to where the run is read"
+        reason = "what the class does with tokens has to move to where the run is read"
+        if canonical:
+            reason = "the class has no edit of its own: it goes when the last place where it is attached has been rewritten"
         facts = {"handler": handler.dotted, "hooks": " ".join(handler.effective), "sink": sink or ""}
         message = f"{handler.node.name} handles tokens in a callback"
-        yield context.finding("CB401", handler.node, message, verdict, "warning", reason, facts)
+        yield context.finding("CB401", handler.node, message, "adapter", "warning", reason, facts)
 
 
 RULE = Rule(
     code="CB401",
     name="token-handler-class",
     severity="warning",
-    fix="auto-review, adapter",
+    fix="adapter",
     summary="a handler class whose `on_llm_new_token` does something",
     why="Code that shows tokens becomes a loop over events. The class goes when its last attach site is converted.",
     before=("class Show(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.show(token)"),

@@ -32,7 +32,7 @@ def _check(context: Context) -> Iterator[Finding]:
             message = f"{handler.node.name} takes the token for a string; LangChain 1.x may hand out a list of content blocks"
             reason = "what is to happen with blocks that are no text has to be decided"
             facts = {"handler": handler.dotted, "token": token}
-            yield context.finding("CB605", node, message, "auto-review", "warning", reason, facts)
+            yield context.finding("CB605", node, message, "adapter", "warning", reason, facts)
 
 
 def _token_name(hook: Function) -> str:
@@ -71,7 +71,7 @@ RULE = Rule(
     code="CB605",
     name="token-assumed-str",
     severity="warning",
-    fix="auto-review",
+    fix="adapter",
     summary="`+= token`, `.write(token)`, `token.strip()`, `token in ...` in a token hook",
     why=(
         "In LangChain 1.x a token is `str | list[str | dict]`. With a list the hook raises, LangChain logs one line, and "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.context import Context
@@ -11,10 +10,9 @@ from callbridge.migrate.flow import runs_in_scope
 from callbridge.migrate.known import STREAM_METHODS
 from callbridge.migrate.module import called_name
 from callbridge.migrate.rule import Rule
+from callbridge.migrate.streaming import may_stream
 
 __all__ = ["RULE"]
-
-_ALWAYS_STREAMING = frozenset({"LlamaCpp", "GPT4All", "CTransformers", "ChatOllama", "Ollama", "OllamaLLM", "ExLlamaV2"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -22,20 +20,15 @@ def _check(context: Context) -> Iterator[Finding]:
         if each.style != "constructor" or each.owner != "model" or each.call is None:
             continue
         name = each.callee.rpartition(".")[2]
-        if name in _ALWAYS_STREAMING or not any(use.role in ("stdout", "aiter", "token", "final") for use in each.handlers):
+        if not any(use.role in ("stdout", "aiter", "token", "final") for use in each.handlers):
             continue
-        if _may_stream(each.call) or any(
+        if may_stream(name, each.call) or any(
             called_name(run) in STREAM_METHODS for run in runs_in_scope(each.call, context.module)
         ):
             continue
         message = f"{name} has a streaming handler and no `streaming=True`: no token is ever reported by `invoke` or `run`"
         reason = "moot after the migration: reading a run as a stream asks the model to stream"
         yield context.finding("CB606", each.call, message, "adapter", "warning", reason, {"callee": each.callee})
-
-
-def _may_stream(call: ast.Call) -> bool:
-    """Return whether the constructor says `streaming` or `stream`, or takes arguments that cannot be seen."""
-    return any(keyword.arg in (None, "streaming", "stream", "model_kwargs") for keyword in call.keywords)
 
 
 RULE = Rule(

@@ -22,7 +22,7 @@ def _check(context: Context) -> Iterator[Finding]:
             if _is_any_stream(node):
                 message = "the same text comes once from the model and once more from every chain around it"
                 reason = "which of the streams is meant has to be decided"
-                yield context.finding("CB609", node, message, "auto-review", "warning", reason)
+                yield context.finding("CB609", node, message, "manual", "warning", reason)
 
 
 def _is_any_stream(node: ast.AST) -> bool:
@@ -51,7 +51,7 @@ RULE = Rule(
     code="CB609",
     name="double-count-stream",
     severity="warning",
-    fix="auto-review",
+    fix="manual",
     summary='`"stream" in event["event"]`, or model and chain streams taken together',
     why=(
         "Text that a model streams appears in `on_chat_model_stream` and again in `on_chain_stream` of each parent: shown "

@@ -23,7 +23,7 @@ def _check(context: Context) -> Iterator[Finding]:
         message = "the loop is left early and the stream is not closed: the model goes on until the garbage collector comes"
         reason = "the stream has to be held by a variable and closed"
         facts = {"line": str(leaving.lineno)}
-        yield context.finding("CB702", call, message, "auto-review", "warning", reason, facts)
+        yield context.finding("CB702", call, message, "adapter", "warning", reason, facts)
 
 
 def _leaving(loop: ast.AsyncFor) -> ast.stmt | None:
@@ -52,7 +52,7 @@ RULE = Rule(
     code="CB702",
     name="events-not-closed",
     severity="warning",
-    fix="auto-review",
+    fix="adapter",
     summary="`break` or `return` out of a loop over `astream_events`",
     why=(
         "An async generator that is dropped is closed some time later, or at the loop's end: until then the model runs "

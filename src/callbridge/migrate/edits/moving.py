@@ -1,0 +1,109 @@
+"""What it means that the loop over a call's text makes the call, and raises its errors, where a task did both before."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.edits.source import Function, Source
+from callbridge.migrate.edits.tasks import REPORTING, Task
+from callbridge.migrate.known import is_langchain
+
+__all__ = ["moving", "skipping"]
+
+_LATER = "what the call is given is computed where the loop begins, after what stands between the task and the loop"
+_SKIPPED = "what follows the loop has been run although the call failed, and will not be"
+
+
+def moving(source: Source, loop: ast.AsyncFor, task: Task) -> str:
+    """Return what speaks against evaluating a call's arguments later than they were; empty if nothing can come of it.
+
+    Args:
+        source: The file.
+        loop: Follows the statement that makes the task, in its function or in one inside of it.
+        task: Makes the call.
+    """
+    given = [each for each in ast.walk(task.run) if each not in (task.run, task.run.func)]
+    computed = any(isinstance(each, ast.Await) or _calls(source, each) for each in given)
+    loaded = any(isinstance(each, ast.Attribute | ast.Subscript) for each in given)
+    if computed and source.scope(loop) is not source.scope(task.statement):
+        return _LATER
+    between = list(_between(source, loop, task))
+    if computed and any(_acts(each) for each in between):
+        return _LATER
+    return _LATER if (computed or loaded) and any(_stores(each) for each in between) else ""
+
+
+def skipping(source: Source, loop: ast.AsyncFor, task: Task, ending: str) -> str:
+    """Return what speaks against raising a call's errors in the loop: what follows was run nevertheless; empty if nothing.
+
+    Args:
+        source: The file.
+        loop: Reads the tokens.
+        task: Has raised the errors where it was awaited, unless it kept them to itself.
+        ending: A statement that goes with the handler.
+    """
+    lost = task.swallows or not task.awaits
+    if lost and any(isinstance(each, ast.For | ast.AsyncFor | ast.While) for each in _above(source, loop)):
+        return _SKIPPED
+    for statement in _following(source, loop):
+        if not lost and any(each in task.awaits for each in ast.walk(statement)):
+            return ""
+        if not _has_no_effect(statement, task) and ast.unparse(statement) != ending:
+            return _SKIPPED
+    return ""
+
+
+def _above(source: Source, loop: ast.AsyncFor) -> Iterator[ast.AST]:
+    """Return what the loop stands in, up to its function."""
+    for each in source.ancestors(loop):
+        if each is source.scope(loop):
+            return
+        yield each
+
+
+def _following(source: Source, loop: ast.AsyncFor) -> Iterator[ast.stmt]:
+    """Return the statements that are run after the loop, and not if it fails: all but those of a `finally` around it."""
+    for inner in (loop, *_above(source, loop)):
+        if isinstance(inner, ast.stmt):
+            block, outer = source.block(inner), source.parents[inner]
+            yield from block[block.index(inner) + 1 :]
+            yield from outer.orelse if isinstance(outer, ast.Try) and inner in outer.body else ()
+
+
+def _has_no_effect(node: ast.stmt, task: Task) -> bool:
+    """Return whether nothing is missed if a statement is not run: it does nothing, or it awaits the task and no more."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) or node.value in task.awaits
+    return isinstance(node, ast.Pass | Function) or (isinstance(node, ast.Return) and node.value is None)
+
+
+def _between(source: Source, loop: ast.AsyncFor, task: Task) -> Iterator[ast.AST]:
+    """Return what is run after the task has been made and before the loop begins."""
+    block = source.block(task.statement)
+    above = {loop, *source.ancestors(loop)}
+    stack: list[ast.AST] = list(block[block.index(task.statement) + 1 :])
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Function | ast.Lambda) and node not in above:
+            continue
+        if node is not loop and getattr(node, "lineno", 0) <= loop.lineno:
+            yield node
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def _calls(source: Source, node: ast.AST) -> bool:
+    """Return whether a node is a call that may depend on when it is made; messages and models of LangChain do not."""
+    return isinstance(node, ast.Call) and not is_langchain(source.origin(node.func))
+
+
+def _acts(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return isinstance(node, ast.Yield | ast.YieldFrom)
+    function = node.func
+    reports = isinstance(function, ast.Attribute) and function.attr in REPORTING
+    return not reports and not (isinstance(function, ast.Name) and function.id == "print")
+
+
+def _stores(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load)

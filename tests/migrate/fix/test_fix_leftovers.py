@@ -1,0 +1,178 @@
+"""What a scan calls automatic is rewritten, or said to be left and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from fixing import code
+
+from callbridge.migrate.edits.leftovers import REWRITTEN_BY
+from callbridge.migrate.edits.rewriting import Options, Rewritten, rewrite
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.project import Project
+from callbridge.migrate.rules.table import RULES
+from callbridge.migrate.scan import scan_source
+
+pytest.importorskip("libcst")
+
+HEAD = """
+    import asyncio
+    import queue
+    from threading import Thread
+
+    from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+    from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, StreamingStdOutCallbackHandler
+    from langchain_openai import ChatOpenAI
+"""
+CLASSES = """
+    class Printer(BaseCallbackHandler):
+        def on_llm_new_token(self, token, **kwargs):
+            print(token)
+
+    class Filler(BaseCallbackHandler):
+        def __init__(self, q):
+            self.q = q
+
+        def on_llm_new_token(self, token, **kwargs):
+            self.q.put(token)
+
+        def on_llm_end(self, response, **kwargs):
+            self.q.put(None)
+"""
+ITERATION = """
+    async def ask(x):
+        cb = AsyncIteratorCallbackHandler()
+        chat = ChatOpenAI(streaming=True, callbacks=[cb])
+        task = asyncio.create_task(chat.ainvoke(x))
+        async for token in cb.aiter():
+            yield token
+        await task
+"""
+QUEUE = """
+    def ask(x):
+        q = queue.Queue()
+
+        def run():
+            ChatOpenAI(streaming=True, callbacks=[Filler(q)]).invoke(x)
+
+        Thread(target=run).start()
+        for token in iter(q.get, None):
+            yield token
+"""
+PRINTING = """
+    def ask(x):
+        chat = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+        return chat.invoke(x)
+"""
+EDITS = {
+    "CB101": "from langchain.callbacks.base import BaseCallbackHandler\n",
+    "CB102": "from langchain.callbacks import AsyncIteratorCallbackHandler\n",
+    "CB103": "from langchain.callbacks import get_openai_callback\n",
+    "CB201": HEAD + "    chat = ChatOpenAI(callback_manager=managers)\n",
+    "CB202": HEAD + "    chat = ChatOpenAI(callbacks=CallbackManager([handler]))\n",
+    "CB203": HEAD + PRINTING,
+    "CB204": HEAD + "    chat = ChatOpenAI()\n    chat.invoke(1, callbacks=[handler])\n",
+    "CB205": HEAD + "    def ask(chat):\n        chat.invoke(1, config={'callbacks': [StreamingStdOutCallbackHandler()]})\n",
+    "CB301": HEAD + ITERATION,
+    "CB302": HEAD + CLASSES + QUEUE,
+    "CB305": HEAD + PRINTING,
+    "CB306": HEAD + CLASSES + PRINTING.replace("StreamingStdOutCallbackHandler", "Printer"),
+    "CB701": HEAD + "    async def ask(chain):\n        async for event in chain.astream_events(1): ...\n",
+}
+
+
+def scan(text: str) -> Sequence[Finding]:
+    """Return what the rules find in a file."""
+    return scan_source(text, "app.py", Project.build([("app.py", text)]))
+
+
+def run(text: str, **options: bool) -> Rewritten:
+    """Rewrite a file as `callbridge fix` does."""
+    return rewrite(code(text), Options(scan=scan, **options))
+
+
+def automatic(text: str) -> list[tuple[str, int]]:
+    """Return rule and line of what a scan calls automatic."""
+    return [(finding.rule, finding.line) for finding in scan(text) if finding.automatic]
+
+
+def test_each_rule_that_promises_an_edit_has_one() -> None:
+    promised = {rule.code for rule in RULES.values() if "auto-" in rule.fix}
+    assert set(REWRITTEN_BY) == promised == set(EDITS)
+
+
+@pytest.mark.parametrize("rule", EDITS)
+def test_what_a_scan_promises_is_done(rule: str) -> None:
+    """A safe verdict by `fix` alone, the other with `--unsafe`."""
+    text = code(EDITS[rule])
+    found = [finding for finding in scan(text) if finding.rule == rule and finding.automatic]
+    assert found
+    rewritten = run(text, unsafe=any(finding.verdict == "auto-review" for finding in found))
+    assert {change.rule for change in rewritten.changes} & set(REWRITTEN_BY[rule])
+    assert rule not in [finding.rule for finding in scan(rewritten.text) if finding.automatic]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "reason"),
+    [
+        (
+            PRINTING.replace("return chat.invoke(x)", "use(chat); chat.invoke(x)"),
+            "CB203",
+            "it goes with its handler, which stays",
+        ),
+        (CLASSES + QUEUE.replace("Thread(target", "pool.submit(target"), "CB302", "it goes with CB302 in line"),
+        (CLASSES + "    def ask(x):\n        return Filler(x)\n", "CB302", "it goes with CB302 in line"),
+        (CLASSES, "CB302", "other files may use it"),
+        (CLASSES, "CB306", "other files may use it"),
+        (
+            "    def ask(f):\n        f(1, config={'callbacks': [Other(), StreamingStdOutCallbackHandler()]})\n",
+            "CB305",
+            "takes",
+        ),
+        ("    def ask(f):\n        f(1, callbacks=[StreamingStdOutCallbackHandler()])\n", "CB305", "takes --unsafe"),
+    ],
+)
+def test_what_is_left_says_why(text: str, rule: str, reason: str) -> None:
+    before = code(HEAD + text)
+    rewritten = run(before)
+    assert rewritten.text == before
+    said = [(each.rule, each.place.line) for each in rewritten.refusals if each.reason]
+    assert set(automatic(before)) <= set(said)
+    assert any(each.rule == rule and reason in each.reason for each in rewritten.refusals), rewritten.refusals
+
+
+def test_lines_are_those_of_the_file_before_and_suppressed_places_are_not_named() -> None:
+    before = code(f"""
+    from langchain.callbacks.base import BaseCallbackHandler
+    {HEAD}{CLASSES}
+    """)
+    assert before.count("\n") > 10
+    rewritten = run(before)
+    assert rewritten.changes
+    assert {(each.rule, each.place.line) for each in rewritten.refusals} == set(automatic(before)) - {("CB101", 1)}
+    hidden = before.replace("(self, token, **kwargs):", "(self, token, **kwargs):  # callbridge: ignore[CB302, CB306] old page")
+    assert not [each for each in run(hidden).refusals if each.rule in ("CB302", "CB306")]
+
+
+def test_places_in_lines_that_have_changed_are_those_of_the_lines() -> None:
+    text = code(f"""{HEAD}
+    manager = CallbackManager([StreamingStdOutCallbackHandler()])
+    one = ChatOpenAI(callback_manager=manager)
+    two = ChatOpenAI(callback_manager=manager)
+    print(one.invoke(1), two.invoke(2))
+    """)
+    lines = text.splitlines()
+    rewritten = run(text)
+    assert rewritten.changes
+    left = [lines[each.place.line - 1].split()[0] for each in rewritten.refusals if each.rule == "CB203"]
+    assert left == ["one", "two"]
+
+
+def test_a_selection_names_what_is_selected() -> None:
+    text = code(HEAD + PRINTING)
+    only = rewrite(text, Options(scan=scan, select=("CB203",)))
+    assert [(each.rule, each.reason) for each in only.refusals] == [
+        ("CB203", "it goes with CB301 or CB302 or CB305 or CB306, which are not among the selected rules")
+    ]
+    assert not rewrite(text, Options(scan=scan, select=("CB1",))).refusals

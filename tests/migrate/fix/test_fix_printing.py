@@ -1,0 +1,299 @@
+"""CB305, CB306: handlers that print become a loop over the text of the call."""
+
+from __future__ import annotations
+
+import pytest
+from fixing import check_noop, check_rewritten, code
+
+from callbridge.migrate.edits.rewriting import Options, rewrite
+
+pytest.importorskip("libcst")
+
+PRINT = """
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_openai import ChatOpenAI
+"""
+
+
+def test_a_script_that_prints_reads_the_text() -> None:
+    check_rewritten(
+        f"""{PRINT}
+        token = 1
+        callbacks = [StreamingStdOutCallbackHandler()]
+        chat = ChatOpenAI(callbacks=callbacks, streaming=True)
+        chat.invoke("tea")  # printed
+        print(chat.invoke("milk").content)  # alone
+        """,
+        """
+        from callbridge import stream_call
+        from langchain_openai import ChatOpenAI
+
+        token = 1
+        chat = ChatOpenAI(streaming=True)
+        # printed
+        with stream_call(chat.invoke, "tea") as stream:
+            for piece in stream.text():
+                print(piece, end="", flush=True)
+        with stream_call(chat.invoke, "milk") as stream:
+            for piece in stream.text():
+                print(piece, end="", flush=True)
+        print(stream.result.content)  # alone
+        """,
+    )
+
+
+def test_arguments_stay_where_they_are_computed_and_as_they_are_written() -> None:
+    check_rewritten(
+        f"""{PRINT}
+        def main(self, *history):
+            chat = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()], streaming=True)
+            chat.invoke(  # the first one
+                self.messages(),  # all of them
+                stop=["."],
+            )
+            chat.invoke(each for each in history)
+            return chat.invoke(y := history[0]).content
+        """,
+        """
+        from functools import partial
+        from callbridge import stream_call
+        from langchain_openai import ChatOpenAI
+
+        def main(self, *history):
+            chat = ChatOpenAI(streaming=True)
+            with stream_call(partial(  # the first one
+                chat.invoke,
+                self.messages(),  # all of them
+                stop=["."],
+            )) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            with stream_call(chat.invoke, (each for each in history)) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            with stream_call(chat.invoke, y := history[0]) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            return stream.result.content
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    "agent",
+    ["from langchain.agents import create_agent as agent_of", "from langgraph.prebuilt import create_react_agent as agent_of"],
+)
+def test_an_agent_of_langchain_or_langgraph_runs_the_model_that_it_is_made_of(agent: str) -> None:
+    """With tools, which may run models of their own, reading its text takes `--unsafe`; without it does not."""
+    before = f"""{PRINT}
+        {agent}
+
+        def ask(question):
+            model = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()], streaming=True)
+            agent = agent_of(model, TOOLS)
+            return agent.invoke(question)
+        """
+    assert "with stream_call(agent.invoke, question)" in rewrite(code(before.replace("TOOLS", "[]"))).text
+    check_noop(before.replace("TOOLS", "[search]"), "the text of all of them will be read", rule="CB305", unsafe=False)
+
+
+def test_a_coroutine_that_prints_reads_the_text() -> None:
+    check_rewritten(
+        f"""{PRINT}
+        async def main(x):
+            handler = StreamingStdOutCallbackHandler()
+            chat = ChatOpenAI(callbacks=[handler], streaming=True)
+            answer: str = (await chat.ainvoke(x)).content
+            return answer
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def main(x):
+            chat = ChatOpenAI(streaming=True)
+            async with astream_call(chat.ainvoke, x) as stream:
+                async for token in stream.text():
+                    print(token, end="", flush=True)
+            answer: str = stream.result.content
+            return answer
+        """,
+    )
+
+
+def test_level_two_reads_the_events_of_a_runnable_whose_result_nobody_wants() -> None:
+    check_rewritten(
+        f"""{PRINT}
+        def main(x):
+            chat = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            chat.invoke(x)
+            return chat.invoke(x)
+        """,
+        """
+        from callbridge import stream_call, stream_events
+        from langchain_openai import ChatOpenAI
+
+        def main(x):
+            chat = ChatOpenAI(streaming=True)
+            with stream_events(chat, x) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            with stream_call(chat.invoke, x) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            return stream.result
+        """,
+        level=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [
+        ("ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])", "chat.invoke(x)"),
+        ("ChatOpenAI(temperature=0)", 'chat.invoke(x, config={"callbacks": [StreamingStdOutCallbackHandler()]})'),
+    ],
+)
+def test_a_model_that_did_not_stream_prints_only_with_unsafe(model: str, call: str) -> None:
+    """Nothing was printed: whether it is to be is for a person to say."""
+    before = f"""{PRINT}
+        def main(x):
+            chat = {model}
+            return {call}
+        """
+    check_noop(before, "ChatOpenAI has no `streaming=True`: nothing was printed so far", rule="CB305", unsafe=False)
+    assert rewrite(code(before), Options(unsafe=True)).changes
+    for streams in ("ChatOpenAI(streaming=flag, ", "ChatOpenAI(**options, ", "ChatOllama("):
+        text = code(before.replace("ChatOpenAI(", streams).replace("import ChatOpenAI", "import ChatOpenAI, ChatOllama"))
+        assert rewrite(text).changes, text
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("return chat", "cannot be followed"),
+        ("self.chat = chat", "cannot be followed"),
+        ("use(chat)", "cannot be followed"),
+        ("return chat.stream(x)", "what .stream does"),
+        ("return f(1, chat.invoke(x))", "larger expression"),
+        ("return chat.invoke(x) + 'b'", "larger expression"),
+        ("if chat.invoke(x): pass", "header of a statement"),
+        ("pass", "no call that runs the model"),
+        ("a = 1; chat.invoke(x)", "shares its line"),
+        ("stream_call = 1; chat.invoke(x)", "shares its line"),
+    ],
+)
+def test_prints_that_cannot_be_followed_stay(lines: str, reason: str) -> None:
+    check_noop(
+        f"""{PRINT}
+        def main(self, x):
+            chat = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])
+            {lines}
+        """,
+        reason,
+        rule="CB305",
+    )
+
+
+def test_a_run_that_is_read_already_is_not_wrapped_again() -> None:
+    check_noop(
+        f"""{PRINT}
+        from callbridge import stream_call
+
+        def main(x):
+            chat = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            with stream_call(chat.invoke, x) as stream:
+                return list(stream.text())
+        """,
+        "the run is read as a stream already",
+        rule="CB305",
+    )
+
+
+def test_a_name_of_ours_that_means_something_else_is_left_alone() -> None:
+    check_noop(
+        f"""{PRINT}
+        def stream_call(): ...
+        ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(1)
+        """,
+        "the name stream_call means something else",
+        rule="CB305",
+    )
+    check_noop(
+        f"""{PRINT}
+        def main(partial):
+            ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(1, stop=partial)
+        """,
+        "the name partial means something else",
+        rule="CB305",
+    )
+    check_noop(
+        f"""{PRINT}
+        async def main(x):
+            ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(x)
+        """,
+        "a blocking call in a coroutine",
+        rule="CB305",
+    )
+
+
+def test_a_printing_handler_of_ones_own_becomes_the_body_of_the_loop() -> None:
+    check_rewritten(
+        """
+        import sys
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        class Printer(BaseCallbackHandler):
+            \"\"\"Prints.\"\"\"
+
+            def on_llm_new_token(self, text: str, **kwargs) -> None:
+                sys.stdout.write(
+                    text,  # as it is
+                )
+                sys.stdout.flush()
+
+        def main(x):
+            chat = ChatOpenAI(callbacks=[Printer()], streaming=True)
+            return chat.invoke(x)
+        """,
+        """
+        import sys
+        from callbridge import stream_call
+        from langchain_openai import ChatOpenAI
+
+        def main(x):
+            chat = ChatOpenAI(streaming=True)
+            with stream_call(chat.invoke, x) as stream:
+                for text in stream.text():
+                    sys.stdout.write(
+                        text,  # as it is
+                    )
+                    sys.stdout.flush()
+            return stream.result
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "def on_llm_new_token(self, token, **kwargs):\n                self.text += token\n",
+        "def on_llm_new_token(self, token, **kwargs):\n                print(kwargs, token)\n",
+        "def on_llm_new_token(self, token, **kwargs):\n                if token: print(token)\n",
+        "def on_llm_new_token(self, token, **kwargs): print(token)\n            def on_llm_end(self, r, **k): print()\n",
+        "color = 'red'\n            def on_llm_new_token(self, token, **kwargs):\n                print(token)\n",
+    ],
+)
+def test_handlers_that_do_more_than_print_are_none_of_our_business(hook: str) -> None:
+    check_noop(
+        f"""
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        class Printer(BaseCallbackHandler):
+            {hook}
+        def main(x):
+            return ChatOpenAI(callbacks=[Printer()]).invoke(x)
+        """
+    )
