@@ -133,7 +133,7 @@ def test_our_events_are_what_the_types_say(calls: list[Call], extended: bool) ->
     ("value", "problem"),
     [
         (None, "NoneType is no mapping"),
-        ("on_chain_start", "str is no mapping"),
+        ("on_chain_start", "str is no mapping; callbridge.loads reads JSON"),
         ([("event", "on_chain_start")], "list is no mapping"),
         ({}, "event is missing"),
         (event(event=...), "event is missing"),

@@ -68,7 +68,8 @@ class Outlet:
         # Of a run that was stopped:
         self.remains = Remains()
         """To be cleared by its source."""
-        self._open: frozenset[UUID] = frozenset()  # what was open when its reader left
+        self._cut = False
+        self._open: set[Payload] = set()  # what was open when its reader left, and what began before it was cancelled
         self._told: set[int] = set()  # threads in which its end has begun
         self._call_ended = False
         self._is_over = False
@@ -125,6 +126,8 @@ class Outlet:
             return False
         if method.endswith("_end") and kwargs.get("parent_run_id") is None:
             return False
+        if awaited and not self._cut and method.endswith("_start"):
+            self._open.add(run_id)
         return self._stop(run_id, awaited)
 
     def _report_in_order(self, method: str, /, *args: Payload, **kwargs: Payload) -> bool:
@@ -277,11 +280,18 @@ class Outlet:
     def stop(self) -> None:
         """Stop the run at its next sync callback: it belongs to a reader who has left. Idempotent; any thread.
 
-        Callbacks that are awaited pass, unheard, and give the loop its turn: an async run is cancelled where it waits.
+        Callbacks that are awaited pass, unheard, until `cut`: an async run is cancelled where it waits.
         """
         self._note_open()
         self._stopped = True
         self._send.never_wait()
+
+    def cut(self) -> None:
+        """Say that the run has been cancelled: what was open before goes no further. Idempotent; any thread.
+
+        A cancellation may be lost, in `asyncio.wait_for` of CPython 3.11 and before for example.
+        """
+        self._cut = True
 
     def _note_open(self) -> None:
         self._open |= self._encoder.open_run_ids()
@@ -297,9 +307,10 @@ class Outlet:
         Runs that begin now may pass if they are somebody else's, such as a worker's that the run has left to serve other
         requests, or part of the cleanup.
         """
-        if awaited:
+        was_open = run_id in self._open
+        if awaited and not (was_open and self._cut):
             return not self._is_over
-        if run_id not in self._open and (self._is_over or is_cleanup()):
+        if not was_open and (self._is_over or is_cleanup()):
             return False
         raise self._stopping()
 

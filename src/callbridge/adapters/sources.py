@@ -156,7 +156,8 @@ class _AsyncRun:
     While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
     cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the garbage
     collector, which runs it in another context. Where the run waits, they all wait. So a run that is stopped goes on, unheard,
-    until it waits for something; one that does not is cancelled after some turns of the loop, in its next callback.
+    until it waits for something; one that does not is cancelled after some turns of the loop, in its next callback. Should it lose
+    the cancellation, it is stopped at the next callback of what was open before.
 
     Args:
         outlet: Where it reports.
@@ -225,6 +226,7 @@ class _AsyncRun:
         elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
             self._jobs |= self._scope.jobs(loop)
             self._told.update(awaited_by({task}))
+            self._outlet.cut()
             task.cancel()
 
 
