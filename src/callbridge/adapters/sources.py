@@ -156,8 +156,8 @@ class _AsyncRun:
     While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
     cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the garbage
     collector, which runs it in another context. Where the run waits, they all wait. So a run that is stopped goes on, unheard,
-    until it waits for something; one that does not is cancelled after some turns of the loop, in its next callback. Should it lose
-    the cancellation, it is stopped at the next callback of what was open before.
+    until it waits for something; one that does not is cancelled after some turns of the loop, in its next callback. Should it
+    lose the cancellation, it is stopped at the next callback of what was open before.
 
     Args:
         outlet: Where it reports.
