@@ -68,6 +68,7 @@ class Outlet:
         # Of a run that was stopped:
         self.remains = Remains()
         """To be cleared by its source."""
+        self._cancelled = False
         self._cut = False
         self._open: set[Payload] = set()  # what was open when its reader left, and what began before it was cancelled
         self._told: set[int] = set()  # threads in which its end has begun
@@ -126,7 +127,7 @@ class Outlet:
             return False
         if method.endswith("_end") and kwargs.get("parent_run_id") is None:
             return False
-        if awaited and not self._cut and method.endswith("_start"):
+        if awaited and not self._cancelled and method.endswith("_start"):
             self._open.add(run_id)
         return self._stop(run_id, awaited)
 
@@ -286,11 +287,12 @@ class Outlet:
         self._stopped = True
         self._send.never_wait()
 
-    def cut(self) -> None:
-        """Say that the run has been cancelled: what was open before goes no further. Idempotent; any thread.
+    def note_cancelled(self) -> None:
+        """Say that the run has been cancelled: what begins from now on is cleanup, or somebody else's."""
+        self._cancelled = True
 
-        A cancellation may be lost, in `asyncio.wait_for` of CPython 3.11 and before for example.
-        """
+    def cut(self) -> None:
+        """Stop what was open before that at its next callback of any kind."""
         self._cut = True
 
     def _note_open(self) -> None:
