@@ -39,9 +39,10 @@ from callbridge.adapters.sweep import Sweep, Task, is_langchains, module_of, nam
 
 __all__ = ["RunScope"]
 
-_QUIET_TURNS = 3
+_QUIET_TURNS = 5
 """Turns of the loop in a row without a task of the run after which there will be none: the loop lets go of a finished task one
-turn later; a generator that is dropped then is handed to the loop by `call_soon`; only the turn after that makes it a task."""
+turn later; a generator that is dropped then is handed to the loop by `call_soon`; only the turn after that makes it a task. A
+`Sweep` may hold the task for one turn more, and be one turn old."""
 
 
 class RunScope:

@@ -68,11 +68,11 @@ class Sweep:
 
     @staticmethod
     def now(loop: asyncio.AbstractEventLoop) -> Sweep:
-        """Return the sweep of this turn; made by who asks first. From the loop's thread."""
+        """Return the sweep of this turn, or of the one before; made by who asks first. From the loop's thread."""
         latest = None if _latest.sweep is None else _latest.sweep()
         if latest is None or latest._loop is not loop:
             latest = Sweep(loop)
-            # The loop holds it until its next turn, and not beyond: tasks hold errors, and those hold generators.
+            # The loop holds it until somewhere in its next turn, and not beyond: tasks hold errors, and those hold generators.
             loop.call_soon(_let_go, latest)
             _latest.sweep = weakref.ref(latest)
         return latest
