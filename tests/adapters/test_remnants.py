@@ -481,3 +481,31 @@ async def test_a_crowd_leaves_in_one_sweep_of_the_loop(monkeypatch: pytest.Monke
         few = await crowd(5)
         many = await crowd(100)
     assert many <= few + 3
+
+
+async def test_a_run_that_is_over_remembers_nothing_of_others() -> None:
+    """Whose handler it still is, because they were begun in it."""
+    workers: list[Any] = []
+    go_on = asyncio.Event()
+
+    async def serve() -> None:
+        await go_on.wait()
+        for _ in range(20):
+            await RunnableLambda(len, afunc=said_later).ainvoke("coffee")
+            RunnableLambda(len).invoke("coffee")
+
+    async def work() -> None:
+        workers.append(asyncio.create_task(serve()))
+        raise LookupError
+
+    stream = cb.astream_call(work)
+    outlet = stream._handler.outlet
+    async with stream:
+        await asyncio.sleep(0)
+        reading = asyncio.ensure_future(anext(stream, None))
+        await turns_until(lambda: bool(workers))
+        reading.cancel()
+    go_on.set()
+    await workers[0]
+    assert outlet.stopped
+    assert not outlet._open

@@ -119,11 +119,12 @@ class Outlet:
     def _report_stopped(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload], awaited: bool) -> bool:
         """Do what `report` does, of a run that was stopped."""
         run_id = kwargs.get("run_id")
+        if self._is_over and run_id not in self._open:
+            return False  # somebody else's
         # An error on its way out is a better end than ours, and so is the root's own.
         if method.endswith("_error"):
-            if not self._is_over or run_id in self._open:
-                self.remains.add_error(args[0])
-                self._told.add(get_ident())
+            self.remains.add_error(args[0])
+            self._told.add(get_ident())
             return False
         if method.endswith("_end") and kwargs.get("parent_run_id") is None:
             return False
@@ -310,9 +311,11 @@ class Outlet:
         requests, or part of the cleanup.
         """
         was_open = run_id in self._open
+        if self._is_over and not was_open:
+            return False
         if awaited and not (was_open and self._cut):
-            return not self._is_over
-        if not was_open and (self._is_over or is_cleanup()):
+            return True
+        if not was_open and is_cleanup():
             return False
         raise self._stopping()
 
