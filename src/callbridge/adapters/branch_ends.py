@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import CodeType
 from typing import Any
 
 from langchain_core.runnables import RunnableParallel
 
+from callbridge.adapters.frames import codes_of
+
 __all__ = ["BranchEnds"]
 
 
-def _inner_codes(function: Any) -> tuple[CodeType, ...]:
-    """Return the code of what a function defines; nothing if LangChain has the function no more."""
-    code = getattr(function, "__code__", None)
-    return () if code is None else tuple(const for const in code.co_consts if isinstance(const, CodeType))
-
-
-_BRANCH_STEP = _inner_codes(getattr(RunnableParallel, "_atransform", None))
-"""The code of the coroutines that `RunnableParallel` makes tasks of."""
+_BRANCH_STEP = codes_of(getattr(RunnableParallel, "_atransform", None))
+"""The code of the coroutines that `RunnableParallel` makes tasks of, and that of the generator which does, no coroutine."""
 
 
 class BranchEnds:

@@ -18,11 +18,19 @@ from typing import Any, Final
 from langchain_core.callbacks import manager
 from langchain_core.runnables import Runnable
 
-__all__ = ["ASYNC_DISPATCH", "ASYNC_DISPATCH_ONE", "SYNC_DISPATCH", "in_borrowed_loop", "is_cleanup", "left_out_of_tap"]
+__all__ = [
+    "ASYNC_DISPATCH",
+    "ASYNC_DISPATCH_ONE",
+    "SYNC_DISPATCH",
+    "codes_of",
+    "in_borrowed_loop",
+    "is_cleanup",
+    "left_out_of_tap",
+]
 
 
-def _codes(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
-    """Return a function's code and that of the comprehensions in it, which run in frames of their own before 3.12.
+def codes_of(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
+    """Return a function's code and that of what is defined in it: comprehensions run in frames of their own before 3.12.
 
     A tuple, not a set: it is searched by identity first, while hashing a code object hashes all that is in it. The
     comprehensions come first, because `ahandle_event` asks in them.
@@ -33,21 +41,21 @@ def _codes(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
     return (*(const for const in code.co_consts if isinstance(const, CodeType)), code)
 
 
-SYNC_DISPATCH: Final = _codes(getattr(manager, "handle_event", None))
+SYNC_DISPATCH: Final = codes_of(getattr(manager, "handle_event", None))
 """`handle_event`: sync runs, and sync calls inside a running loop."""
 
-ASYNC_DISPATCH: Final = _codes(getattr(manager, "ahandle_event", None))
+ASYNC_DISPATCH: Final = codes_of(getattr(manager, "ahandle_event", None))
 """`ahandle_event`: asks each handler whether it is inline."""
 
-ASYNC_DISPATCH_ONE: Final = _codes(getattr(manager, "_ahandle_event_for_handler", None))
+ASYNC_DISPATCH_ONE: Final = codes_of(getattr(manager, "_ahandle_event_for_handler", None))
 """The part of `ahandle_event` that calls one handler."""
 
-_PRIVATE_LOOP: Final = _codes(getattr(manager, "_run_coros", None))
+_PRIVATE_LOOP: Final = codes_of(getattr(manager, "_run_coros", None))
 """The function that runs coroutines of async handlers for a sync run, on a loop of its own."""
 
 _FIRST_TAP_ONLY: Final = (
-    *_codes(getattr(Runnable, "_transform_stream_with_config", None)),
-    *_codes(getattr(Runnable, "_atransform_stream_with_config", None)),
+    *codes_of(getattr(Runnable, "_transform_stream_with_config", None)),
+    *codes_of(getattr(Runnable, "_atransform_stream_with_config", None)),
 )
 """The functions that let only the first streaming handler tap a run; LangGraph taps with all of them itself."""
 

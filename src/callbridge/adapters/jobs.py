@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from callbridge.adapters.remains import Remains
 
-__all__ = ["end_jobs", "job_of", "report_failures", "waited_for"]
+__all__ = ["end_jobs", "in_callbacks", "job_of", "report_failures", "waited_for"]
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("callbridge.stream")
 
@@ -49,11 +51,15 @@ def job_of(future: asyncio.Future[Any]) -> concurrent.futures.Future[Any] | None
     `asyncio.wrap_future` chains the two by a callback, and nothing else knows both. A loop that did it otherwise would make
     leaving not wait for such jobs.
     """
+    return next(in_callbacks(future, concurrent.futures.Future), None)
+
+
+def in_callbacks(future: asyncio.Future[Any], kind: type[T]) -> Iterator[T]:
+    """Yield what a future's callbacks have in their closures, as far as it is of a kind."""
     for callback, _ in getattr(future, "_callbacks", None) or ():
         for cell in getattr(callback, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, concurrent.futures.Future):
-                return cell.cell_contents
-    return None
+            if isinstance(cell.cell_contents, kind):
+                yield cell.cell_contents
 
 
 async def end_jobs(jobs: set[concurrent.futures.Future[Any]], remains: Remains) -> None:

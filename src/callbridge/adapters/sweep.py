@@ -15,6 +15,8 @@ from contextvars import Context, ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from callbridge.adapters.jobs import in_callbacks
+
 if TYPE_CHECKING:
     from callbridge.adapters.scope import RunScope
 
@@ -100,7 +102,8 @@ def awaited_by(tasks: Iterable[Task], others: Iterable[Task] = ()) -> set[asynci
     """
     waits: defaultdict[asyncio.Future[Any], list[Task]] = defaultdict(list)
     for task in others:
-        for waiter in _waiters(task):
+        # The callback of `asyncio.wait` has in its closure the future that is waited for.
+        for waiter in in_callbacks(task, asyncio.Future):
             waits[waiter].append(task)
     found: set[asyncio.Future[Any]] = set()
     owners = list(tasks)
@@ -111,14 +114,6 @@ def awaited_by(tasks: Iterable[Task], others: Iterable[Task] = ()) -> set[asynci
                 found.add(awaited)
                 owners.append(awaited)
     return found
-
-
-def _waiters(task: Task) -> Iterable[asyncio.Future[Any]]:
-    """Yield the futures that `asyncio.wait` waits for until this task has ended: its callback has them in its closure."""
-    for callback, _ in getattr(task, "_callbacks", None) or ():
-        for cell in getattr(callback, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, asyncio.Future):
-                yield cell.cell_contents
 
 
 def is_langchains(task: Task) -> bool:
