@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, BaseCallbackManager
 from langchain_core.messages import BaseMessage, get_buffer_string
 
+from callbridge.core.arguments import class_hint
 from callbridge.core.calls import CallParts, Payload
 from callbridge.core.methods import METHODS
 from callbridge.errors import HandlerTypeError
@@ -61,8 +62,7 @@ def handler_list(handlers: object) -> list[BaseCallbackHandler]:
     found: list[BaseCallbackHandler] = []
     for handler in handlers:
         if not isinstance(handler, BaseCallbackHandler):
-            hint = "; this is a class, make an instance of it" if isinstance(handler, type) else ""
-            raise HandlerTypeError("handlers", handler, f"instances of BaseCallbackHandler{hint}")
+            raise HandlerTypeError("handlers", handler, f"instances of BaseCallbackHandler{class_hint(handler)}")
         if not any(handler is known for known in found):
             found.append(handler)
     return found

@@ -21,6 +21,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from callbridge.adapters.handler import Callback, EventStreamHandler
 from callbridge.adapters.reading import described
+from callbridge.core.arguments import class_hint
 from callbridge.core.calls import Payload
 from callbridge.core.methods import METHODS
 from callbridge.errors import ChannelOverflow, HandlerTypeError, WrappedNameError
@@ -69,8 +70,7 @@ def wrap_handler(handler: H, *, roots: int | None = 1, **options: Unpack[Handler
 
 def _check_handler(handler: object) -> None:
     if not isinstance(handler, BaseCallbackHandler):
-        hint = "; this is a class, make an instance of it" if isinstance(handler, type) else ""
-        raise HandlerTypeError("handler", handler, f"an instance of a BaseCallbackHandler{hint}")
+        raise HandlerTypeError("handler", handler, f"an instance of a BaseCallbackHandler{class_hint(handler)}")
 
 
 class WrappedHandler(EventStreamHandler, Generic[H]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callbridge.errors import ArgumentError
 
-__all__ = ["check_error", "check_flag"]
+__all__ = ["check_error", "check_flag", "class_hint"]
 
 
 def check_error(error: object, *, optional: bool = True) -> None:
@@ -20,8 +20,13 @@ def check_error(error: object, *, optional: bool = True) -> None:
     if isinstance(error, BaseException) or (optional and error is None):
         return
     is_class = isinstance(error, type) and issubclass(error, BaseException)
-    hint = "; this is a class, make an instance of it" if is_class else f"; a message goes into one: Exception({error!r:.50})"
+    hint = class_hint(error) if is_class else f"; a message goes into one: Exception({error!r:.50})"
     raise ArgumentError("error", error, f"an exception{' or None' if optional else ''}{hint}")
+
+
+def class_hint(value: object) -> str:
+    """Return what to say of a value that is a class where an instance was expected; `""` for any other."""
+    return "; this is a class, make an instance of it" if isinstance(value, type) else ""
 
 
 def check_flag(name: str, value: object) -> None:

@@ -15,6 +15,7 @@ from langchain_core.documents import Document
 from pydantic import BaseModel
 
 from callbridge.codec.encode import dumps
+from callbridge.core.arguments import class_hint
 from callbridge.core.filters import EventFilter
 from callbridge.core.final import DEFAULT_PREFIX, FinalAnswer, FinalText
 from callbridge.core.text import VisibleText
@@ -217,6 +218,6 @@ def format_named(format: str | WireFormat) -> WireFormat:
     """
     found = _NAMED.get(format) if isinstance(format, str) else format
     if not isinstance(found, WireFormat) or isinstance(found, type):
-        hint = "; this is a class, make an instance of it" if isinstance(format, type) else ""
-        raise ArgumentError("format", format, f"one of {', '.join(map(repr, _NAMED))}, or an object with `begin`{hint}")
+        names = ", ".join(map(repr, _NAMED))
+        raise ArgumentError("format", format, f"one of {names}, or an object with `begin`{class_hint(format)}")
     return found
