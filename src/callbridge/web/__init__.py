@@ -15,13 +15,16 @@ except ImportError as error:
     ) from error
 
 from callbridge.web.delivery import Limits
-from callbridge.web.formats import SourceDocumentsFormat, TokenFormat, V2Format, format_named
+from callbridge.web.formats import SourceDocumentsFormat, TokenFormat, V2Format
+from callbridge.web.named import FORMATS, UnknownFormatError, format_named
 from callbridge.web.sse import EventStreamResponse
 from callbridge.web.websocket import websocket_endpoint
-from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat
+from callbridge.web.wire import BaseEncoder, BaseFormat, Failure, Frame, FrameEncoder, WireFormat
 
 __all__ = [
+    "FORMATS",
     "BaseEncoder",
+    "BaseFormat",
     "EventStreamResponse",
     "Failure",
     "Frame",
@@ -29,6 +32,7 @@ __all__ = [
     "Limits",
     "SourceDocumentsFormat",
     "TokenFormat",
+    "UnknownFormatError",
     "V2Format",
     "WireFormat",
     "format_named",

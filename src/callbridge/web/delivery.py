@@ -9,6 +9,9 @@ source ──events──▶ encoder ──frames──▶ pack ──▶ write 
 What `write` raises means that the client is gone. What an encoder raises, or makes that is no frame, is a mistake of the
 application's and an error like one of the run; so frames are packed before anything is written.
 
+A source that can begin once more numbers the frames: one that has a method `frame_id`. A client that comes back names the last
+number that it has; the run is encoded from its first event on, and what the client has is not sent again.
+
 However it ends, the run is left before the last frames are sent, so that what the client hears is how it was. A run that failed
 is told to the log in full and to the client in two words.
 """
@@ -19,7 +22,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import anyio
@@ -29,13 +32,14 @@ from callbridge.adapters.reading import AsyncTexts, HandlerTexts
 from callbridge.adapters.streams import AsyncEventStream
 from callbridge.codec.encode import dumps
 from callbridge.errors import ArgumentError, EventFormatError, ResultNotReadyError
-from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat
+from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat, check_frame
 
 __all__ = [
     "Delivery",
     "DescribeError",
     "EventSource",
     "Limits",
+    "NumberFrame",
     "Outcome",
     "Packed",
     "check_describe",
@@ -53,6 +57,9 @@ EventSource: TypeAlias = AsyncIterator[Any]
 
 DescribeError: TypeAlias = Callable[[Exception], "Failure | None"]
 """Returns what the client is told of an error; None: what it is told without this function."""
+
+NumberFrame: TypeAlias = Callable[[int], str]
+"""Returns the id of a frame, given how many frames the event in hand has made before. Equal runs get equal ids."""
 
 Packed = TypeVar("Packed")
 """A frame as it goes over the wire."""
@@ -106,6 +113,9 @@ class Delivery:
         end_event: Whether a frame says that nothing more will come.
         beat: Sends something that clients skip; called when nothing was sent for a while.
         heartbeat: How long that is, in seconds; None: never.
+        number: Given how many frames the event in hand has made before, returns the id of a frame; None: a frame has the id
+            that the format gave it.
+        after: The id of the last frame that the client has: frames up to it are made, and not sent.
 
     Cancellation: the run is cancelled and awaited, at most `limits.cancel_seconds`, and the cancellation goes on.
     """
@@ -122,6 +132,8 @@ class Delivery:
         end_event: bool = True,
         beat: Callable[[], Awaitable[None]] | None = None,
         heartbeat: float | None = None,
+        number: NumberFrame | None = None,
+        after: str | None = None,
     ) -> None:
         self._source = source
         self._format = format
@@ -133,6 +145,9 @@ class Delivery:
         self._end_event = end_event
         self._beat = beat if heartbeat is not None else None
         self._heartbeat = heartbeat or 0.0
+        self._number = number
+        self._after = after
+        self._made = 0  # frames, of the event in hand
         self._writing = anyio.Lock()
         self._sent = 0  # frames and heartbeats
         self._cancelled = False
@@ -200,7 +215,20 @@ class Delivery:
 
     def _packed(self, event: Any) -> tuple[Any, ...]:
         _check_mapping(event)
-        return tuple(map(self._pack, self._begun().feed(event)))
+        self._made = 0
+        frames = self._begun().feed(event)
+        return tuple(map(self._pack, frames if self._number is None else self._numbered(frames)))
+
+    def _numbered(self, frames: Iterable[Frame]) -> Iterable[Frame]:
+        """Give frames their numbers; leave out those that the client has."""
+        assert self._number is not None
+        for frame in frames:
+            numbered = replace(frame, id=self._number(self._made))
+            self._made += 1
+            if self._after is None:
+                yield numbered
+            elif numbered.id == self._after:
+                self._after = None
 
     def _begun(self) -> FrameEncoder:
         if self._encoder is None:
@@ -219,7 +247,8 @@ class Delivery:
     async def _say_farewell(self, outcome: Outcome, failure: Failure | None) -> Outcome:
         with anyio.move_on_after(self._limits.farewell_seconds) as clock:
             try:
-                await self._write(last_words(self._begun, self._pack, failure, and_end=self._end_event))
+                frames = last_words(self._begun, self._format.begin, failure, and_end=self._end_event)
+                await self._write(map(self._pack, frames if self._number is None else self._numbered(frames)))
             except _ClientGoneError:
                 return "gone"
         return "gone" if clock.cancel_called else outcome
@@ -259,27 +288,34 @@ def failure_of(error: Exception, describe: DescribeError | None) -> Failure:
 
 
 def last_words(
-    begin: Callable[[], FrameEncoder], pack: Callable[[Frame], Packed], failure: Failure | None, *, and_end: bool
-) -> tuple[Packed, ...]:
-    """Return what a client is told in the end. If a format cannot say it, that is logged, and said as our formats say it.
+    begun: Callable[[], FrameEncoder], begin: Callable[[], FrameEncoder], failure: Failure | None, *, and_end: bool
+) -> list[Frame]:
+    """Return what a client is told in the end.
+
+    If the encoder of the run cannot say it, that is logged; then a new one says it, as of a run that has failed at once, and
+    if that cannot either, it is said as our formats say it.
 
     Args:
-        begin: Returns the encoder of the run.
-        pack: Makes of a frame what is sent.
+        begun: Returns the encoder of the run.
+        begin: Makes a new one.
         failure: What went wrong, if anything did.
         and_end: Whether it is said that nothing more will come.
     """
     try:
-        frames = _last_frames(begin(), failure, and_end=and_end)
-        return tuple(map(pack, frames))
+        return _last_frames(begun(), failure, and_end=and_end)
     except Exception:
         _logger.exception("a wire format could not say how a run has ended")
-        frames = _last_frames(BaseEncoder(), None if failure is None else Failure(), and_end=and_end)
-        return tuple(map(pack, frames))
+    try:
+        return _last_frames(begin(), failure or Failure(), and_end=and_end)
+    except Exception:  # noqa: BLE001 - the same has been logged
+        return _last_frames(BaseEncoder(), failure and Failure(), and_end=and_end)
 
 
 def _last_frames(encoder: FrameEncoder | BaseEncoder, failure: Failure | None, *, and_end: bool) -> list[Frame]:
-    return [*(encoder.fail(failure) if failure is not None else ()), *(encoder.end() if and_end else ())]
+    frames = [*(encoder.fail(failure) if failure is not None else ()), *(encoder.end() if and_end else ())]
+    for frame in frames:
+        check_frame(frame)
+    return frames
 
 
 def check_source(source: object) -> EventSource:

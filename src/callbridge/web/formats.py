@@ -8,24 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_core.documents import Document
 from pydantic import BaseModel
 
 from callbridge.codec.encode import dumps
-from callbridge.core.arguments import class_hint
 from callbridge.core.filters import EventFilter
 from callbridge.core.final import DEFAULT_PREFIX, FinalAnswer, FinalText
 from callbridge.core.text import VisibleText
 from callbridge.errors import ArgumentError, RemoteError
-from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat, json_text
+from callbridge.web.wire import BaseEncoder, BaseFormat, Failure, Frame, FrameEncoder, json_text
 
 if TYPE_CHECKING:
     from callbridge.events import Event
 
-__all__ = ["Mode", "SourceDocumentsFormat", "TokenFormat", "V2Format", "check_mode", "documents_text", "format_named"]
+__all__ = ["Mode", "SourceDocumentsFormat", "TokenFormat", "V2Format", "check_mode", "documents_text", "token_frame"]
 
 Mode: TypeAlias = Literal["json", "text"]
 
@@ -44,7 +42,7 @@ def check_mode(mode: object) -> None:
 
 
 @dataclass(frozen=True)
-class V2Format(EventFilter):
+class V2Format(EventFilter, BaseFormat):
     """Every event as JSON (`callbridge.dumps`): the frame's event is the event's name, its id counts from 0.
 
     The six filters are those of `astream_events`.
@@ -93,7 +91,7 @@ class _V2Encoder(BaseEncoder):
 
 
 @dataclass(frozen=True)
-class TokenFormat:
+class TokenFormat(BaseFormat):
     """The text of models, one `completion` per token; source documents as `source_documents`, if asked for.
 
     A model that does not stream gives one `completion` with all it said. Models tagged `nostream` say nothing.
@@ -151,7 +149,7 @@ def token_frame(token: str, mode: Mode) -> Frame:
 
 
 @dataclass(frozen=True)
-class SourceDocumentsFormat:
+class SourceDocumentsFormat(BaseFormat):
     """The documents that an answer comes from: those in the output of a chain under `source_documents`, or of retrievers."""
 
     retrievers: bool = False
@@ -193,31 +191,3 @@ def documents_text(documents: Sequence[Document]) -> str:
         return _SourceDocuments(source_documents=found).model_dump_json()
     except ValueError:  # an object in the metadata that pydantic knows nothing of
         return dumps({"source_documents": found})
-
-
-_NAMED: Final[Mapping[str, WireFormat]] = MappingProxyType(
-    {
-        "v2": V2Format(),
-        "text": TokenFormat("text"),
-        "json": TokenFormat("json"),
-        "final-text": TokenFormat("text", final=True),
-        "final-json": TokenFormat("json", final=True),
-        "source-documents": SourceDocumentsFormat(),
-    }
-)
-
-
-def format_named(format: str | WireFormat) -> WireFormat:
-    """Return a wire format, given itself or its name.
-
-    Args:
-        format: `"v2"`, `"text"`, `"json"`, `"final-text"`, `"final-json"`, `"source-documents"`, or an object with `begin`.
-
-    Raises:
-        ArgumentError: There is no such format.
-    """
-    found = _NAMED.get(format) if isinstance(format, str) else format
-    if not isinstance(found, WireFormat) or isinstance(found, type):
-        names = ", ".join(map(repr, _NAMED))
-        raise ArgumentError("format", format, f"one of {names}, or an object with `begin`{class_hint(format)}")
-    return found

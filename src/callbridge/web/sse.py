@@ -20,8 +20,8 @@ from callbridge.web.delivery import (
     check_limits,
     check_source,
 )
-from callbridge.web.formats import format_named
-from callbridge.web.wire import WireFormat, sse_bytes, sse_comment
+from callbridge.web.named import format_named
+from callbridge.web.wire import Frame, WireFormat, framing_of, sse_bytes, sse_comment
 
 __all__ = ["EventStreamResponse"]
 
@@ -48,11 +48,12 @@ class EventStreamResponse(Response):
         heartbeat: After how many seconds of silence a comment is sent, so that proxies keep the connection; None: never.
         limits: How much the run may take.
         end_event: Whether an `end` event says that all was sent. `EventSource` asks again when a connection ends, so a page
-            needs it to know that it should close; clients of Lanarky's do not get one.
+            needs it to know that it should close; clients of Lanarky's do not get one. A format whose protocol has an end of
+            its own sends that in any case.
         describe_error: Makes of an exception the `Failure` that the client is told. Without it, or if it returns None, that is
             the status and detail of a Starlette `HTTPException`, and a bare 500 for anything else.
         status_code: Of the response.
-        headers: More headers, or others in place of ours.
+        headers: More headers, or others in place of ours and the format's.
         background: Run when all is over.
 
     Raises:
@@ -76,43 +77,52 @@ class EventStreamResponse(Response):
     ) -> None:
         self._stream = check_source(stream)
         self._format = format_named(format)
+        self._framing = framing_of(self._format)
         self._heartbeat = check_heartbeat(heartbeat)
         self._limits = check_limits(limits)
-        self._end_event = end_event
+        self._end_event = end_event or self._framing.always_ends
         self._describe = check_describe(describe_error)
         self.status_code = status_code
         self.background = background
-        self.init_headers({**_HEADERS, **{name.lower(): value for name, value in (headers or {}).items()}})
+        own = {name.lower(): value for name, value in (headers or {}).items()}
+        self.init_headers({**_HEADERS, **self._framing.headers, **own})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; called by Starlette."""
         async with anyio.create_task_group() as group:
             group.start_soon(_until_gone, receive, group.cancel_scope)
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            outcome = "ended" if scope.get("method") == "HEAD" else await self._deliver(send)
+            outcome = "ended" if scope.get("method") == "HEAD" else await self._deliver(send, _last_event_id(scope))
             if outcome != "gone":
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             group.cancel_scope.cancel()
         if self.background is not None:
             await self.background()
 
-    async def _deliver(self, send: Send) -> str:
+    async def _deliver(self, send: Send, last_id: str | None) -> str:
+        line_end = self._framing.line_end
+
         async def body(content: bytes) -> None:
             await send({"type": "http.response.body", "body": content, "more_body": True})
 
+        def pack(frame: Frame) -> bytes:
+            return sse_bytes(frame, line_end)
+
         async def beat() -> None:
-            await body(sse_comment("heartbeat"))
+            await body(sse_comment("heartbeat", line_end))
 
         delivery = Delivery(
             self._stream,
             self._format,
-            sse_bytes,
+            pack,
             body,
             limits=self._limits,
             describe=self._describe,
             end_event=self._end_event,
             beat=beat,
             heartbeat=self._heartbeat,
+            number=(number := getattr(self._stream, "frame_id", None)),
+            after=None if number is None else last_id,
         )
         return await delivery.run()
 
@@ -124,3 +134,9 @@ async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
         if message["type"] == "http.disconnect":
             scope.cancel()
             return
+
+
+def _last_event_id(scope: Scope) -> str | None:
+    """Return the number of the last frame that a client has, if it comes back after an interruption."""
+    found = dict(scope.get("headers") or ()).get(b"last-event-id")
+    return None if found is None else found.decode("latin-1") or None

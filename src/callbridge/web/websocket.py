@@ -38,8 +38,8 @@ from callbridge.web.delivery import (
     failure_of,
     last_words,
 )
-from callbridge.web.formats import format_named
-from callbridge.web.wire import Failure, Frame, WireFormat, websocket_text
+from callbridge.web.named import format_named
+from callbridge.web.wire import Failure, Frame, Framing, WireFormat, framing_of, websocket_text
 
 __all__ = ["StartRun", "websocket_endpoint"]
 
@@ -57,6 +57,7 @@ _BUSY: Final = Failure(429, "Too many messages are waiting")
 class _Options:
     start: StartRun
     format: WireFormat
+    framing: Framing
     heartbeat: float | None
     limits: Limits
     describe: DescribeError | None
@@ -112,9 +113,11 @@ def websocket_endpoint(
     """
     if not callable(start):
         raise ArgumentError("start", start, "a function of the socket and the message that returns a stream")
+    made = format_named(format)
     options = _Options(
         start,
-        format_named(format),
+        made,
+        framing_of(made),
         check_heartbeat(heartbeat),
         check_limits(limits),
         check_describe(describe_error),
@@ -212,12 +215,12 @@ class _Conversation:
         self._delivery = Delivery(
             source,
             self.options.format,
-            websocket_text,
+            self._text,
             self.websocket.send_text,
             limits=self.options.limits,
             describe=self.options.describe,
             beat=self._beat,
-            heartbeat=self.options.heartbeat,
+            heartbeat=None if self.options.framing.bare else self.options.heartbeat,  # no protocol of others has one
         )
         if self._is_cancelled:
             self._delivery.cancel()
@@ -226,6 +229,9 @@ class _Conversation:
         finally:
             self._delivery = None
 
+    def _text(self, frame: Frame) -> str:
+        return websocket_text(frame, bare=self.options.framing.bare)
+
     async def _beat(self) -> None:
         await self.websocket.send_text(websocket_text(Frame("", "heartbeat")))
 
@@ -233,9 +239,9 @@ class _Conversation:
         """Tell a client that no run was made of its message; if it has gone, `receive` says so."""
         if self.websocket.application_state is not WebSocketState.CONNECTED:
             return
-        texts = last_words(self.options.format.begin, websocket_text, failure, and_end=and_end)
+        begin = self.options.format.begin
         try:
-            for text in texts:
-                await self.websocket.send_text(text)
+            for frame in last_words(begin, begin, failure, and_end=and_end):
+                await self.websocket.send_text(self._text(frame))
         except (OSError, RuntimeError, WebSocketDisconnect):
             return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from sse_starlette import ServerSentEvent
 
@@ -16,10 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseEncoder",
+    "BaseFormat",
     "Failure",
     "Frame",
     "FrameEncoder",
+    "Framing",
     "WireFormat",
+    "check_frame",
+    "framing_of",
     "json_text",
     "sse_bytes",
     "sse_comment",
@@ -82,11 +87,63 @@ class BaseEncoder:
 
 @runtime_checkable
 class WireFormat(Protocol):
-    """Says how events look to a client. One object may serve any number of runs at once: what a run needs is in the encoder."""
+    """Says how events look to a client. One object may serve any number of runs at once: what a run needs is in the encoder.
+
+    Equal events have to make equal frames, so that a run can be sent once more from its first event on. A format may have the
+    attributes of `BaseFormat`, too; without one of them it is as there.
+    """
 
     def begin(self) -> FrameEncoder:
         """Return the encoder of one run."""
         ...
+
+
+class BaseFormat:
+    """What a format may say beside what its encoders say. All of it is optional, and so is this class."""
+
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Headers of the response to HTTP, more than ours or in place of them."""
+
+    line_end: ClassVar[str] = "\r\n"
+    """What ends a line of server-sent events: `"\\r\\n"` or `"\\n"`. The standard allows both, and not every client does."""
+
+    always_ends: ClassVar[bool] = False
+    """Whether what the encoder's `end` returns is sent in any case, even with `end_event=False`: a part of the protocol."""
+
+    bare: ClassVar[bool] = False
+    """Whether a message of a WebSocket is the data of a frame, and not `{"data": ..., "event": ...}`."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """What a format says of how its frames are sent: see `BaseFormat`."""
+
+    headers: Mapping[str, str]
+    line_end: str
+    always_ends: bool
+    bare: bool
+
+
+_LINE_ENDS: Final = ("\r\n", "\n")
+
+
+def framing_of(format: WireFormat) -> Framing:
+    """Return what a format says of how its frames are sent.
+
+    Raises:
+        ArgumentError: It says something that cannot be done.
+    """
+    said = {name: getattr(format, name, getattr(BaseFormat, name)) for name in ("headers", "line_end", "always_ends", "bare")}
+    if said["line_end"] not in _LINE_ENDS:
+        raise ArgumentError("line_end", said["line_end"], "'\\r\\n' or '\\n'")
+    headers = said["headers"]
+    if not isinstance(headers, Mapping) or not all(isinstance(part, str) for pair in headers.items() for part in pair):
+        raise ArgumentError("headers", headers, "a mapping of texts to texts")
+    return Framing(
+        {name.lower(): value for name, value in headers.items()},
+        said["line_end"],
+        *map(bool, (said["always_ends"], said["bare"])),
+    )
 
 
 def json_text(value: Any) -> str:
@@ -94,38 +151,56 @@ def json_text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def sse_bytes(frame: Frame) -> bytes:
-    """Return a frame as a server-sent event, in UTF-8, with lines that end in CR LF.
+def sse_bytes(frame: Frame, line_end: str = "\r\n") -> bytes:
+    """Return a frame as a server-sent event, in UTF-8.
 
     Source: `ServerSentEvent.encode` (sse-starlette, 1.8.2 to 3.7.0).
 
+    Args:
+        frame: The frame.
+        line_end: What ends its lines.
+
     Raises:
         ArgumentError: It is no frame, or its data is no text.
     """
-    return ServerSentEvent(_text_of(frame), event=frame.event, id=frame.id).encode()
+    return ServerSentEvent(_text_of(frame), event=frame.event, id=frame.id, sep=line_end).encode()
 
 
-def sse_comment(text: str) -> bytes:
+def sse_comment(text: str, line_end: str = "\r\n") -> bytes:
     """Return a comment, which clients skip."""
-    return ServerSentEvent(comment=text).encode()
+    return ServerSentEvent(comment=text, sep=line_end).encode()
 
 
-def websocket_text(frame: Frame) -> str:
+def websocket_text(frame: Frame, *, bare: bool = False) -> str:
     """Return a frame as the text of a WebSocket message: `{"data":...,"event":...}`, and `id` if it has one.
 
+    Args:
+        frame: The frame.
+        bare: Whether the message is the data alone.
+
     Raises:
         ArgumentError: It is no frame, or its data is no text.
     """
+    if bare:
+        return _text_of(frame)
     message = {"data": _text_of(frame), "event": frame.event}
     return json_text(message if frame.id is None else {**message, "id": frame.id})
 
 
-def _text_of(frame: Frame) -> str:
-    """Return the text of a frame as UTF-8 can carry it: a token may be half of a character that a provider has cut."""
+def check_frame(frame: object) -> Frame:
+    """Return a frame.
+
+    Raises:
+        ArgumentError: It is no frame, or its data is no text.
+    """
     if not isinstance(frame, Frame):
         raise ArgumentError("frame", frame, "a callbridge.web.Frame")
     if not isinstance(frame.data, str):
         raise ArgumentError("data", frame.data, "text, such as callbridge.dumps makes of any value")
-    if frame.data.isascii():
-        return frame.data
-    return frame.data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return frame
+
+
+def _text_of(frame: Frame) -> str:
+    """Return the text of a frame as UTF-8 can carry it: a token may be half of a character that a provider has cut."""
+    data = check_frame(frame).data
+    return data if data.isascii() else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,65 @@
+"""`format_named`: the one table of the wire formats, by name.
+
+A format whose protocol needs a package of its own is imported when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from starlette.exceptions import HTTPException
+
+from callbridge.core.arguments import class_hint
+from callbridge.errors import ArgumentError
+from callbridge.web.formats import SourceDocumentsFormat, TokenFormat, V2Format
+from callbridge.web.wire import WireFormat
+
+__all__ = ["FORMATS", "UnknownFormatError", "format_named"]
+
+FORMATS: Final[Mapping[str, Callable[[], WireFormat]]] = MappingProxyType(
+    {
+        "v2": V2Format,
+        "text": lambda: TokenFormat("text"),
+        "json": lambda: TokenFormat("json"),
+        "final-text": lambda: TokenFormat("text", final=True),
+        "final-json": lambda: TokenFormat("json", final=True),
+        "source-documents": SourceDocumentsFormat,
+    }
+)
+"""What makes the format of each name; formats are compared by value, and made in no time."""
+
+
+class UnknownFormatError(ArgumentError, HTTPException):
+    """There is no such wire format. A request may have named it, so that Starlette answers it with 400 and this message.
+
+    Attributes:
+        name: The argument.
+        value: What was given.
+        expected: What is allowed, in words.
+    """
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        ArgumentError.__init__(self, name, value, expected)
+        self.status_code = 400
+        self.detail = ArgumentError.__str__(self)
+        self.headers = None
+
+    __str__ = ArgumentError.__str__
+
+
+def format_named(format: str | WireFormat) -> WireFormat:
+    """Return a wire format, given itself or its name.
+
+    Args:
+        format: A name of the table in docs/web.md, or an object with `begin`.
+
+    Raises:
+        UnknownFormatError: There is no such format.
+    """
+    made = FORMATS[format]() if isinstance(format, str) and format in FORMATS else format
+    if not isinstance(made, WireFormat) or isinstance(made, type):
+        names = ", ".join(map(repr, FORMATS))
+        raise UnknownFormatError("format", format, f"one of {names}, or an object with `begin`{class_hint(format)}")
+    return made
