@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from textwrap import dedent
 
-from callbridge.migrate.project import Project
-from callbridge.migrate.scan import scan_source
+from callbridge.migrate.analysis.project import Project
+from callbridge.migrate.commands.scan import scan_source
 
 
 def check(code: str, source: str, others: dict[str, str] | None = None, path: str = "app.py") -> None:

@@ -112,9 +112,25 @@ def may_import_channel(found: Import) -> bool:
     return top in sys.stdlib_module_names or top in ("anyio", "trio", "sniffio", "typing_extensions")
 
 
-def may_import_adapters(found: Import) -> bool:
-    """`adapters/`: everything but web frameworks and the migration tool."""
-    return found.module.split(".")[0] not in WEB and not found.module.startswith("callbridge.migrate")
+def may_import_running(found: Import) -> bool:
+    """`running/`: a run, and what it reports to is told to it. Neither how events are made nor who reads them."""
+    return may_import_ours(found, "core", "channel", "running", "errors", "internals")
+
+
+def may_import_observe(found: Import) -> bool:
+    """`observe/`: callbacks → events. Knows runs that a stream owns, and nothing of the way back."""
+    return may_import_ours(found, "core", "channel", "running", "observe", "errors", "internals", "compat", "events")
+
+
+def may_import_dispatch(found: Import) -> bool:
+    """`dispatch/`: events → callbacks. Where the events come from is no business of it."""
+    return may_import_ours(found, "core", "channel", "dispatch", "errors", "internals", "events")
+
+
+def may_import_ours(found: Import, *rooms: str) -> bool:
+    """Return whether an import is of one of these rooms, or of others' code that is no web framework."""
+    top, _, rest = found.module.partition(".")
+    return (rest or found.name).split(".")[0] in rooms if top == "callbridge" else top not in WEB
 
 
 def may_import_codec(found: Import) -> bool:
@@ -145,7 +161,8 @@ def may_import_migrate(found: Import) -> bool:
 
 def may_import_testing(found: Import) -> bool:
     """`testing/`: everything but web frameworks and the migration tool; pytest is asked for in `pytest_plugin.py` alone."""
-    return may_import_adapters(found) and found.module.split(".")[0] != "pytest"
+    mine = found.module.split(".")[0] not in (*WEB, "pytest")
+    return mine and not found.module.startswith("callbridge.migrate")
 
 
 def may_import_errors(found: Import) -> bool:
@@ -166,7 +183,9 @@ def may_import_root(found: Import) -> bool:
 CONTRACTS: dict[str, Callable[[Import], bool]] = {
     "core": may_import_core,
     "channel": may_import_channel,
-    "adapters": may_import_adapters,
+    "running": may_import_running,
+    "observe": may_import_observe,
+    "dispatch": may_import_dispatch,
     "codec": may_import_codec,
     "web": may_import_web,
     "migrate": may_import_migrate,
@@ -187,7 +206,7 @@ def test_a_file_imports_only_what_its_directory_may(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if ring(path) == "core"], ids=ids)
 def test_the_core_neither_waits_nor_asks_for_the_time_nor_makes_ids(path: Path) -> None:
-    """R2: no coroutine in `core/`, and waiting libraries in `channel/` and `adapters/` alone."""
+    """R2: no coroutine in `core/`, and waiting libraries in other rooms alone."""
     tree = parse(path)
     waits = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor)]
     assert not waits, f"lines {waits}"

@@ -9,9 +9,9 @@ from typing import get_args
 
 import pytest
 
-from callbridge.adapters.streams import OnExit
 from callbridge.channel import memory
 from callbridge.channel.statistics import ChannelStatistics, Overflow
+from callbridge.observe.streams import OnExit
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")

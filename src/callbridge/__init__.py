@@ -52,14 +52,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from callbridge import events
-    from callbridge.adapters.dispatch import adispatch_events, adrive, dispatch_events, drive
-    from callbridge.adapters.dispatcher import CallbackDispatcher
-    from callbridge.adapters.handler import EventStreamHandler
-    from callbridge.adapters.observing import astream_call, stream_call
-    from callbridge.adapters.options import HandlerOptions, StreamOptions
-    from callbridge.adapters.runnables import astream_events, stream_events
-    from callbridge.adapters.streams import AsyncEventStream, EventStream
-    from callbridge.adapters.wrapping import wrap_handler
     from callbridge.channel.memory import open_channel
     from callbridge.codec.decode import loads
     from callbridge.codec.encode import dumps
@@ -67,6 +59,14 @@ if TYPE_CHECKING:
     from callbridge.core.calls import Call
     from callbridge.core.decode import EventsToCalls
     from callbridge.core.encode import CallsToEvents
+    from callbridge.dispatch.dispatched_events import adispatch_events, adrive, dispatch_events, drive
+    from callbridge.dispatch.dispatcher import CallbackDispatcher
+    from callbridge.observe.handler import EventStreamHandler
+    from callbridge.observe.observed_calls import astream_call, stream_call
+    from callbridge.observe.options import HandlerOptions, StreamOptions
+    from callbridge.observe.runnables import astream_events, stream_events
+    from callbridge.observe.streams import AsyncEventStream, EventStream
+    from callbridge.observe.wrapped_handler import wrap_handler
 
     __version__: str
 
@@ -126,14 +126,6 @@ __all__ = [
 
 _MODULES = MappingProxyType(
     {
-        "adapters.dispatch": ("adispatch_events", "adrive", "dispatch_events", "drive"),
-        "adapters.dispatcher": ("CallbackDispatcher",),
-        "adapters.handler": ("EventStreamHandler",),
-        "adapters.observing": ("astream_call", "stream_call"),
-        "adapters.options": ("HandlerOptions", "StreamOptions"),
-        "adapters.runnables": ("astream_events", "stream_events"),
-        "adapters.streams": ("AsyncEventStream", "EventStream"),
-        "adapters.wrapping": ("wrap_handler",),
         "channel.memory": ("open_channel",),
         "codec.decode": ("loads",),
         "codec.encode": ("dumps",),
@@ -141,6 +133,14 @@ _MODULES = MappingProxyType(
         "core.calls": ("Call",),
         "core.decode": ("EventsToCalls",),
         "core.encode": ("CallsToEvents",),
+        "dispatch.dispatched_events": ("adispatch_events", "adrive", "dispatch_events", "drive"),
+        "dispatch.dispatcher": ("CallbackDispatcher",),
+        "observe.handler": ("EventStreamHandler",),
+        "observe.observed_calls": ("astream_call", "stream_call"),
+        "observe.options": ("HandlerOptions", "StreamOptions"),
+        "observe.runnables": ("astream_events", "stream_events"),
+        "observe.streams": ("AsyncEventStream", "EventStream"),
+        "observe.wrapped_handler": ("wrap_handler",),
     }
 )
 

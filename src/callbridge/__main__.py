@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import callbridge
-from callbridge.migrate.cli import COMMANDS, run_command
+from callbridge.migrate.commands.cli import COMMANDS, run_command
 
 __all__ = ["main"]
 

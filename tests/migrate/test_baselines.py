@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from callbridge.__main__ import main
-from callbridge.migrate.baseline import Entry, parse_baseline
+from callbridge.migrate.outputs.baseline import Entry, parse_baseline
 from callbridge.migrate.problems import MigrateError
 
 ONE = "from langchain.callbacks import StdOutCallbackHandler\n"

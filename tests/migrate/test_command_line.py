@@ -15,12 +15,12 @@ import pytest
 
 import callbridge
 from callbridge.__main__ import main
-from callbridge.migrate import config, progress
-from callbridge.migrate.cli import COMMANDS, FORMATS
-from callbridge.migrate.explain import rules_table
+from callbridge.migrate.commands import config, progress
+from callbridge.migrate.commands.cli import COMMANDS, FORMATS
+from callbridge.migrate.commands.explain import rules_table
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.outcome import Outcome
 from callbridge.migrate.outputs import github, markdown, text
+from callbridge.migrate.outputs.outcome import Outcome
 from callbridge.migrate.rules.table import RULES
 
 SOURCE = """\

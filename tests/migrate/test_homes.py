@@ -11,11 +11,11 @@ from functools import partial
 
 import pytest
 
-from callbridge.migrate import homes
+from callbridge.migrate.analysis import homes
+from callbridge.migrate.analysis.known import is_producer_name
+from callbridge.migrate.commands.scan import scan_source
 from callbridge.migrate.edits.rewriting import Options, rewrite
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.known import is_producer_name
-from callbridge.migrate.scan import scan_source
 from callbridge.migrate.words import words
 
 NAMES = sorted(homes._HOMES)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from callbridge.migrate import scan
-from callbridge.migrate.files import find_files
+from callbridge.migrate.analysis.files import find_files
+from callbridge.migrate.commands import scan
+from callbridge.migrate.commands.scan import FileResult, Settings, scan_files, scan_source, scan_text
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.scan import FileResult, Settings, scan_files, scan_source, scan_text
 from callbridge.migrate.words import words
 
 LEGACY = "from langchain.callbacks import StdOutCallbackHandler\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from callbridge.migrate.scan import Settings, scan_text
+from callbridge.migrate.commands.scan import Settings, scan_text
 
 IMPORT = "from langchain.callbacks import StdOutCallbackHandler"
 

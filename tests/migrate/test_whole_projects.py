@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from callbridge.migrate.project import Project, module_name
+from callbridge.migrate.analysis.project import Project, module_name
+from callbridge.migrate.commands.scan import Settings, scan_files, scan_source, scan_text
 from callbridge.migrate.rules.table import RULES
-from callbridge.migrate.scan import Settings, scan_files, scan_source, scan_text
 
 STREAMING = """
 from langchain_core.callbacks import BaseCallbackHandler
@@ -164,7 +164,7 @@ def test_modules_are_named_by_their_path(path: str, name: str) -> None:
 def test_each_rule_has_a_file_and_cases_of_its_own() -> None:
     """Rules, files and tests mirror each other; the codes of what the scan itself reports have no check to test."""
     here = Path(__file__).parent
-    rules = Path(scan_source.__code__.co_filename).parent / "rules"
+    rules = Path(scan_source.__code__.co_filename).parents[1] / "rules"
     names = {path.stem for path in rules.glob("cb*.py")}
     assert {name[:5].upper() for name in names} == set(RULES)
     tested = {path.stem.removeprefix("test_") for path in (here / "rules").glob("test_cb*.py")}

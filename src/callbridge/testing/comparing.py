@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from callbridge.adapters.observing import astream_call, observing, stream_call
-from callbridge.adapters.options import HandlerOptions, check_option_names
-from callbridge.adapters.reading import AsyncTexts, Texts
-from callbridge.adapters.targets import Target
 from callbridge.core.decode import EventsToCalls
+from callbridge.dispatch.receiving_handler import Target
 from callbridge.errors import ArgumentError, HandlerTypeError
+from callbridge.observe.observed_calls import astream_call, observing, stream_call
+from callbridge.observe.options import HandlerOptions, check_option_names
+from callbridge.observe.reading import AsyncTexts, Texts
 from callbridge.testing.differences import Difference, Kind, compare, is_list_token
 from callbridge.testing.following import Following
 from callbridge.testing.hearing import Heard, by_run, hearing, told, with_text

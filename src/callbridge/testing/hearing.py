@@ -17,10 +17,10 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from callbridge.adapters.targets import Target, as_llm_start
 from callbridge.core.calls import Call
 from callbridge.core.methods import METHODS
 from callbridge.core.text import text_of
+from callbridge.dispatch.receiving_handler import Target, as_llm_start
 
 __all__ = ["Heard", "by_run", "hearing", "told", "with_text"]
 

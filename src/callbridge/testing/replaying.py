@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from callbridge.adapters.dispatch import adrive, drive
 from callbridge.core.calls import Payload
+from callbridge.dispatch.dispatched_events import adrive, drive
 from callbridge.errors import ArgumentError
 from callbridge.testing.recording import Recording, read_recording
 
 if TYPE_CHECKING:
-    from callbridge.adapters.targets import Handlers
+    from callbridge.dispatch.receiving_handler import Handlers
 
 __all__ = ["areplay", "paced", "replay"]
 

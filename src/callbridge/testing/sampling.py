@@ -14,10 +14,10 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from callbridge.adapters.handler import EventStreamHandler
-from callbridge.adapters.observing import observing
-from callbridge.adapters.reading import Texts
 from callbridge.errors import ArgumentError, CallableTypeError
+from callbridge.observe.handler import EventStreamHandler
+from callbridge.observe.observed_calls import observing
+from callbridge.observe.reading import Texts
 from callbridge.testing.comparing import Report
 from callbridge.testing.differences import compare
 from callbridge.testing.following import Following

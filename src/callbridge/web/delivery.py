@@ -28,10 +28,10 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 import anyio
 from starlette.exceptions import HTTPException
 
-from callbridge.adapters.reading import AsyncTexts, HandlerTexts
-from callbridge.adapters.streams import AsyncEventStream
 from callbridge.codec.encode import dumps
 from callbridge.errors import ArgumentError, EventFormatError, ResultNotReadyError
+from callbridge.observe.reading import AsyncTexts, HandlerTexts
+from callbridge.observe.streams import AsyncEventStream
 from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat, check_frame
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from callbridge.__main__ import main
-from callbridge.migrate import contents
+from callbridge.migrate.analysis import contents
 
 pytest.importorskip("libcst")
 

@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 from fixing import check_noop, check_rewritten, code
 
+from callbridge.migrate.analysis.homes import Home
+from callbridge.migrate.commands.scan import scan_source
 from callbridge.migrate.edits.rewriting import Options, rewrite
-from callbridge.migrate.homes import Home
-from callbridge.migrate.scan import scan_source
 
 pytest.importorskip("libcst")
 

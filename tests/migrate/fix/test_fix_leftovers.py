@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pytest
 from fixing import code
 
+from callbridge.migrate.analysis.project import Project
+from callbridge.migrate.commands.scan import scan_source
 from callbridge.migrate.edits.leftovers import REWRITTEN_BY
 from callbridge.migrate.edits.rewriting import Options, Rewritten, rewrite
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.project import Project
 from callbridge.migrate.rules.table import RULES
-from callbridge.migrate.scan import scan_source
 
 pytest.importorskip("libcst")
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callbridge.__main__ import main
-from callbridge.migrate.contents import decoded
+from callbridge.migrate.analysis.contents import decoded
+from callbridge.migrate.analysis.module import UnparsableError
 from callbridge.migrate.edits.patch import unified_patch
 from callbridge.migrate.edits.rewriting import Options, rewrite
-from callbridge.migrate.module import UnparsableError
 
 pytest.importorskip("libcst")
 

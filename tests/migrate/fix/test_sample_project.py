@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import callbridge
+from callbridge.migrate.analysis.files import find_files
+from callbridge.migrate.commands.fix import FileOutcome, fix_files
+from callbridge.migrate.commands.scan import scan_files
 from callbridge.migrate.edits.patch import unified_patch
 from callbridge.migrate.edits.rewriting import Options
-from callbridge.migrate.files import find_files
-from callbridge.migrate.fix import FileOutcome, fix_files
-from callbridge.migrate.scan import scan_files
 
 pytest.importorskip("libcst")
 

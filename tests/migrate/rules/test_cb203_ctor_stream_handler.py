@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callbridge.migrate.project import Project
-from callbridge.migrate.scan import scan_source
+from callbridge.migrate.analysis.project import Project
+from callbridge.migrate.commands.scan import scan_source
 from scanning import check
 
 CASES = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from callbridge.migrate.analysis.homes import home_of, is_legacy_callback_module, provides, rule_of
+from callbridge.migrate.analysis.imports import legacy_aliases, obstacle
 from callbridge.migrate.edits.operations import AddImport, Change, MoveImport, Refusal
 from callbridge.migrate.edits.source import Source
-from callbridge.migrate.homes import home_of, is_legacy_callback_module, provides, rule_of
-from callbridge.migrate.imports import legacy_aliases, obstacle
 
 __all__ = ["import_of", "plan"]
 

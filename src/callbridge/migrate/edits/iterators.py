@@ -17,6 +17,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits import events_loop
 from callbridge.migrate.edits.attachments import find_attachment
 from callbridge.migrate.edits.models import hearing
@@ -34,7 +35,6 @@ from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.tasks import Task, find_task, is_statement_of
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import passed
-from callbridge.migrate.known import is_langchain
 
 __all__ = ["plan"]
 

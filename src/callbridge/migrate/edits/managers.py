@@ -8,9 +8,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from callbridge.migrate.analysis.known import MANAGERS, is_langchain
 from callbridge.migrate.edits.operations import Change, Refusal, RenameArgument, ReplaceExpression
 from callbridge.migrate.edits.source import Source, keyword_of
-from callbridge.migrate.known import MANAGERS, is_langchain
 
 __all__ = ["plan"]
 

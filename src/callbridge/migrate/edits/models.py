@@ -6,8 +6,8 @@ import ast
 import re
 from dataclasses import dataclass
 
+from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.source import Source
-from callbridge.migrate.known import is_langchain
 
 __all__ = ["SAME_MODELS", "Models", "hearing", "is_chat_model", "is_model", "receiver", "run_models"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.tasks import REPORTING, Task
-from callbridge.migrate.known import is_langchain
 
 __all__ = ["moving", "skipping"]
 

@@ -16,14 +16,14 @@ import textwrap
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.streaming import may_stream
 from callbridge.migrate.edits.attachments import Attachment, find_attachment
 from callbridge.migrate.edits.models import hearing, is_model, run_models
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import runs_of, wrap
-from callbridge.migrate.known import is_langchain
-from callbridge.migrate.streaming import may_stream
 
 __all__ = ["plan"]
 

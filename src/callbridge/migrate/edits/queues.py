@@ -6,8 +6,8 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.source import Function, Source
-from callbridge.migrate.known import is_langchain
 
 __all__ = ["Drain", "find_drain", "queue_handlers"]
 

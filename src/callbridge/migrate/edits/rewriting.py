@@ -15,14 +15,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from callbridge.migrate.choice import Choice
+from callbridge.migrate.analysis.suppress import Suppression, find_suppressions
 from callbridge.migrate.edits import call_config, imports, iterators, managers, printing, suppressions, threads, version
 from callbridge.migrate.edits.leftovers import leftovers, place_of
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, ReplaceText
 from callbridge.migrate.edits.orphans import drop_unused
 from callbridge.migrate.edits.source import Source, Span
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.suppress import Suppression, find_suppressions
+from callbridge.migrate.rules.choice import Choice
 
 __all__ = ["Options", "Rewritten", "UneditableError", "rewrite"]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
+from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.scopes import Scopes
-from callbridge.migrate.known import is_langchain
 
 __all__ = ["Function", "Source", "Span", "keyword_of"]
 

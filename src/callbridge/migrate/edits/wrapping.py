@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import TypeGuard
 
+from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import SAME_MODELS, receiver
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
-from callbridge.migrate.known import is_langchain
 
 __all__ = ["passed", "runs_of", "wrap"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.outcome import Outcome
+from callbridge.migrate.outputs.outcome import Outcome
 
 __all__ = ["render"]
 

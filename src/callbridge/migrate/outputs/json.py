@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from callbridge.migrate.baseline import entry_of
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.outcome import Outcome
+from callbridge.migrate.outputs.baseline import entry_of
+from callbridge.migrate.outputs.outcome import Outcome
 
 __all__ = ["SCHEMA_VERSION", "render"]
 

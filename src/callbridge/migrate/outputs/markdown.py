@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from callbridge.migrate.outcome import Outcome
+from callbridge.migrate.outputs.outcome import Outcome
 from callbridge.migrate.outputs.text import place
 from callbridge.migrate.rules.table import RULES
 

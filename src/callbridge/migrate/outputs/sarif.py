@@ -6,10 +6,10 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from callbridge.migrate.baseline import entry_of
 from callbridge.migrate.finding import Finding, Severity
-from callbridge.migrate.outcome import Outcome
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.outputs.baseline import entry_of
+from callbridge.migrate.outputs.outcome import Outcome
+from callbridge.migrate.rules.rule import Rule
 from callbridge.migrate.rules.table import RULES
 
 __all__ = ["render"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from callbridge.migrate.attach import Attachment
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.attach import Attachment
+from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.attach import Attachment
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.attach import Attachment
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.flow import runs_in_scope
+from callbridge.migrate.analysis.sinks import is_rewritten
 from callbridge.migrate.finding import Finding, Verdict
-from callbridge.migrate.flow import runs_in_scope
-from callbridge.migrate.rule import Rule
-from callbridge.migrate.sinks import is_rewritten
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.attach import Attachment
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.attach import Attachment
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.module import called_name, dotted_text
+from callbridge.migrate.analysis.sinks import is_rewritten
 from callbridge.migrate.finding import Finding, Severity, Verdict
-from callbridge.migrate.module import called_name, dotted_text
-from callbridge.migrate.rule import Rule
-from callbridge.migrate.sinks import is_rewritten
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

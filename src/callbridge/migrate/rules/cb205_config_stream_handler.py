@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.sinks import is_rewritten
 from callbridge.migrate.finding import Finding, Verdict
-from callbridge.migrate.rule import Rule
-from callbridge.migrate.sinks import is_rewritten
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

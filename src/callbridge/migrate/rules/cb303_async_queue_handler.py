@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.handlers import Sink
+from callbridge.migrate.analysis.sinks import sink_findings
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.handlers import Sink
-from callbridge.migrate.rule import Rule
-from callbridge.migrate.sinks import sink_findings
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

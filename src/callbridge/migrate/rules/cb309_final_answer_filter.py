@@ -6,11 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.handlers import HandlerClass
+from callbridge.migrate.analysis.module import walk
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.handlers import HandlerClass
-from callbridge.migrate.module import walk
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

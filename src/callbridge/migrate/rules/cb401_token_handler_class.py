@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.sinks import main_sink
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.rule import Rule
-from callbridge.migrate.sinks import main_sink
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

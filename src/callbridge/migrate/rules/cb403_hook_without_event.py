@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.handlers import is_effective
+from callbridge.migrate.analysis.known import HOOKS_WITHOUT_EVENT
 from callbridge.migrate.finding import Finding, Verdict
-from callbridge.migrate.handlers import is_effective
-from callbridge.migrate.known import HOOKS_WITHOUT_EVENT
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.handlers import HandlerClass
+from callbridge.migrate.analysis.module import Function, Module, dotted_text
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.handlers import HandlerClass
-from callbridge.migrate.module import Function, Module, dotted_text
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

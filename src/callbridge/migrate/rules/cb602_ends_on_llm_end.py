@@ -6,10 +6,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.module import Function, called_name, dotted_text, walk
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.module import Function, called_name, dotted_text, walk
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

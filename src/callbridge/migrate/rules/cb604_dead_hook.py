@@ -6,11 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.known import DEAD_HOOKS, HOOKS
+from callbridge.migrate.analysis.module import called_name, dotted_text
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.known import DEAD_HOOKS, HOOKS
-from callbridge.migrate.module import called_name, dotted_text
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.module import Function, dotted_text, walk
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.module import Function, dotted_text, walk
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 from callbridge.migrate.words import words
 
 __all__ = ["RULE"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.flow import runs_in_scope
+from callbridge.migrate.analysis.known import STREAM_METHODS
+from callbridge.migrate.analysis.module import called_name
+from callbridge.migrate.analysis.streaming import may_stream
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.flow import runs_in_scope
-from callbridge.migrate.known import STREAM_METHODS
-from callbridge.migrate.module import called_name
-from callbridge.migrate.rule import Rule
-from callbridge.migrate.streaming import may_stream
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
-from callbridge.migrate.events import made_from
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.events import made_from
+from callbridge.migrate.analysis.known import STREAM_METHODS, is_langchain
+from callbridge.migrate.analysis.module import called_name
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.known import STREAM_METHODS, is_langchain
-from callbridge.migrate.module import called_name
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

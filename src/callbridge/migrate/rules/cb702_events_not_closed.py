@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.context import Context
-from callbridge.migrate.events import event_loops, is_own_stream
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.events import event_loops, is_own_stream
+from callbridge.migrate.analysis.module import Module, called_name, walk
 from callbridge.migrate.finding import Finding
-from callbridge.migrate.module import Module, called_name, walk
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

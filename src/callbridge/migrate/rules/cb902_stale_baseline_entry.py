@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callbridge.migrate.rule import Rule
+from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 

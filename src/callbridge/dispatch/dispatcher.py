@@ -1,0 +1,459 @@
+"""`CallbackDispatcher`: events are pushed in, handlers are called.
+
+How handlers are called:
+
+| method | `afeed` | `feed` |
+|---|---|---|
+| sync | in the caller's thread, in a context of the dispatcher's own | the same |
+| sync, `sync_handlers="thread"` | in one thread of the dispatcher's own, in one context | the same |
+| async | awaited in the caller's task | in one loop and one task of the dispatcher's own |
+
+A method is async if what it returns can be awaited, however it is written. Handlers are called one after the other, and the
+next event begins when the last handler has returned, so each handler sees the events in their order.
+
+The queue below holds what is still to be delivered of one event. It is more than that only if a handler feeds the
+dispatcher that is calling it, or if a delivery was cancelled: the rest of it comes before the next.
+
+Source: `handle_event`, `ahandle_event` (`langchain_core/callbacks/manager.py`, 0.3.0 to 1.8.1) for who is called with what
+and what becomes of errors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock, get_ident
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import anyio
+from langchain_core.callbacks import BaseCallbackHandler
+
+from callbridge.core.arguments import check_error
+from callbridge.core.calls import Call, CallParts, Payload
+from callbridge.core.decode import EventsToCalls
+from callbridge.core.methods import METHODS
+from callbridge.core.runs import MISSING
+from callbridge.dispatch.private_loop import PrivateLoop
+from callbridge.dispatch.receiving_handler import Handlers, Target, as_llm_start, handler_list
+from callbridge.dispatch.task_lock import Turn
+from callbridge.errors import ArgumentError, DispatcherClosedError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["CallbackDispatcher", "DispatchStatistics", "OnHandlerError", "SyncHandlers"]
+
+SyncHandlers: TypeAlias = Literal["inline", "thread"]
+"""Where sync methods run: in the thread that feeds, or in one thread of the dispatcher's own."""
+
+OnHandlerError: TypeAlias = Callable[[BaseCallbackHandler, Call, Exception], object]
+"""Called with the handler, the call and what the handler raised."""
+
+_Unfinished: TypeAlias = "tuple[Target, CallParts, Awaitable[Any]]"
+"""A handler, what it was called with, and what it returned to be awaited."""
+
+_logger = logging.getLogger("callbridge.dispatch")
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchStatistics:
+    """What went through a dispatcher so far."""
+
+    events: int
+    """Events fed."""
+
+    calls: int
+    """Calls made: one for each handler that overrides the method, whether or not an `ignore_*` flag switches it off."""
+
+    errors: int
+    """Calls that raised."""
+
+    open_runs: int
+    """Runs that have started and not ended."""
+
+    waiting: int
+    """Calls that are still to be made; above 0 after a cancelled delivery."""
+
+
+class CallbackDispatcher:
+    """Calls old handlers with what events tell, as if they were attached to the run.
+
+    Args:
+        handlers: A handler, a sequence of them, or a callback manager. One that is given twice is called once.
+        list_tokens: Whether a token that is a list of content blocks is handed out as it is. If not, as text.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that feeds, or `"thread"`, in one of its own.
+        on_handler_error: Told of each error of a handler, which is logged in any case. If it raises itself, `feed` does.
+
+    Raises:
+        HandlerTypeError: Something given as a handler is none.
+        ArgumentError: Another argument has a value that is not allowed.
+
+    Threads: `feed` and its like from any thread, one at a time (others wait), or `afeed` and its like from tasks of one loop,
+        one at a time (others wait). Not both at once, except that a handler may feed the dispatcher that is calling it.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        *,
+        list_tokens: bool = False,
+        sync_handlers: SyncHandlers = "inline",
+        on_handler_error: OnHandlerError | None = None,
+    ) -> None:
+        if sync_handlers not in ("inline", "thread"):
+            raise ArgumentError("sync_handlers", sync_handlers, "'inline' or 'thread'")
+        if on_handler_error is not None and not callable(on_handler_error):
+            raise ArgumentError("on_handler_error", on_handler_error, "a function of handler, call and error, or None")
+        targets = [Target(handler) for handler in handler_list(handlers)]
+        self._handlers = tuple(target.handler for target in targets)
+        self._receivers = {name: [target for target in targets if target.receives(name)] for name in METHODS}
+        self._decoder = EventsToCalls(
+            list_tokens=list_tokens, methods=[name for name, receivers in self._receivers.items() if receivers]
+        )
+        self._in_thread = sync_handlers == "thread"
+        self._on_handler_error = on_handler_error
+        self._queue: deque[tuple[Target, CallParts]] = deque()
+        self._delivering: int | None = None  # the thread that is calling a handler
+        self._turn = Lock()  # of sync code
+        self._async_turn = Turn()  # of tasks
+        self._context: Context | None = None  # sync methods run in it; copied from the first feeder's
+        self._loop: PrivateLoop | None = None
+        self._closed = False
+        self._first_error: Exception | None = None  # of handlers with `raise_error`, in the event being delivered
+        self._events = self._calls = self._errors = 0
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @property
+    def handlers(self) -> Sequence[BaseCallbackHandler]:
+        """The handlers, each once."""
+        return self._handlers
+
+    @property
+    def output(self) -> Payload:
+        """Output of the last root run that ended well; None if none has."""
+        return None if self._decoder.root_output is MISSING else self._decoder.root_output
+
+    def statistics(self) -> DispatchStatistics:
+        """Return counters."""
+        return DispatchStatistics(self._events, self._calls, self._errors, self._decoder.open_runs, len(self._queue))
+
+    # -- sync ---------------------------------------------------------------------------------------------------------
+
+    def feed(self, event: Mapping[str, Any]) -> None:
+        """Call the handlers with what an event tells, and return when they have returned.
+
+        Args:
+            event: An event of v2 or of the extended vocabulary, live or out of JSON. It is not written to.
+
+        Raises:
+            EventFormatError: It is no event.
+            EventSequenceError: It is of a run that has not started, or starts a run that is open.
+            DispatcherClosedError: The dispatcher is closed.
+            Exception: The first error of a handler whose `raise_error` is set, after all handlers were called.
+
+        Threads: called by a handler, it returns at once, and the event is delivered after the one being delivered.
+        """
+        self._sync(self._take_event, event)
+
+    def fail(self, error: BaseException) -> None:
+        """Close the open runs, innermost first, with their error callbacks.
+
+        Args:
+            error: What the handlers are told. It is not raised.
+
+        Raises:
+            ArgumentError: It is no exception.
+            Exception: As `feed`, of a handler with `raise_error`.
+        """
+        check_error(error, optional=False)
+        self._sync(self._take_failure, error)
+
+    def close(self) -> None:
+        """Close the open runs with `RunUnfinishedError`, and end the dispatcher's own thread. Idempotent.
+
+        Raises:
+            Exception: As `feed`, of a handler with `raise_error`; everything is closed then all the same.
+        """
+        self.finish(None)
+
+    def finish(self, error: BaseException | None) -> None:
+        """Close with this error for the open runs; `None` as in `close`.
+
+        Raises:
+            ArgumentError: It is no exception.
+            Exception: As `close`.
+        """
+        check_error(error)
+        if not self._closed:
+            self._sync(self._take_end, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self.finish(error)
+        except Exception:
+            if error is None:
+                raise  # else it is logged, and the error under way is the one to tell
+
+    def _sync(self, take: Callable[[Any], None], subject: Any) -> None:
+        """Take something in and deliver what it tells."""
+        if (self._delivering is not None or self._loop is not None) and self._is_nested():
+            take(subject)
+            return
+        with self._turn:
+            self._first_error = None
+            try:
+                take(subject)
+                if self._queue:
+                    self._delivering = get_ident()
+                    run = self._run_in_thread if self._in_thread else self._own_context().run
+                    while (unfinished := self._call_handlers(run)) is not None:
+                        target, parts, result = unfinished
+                        try:
+                            self._private_loop().run(partial(_awaited, result))
+                        except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
+                            self._note_error(target, parts, error)
+            finally:
+                self._delivering = None
+                # Here and not in `finish`: a handler may close the dispatcher that is calling it.
+                if self._closed and self._loop is not None:
+                    self._loop.close()
+            self._raise_first_error()
+
+    def _run_in_thread(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
+        self._private_loop().run(partial(_called, partial(method, *args, **kwargs)))
+
+    # -- async --------------------------------------------------------------------------------------------------------
+
+    async def afeed(self, event: Mapping[str, Any]) -> None:
+        """Call the handlers with an event from a task, in which their coroutine methods are awaited.
+
+        Raises:
+            Exception: As `feed`.
+
+        Cancellation: the handler being awaited is cancelled; handlers that were to come hear of the event before they hear of
+            the next. Waiting for another task that feeds, nothing has happened yet.
+        """
+        await self._async(self._take_event, event)
+
+    async def afail(self, error: BaseException) -> None:
+        """Close all open runs with an error from a task, as `fail` does.
+
+        Raises:
+            Exception: As `fail`.
+
+        Cancellation: AnyIO's level cancellation is held off until it is done.
+        """
+        check_error(error, optional=False)
+        with anyio.CancelScope(shield=True):
+            await self._async(self._take_failure, error)
+
+    async def aclose(self) -> None:
+        """Close the dispatcher from a task, as `close` does.
+
+        Cancellation: AnyIO's level cancellation is held off until it is done.
+        """
+        await self.afinish(None)
+
+    async def afinish(self, error: BaseException | None) -> None:
+        """Close the dispatcher from a task, as `finish` does.
+
+        Raises:
+            Exception: As `finish`.
+        """
+        check_error(error)
+        if not self._closed:
+            with anyio.CancelScope(shield=True):
+                await self._async(self._take_end, error)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.afinish(error)
+        except Exception:
+            if error is None:
+                raise
+
+    async def _async(self, take: Callable[[Any], None], subject: Any) -> None:
+        """Take something in and deliver what it tells."""
+        turn = self._async_turn
+        if turn.holder is not None or self._delivering is not None or self._loop is not None:
+            if self._is_nested_in_task():
+                take(subject)
+                return
+            if not turn.take_nowait():
+                await turn.take()
+        self._first_error = None
+        try:
+            take(subject)
+            if self._queue:
+                self._delivering = get_ident()
+                run = self._arun_in_thread if self._in_thread else self._own_context().run
+                while (unfinished := self._call_handlers(run)) is not None:
+                    if turn.holder is None:
+                        turn.take_nowait()  # not before, because no other task has run until now
+                    target, parts, result = unfinished
+                    try:
+                        await result
+                    except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
+                        self._note_error(target, parts, error)
+        finally:
+            self._delivering = None
+            if turn.holder is not None:
+                turn.release()
+            if self._closed and self._loop is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._loop.aclose()
+        self._raise_first_error()
+
+    def _arun_in_thread(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> Any:
+        if inspect.iscoroutinefunction(method):
+            return method(*args, **kwargs)
+        return self._seen_through(partial(method, *args, **kwargs))
+
+    async def _seen_through(self, bound: Callable[[], Any]) -> None:
+        result = await self._private_loop().arun(partial(_returned, bound))
+        if result is not None and inspect.isawaitable(result):
+            await result
+
+    # -- both ---------------------------------------------------------------------------------------------------------
+
+    def abandon(self, error: BaseException) -> list[Awaitable[Any]]:
+        """Close without waiting, from a finalizer: sync methods are called, in whatever thread this is.
+
+        Args:
+            error: What ended the open runs.
+
+        Returns:
+            What is to be awaited, in order: the calls of coroutine methods.
+        """
+        left: list[Awaitable[Any]] = []
+        if self._closed:
+            return left
+        run = self._run_later if self._in_thread else self._own_context().run
+        self._take_end(error)
+        while (unfinished := self._call_handlers(run)) is not None:
+            left.append(unfinished[2])
+        if self._loop is not None:
+            self._loop.stop()
+        return left
+
+    def _run_later(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
+        self._private_loop().submit(partial(_called, partial(method, *args, **kwargs)))
+
+    def _take_event(self, event: Mapping[str, Any]) -> None:
+        if self._closed:
+            raise DispatcherClosedError
+        calls = self._decoder.feed_parts(event)
+        self._events += 1
+        if calls:
+            self._enqueue(calls)
+
+    def _take_failure(self, error: BaseException) -> None:
+        self._enqueue(self._decoder.close_parts(error))
+
+    def _take_end(self, error: BaseException | None) -> None:
+        self._closed = True
+        self._enqueue(self._decoder.close_parts(error))
+
+    def _enqueue(self, calls: list[CallParts]) -> None:
+        for parts in calls:
+            for target in self._receivers[parts[0]]:
+                self._queue.append((target, parts))
+
+    def _call_handlers(self, run: Callable[..., Any]) -> _Unfinished | None:
+        """Call handlers, until one returns what has to be awaited: return that; `None` if all have been called.
+
+        Args:
+            run: As in `Target.call`.
+        """
+        queue = self._queue
+        while queue:
+            target, parts = queue.popleft()
+            self._calls += 1
+            try:
+                result = target.call(parts, run)
+            except Exception as error:  # noqa: BLE001 - a handler's; its own attributes say what becomes of it
+                self._note_error(target, parts, error)
+                continue
+            if result is not None and inspect.isawaitable(result):
+                return target, parts, result
+        return None
+
+    def _is_nested(self) -> bool:
+        """Return whether the calling code is a handler that this dispatcher is calling."""
+        return self._delivering == get_ident() or (self._loop is not None and self._loop.is_current())
+
+    def _is_nested_in_task(self) -> bool:
+        """Do the same for code in a task; others may have their turn at the moment."""
+        if self._async_turn.holder is None:
+            return self._is_nested()
+        return self._async_turn.is_mine() or (self._loop is not None and self._loop.is_current())
+
+    def _own_context(self) -> Context:
+        if self._context is None:
+            self._context = copy_context()
+        return self._context
+
+    def _private_loop(self) -> PrivateLoop:
+        if self._loop is None:
+            self._loop = PrivateLoop(self._own_context())
+            weakref.finalize(self, self._loop.stop)
+        return self._loop
+
+    def _note_error(self, target: Target, parts: CallParts, error: Exception) -> None:
+        """Do with a handler's error what LangChain does, and more: tell who, what and which run."""
+        unimplemented = isinstance(error, NotImplementedError)
+        if unimplemented and parts[0] == "on_chat_model_start":
+            if target.has("on_llm_start"):
+                self._queue.appendleft((target, as_llm_start(parts)))
+            return
+        self._errors += 1
+        call, handler = Call(*parts), target.handler
+        _logger.warning("Error in %s.%s callback of run %s: %r", type(handler).__name__, call.method, call.run_id, error)
+        if handler.raise_error and not unimplemented and self._first_error is None:
+            self._first_error = error
+        if self._on_handler_error is not None:
+            try:
+                self._on_handler_error(handler, call, error)
+            except Exception as raised:  # noqa: BLE001 - raised when all handlers have been called
+                self._first_error = self._first_error or raised
+
+    def _raise_first_error(self) -> None:
+        error, self._first_error = self._first_error, None
+        if error is not None:
+            raise error
+
+
+# Jobs of the private loop.
+
+
+async def _awaited(result: Awaitable[Any]) -> None:
+    """See a call through that was made elsewhere."""
+    await result
+
+
+async def _called(bound: Callable[[], Any]) -> None:
+    """Make a call and see it through."""
+    result = bound()
+    if result is not None and inspect.isawaitable(result):
+        await result
+
+
+async def _returned(bound: Callable[[], Any]) -> Any:
+    """Make a call for async code, whose own loop awaits what is to be awaited."""
+    return bound()

@@ -1,0 +1,187 @@
+"""The whole project: finds the class or function that a dotted name means, in whatever file. Reads files when asked."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from itertools import repeat, takewhile
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.module import Function, Module, UnparsableError, parse
+
+__all__ = ["Found", "Project", "module_name"]
+
+Found = tuple[Module, ast.ClassDef | Function]
+"""A definition and the module that it stands in."""
+
+
+class _Onward(NamedTuple):
+    """A name that another name stands for, and the module in which it does."""
+
+    module: Module
+    dotted: str
+
+
+_HOPS = 12
+_CACHED = 64
+
+
+def module_name(path: str) -> str:
+    """Return the dotted name of a file by its path: `app/handlers.py` is `app.handlers`, `app/__init__.py` is `app`."""
+    parts = [part for part in PurePosixPath(path).with_suffix("").parts if part not in ("/", ".", "..")]
+    if parts and parts[-1] == "__init__":
+        parts.pop()
+    return ".".join(parts) or "__main__"
+
+
+class Project:
+    """The files that imports can lead to.
+
+    Files are read and parsed when a rule asks for a name in them, each once. A project can be pickled if its reader can: a
+    worker process then fills a cache of its own.
+
+    Args:
+        paths: Of all Python files.
+        read: Returns a file's text, None if it cannot be had.
+    """
+
+    def __init__(self, paths: Iterable[str], read: Callable[[str], str | None]) -> None:
+        self._read = read
+        self._modules: dict[str, Module | None] = {}
+        self._nearest: dict[tuple[str, str], str | None] = {}
+        self._by_suffix: dict[str, list[str]] = {}
+        self._tops: set[str] = set()
+        self._paths = frozenset(paths)
+        for path in sorted(self._paths):
+            parts = module_name(path).split(".")
+            self._tops.update(parts)
+            for start in range(len(parts)):
+                self._by_suffix.setdefault(".".join(parts[start:]), []).append(path)
+
+    @classmethod
+    def build(cls, sources: Iterable[tuple[str, str]]) -> Project:
+        """Return a project of texts in memory: pairs of path and text."""
+        texts: Mapping[str, str] = dict(sources)
+        return cls(texts, texts.get)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_modules": {}, "_nearest": {}}
+
+    def loaded(self, path: str, text: str) -> Module | None:
+        """Return a file's module if it was read already and has this text."""
+        module = self._modules.get(path)
+        return module if module is not None and module.text == text else None
+
+    def provides(self, name: str, origin: Module) -> bool:
+        """Return whether a file is part of a source tree that has a module of a dotted name itself."""
+        return any(origin.path.startswith(root) for root in map(self._root, self._fitting(name), repeat(name)))
+
+    def find(self, dotted: str, origin: Module) -> Found | None:
+        """Return the definition that a dotted name means, through re-exports and aliases, or None.
+
+        Args:
+            dotted: A resolved name.
+            origin: Where it is used: of several files that a module's name fits, the one nearest to this file is meant.
+        """
+        if dotted.partition(".")[0] not in self._tops and not dotted.startswith(f"{origin.name}."):
+            return None
+        for _ in range(_HOPS):
+            step = self._step(dotted, origin)
+            if not isinstance(step, _Onward):
+                return step
+            origin, dotted = step
+        return None
+
+    def find_value(self, home: str, name: str, origin: Module) -> tuple[Module, ast.expr] | None:
+        """Return what a module of the project binds a name to, and that module; None for imports and definitions."""
+        module = self._module(home, origin)
+        found = module.binding(name, module.tree) if module is not None else None
+        values = [value for value in found[1] if value is not None] if found else []
+        return (module, values[-1]) if module is not None and values else None
+
+    def _step(self, dotted: str, origin: Module) -> Found | _Onward | None:
+        parts = dotted.split(".")
+        for cut in range(len(parts) - 1, 0, -1):
+            module = self._module(".".join(parts[:cut]), origin)
+            if module is None:
+                continue
+            name = parts[cut]
+            definition = module.definition(name, module.tree)
+            if definition is None:
+                onward = _onward(module, name)
+                return _Onward(module, ".".join([onward, *parts[cut + 1 :]])) if onward and onward != dotted else None
+            for inner in parts[cut + 1 :]:
+                if not isinstance(definition, ast.ClassDef):
+                    return None
+                definition = module.definition(inner, definition)
+                if definition is None or module.scopes[definition] is module.tree:
+                    return None
+            return module, definition
+        return None
+
+    def _module(self, name: str, origin: Module) -> Module | None:
+        if name == origin.name:
+            return origin
+        path = self._path(name, origin)
+        if path is None:
+            return None
+        if path == origin.path:
+            return origin
+        if path not in self._modules:
+            if len(self._modules) >= _CACHED:
+                del self._modules[next(iter(self._modules))]
+            self._modules[path] = self._load(path)
+        return self._modules[path]
+
+    def _path(self, name: str, origin: Module) -> str | None:
+        """Return the file that a module's name means: of several the nearest."""
+        key = (name, origin.path.rpartition("/")[0])
+        if key not in self._nearest:
+            fitting = self._fitting(name)
+            self._nearest[key] = max(fitting, key=lambda each: (_shared(each, origin.path), -len(each)), default=None)
+        return self._nearest[key]
+
+    def _fitting(self, name: str) -> list[str]:
+        """Return the files that a module's name can mean.
+
+        `langchain.callbacks` is not the `adapters/langchain/callbacks.py` of a project, as long as `adapters` is a package.
+        """
+        paths = self._by_suffix.get(name, [])
+        if not paths or not is_langchain(name):
+            return paths
+        return [path for path in paths if f"{self._root(path, name)}__init__.py" not in self._paths]
+
+    @staticmethod
+    def _root(path: str, name: str) -> str:
+        """Return the directory, with a slash at its end, that a module is imported from if it has a name."""
+        inside = name.replace(".", "/")
+        return path[: path.rindex(inside)] if inside in path else ""
+
+    def _load(self, path: str) -> Module | None:
+        text = self._read(path)
+        if text is None:
+            return None
+        try:
+            return Module(text, path, module_name(path), parse(text))
+        except (UnparsableError, RecursionError):
+            return None
+
+
+def _onward(module: Module, name: str) -> str | None:
+    found = module.binding(name, module.tree)
+    for value in reversed(found[1]) if found else ():
+        target = module.resolve(value, module.tree) if value is not None else None
+        if target:
+            return target
+    if name in module.imports:
+        return module.imports[name]
+    stars = [module.absolute(node) for node in module.of(ast.ImportFrom) if node.names[0].name == "*"]
+    return f"{stars[-1]}.{name}" if stars else None
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many leading directories two paths share."""
+    directories = zip(one.split("/")[:-1], other.split("/")[:-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], directories))

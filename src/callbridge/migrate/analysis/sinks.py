@@ -1,0 +1,59 @@
+"""The rules about where a handler sends tokens: one finding at the token hook of each class that has a sink of the kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.analysis.attach import Use
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.handlers import HandlerClass, Sink
+from callbridge.migrate.analysis.known import HOOKS
+from callbridge.migrate.finding import Finding, Verdict
+
+__all__ = ["PRECEDENCE", "is_rewritten", "main_sink", "sink_findings"]
+
+PRECEDENCE: tuple[Sink, ...] = ("process-queue", "socket", "async-queue", "thread-queue", "streamlit", "other", "print")
+"""Of a handler with several sinks the first of these counts: what is only printed beside is for debugging."""
+
+
+def main_sink(handler: HandlerClass) -> Sink | None:
+    """Return the sink that counts."""
+    return next((sink for sink in PRECEDENCE if sink in handler.sinks), None)
+
+
+def is_rewritten(use: Use) -> bool:
+    """Return whether there are edits for what a handler does: it iterates, prints, or fills a queue that a thread reads."""
+    known = use.known
+    if known is None:
+        return use.role in ("stdout", "aiter")
+    return use.role == "token" and not known.others and main_sink(known) in ("print", "thread-queue")
+
+
+def sink_findings(context: Context, rule: str, sinks: frozenset[Sink], message: str, simple: Verdict) -> Iterator[Finding]:
+    """Yield the findings of one of the rules.
+
+    Args:
+        context: The file.
+        rule: The code.
+        sinks: The sinks that the rule is about.
+        message: What the class does.
+        simple: The verdict for classes that handle nothing but the model's own life cycle; others are for the adapter.
+    """
+    for handler in context.handlers:
+        hook = handler.token_hook
+        if (
+            hook is None
+            or hook not in handler.own.values()
+            or main_sink(handler) not in sinks
+            or context.is_kept(handler.dotted)
+        ):
+            continue
+        if handler.base in ("aiter", "final"):
+            continue  # CB301 and CB309 speak of these
+        several = bool(handler.others)
+        verdict: Verdict = "adapter" if several else simple
+        reason = f"the handler also has {', '.join(handler.others)}" if several else ""
+        if not reason and verdict in ("adapter", "manual"):
+            reason = "the call that runs it has to be changed with it"
+        facts = {"handler": handler.dotted, "hooks": " ".join(name for name in handler.hooks if name in HOOKS)}
+        yield context.finding(rule, hook, f"{handler.node.name} {message}", verdict, "warning", reason, facts)

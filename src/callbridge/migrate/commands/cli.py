@@ -1,0 +1,201 @@
+"""The commands of the migration tool: their arguments, and what runs them. The work itself is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["COMMANDS", "Command", "run_command"]
+
+FORMATS = ("text", "json", "sarif", "github", "markdown")
+REPORT_FORMATS = ("text", "json", "markdown", "svg")
+
+_SCAN = """\
+Find legacy callback use in Python files and notebooks. Reads files, changes nothing, needs no network.
+
+Every finding has a rule (callbridge explain CB301) and a verdict:
+  keep         an observer: nothing to do, never counted
+  auto-safe    `callbridge fix` rewrites it, or says why not
+  auto-review  `callbridge fix --unsafe` rewrites it, or says why not; look at the diff
+  adapter      one line changes at the call site, callbridge does the rest at run time
+  manual       work for a person, with the reason why
+"""
+_SCAN_EPILOG = """\
+examples:
+  callbridge scan                                       the current directory
+  callbridge scan src app.py nb.ipynb                   some files
+  cat app.py | callbridge scan - --stdin-filename app.py
+  callbridge scan --format sarif -o callbridge.sarif    for code scanning
+  callbridge scan --update-baseline --allow-new         accept what is there now (then commit the file)
+  callbridge scan --baseline-ref origin/main            in CI: no entry may be added together with its finding
+
+Configured by [tool.callbridge] in pyproject.toml. One place is suppressed by a comment with a reason:
+  chain.run(q, callbacks=[handler])  # callbridge: ignore[CB204] goes with the old page
+
+Exit status: 0 nothing to do, 1 findings, 2 wrong usage, nothing to scan, or a baseline or configuration that cannot be used.
+"""
+_FIX = """\
+Rewrite legacy callback use where that is safe, and say why the rest stays.
+
+Safe are imports that moved, callback_manager=, CallbackManager([...]), callbacks= of invoke(), astream_events without a
+version, suppressions of nothing, and legacy calls that can be wrapped with proof that the same text arrives. Level 1 leaves
+the legacy call as it is and reads its text through astream_call or stream_call; level 2 writes a loop over events where that
+gives the same, and wraps the rest. LibCST is needed as soon as there is an edit: pip install 'callbridge[migrate]'
+"""
+_FIX_EPILOG = """\
+examples:
+  callbridge fix --diff | git apply                     look at it first, or pipe it
+  callbridge fix src app.py                             write files, each completely or not at all
+  callbridge fix --unsafe --select CB302                also what has to be reviewed
+  cat app.py | callbridge fix -                         standard input to standard output
+
+Exit status: 0 all edits are made or there is none, 1 findings (with --check or --diff: edits to be made; always: files that
+do not parse or cannot be edited), 2 wrong usage, no LibCST, or a file that could not be written.
+"""
+_EXPLAIN = "Print what a rule finds, why, code before and after, and when to leave it. Without a rule: the list of all."
+_REPORT = """\
+What is left, by package and verdict, and how it came down: the history is that of the baseline file in git.
+"""
+_REPORT_EPILOG = """\
+examples:
+  callbridge report                                     a table, and the totals over time if there is a baseline
+  callbridge report --format svg -o burndown.svg        the same as a picture
+
+Exit status: 0, or 2 if something cannot be used.
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand.
+
+    Attributes:
+        help: One line.
+        description: What `--help` begins with.
+        epilog: What it ends with.
+        add_arguments: Declares the arguments.
+        run: Does the work and returns the exit status.
+    """
+
+    help: str
+    description: str
+    epilog: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def run_command(name: str, options: argparse.Namespace) -> int:
+    """Run a command; a problem of its own is told on standard error, with status 2."""
+    from callbridge.migrate.problems import MigrateError
+
+    try:
+        return COMMANDS[name].run(options)
+    except MigrateError as error:
+        sys.stderr.write(f"callbridge {name}: {error.problem}\n")
+        return 2
+
+
+def _files_and_rules(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="files and directories; by default the current one, - reads stdin"
+    )
+    parser.add_argument("--config", metavar="FILE", help="instead of the nearest pyproject.toml")
+    parser.add_argument("--select", action="append", metavar="CODES", help="only these rules: CB301, or CB3 for all of CB3xx")
+    parser.add_argument("--ignore", action="append", metavar="CODES", help="not these rules")
+    parser.add_argument("--exclude", action="append", metavar="PATTERN", help="not these paths")
+
+
+def _stdin_filename(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stdin-filename", default="stdin.py", metavar="PATH", help="what to call standard input (default: stdin.py)"
+    )
+
+
+def _scanning(parser: argparse.ArgumentParser) -> None:
+    _files_and_rules(parser)
+    parser.add_argument("--keep", action="append", metavar="CLASS", help="handlers that observe: a dotted name or pattern")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes for long scans (default: one for each core)")
+    parser.add_argument("--baseline", metavar="FILE", help="the known findings (default: as configured, or none)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write there instead of to standard output")
+
+
+def _scan_arguments(parser: argparse.ArgumentParser) -> None:
+    _scanning(parser)
+    parser.add_argument("--format", choices=FORMATS, default="text", help="of the output (default: text)")
+    _stdin_filename(parser)
+    parser.add_argument("--show-kept", action="store_true", help="show observers, too")
+    parser.add_argument("--show-suppressed", action="store_true", help="show what comments suppress, too")
+    parser.add_argument("--exit-zero", action="store_true", help="exit with status 0 in spite of findings")
+    known = parser.add_argument_group("baseline")
+    known.add_argument("--no-baseline", action="store_true", help="report known findings, too")
+    known.add_argument(
+        "--update-baseline", action="store_true", help="remove entries that are gone; with --allow-new add new ones"
+    )
+    known.add_argument("--allow-new", action="store_true", help="let --update-baseline add entries, or make the file")
+    known.add_argument(
+        "--baseline-ref", metavar="REF", help="accept only what the baseline knew at the merge base with REF, too"
+    )
+
+
+def _scan(options: argparse.Namespace) -> int:
+    from callbridge.migrate.commands.run import run_scan
+
+    return run_scan(options)
+
+
+def _fix_arguments(parser: argparse.ArgumentParser) -> None:
+    _files_and_rules(parser)
+    parser.add_argument("--unsafe", action="store_true", help="also edits that add a dependency or have to be reviewed")
+    parser.add_argument(
+        "--level", type=int, choices=(1, 2), default=1, help="1 wraps calls, 2 writes events loops (default: 1)"
+    )
+    show = parser.add_mutually_exclusive_group()
+    show.add_argument("--diff", action="store_true", help="write nothing; print a patch for git apply")
+    show.add_argument("--check", action="store_true", help="write nothing; say what would be done")
+    parser.add_argument("--quiet", "-q", action="store_true", help="say nothing about what stays")
+    _stdin_filename(parser)
+
+
+def _fix(options: argparse.Namespace) -> int:
+    from callbridge.migrate.commands.fix import run_fix
+
+    return run_fix(options)
+
+
+def _explain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rules", nargs="*", metavar="RULE", help="a code or a name: CB301, aiter-task")
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from callbridge.migrate.commands.explain import explain, list_rules
+
+    sys.stdout.write("\n".join(explain(rule) for rule in options.rules) if options.rules else list_rules())
+    return 0
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    _scanning(parser)
+    parser.add_argument("--format", choices=REPORT_FORMATS, default="text", help="of the output (default: text)")
+    parser.add_argument("--depth", type=int, default=1, metavar="N", help="directories that make a package (default: 1)")
+
+
+def _report(options: argparse.Namespace) -> int:
+    from callbridge.migrate.commands.run import run_report
+
+    return run_report(options)
+
+
+COMMANDS = MappingProxyType(
+    {
+        "scan": Command("find legacy callback use", _SCAN, _SCAN_EPILOG, _scan_arguments, _scan),
+        "fix": Command("rewrite what can be rewritten", _FIX, _FIX_EPILOG, _fix_arguments, _fix),
+        "explain": Command("print what a rule is about", _EXPLAIN, "", _explain_arguments, _explain),
+        "report": Command(
+            "what is left, by package, and how it came down", _REPORT, _REPORT_EPILOG, _report_arguments, _report
+        ),
+    }
+)
+"""Name to command, in the order of `--help`."""

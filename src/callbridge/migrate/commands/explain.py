@@ -1,0 +1,65 @@
+"""`callbridge explain`: what a rule is about, with code before and after."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from textwrap import fill, indent
+
+from callbridge.migrate.problems import MigrateError
+from callbridge.migrate.rules.rule import Rule
+from callbridge.migrate.rules.table import RULES
+
+__all__ = ["explain", "find_rule", "list_rules", "rules_table"]
+
+_WIDTH = 100
+
+
+def list_rules() -> str:
+    """Return all rules, one line each."""
+    return "".join(f"{rule.code}  {rule.name:<26} {rule.fix:<34} {rule.summary}\n" for rule in RULES.values())
+
+
+def rules_table() -> str:
+    """Return all rules as a table in Markdown."""
+    rows = [f"| {rule.code} | {rule.name} | {rule.severity} | {rule.fix} | {rule.summary} |" for rule in RULES.values()]
+    return "\n".join(["| code | name | severity | verdicts | finds |", "|---|---|---|---|---|", *rows]) + "\n"
+
+
+def find_rule(name: str) -> Rule:
+    """Return the rule with a code or name.
+
+    Raises:
+        MigrateError: If there is none.
+    """
+    wanted = name.strip()
+    for rule in RULES.values():
+        if wanted.upper() == rule.code or wanted.lower() == rule.name:
+            return rule
+    near = get_close_matches(wanted.upper(), RULES, 1) or get_close_matches(
+        wanted.lower(), [rule.name for rule in RULES.values()], 1
+    )
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise MigrateError(f"there is no rule {name!r}; {hint}`callbridge explain` lists them all")
+
+
+def explain(name: str) -> str:
+    """Return the documentation of one rule.
+
+    Raises:
+        MigrateError: If there is no such rule.
+    """
+    rule = find_rule(name)
+    parts = [
+        f"{rule.code} {rule.name}  ({rule.severity}; {rule.fix})",
+        fill(f"Finds {rule.summary}.", _WIDTH, break_on_hyphens=False, break_long_words=False),
+        "Why\n" + _paragraph(rule.why),
+        *(["Before\n" + indent(rule.before, "    ")] if rule.before else []),
+        *(["After\n" + indent(rule.after, "    ")] if rule.after else []),
+        "When not to\n" + _paragraph(rule.when_not),
+        f"Suppress one place\n    # callbridge: ignore[{rule.code}] the reason",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _paragraph(text: str) -> str:
+    return indent(fill(text, _WIDTH - 4, break_on_hyphens=False, break_long_words=False), "    ")

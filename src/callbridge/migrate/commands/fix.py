@@ -1,0 +1,251 @@
+"""`callbridge fix`: rewrites what can be rewritten, writes files completely or not at all, says why the rest stays."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from callbridge.migrate.analysis.contents import SourceFile, decoded, read_source, write_atomically
+from callbridge.migrate.analysis.files import MAX_BYTES, find_files
+from callbridge.migrate.analysis.module import UnparsableError, is_relevant, parse
+from callbridge.migrate.analysis.project import Project
+from callbridge.migrate.commands.config import Config, load_config
+from callbridge.migrate.commands.scan import scan_source
+from callbridge.migrate.edits.foreign import ForeignUses
+from callbridge.migrate.edits.operations import Refusal
+from callbridge.migrate.edits.patch import unified_patch
+from callbridge.migrate.edits.rewriting import Options, Rewritten, UneditableError, rewrite
+from callbridge.migrate.edits.source import Span
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.problems import MigrateError
+from callbridge.migrate.rules.choice import chosen_codes
+from callbridge.migrate.words import counted
+
+__all__ = ["FileOutcome", "fix_files", "run_fix"]
+
+_NOTEBOOK = "a notebook: cells are run in any order, so what a cell's edit would change elsewhere cannot be proved"
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """What became of one file.
+
+    Attributes:
+        path: The file's label.
+        before: Its bytes.
+        after: Its bytes with the edits; the same if there are none.
+        rewritten: What was done and what was left; None if the file could not be looked at.
+        problem: Why the file was not looked at, or not edited; empty if it was.
+    """
+
+    path: str
+    before: bytes = b""
+    after: bytes = b""
+    rewritten: Rewritten | None = None
+    problem: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether there are edits."""
+        return self.before != self.after
+
+
+def run_fix(options: argparse.Namespace) -> int:
+    """Run `callbridge fix`.
+
+    Args:
+        options: As the command line gives them.
+
+    Returns:
+        The exit status: 0, 1 for findings, 2 for files that could not be written.
+
+    Raises:
+        MigrateError: For arguments or a configuration that cannot be used, or LibCST is missing and there is something to edit.
+    """
+    config = load_config(Path(options.config) if options.config else None, Path.cwd())
+    wanted = Options(
+        select=chosen_codes(options.select, config.select),
+        ignore=chosen_codes(options.ignore, config.ignore),
+        unsafe=options.unsafe,
+        level=options.level,
+    )
+    paths = options.paths or ["."]
+    if "-" in paths:
+        if paths != ["-"]:
+            raise MigrateError("- stands for standard input and goes with no other path")
+        return _run_on_stdin(wanted, options, config)
+    exclude = (*config.exclude, *(options.exclude or ()))
+    files = find_files(paths, config.root, config.include, exclude)
+    known = dict([*_neighbours(paths, config.root), *files])
+    failed = 0
+    outcomes: list[FileOutcome] = []
+    for outcome in fix_files(files, known, wanted, keep=config.keep, max_bytes=config.max_file_size):
+        written = options.diff or options.check or not outcome.changed or _written(outcome, known[outcome.path])
+        failed += not written
+        if written:
+            _report(outcome, options)
+            outcomes.append(outcome)
+    _summarize(outcomes, options)
+    dry = options.diff or options.check
+    return 2 if failed else int(any(outcome.problem or (dry and outcome.changed) for outcome in outcomes))
+
+
+def _neighbours(paths: Sequence[str], root: Path) -> list[tuple[str, Path]]:
+    """Return the files that may use names of those at these paths: the whole project, or the same directories."""
+    if (root / "pyproject.toml").is_file() or (root / ".git").exists():
+        return find_files([str(root)], root)
+    return find_files(sorted({str(Path(path).parent) for path in paths if Path(path).is_file()}), root)
+
+
+def fix_files(
+    files: Sequence[tuple[str, Path]],
+    known: dict[str, Path],
+    options: Options,
+    *,
+    keep: tuple[str, ...] = (),
+    max_bytes: int = MAX_BYTES,
+) -> list[FileOutcome]:
+    """Work out what is to become of files; nothing is written.
+
+    Args:
+        files: Pairs of label and path: what is to be rewritten.
+        known: Label to path of every file that may use their names, these included.
+        options: What to rewrite.
+        keep: Patterns of dotted class names whose handlers are observers.
+        max_bytes: Larger files that mention callbacks are not rewritten, and say so.
+
+    Returns:
+        One outcome for each file that could not be looked at, or has something to rewrite or to leave; in the given order.
+
+    Raises:
+        MigrateError: LibCST is missing, and there is something to edit.
+    """
+    texts = {name: text for name, path in known.items() if name.endswith((".py", ".pyw")) and (text := _text(path)) is not None}
+    uses = ForeignUses(texts.items())
+    project = Project(texts, texts.get)
+    outcomes: list[FileOutcome] = []
+    for name, path in files:
+        scan = partial(_scan, name, project, keep)
+        outcome = _fixed(name, partial(_read, path, max_bytes), options, uses.of(name), scan)
+        if outcome.problem or outcome.changed or (outcome.rewritten and outcome.rewritten.refusals):
+            outcomes.append(outcome)
+    return outcomes
+
+
+def _read(path: Path, max_bytes: int) -> SourceFile:
+    return _editable(read_source(path), max_bytes)
+
+
+def _editable(file: SourceFile, max_bytes: int) -> SourceFile:
+    if is_relevant(file.text):
+        if len(file.data) > max_bytes:
+            raise UnparsableError(f"{len(file.data):,} bytes, more than max-file-size ({max_bytes:,})")
+        if not file.is_exact:
+            raise UnparsableError(f"its bytes are ambiguous in {file.encoding}")
+    return file
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return read_source(path).text
+    except UnparsableError:
+        return None
+
+
+def _scan(path: str, project: Project, keep: tuple[str, ...], text: str) -> list[Finding]:
+    return scan_source(text, path, project, keep)
+
+
+def _fixed(
+    path: str, read: Callable[[], SourceFile], options: Options, uses: frozenset[str], scan: Callable[[str], list[Finding]]
+) -> FileOutcome:
+    try:
+        file = read()
+    except UnparsableError as error:
+        return FileOutcome(path, problem=f"CB900 not rewritten: {error.problem}")
+    if not is_relevant(file.text):
+        return FileOutcome(path)
+    if path.endswith(".ipynb"):
+        return FileOutcome(path, file.data, file.data, Rewritten("", (), (Refusal("", Span(1, 0, 1, 0), _NOTEBOOK),)))
+    try:
+        parse(file.text)
+    except UnparsableError as error:
+        return FileOutcome(path, problem=f"CB900 not rewritten: line {error.line}: {error.problem}")
+    return _edited(path, file, replace(options, scan=scan), uses)
+
+
+def _edited(path: str, file: SourceFile, options: Options, uses: frozenset[str]) -> FileOutcome:
+    try:
+        rewritten = rewrite(file.text, options, foreign_uses=uses, is_package=path.endswith("__init__.py"))
+        return FileOutcome(path, file.data, file.encoded(rewritten.text), rewritten)
+    except UneditableError as error:
+        problem = f"not rewritten: {error.problem}"
+    except RecursionError:
+        problem = "not rewritten: nested more deeply than can be followed"
+    except ModuleNotFoundError as error:
+        if error.name != "libcst":
+            raise
+        raise MigrateError("there is something to edit, which needs LibCST: pip install 'callbridge[migrate]'") from error
+    except Exception as error:  # noqa: BLE001 - one file that is too much for an editor keeps no other from being rewritten
+        problem = f"not rewritten: please report this: {type(error).__name__}: {error}"
+    return FileOutcome(path, file.data, file.data, problem=problem)
+
+
+def _run_on_stdin(wanted: Options, options: argparse.Namespace, config: Config) -> int:
+    data = sys.stdin.buffer.read()
+    name = Path(options.stdin_filename).as_posix()
+
+    def read() -> SourceFile:
+        return _editable(decoded(data, notebook=name.endswith(".ipynb")), config.max_file_size)
+
+    outcome = _fixed(name, read, wanted, frozenset("*"), partial(_scan, name, Project.build([]), config.keep))
+    if not (options.diff or options.check):
+        sys.stdout.buffer.write(outcome.after if outcome.changed else data)
+        sys.stdout.flush()
+    _report(outcome, options, stream_is_taken=not options.check)
+    return int(bool(outcome.problem) or ((options.diff or options.check) and outcome.changed))
+
+
+def _written(outcome: FileOutcome, path: Path) -> bool:
+    try:
+        write_atomically(path, outcome.after, expected=outcome.before)
+    except OSError as error:
+        _say(f"{outcome.path}: not written: {error.strerror or error}", sys.stderr)
+        return False
+    return True
+
+
+def _report(outcome: FileOutcome, options: argparse.Namespace, *, stream_is_taken: bool = False) -> None:
+    """Say what was done and what was left; a patch goes to stdout alone, so that it can be piped."""
+    out = sys.stderr if options.diff or stream_is_taken else sys.stdout
+    if outcome.problem:
+        _say(f"{outcome.path}: {outcome.problem}", out)
+    if options.diff:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(unified_patch(outcome.path, outcome.before, outcome.after))
+        sys.stdout.buffer.flush()
+    if outcome.rewritten is None:
+        return
+    verb = "would fix" if options.check else "fixed"
+    for change in outcome.rewritten.changes if not options.diff else ():
+        _say(f"{outcome.path}:{change.place.line}: {change.rule} {verb}: {change.message}", out)
+    for refusal in outcome.rewritten.refusals if not options.quiet else ():
+        rule = f"{refusal.rule} " if refusal.rule else ""
+        _say(f"{outcome.path}:{refusal.place.line}: {rule}left: {refusal.reason}", out)
+
+
+def _summarize(outcomes: Sequence[FileOutcome], options: argparse.Namespace) -> None:
+    edits = sum(len(outcome.rewritten.changes) for outcome in outcomes if outcome.rewritten)
+    left = sum(len(outcome.rewritten.refusals) for outcome in outcomes if outcome.rewritten)
+    files = sum(outcome.changed for outcome in outcomes)
+    to_do = "to make" if options.diff or options.check else "made"
+    _say(f"{counted(edits, 'edit')} {to_do} in {counted(files, 'file')}, {counted(left, 'place')} left", sys.stderr)
+
+
+def _say(line: str, out: TextIO) -> None:
+    out.write(f"{line}\n")

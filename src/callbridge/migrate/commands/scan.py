@@ -1,0 +1,243 @@
+"""Scanning: one text, one file, or a tree of files in several processes. Nothing in a file makes a scan fail."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from callbridge.migrate.analysis.contents import SourceFile, read_source
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.files import MAX_BYTES
+from callbridge.migrate.analysis.module import Module, UnparsableError, is_relevant, parse
+from callbridge.migrate.analysis.notebook import Notebook, read_notebook
+from callbridge.migrate.analysis.project import Project, module_name
+from callbridge.migrate.analysis.suppress import apply_suppressions, find_suppressions
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.rules.choice import Choice
+from callbridge.migrate.rules.table import RULES
+
+__all__ = ["FileResult", "Settings", "scan_files", "scan_read", "scan_source", "scan_text"]
+
+_SMALLEST_CHUNK = 16
+_WORTH_PROCESSES = 200
+
+
+@dataclass(frozen=True)
+class Settings(Choice):
+    """What a scan looks for.
+
+    Attributes:
+        keep: Patterns of dotted class names whose handlers are observers.
+        max_bytes: Larger files that mention callbacks are reported as not scanned.
+    """
+
+    keep: tuple[str, ...] = ()
+    max_bytes: int = MAX_BYTES
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What a scan says about one file.
+
+    Attributes:
+        path: The file's label.
+        findings: In the order of the source.
+        suppressed: Those that a comment suppresses.
+    """
+
+    path: str
+    findings: tuple[Finding, ...] = ()
+    suppressed: tuple[Finding, ...] = ()
+
+
+def scan_source(text: str, path: str, project: Project | None = None, keep: tuple[str, ...] = ()) -> list[Finding]:
+    """Return everything that the rules find in the text of a Python file, suppressions not applied.
+
+    Args:
+        text: The source.
+        path: Its label in the findings; relative imports are resolved from it.
+        project: Where imports lead; by default nowhere.
+        keep: Patterns of dotted class names whose handlers are observers.
+
+    Returns:
+        Findings sorted by place. A text that does not parse has one, CB900. Nothing is raised for any text.
+    """
+    try:
+        where = project if project is not None else Project.build([(path, text)])
+        module = where.loaded(path, text)
+        if module is None:
+            tree = parse(text)
+            if not is_relevant(text):
+                return []
+            module = Module(text, path, module_name(path), tree)
+        context = Context(module, where, keep)
+        found = [finding for rule in RULES.values() for finding in rule.check(context)]
+    except UnparsableError as error:
+        return [_unparsable(path, error)]
+    except RecursionError:
+        return [_unparsable(path, UnparsableError("nested more deeply than the scan can follow"))]
+    return sorted(found, key=lambda finding: finding.sort_key)
+
+
+def scan_text(text: str, path: str, project: Project | None = None, settings: Settings | None = None) -> FileResult:
+    """Scan the text of a Python file or, if the path says so, of a notebook; apply settings and suppressions."""
+    settings = settings or Settings()
+    try:
+        notebook = read_notebook(text) if path.endswith(".ipynb") else None
+    except UnparsableError as error:
+        return _broken(path, error, settings)
+    source = notebook.text if notebook is not None else text
+    findings = scan_source(source, path, project, settings.keep)
+    if notebook is not None:
+        findings = _in_cells(findings, notebook, path)
+    findings = [finding for finding in findings if settings.wants(finding.rule)]
+    kept, silenced = apply_suppressions(findings, find_suppressions(source), path, settings.codes)
+    kept = sorted((each for each in kept if settings.wants(each.rule)), key=lambda finding: finding.sort_key)
+    return FileResult(path, tuple(kept), tuple(silenced))
+
+
+def scan_read(path: str, read: Callable[[], SourceFile], project: Project | None, settings: Settings) -> FileResult:
+    """Scan what is read: what cannot be read, or is too large, is a finding."""
+    try:
+        file = read()
+    except UnparsableError as error:
+        return _broken(path, error, settings)
+    if len(file.data) > settings.max_bytes:
+        large = UnparsableError(f"{len(file.data):,} bytes, more than max-file-size ({settings.max_bytes:,})")
+        return _broken(path, large, settings) if is_relevant(file.text) else FileResult(path)
+    return scan_text(file.text, path, project, settings)
+
+
+def scan_files(
+    files: list[tuple[str, Path]],
+    settings: Settings | None = None,
+    *,
+    roots: Iterable[tuple[str, Path]] = (),
+    jobs: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> list[FileResult]:
+    """Scan files.
+
+    Args:
+        files: Pairs of label and path.
+        settings: What to look for.
+        roots: Files beyond these that imports may lead to.
+        jobs: Processes, if there are files enough to be worth it.
+        progress: Called with the number of files done since it was last called.
+
+    Returns:
+        One result for each file, in the given order, whatever the number of processes.
+    """
+    settings = settings or Settings()
+    known = {label: path for label, path in [*roots, *files] if label.endswith((".py", ".pyw"))}
+    project = Project(known, partial(_read, known))
+    advance = progress or (lambda _: None)
+    if jobs <= 1 or len(files) < _WORTH_PROCESSES:
+        results = []
+        with _no_collection():
+            for label, path in files:
+                results.append(scan_read(label, partial(read_source, path), project, settings))
+                advance(1)
+        return results
+    return _in_processes(files, project, settings, jobs, advance)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Switch the garbage collector off: syntax trees have no cycles, and looking for some costs a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read(known: dict[str, Path], label: str) -> str | None:
+    try:
+        return read_source(known[label]).text
+    except UnparsableError:
+        return None
+
+
+def _scan_chunk(files: list[tuple[str, Path]]) -> list[FileResult]:
+    project, settings = _Worker.given
+    with _no_collection():
+        return [scan_read(label, partial(read_source, path), project, settings) for label, path in files]
+
+
+class _Worker:
+    """What a worker process was given when it started."""
+
+    given: tuple[Project, Settings]
+
+    @classmethod
+    def start(cls, project: Project, settings: Settings) -> None:
+        cls.given = (project, settings)
+
+
+def _chunks(files: list[tuple[str, Path]], jobs: int) -> Iterator[list[tuple[str, Path]]]:
+    """Yield ever smaller parts of a list: neighbours import from each other, and no process is to wait for the last one."""
+    start = 0
+    while start < len(files):
+        size = max((len(files) - start) // (4 * jobs), _SMALLEST_CHUNK)
+        yield files[start : start + size]
+        start += size
+
+
+def _in_processes(
+    files: list[tuple[str, Path]], project: Project, settings: Settings, jobs: int, advance: Callable[[int], object]
+) -> list[FileResult]:
+    chunks = list(_chunks(files, jobs))
+    done: list[list[FileResult]] = []
+    try:
+        with ProcessPoolExecutor(jobs, get_context("spawn"), _Worker.start, (project, settings)) as pool:
+            for results in pool.map(_scan_chunk, chunks):
+                done.append(results)
+                advance(len(results))
+    except BrokenProcessPool:  # the parser itself died on a file: find out which
+        for chunk in chunks[len(done) :]:
+            done.append([_alone(each, project, settings) for each in chunk])
+            advance(len(chunk))
+    return [result for results in done for result in results]
+
+
+def _alone(file: tuple[str, Path], project: Project, settings: Settings) -> FileResult:
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn"), _Worker.start, (project, settings)) as pool:
+            return pool.submit(_scan_chunk, [file]).result()[0]
+    except BrokenProcessPool:
+        return _broken(file[0], UnparsableError("the parser crashed"), settings)
+
+
+def _broken(path: str, error: UnparsableError, settings: Settings) -> FileResult:
+    return FileResult(path, (_unparsable(path, error),) if settings.wants("CB900") else ())
+
+
+def _unparsable(path: str, error: UnparsableError, facts: dict[str, str] | None = None) -> Finding:
+    place = (error.line, error.column, error.line, error.column)
+    message = f"not scanned: {error.problem.removeprefix('not scanned: ')}"
+    reason = "correct it, or list the file under `exclude`"
+    return Finding(path, *place, "CB900", message, "manual", "error", reason=reason, facts=facts or {})
+
+
+def _in_cells(findings: list[Finding], notebook: Notebook, path: str) -> list[Finding]:
+    """Add the cells' numbers, and a finding for each cell that does not parse."""
+    found = []
+    for finding in findings:
+        cell = notebook.cell_at(finding.line)
+        where = {"cell": str(cell.number), "cell_line": str(finding.line - cell.first + 1)} if cell else {}
+        found.append(replace(finding, facts={**finding.facts, **where}))
+    for cell in notebook.cells:
+        if cell.problem:
+            where = {"cell": str(cell.number), "cell_line": str(cell.line - cell.first + 1)}
+            found.append(_unparsable(path, UnparsableError(cell.problem, cell.line), where))
+    return sorted(found, key=lambda finding: finding.sort_key)

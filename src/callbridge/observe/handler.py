@@ -1,0 +1,367 @@
+"""`EventStreamHandler`: a callback handler that is an iterator of events.
+
+One object serves every kind of run. How a callback may wait for the reader depends on who calls it, so the callback
+methods are descriptors that look at their caller (`callers`):
+
+| caller | gets | when the channel is full |
+|---|---|---|
+| `handle_event`, no loop in this thread | a function | blocks the thread |
+| `handle_event`, a loop runs in this thread | a function | never waits: the loop could not go on (overrun) |
+| `ahandle_event` | a coroutine function | awaits |
+| anybody else | a function whose result may be awaited | as above |
+
+A plain coroutine function would do for the first two as well, at the price of an event loop made and thrown away for each
+callback, and of LangChain's deadlock when a callback is fired by the garbage collector while a loop runs.
+
+`run_inline` answers in the same way: True to `ahandle_event`, which then needs no task and no `gather` for each callback, and
+False to all others, because `AsyncCallbackManager.on_llm_start` drops every handler that is not inline as soon as one is
+(LangChain issue 39633).
+
+Source: `handle_event`, `ahandle_event` (`langchain_core/callbacks/manager.py`, 0.3.0 to 1.8.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from functools import cache, partial
+from sys import _getframe, exc_info
+from types import FrameType, TracebackType, new_class
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.tracers._streaming import _StreamingCallbackHandler
+
+from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
+from callbridge.core.arguments import check_error, check_flag
+from callbridge.core.calls import Payload
+from callbridge.core.encode import CallsToEvents
+from callbridge.core.merge import merge_chunks, mergeable
+from callbridge.core.methods import METHODS
+from callbridge.core.runs import MISSING
+from callbridge.errors import ArgumentError, ChannelOverflow, ResultNotReadyError
+from callbridge.observe.callers import ASYNC_DISPATCH, ASYNC_DISPATCH_ONE, SYNC_DISPATCH, in_borrowed_loop, left_out_of_tap
+from callbridge.observe.event_sender import Outlet
+from callbridge.observe.options import HandlerOptions, check_option_names
+from callbridge.observe.output_taps import tap, tap_async
+from callbridge.observe.reading import EventReader, HandlerTexts, StreamStatistics, described
+from callbridge.running.interpreter_exit import leave_at_exit
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from callbridge.channel.memory import Overflow
+    from callbridge.events import Event
+
+__all__ = ["Callback", "EventStreamHandler"]
+
+T = TypeVar("T")
+
+
+class _Reported:
+    """What a callback returns to a caller that is not LangChain: done already, and awaitable by who can wait for room."""
+
+    __slots__ = ("_room",)
+
+    def __init__(self, room: Callable[[], Any] | None) -> None:
+        self._room = room
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        if self._room is not None:
+            yield from self._room().__await__()
+
+
+class Callback:
+    """One callback method of the handler: what it is depends on who asks.
+
+    Args:
+        method: Its name.
+        is_token: Whether it reports tokens, which have a way of their own in async runs, because there are so many.
+    """
+
+    def __init__(self, method: str, *, is_token: bool = False) -> None:
+        self._method = method
+        self._is_token = is_token
+        self.__doc__ = f"Report `{method}`."
+
+    def __get__(self, handler: EventStreamHandler | None, owner: type[EventStreamHandler]) -> Any:
+        if handler is None:
+            return self
+        caller = _getframe(1).f_code  # the documented way to the caller's frame, as in `logging`
+        if caller in ASYNC_DISPATCH_ONE:
+            return handler._token_reporter if self._is_token else partial(handler._report_async, self._method)
+        if caller in SYNC_DISPATCH:
+            return handler._sync_token_reporter if self._is_token else partial(handler._report_sync, self._method)
+        return handler._reporter(self._method)
+
+
+class _RaisesOverflow:
+    """`raise_error`: LangChain asks for it when a callback has failed. Only what the user asked for is an error of the run.
+
+    No property, so that subclasses and users may set the attribute as they do with any handler.
+    """
+
+    def __get__(self, handler: object, owner: object) -> bool:
+        return isinstance(exc_info()[1], ChannelOverflow)
+
+
+class EventStreamHandler(BaseCallbackHandler):
+    """A callback handler that is an iterator of the events of the runs it is attached to.
+
+    Attach it wherever a handler goes, and iterate it with `async for` or `for`. Iteration ends with the run, however
+    the run ends; an error of the run is raised where the run was called, not here.
+
+    Who may leave before the end reads inside `async with handler:` or `with handler:`, whose end closes the handler: the run,
+    which is not the handler's, goes on unheard. A bare `break` does not say that nobody will read on. Where the channel is full
+    by then, a run waits for its reader to come back, and for ever if none does: until `close`, `aclose` or the end of `with`.
+    Dropping the handler is not enough, because the run it is attached to holds it.
+
+    Args:
+        roots: After how many root runs the iteration ends; `None`: not before `finish()`.
+        **options: See `HandlerOptions`. `streaming` is False unless told: attaching the handler changes nothing about
+            the run.
+
+    Raises:
+        OptionError: A keyword is none of the options.
+        ArgumentError: An argument has a value that is not allowed.
+
+    With `overflow="fail"`, `ChannelOverflow` is raised in the run, whatever `raise_error` is, and by the reader in place of
+    the end.
+
+    Threads: callbacks may come from any thread or loop; one reader. As long as nobody reads, the run does not wait, for it
+        might be the very code that will read next; what exceeds the capacity is counted as overrun.
+    Cancellation: a cancelled reader has lost nothing; a cancelled callback has delivered its event.
+    """
+
+    raise_error: Any = _RaisesOverflow()
+
+    # Properties in LangChain, which asks for each token.
+    ignore_llm: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
+    ignore_chain: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    def __new__(cls, *args: Any, streaming: bool = False, **kwargs: Any) -> Self:
+        """Make an instance, of a class that LangChain knows as a streaming handler if asked to."""
+        # LangChain asks `isinstance`, by methods or by class, so that it cannot be an attribute of the instance.
+        known: Any = cls
+        made: Self = super().__new__(_streaming_class(known) if streaming else known)
+        return made
+
+    def __init__(
+        self,
+        *,
+        roots: int | None = 1,
+        **options: Unpack[HandlerOptions],
+    ) -> None:
+        super().__init__()
+        check_option_names(options, HandlerOptions, also=("roots",))
+        if roots is not None and (type(roots) is not int or roots < 1):
+            raise ArgumentError("roots", roots, "a positive number of root runs, or None")
+        self.streaming = options.pop("streaming", False)
+        check_flag("streaming", self.streaming)
+        ends = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
+        self._outlet = Outlet(self._make_encoder(**options), ends, roots)
+        self._reader = EventReader(ends[1])
+        self._token_reporter: Callable[..., Any] = self._outlet.report_token
+        self._sync_token_reporter: Callable[..., Any] = self._outlet.report_token_sync
+
+    def _make_encoder(self, **options: Any) -> CallsToEvents:
+        return CallsToEvents(**options)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> EventStreamHandler:
+        self._reader.begin()
+        leave_at_exit(self)
+        return self
+
+    async def __anext__(self) -> Event:
+        event = self._reader.ready(None)
+        if event is not None:
+            return event
+        reading = self._reader.next_async()
+        try:
+            event = await reading
+        except StopAsyncIteration as error:
+            self._reader.note_end()
+            raise RuntimeError("a run ended with StopAsyncIteration") from error
+        except BaseException:
+            self._reader.note_end()
+            raise
+        if event is None:
+            self._reader.note_end()
+            raise StopAsyncIteration
+        return event
+
+    def __iter__(self) -> EventStreamHandler:
+        self._reader.begin()
+        leave_at_exit(self)
+        return self
+
+    def __next__(self) -> Event:
+        return self._reader.next_sync()
+
+    def text(self) -> HandlerTexts:
+        """Return the visible text of models, each piece once, as an iterator for `async for` and `for`."""
+        return HandlerTexts(self)
+
+    @property
+    def result(self) -> Payload:
+        """Output of the last root run.
+
+        Raises:
+            ResultNotReadyError: No root run has ended well yet.
+        """
+        encoder = self._outlet.encoder
+        if encoder.root_output is MISSING:
+            state = "running" if encoder.open_roots else "failed" if encoder.roots_ended else "not started"
+            raise ResultNotReadyError(state)
+        return encoder.root_output
+
+    def statistics(self) -> StreamStatistics:
+        """Return counters of the channel and the number of runs remembered."""
+        return StreamStatistics(self._outlet.send.statistics(), self._outlet.encoder.runs)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Say that no more runs will come: iteration ends after what is buffered.
+
+        Args:
+            error: Raised to the reader then, instead of the end.
+
+        Raises:
+            ArgumentError: The error is no exception.
+
+        Threads: any.
+        """
+        check_error(error)
+        self._outlet.finish(error)
+
+    def close(self) -> None:
+        """Leave: nothing more is read, whoever waits for room is woken, and later callbacks do nothing.
+
+        The runs go on: they are not the handler's. Idempotent. Threads: any.
+        """
+        self._reader.close()
+        self._outlet.finish()
+
+    async def aclose(self) -> None:
+        """Leave, as `close` does; there is nothing to wait for."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {described(self._reader.state, self.statistics())}>"
+
+    def leave_for_exit(self) -> None:
+        """Leave because the interpreter exits; called by it."""
+        self.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def _report_sync(self, method: str, /, *args: Payload, **kwargs: Payload) -> None:
+        """Report a callback of a sync run, or of a sync call inside a running loop."""
+        if self._outlet.report(method, args, kwargs):
+            self._outlet.room_sync()
+
+    async def _report_async(self, method: str, /, *args: Payload, **kwargs: Payload) -> None:
+        """Report a callback of an async run."""
+        await self._outlet.report_awaited(method, args, kwargs)
+
+    def _report_any(self, method: str, /, *args: Payload, **kwargs: Payload) -> _Reported:
+        """Report a callback made by a subclass or by the user's own code."""
+        if not self._outlet.report(method, args, kwargs):
+            return _Reported(None)
+        # In a thread that runs a loop this does not wait, and counts that: nobody knows whether the result is awaited.
+        self._outlet.room_sync()
+        return _Reported(None if in_borrowed_loop() else self._outlet.room)
+
+    def _reporter(self, method: str) -> Callable[..., Any]:
+        """Return what a callback is to a caller that is not LangChain."""
+        return partial(self._report_any, method)
+
+    def _before_tap(self, tap: str, run_id: UUID, output: Any) -> Any:
+        """Return the chunks to tap; a place for another handler's tap."""
+        return output
+
+    @property
+    def _stands_for_another(self) -> bool:
+        """Whether another streaming handler taps where this one does."""
+        return False
+
+    @property
+    def run_inline(self) -> bool:  # type: ignore[override]
+        """True to `ahandle_event`, False to everybody else: see the head of this module."""
+        caller = _getframe(1).f_code
+        return caller in ASYNC_DISPATCH or caller in ASYNC_DISPATCH_ONE
+
+    def __copy__(self) -> EventStreamHandler:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> EventStreamHandler:
+        # Users copy configs; a copied handler would report to nobody.
+        return self
+
+
+def _open(capacity: int, overflow: Overflow) -> tuple[SendEnd[Event], ReceiveEnd[Event]]:
+    if overflow == "coalesce":
+        return open_channel(capacity, overflow=overflow, kind=mergeable, merge=merge_chunks, patient=False)
+    return open_channel(capacity, overflow=overflow, patient=False)
+
+
+for _method in METHODS:
+    setattr(EventStreamHandler, _method, Callback(_method, is_token=_method == "on_llm_new_token"))
+
+
+class _Tapping(_StreamingCallbackHandler):  # type: ignore[type-arg]
+    """What makes a handler a streaming one: LangChain lets it tap the chunks of runs."""
+
+    def tap_output_aiter(self: Any, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:
+        """Report the chunks of an async run as they pass."""
+        for other in self._left_out(_getframe(1)):
+            output = other.tap_output_aiter(run_id, output)
+        output = self._before_tap("tap_output_aiter", run_id, output)
+        return tap_async(self._outlet, run_id, output) if self.streaming else output
+
+    def tap_output_iter(self: Any, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
+        """Report the chunks of a sync run as they pass."""
+        for other in self._left_out(_getframe(1)):
+            output = other.tap_output_iter(run_id, output)
+        output = self._before_tap("tap_output_iter", run_id, output)
+        return tap(self._outlet, run_id, output) if self.streaming else output
+
+    def _left_out(self: Any, caller: FrameType) -> Iterator[Any]:
+        """Yield the streaming handlers that LangChain leaves out for our sake: ours, and the first one of others.
+
+        It lets only the first streaming handler of a run tap it. Without us, that would have been the first of the others;
+        no further one has ever had chunks, and none shall have more than without us.
+        """
+        is_let_in = self._stands_for_another
+        for other in left_out_of_tap(self, caller):
+            if isinstance(other, _Tapping):
+                ours: Any = other
+                is_let_in = is_let_in or ours._stands_for_another
+                yield other
+            elif not is_let_in and isinstance(other, _StreamingCallbackHandler):
+                is_let_in = True
+                yield other
+
+
+@cache
+def _streaming_class(base: Any) -> Any:
+    """Return the variant of a handler class that LangChain takes for a streaming handler."""
+    if issubclass(base, _Tapping):
+        return base
+    body = {"__module__": base.__module__, "__doc__": base.__doc__, "__qualname__": base.__qualname__}
+    return new_class(base.__name__, (base, _Tapping), exec_body=lambda namespace: namespace.update(body))

@@ -1,0 +1,218 @@
+"""`astream_call`, `stream_call`: events of everything a call runs, without touching the call.
+
+The handler is not passed to anybody. It is put into a context variable of the context in which the call runs, and LangChain
+asks that variable whenever it configures callbacks. So it hears of each run started inside, however deep, and nobody outside
+does.
+
+Source: `register_configure_hook` (`langchain_core/tracers/context.py`, 0.3.0 to 1.8.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, Token, copy_context
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import Runnable
+from langchain_core.tracers.context import register_configure_hook
+
+from callbridge.core.calls import Payload
+from callbridge.errors import CallableTypeError
+from callbridge.observe.options import OnExit, StreamOptions, check_option_names
+from callbridge.observe.owned_run_handler import OwnedHandler
+from callbridge.observe.streams import AsyncEventStream, EventStream
+from callbridge.running.owned_runs import Source, TaskSource, ThreadSource, call_in_thread
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["astream_call", "observing", "stream_call"]
+
+R = TypeVar("R")
+
+_LAZY: Final = (
+    "a call that works until it returns; this one {} a generator, which does nothing until it is read. In place of "
+    "chain.stream and chain.astream use stream_events(chain, x) and astream_events(chain, x), or call chain.invoke. In place "
+    "of another one, a function that reads it: lambda: list(generate(x))"
+)
+
+_KEYWORDS: Final = "keyword arguments of the call itself go in by functools.partial(call, name=value) or a lambda"
+
+
+# The second form says "or" because mypy would find a call with `**kwargs: Any`, such as `chain.ainvoke`, to fit one that says
+# only `Callable[..., R]` as well, and give up on both.
+@overload
+def astream_call(call: Callable[..., Awaitable[R]], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[R]: ...
+@overload
+def astream_call(
+    call: Callable[..., Awaitable[R] | R], /, *args: Any, **options: Unpack[StreamOptions]
+) -> AsyncEventStream[R]: ...
+def astream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[Any]:
+    """Read the events of every run that a call starts.
+
+    Args:
+        call: A sync or async callable. A coroutine function runs in a task on this loop; anything else in a thread of its own,
+            and if it returns an awaitable (`lambda: chain.acall(x)`), that is awaited on this loop.
+        *args: Its positional arguments; use `functools.partial` for keywords.
+        **options: See `StreamOptions`. `streaming` is True unless told.
+
+    Returns:
+        A stream that starts the call with its first read; its `result` is what the call returned.
+
+    Raises:
+        CallableTypeError: `call` cannot be called, or is a generator function, such as `chain.astream`: it does nothing until
+            somebody reads what it returns. If that shows only when the call returns a generator, the stream raises it there.
+        OptionError: A keyword is none of the options.
+        ArgumentError: An option has a value that is not allowed.
+
+    Cancellation: leaving the stream cancels the call and awaits it; see `AsyncEventStream`.
+    """
+    handler, on_exit = _prepared(call, options)
+    return AsyncEventStream(handler, _async_source(handler, partial(call, *args), _is_async(call)), on_exit=on_exit)
+
+
+@overload
+def stream_call(call: Callable[..., Awaitable[R]], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[R]: ...
+@overload
+def stream_call(call: Callable[..., Awaitable[R] | R], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[R]: ...
+def stream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[Any]:
+    """Read the events of every run that a call starts, from sync code; no event loop is needed.
+
+    The call runs in a thread of its own, with a copy of the caller's context. An awaitable that it returns is run to its end
+    on a loop of that thread.
+
+    Args:
+        call: A callable.
+        *args: Its positional arguments; use `functools.partial` for keywords.
+        **options: See `StreamOptions`. `streaming` is True unless told.
+
+    Returns:
+        A stream that starts the call with its first read; its `result` is what the call returned.
+
+    Raises:
+        CallableTypeError: `call` cannot be called, or is or returns a generator; see `astream_call`.
+        OptionError: A keyword is none of the options.
+        ArgumentError: An option has a value that is not allowed.
+    """
+    handler, on_exit = _prepared(call, options)
+    source = ThreadSource(handler.outlet, partial(_called, partial(call, *args)), partial(observed, handler))
+    return EventStream(handler, source, on_exit=on_exit)
+
+
+def _prepared(call: object, options: StreamOptions) -> tuple[OwnedHandler, OnExit]:
+    """Check what a stream was asked for, and return its handler and what to do when its reader leaves."""
+    _check_callable(call)
+    check_option_names(options, StreamOptions, hint=_KEYWORDS)
+    on_exit = options.pop("on_exit", "cancel")
+    return OwnedHandler(**{"streaming": True, **options}), on_exit
+
+
+def observed(handler: BaseCallbackHandler) -> Context:
+    """Return a copy of the current context in which the handler hears of every run."""
+    context = copy_context()
+    context.run(_observe, handler)
+    return context
+
+
+@contextmanager
+def observing(handler: BaseCallbackHandler) -> Iterator[None]:
+    """Let a handler hear of every run that is started inside, in this context and those copied from it."""
+    variable, token = _observe(handler)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def _observe(handler: BaseCallbackHandler) -> tuple[ContextVar[BaseCallbackHandler | None], Token[BaseCallbackHandler | None]]:
+    level = 0
+    while (observer := _hook(level).get()) is not None and not (isinstance(observer, OwnedHandler) and observer.is_over):
+        # This call is itself observed: that observer goes on hearing of everything, too. One whose run is over gives way to it,
+        # or else each generation of runs that start the next one in a task would need a variable more.
+        level += 1
+    variable = _hook(level)
+    return variable, variable.set(handler)
+
+
+@cache
+def _hook(level: int) -> ContextVar[BaseCallbackHandler | None]:
+    """Return the variable for observers at this depth of nesting, known to LangChain since its first use.
+
+    LangChain has no way to take such a variable back, so there are as many as calls were ever nested, and importing
+    callbridge makes none.
+    """
+    variable: ContextVar[BaseCallbackHandler | None] = ContextVar(f"callbridge_observer_{level}", default=None)
+    register_configure_hook(variable, inheritable=True)
+    return variable
+
+
+def _check_callable(call: object) -> None:
+    if not callable(call):
+        raise CallableTypeError("call", call, f"a callable and its arguments, as in (chain.invoke, x){_hint(call)}")
+    if _is(inspect.isgeneratorfunction, call) or _is(inspect.isasyncgenfunction, call):
+        raise CallableTypeError("call", call, _LAZY.format("makes"))
+
+
+def _hint(call: object) -> str:
+    if isinstance(call, Awaitable):
+        return "; this is the call's own awaitable: give what was called, and its arguments after it"
+    if isinstance(call, Runnable):
+        return "; of a runnable, give a method"
+    return ""
+
+
+def _is(kind: Callable[[object], bool], call: object) -> bool:
+    """Return whether a callable is of a kind: a function, a method, a partial, or an object with such a `__call__`."""
+    return kind(call) or kind(getattr(call, "__call__", None))  # noqa: B004
+
+
+def _is_async(call: Callable[..., Any]) -> bool:
+    """Return whether calling this makes a coroutine."""
+    return _is(inspect.iscoroutinefunction, call)
+
+
+def _async_source(handler: OwnedHandler, call: Callable[[], Any], is_async: bool) -> Source:
+    outlet = handler.outlet
+
+    async def run() -> Payload:
+        result = call() if is_async else await call_in_thread(outlet, call)
+        return _checked(await result if inspect.isawaitable(result) else result)
+
+    if is_async or _on_asyncio():
+        return TaskSource(outlet, run, partial(observed, handler))
+    # trio: LangChain's async API does not run there, sync code does, in its thread.
+    return ThreadSource(outlet, partial(_called, call), partial(observed, handler))
+
+
+def _called(call: Callable[[], Any]) -> Any:
+    """Make the call and return its result, or what can be awaited for it."""
+    result = call()
+    return _awaited(result) if inspect.isawaitable(result) else _checked(result)
+
+
+async def _awaited(result: Awaitable[Any]) -> Payload:
+    return _checked(await result)
+
+
+def _checked(result: Payload) -> Payload:
+    """Return what a call returned, unless it is work that nobody has done.
+
+    Raises:
+        CallableTypeError: It is a generator.
+    """
+    if isinstance(result, (Generator, AsyncGenerator)):
+        raise CallableTypeError("call()", result, _LAZY.format("returned"))
+    return result
+
+
+def _on_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

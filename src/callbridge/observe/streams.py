@@ -1,0 +1,269 @@
+"""`AsyncEventStream` and `EventStream`: iterators that own the run they report on.
+
+```
+new ──first read──▶ running ──the run ends──▶ ended       the error, if any, is raised by the read that finds the end
+ └──────close──────────┴────────close──────▶ closed       the run is cancelled and awaited, or left to itself (`on_exit`)
+```
+
+Classes, not generators: one that was never started has nothing to clean up, closing takes effect at once, and one that is
+dropped cancels its run when the object dies instead of some ticks later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+from callbridge.errors import ArgumentError, ResultNotReadyError
+from callbridge.observe.options import OnExit
+from callbridge.observe.owned_run_handler import OwnedHandler
+from callbridge.observe.reading import AsyncTexts, StreamStatistics, Texts, described
+from callbridge.running.interpreter_exit import leave_at_exit
+from callbridge.running.owned_runs import Source
+
+if TYPE_CHECKING:
+    from callbridge.events import Event
+
+__all__ = ["AsyncEventStream", "EventStream"]
+
+R = TypeVar("R")
+
+
+class _OwningStream(Generic[R]):
+    """What the two kinds of stream have in common.
+
+    Args:
+        handler: Hears of the run.
+        source: The run.
+        on_exit: What happens to it when the reader leaves.
+        attached: Other handlers known to hear of the run.
+    """
+
+    def __init__(
+        self, handler: OwnedHandler, source: Source, *, on_exit: OnExit, attached: Sequence[BaseCallbackHandler] = ()
+    ) -> None:
+        self._begun = False  # first, for `__del__` to find
+        if on_exit not in ("cancel", "detach"):
+            raise ArgumentError("on_exit", on_exit, "'cancel' or 'detach'")
+        self._handler = handler
+        self._reader = handler.reader
+        self._ready = handler.reader.ready
+        self._source = source
+        self._on_exit: OnExit = on_exit
+        self._attached = tuple(attached)
+        self._error: BaseException | None = None
+
+    @property
+    def result(self) -> R:
+        """Exactly what the call returned, or the root run's output.
+
+        Raises:
+            ResultNotReadyError: The end has not been read yet, or the reader left before it.
+            BaseException: The error with which the run ended, again.
+        """
+        state = self._reader.state
+        if state == "ended":
+            if self._error is not None:
+                raise self._error
+            result: R = self._source.result
+            return result
+        raise ResultNotReadyError({"new": "not started", "reading": "running", "closed": "left"}[state])
+
+    def statistics(self) -> StreamStatistics:
+        """Return counters of the channel and the number of runs remembered."""
+        return self._handler.statistics()
+
+    def attached_handlers(self) -> Sequence[BaseCallbackHandler]:
+        """Return the user's own handlers that are known to hear of this run directly."""
+        return self._attached
+
+    def _begin(self) -> None:
+        """Called by the first read."""
+        self._reader.begin()
+        leave_at_exit(self)
+        self._begun = True  # before: the run may close the stream before `start` returns
+        try:
+            self._source.start()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> bool:
+        """Called when the reader goes; return whether there is a run to wait for."""
+        running = self._begun and self._reader.state == "reading"
+        self._handler.close()
+        if running and self._on_exit == "cancel":
+            self._source.cancel()
+        return self._begun and self._on_exit == "cancel"
+
+    def leave_for_exit(self) -> None:
+        """Leave because the interpreter exits; called by it."""
+        self._leave()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {described(self._reader.state, self.statistics())}>"
+
+    def __del__(self) -> None:
+        # Dropped without being closed, by a bare `break` for example. Nothing can be awaited here.
+        if self._begun:
+            self._leave()
+
+
+class AsyncEventStream(_OwningStream[R]):
+    """Events of a run that this stream starts, owns and ends; for `async for`.
+
+    Iterate it inside `async with`, so that leaving early cancels and awaits the run. The run starts with the first read and
+    is driven in one task and one context.
+
+    Cancellation: inside `async with`, a read that is cancelled has lost nothing, and may be repeated after a timeout. Outside,
+    nobody else would end the run, so a read that is cancelled leaves, as in LangChain's generator. The caller's own
+    cancellation is never swallowed: one that arrives while the run is being awaited is raised afterwards.
+    Threads: the loop in which it was first read.
+    """
+
+    _entered = False
+
+    def __aiter__(self) -> AsyncEventStream[R]:
+        """Return the stream itself.
+
+        Raises:
+            StreamConsumedError: It has ended or was closed.
+        """
+        if self._begun:
+            self._reader.begin()
+        else:
+            self._reader.check_new()
+        return self
+
+    async def __anext__(self) -> Event:
+        """Return the next event.
+
+        Raises:
+            StopAsyncIteration: The run has ended well.
+            ConcurrentReadError: Another task is waiting for the next event.
+            BaseException: The very error that the run ended with, after everything that came before it.
+        """
+        event = self._ready(None)
+        if event is not None:
+            return event
+        if not self._begun:
+            self._begin()
+        reading = self._reader.next_async()
+        try:
+            event = await reading
+        except BaseException as error:
+            await self._note(error)
+            if isinstance(error, StopAsyncIteration):
+                raise RuntimeError("the run ended with StopAsyncIteration") from error
+            raise
+        if event is None:
+            await self._note(None)
+            raise StopAsyncIteration
+        return event
+
+    async def __aenter__(self) -> AsyncEventStream[R]:
+        self._entered = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self, seconds: float | None = None) -> bool:
+        """Leave: cancel the run and wait until it has ended, its cleanup included. Idempotent.
+
+        With `on_exit="detach"` the run goes on unread instead, and there is nothing to wait for.
+
+        Args:
+            seconds: How many to wait for a run that does not let itself be cancelled, such as sync code in a long
+                call. It has been told to stop all the same, and does so at its next callback. None: as long as it takes.
+
+        Returns:
+            False if the time is over and the run is not.
+
+        Cancellation: shielded from cancel scopes; a native cancellation is raised when the run has ended or the time is over.
+        """
+        return await self._source.wait(seconds) if self._leave() else True
+
+    def text(self) -> AsyncTexts:
+        """Return the visible text of models as an iterator, each piece once.
+
+        Model text only: what prompts, parsers, chains and graphs pass on again is left out, content blocks give their
+        text, models tagged `nostream` give none, and a model that does not stream gives its text at its end.
+        """
+        return AsyncTexts(self)
+
+    async def _note(self, error: BaseException | None) -> None:
+        """Called when a read has found no event: at the end, the run's error if it has one, or when it was cancelled."""
+        self._reader.note_end()
+        if self._reader.state == "ended":
+            self._error = error
+            await self._source.wait()
+        elif not self._entered and not isinstance(error, (Exception, GeneratorExit)):
+            await self.aclose()  # a cancelled read: nobody else would end the run
+
+
+class EventStream(_OwningStream[R]):
+    """Events of a run that this stream starts, owns and ends; for `for`.
+
+    Iterate it inside `with`, so that leaving early stops the run at its next callback and waits for it. The run has a thread
+    and a context of its own; no event loop is needed, and one that runs in this thread is not used.
+
+    Threads: one thread reads. Ctrl-C in it stops the run.
+    """
+
+    def __iter__(self) -> EventStream[R]:
+        """Return the stream itself.
+
+        Raises:
+            StreamConsumedError: It has ended or was closed.
+        """
+        if self._begun:
+            self._reader.begin()
+        else:
+            self._reader.check_new()
+        return self
+
+    def __next__(self) -> Event:
+        """Return the next event, blocking until there is one.
+
+        Raises:
+            StopIteration: The run has ended well.
+            ConcurrentReadError: Another thread is waiting for the next event.
+            BaseException: The very error that the run ended with, after everything that came before it.
+        """
+        event = self._ready(None)
+        if event is not None:
+            return event
+        if not self._begun:
+            self._begin()
+        try:
+            return self._reader.next_sync()
+        except BaseException as error:
+            if self._reader.state == "ended":
+                if not isinstance(error, StopIteration):
+                    self._error = error
+                self._source.wait_sync()
+            raise
+
+    def __enter__(self) -> EventStream[R]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave: stop the run at its next callback and wait until it has ended. Idempotent.
+
+        With `on_exit="detach"` the run goes on unread instead, and there is nothing to wait for.
+        """
+        if self._leave():
+            self._source.wait_sync()
+
+    def text(self) -> Texts:
+        """Return the visible text of models as an iterator, each piece once; see `AsyncEventStream.text`."""
+        return Texts(self)

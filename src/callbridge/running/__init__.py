@@ -1,0 +1,1 @@
+"""A run that a stream owns: how it is started, left and cleaned up."""

@@ -1,0 +1,488 @@
+"""What a stream owns: the run behind it, as one task or one thread with one context.
+
+A source is started by the first read, reports its end by finishing the outlet, and can be cancelled and waited for. Nothing
+here refers to the stream in front of it, so that a stream which is dropped dies at once and takes its run along.
+
+Both kinds end in the same way: the outlet is finished, with the run's error if it has one, what a cancelled run has left behind
+is ended, and then `done` is set. The wait for `done` cannot be cut short: whoever leaves a stream and is cancelled meanwhile
+still leaves no task and no thread behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import logging
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any, Literal, Protocol
+from weakref import WeakSet
+
+import anyio
+
+from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
+from callbridge.core.calls import Payload
+from callbridge.core.runs import MISSING
+from callbridge.core.status import status_of
+from callbridge.dispatch.private_loop import elsewhere
+from callbridge.errors import EventLoopError
+from callbridge.observe.event_sender import Outlet
+from callbridge.running.branch_ends import BranchEnds
+from callbridge.running.interpreter_exit import end_at_exit, is_exiting
+from callbridge.running.loop_tasks import awaited_by
+from callbridge.running.pool_jobs import end_jobs, waited_for
+from callbridge.running.run_scope import RunScope
+
+__all__ = ["Source", "TaskSource", "ThreadSource", "call_in_thread"]
+
+_logger = logging.getLogger("callbridge.stream")
+
+PARKING_TURNS = 100
+"""Turns of the loop for which a cancelled run may go on until it waits for something; one that never does is cancelled then."""
+
+_PARKED_TURNS = 3
+"""Turns in a row for which a run waits for the same before it is taken to wait: old LangChain awaits callbacks through
+`asyncio.shield`, whose future is behind the callback by two turns."""
+
+
+class Source(Protocol):
+    """A run that a stream owns."""
+
+    result: Payload
+    """What the run returned; `MISSING` before."""
+
+    def start(self) -> None:
+        """Start the run, from the reader's task or thread."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask the run to stop. Idempotent; any thread."""
+        ...
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the run has stopped, at most that many seconds; return whether it has."""
+        ...
+
+    def wait_sync(self) -> None:
+        """Wait until the run has stopped, blocking the thread."""
+        ...
+
+
+class _Done:
+    """A flag that is set once, from any thread, and waited for by any number of asyncio and trio tasks and threads."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiting: deque[SendEnd[None]] = deque()  # one each; removed by who closes it
+
+    def set(self) -> None:
+        self._set = True
+        while self._waiting:
+            with suppress(IndexError):  # two threads set it
+                self._waiting.popleft().close()
+
+    async def wait(self, on_cancel: Callable[[], None] | None = None, seconds: float | None = None) -> bool:
+        """Wait; a cancellation that arrives meanwhile is raised afterwards.
+
+        Args:
+            on_cancel: Called when one arrives.
+            seconds: After how many to give up; None: never.
+
+        Returns:
+            Whether the flag is set.
+        """
+        if self._set:
+            return True
+        end = self._end()
+        cancelled: BaseException | None = None
+        with anyio.move_on_after(seconds, shield=True) as scope:
+            while True:
+                try:
+                    await end.receive()
+                except anyio.EndOfStream:
+                    break
+                except anyio.get_cancelled_exc_class() as error:
+                    if scope.cancel_called:
+                        raise  # to the scope: the time is over
+                    # Native asyncio cancellation, which no scope shields from.
+                    cancelled = error
+                    if on_cancel is not None:
+                        on_cancel()
+        if cancelled is not None:
+            raise cancelled
+        return self._set
+
+    def wait_sync(self) -> None:
+        with suppress(anyio.EndOfStream):
+            self._end().receive_sync()
+
+    def _end(self) -> ReceiveEnd[None]:
+        """Return what ends when the flag is set."""
+        send: SendEnd[None]
+        receive: ReceiveEnd[None]
+        send, receive = open_channel(1)
+        self._waiting.append(send)
+        if self._set:
+            self.set()
+        return receive
+
+
+def _finish(outlet: Outlet, error: BaseException | None) -> None:
+    """End the iteration; an error that nobody will read any more is logged, unless it is how the run was stopped.
+
+    An interpreter that exits stops runs in ways of its own: it has no more threads for them.
+    """
+    is_unread = isinstance(error, Exception) and outlet.send.reader_left
+    if is_unread and not is_exiting() and not (outlet.stopped and _is_cancellation(error)):
+        _logger.warning("a run failed after its reader had left: %r", error, exc_info=error)
+    outlet.finish(error)
+
+
+def _is_cancellation(error: BaseException | None) -> bool:
+    """Return whether an error comes of a cancellation: LangGraph makes another one of what sync nodes raise."""
+    while error is not None and status_of(error) != "cancelled":
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+class _AsyncRun:
+    """An async run inside a task: how it is awaited, and cancelled where it waits.
+
+    While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
+    cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the garbage
+    collector, which runs it in another context. Where the run waits, they all wait. So a run that is stopped goes on, unheard,
+    until it waits for something; one that does not is cancelled after some turns of the loop, in its next callback. Should it
+    lose the cancellation, it is stopped at the next callback of what was open before.
+
+    Args:
+        outlet: Where it reports.
+        scope: What is part of it.
+    """
+
+    def __init__(self, outlet: Outlet, scope: RunScope) -> None:
+        self._outlet = outlet
+        self._scope = scope
+        self._phase: Literal["new", "running", "over"] = "new"
+        # That it waited for when it was cancelled:
+        self._jobs: set[concurrent.futures.Future[Any]] = set()
+        self._told: WeakSet[asyncio.Future[Any]] = WeakSet()  # tasks, which were cancelled with it
+
+    async def complete(self, awaitable: Awaitable[Payload]) -> Payload:
+        """Await the run and the end of all that it must not leave behind."""
+        outlet, failed = self._outlet, True
+        self._phase = "running"
+        try:
+            result = await awaitable
+            failed = False
+            return result
+        except BaseException as error:
+            outlet.remains.add_error(error)
+            if isinstance(error, GeneratorExit) and outlet.stopped:
+                raise asyncio.CancelledError from error  # what stopped sync code is no way for a task to end
+            raise
+        finally:
+            self._phase = "over"
+            outlet.end_call()
+            if outlet.stopped:
+                await self._scope.end_leftovers(outlet.remains, self._told)
+                await end_jobs(self._jobs, outlet.remains)
+            elif failed:
+                await self._scope.end_branches()
+            outlet.end_run()
+
+    def begin_cancelling(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel the task that completes the run, as soon as the run waits. Called on its loop, once or more."""
+        self._jobs |= self._scope.jobs(loop)
+        branch_ends = BranchEnds.expect(loop)
+        task.add_done_callback(lambda _: branch_ends.done(loop))
+        self._cancel(task, loop, PARKING_TURNS, 0, frozenset())
+
+    def _cancel(
+        self,
+        task: asyncio.Task[Payload],
+        loop: asyncio.AbstractEventLoop,
+        turns: int,
+        parked: int,
+        before: frozenset[asyncio.Future[Any]],
+    ) -> None:
+        """Cancel the run if it waits, or else look again in the next turn of the loop.
+
+        Args:
+            task: The task that completes the run.
+            loop: Its loop.
+            turns: How many more turns there are.
+            parked: In how many turns in a row it was seen waiting.
+            before: For what it waited then.
+        """
+        found = frozenset[asyncio.Future[Any]]() if self._outlet.in_callback else waited_for(task)
+        parked = parked + 1 if found and found == before else bool(found)
+        if self._phase == "running" and turns and parked < _PARKED_TURNS:
+            loop.call_soon(self._cancel, task, loop, turns - 1, parked, found)
+        elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
+            self._jobs |= self._scope.jobs(loop)
+            self._told.update(awaited_by({task}))
+            self._outlet.note_cancelled()
+            task.cancel()
+            loop.call_soon(self._insist, task, loop, PARKING_TURNS)
+
+    def _insist(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        """Stop the run at its callbacks if it goes on: `asyncio.wait_for` of CPython 3.11 and before may lose a cancellation.
+
+        Not sooner: branches that nobody has cancelled yet would not understand a callback that raises.
+        """
+        if task.done():
+            return
+        if turns:
+            loop.call_soon(self._insist, task, loop, turns - 1)
+        else:
+            self._outlet.cut()
+
+
+class TaskSource:
+    """A run in one asyncio task.
+
+    Args:
+        outlet: Where it reports.
+        call: Makes the run.
+        context: Makes the context it runs in, when it starts.
+    """
+
+    def __init__(self, outlet: Outlet, call: Callable[[], Awaitable[Payload]], context: Callable[[], Context]) -> None:
+        self._outlet = outlet
+        self._call = call
+        self._make_context = context
+        self._context: Context | None = None
+        self._scope = RunScope()
+        self._run = _AsyncRun(outlet, self._scope)
+        self._done = _Done()
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.result: Payload = MISSING
+
+    def start(self) -> None:
+        """Start the task on the running loop.
+
+        Raises:
+            EventLoopError: No asyncio loop is running here.
+        """
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise EventLoopError("a running asyncio loop (LangChain's async API has no other)", "none in this thread") from None
+        self._context = self._make_context()
+        self._context.run(self._scope.enter)
+        self._begin(self._drive())
+
+    def cancel(self) -> None:
+        """Cancel the task where it waits, and stop what runs in threads for it at the next callback."""
+        task, loop = self._task, self._loop
+        if task is None or loop is None:
+            return
+        end: Callable[[], None]
+        if not task.done():
+            end = partial(self._run.begin_cancelling, task, loop)
+        elif self.result is MISSING:
+            end = self._begin_clearing
+        else:
+            return
+        self._outlet.stop()
+        try:
+            if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one form that does not raise
+                end()
+            else:
+                loop.call_soon_threadsafe(end)
+        except RuntimeError:
+            # The loop is closed, and the task with it.
+            return
+
+    def _begin_clearing(self) -> None:
+        """End what is left of a run that has failed by itself and whose error nobody will read."""
+        self._begin(self._clear())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None
+        assert self._context is not None
+        self._done = done = _Done()
+        self._task = self._context.run(self._loop.create_task, work)
+        self._task.add_done_callback(partial(self._ended, done))
+
+    async def _clear(self) -> None:
+        self._outlet.remains.clear_unread()
+        await self._scope.end_leftovers(self._outlet.remains)
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the task has ended; the run itself does not wait for it."""
+        return self._task is None or self._scope.is_here or await self._done.wait(seconds=seconds)
+
+    def wait_sync(self) -> None:
+        """Block until the task has ended; not from its own loop's thread."""
+        if self._task is not None and not self._scope.is_here:
+            self._done.wait_sync()
+
+    async def _drive(self) -> None:
+        self._task = self._task or asyncio.current_task()  # an eager task gets here before `_begin` has it
+        try:
+            self.result = await self._run.complete(self._call())
+        except Exception as error:  # noqa: BLE001 - for the reader, who gets it from the channel
+            _finish(self._outlet, error)
+        except BaseException as error:
+            _finish(self._outlet, error)
+            raise  # a task that was cancelled should say so
+        else:
+            _finish(self._outlet, None)
+        finally:
+            # Nothing follows in this task, so it is over before anybody who waits for it goes on. Of one that was stopped, its
+            # callbacks are awaited as well.
+            if not self._outlet.stopped:
+                self._done.set()
+
+    def _ended(self, done: _Done, task: asyncio.Task[None]) -> None:
+        """Called by the loop, for a task that was cancelled before its first step as well."""
+        self._outlet.finish(asyncio.CancelledError() if task.cancelled() else None)
+        if not task.cancelled():
+            task.exception()  # the reader gets it; asking keeps the loop from complaining that nobody has
+        done.set()
+
+
+class ThreadSource:
+    """A run in one thread of its own.
+
+    Not a thread of a pool: a run that waits for its reader would take it from somebody who needs it.
+
+    Args:
+        outlet: Where it reports.
+        call: Makes the run; an awaitable that it returns is run to its end on a loop of the thread's own.
+        context: Makes the context it runs in, when it starts.
+    """
+
+    def __init__(self, outlet: Outlet, call: Callable[[], Payload], context: Callable[[], Context]) -> None:
+        self._outlet = outlet
+        self._call = call
+        self._context = context
+        self._scope = RunScope()
+        self._run = _AsyncRun(outlet, self._scope)
+        self._done = _Done()
+        self._thread: threading.Thread | None = None
+        self._over = False
+        # The loop and task of a call that returned an awaitable, for `cancel`.
+        self._inner: tuple[asyncio.AbstractEventLoop, asyncio.Task[Payload]] | None = None
+        self.result: Payload = MISSING
+
+    def start(self) -> None:
+        """Start the thread."""
+        context = self._context()
+        context.run(self._scope.enter)
+        # Known before it runs: another thread may close the stream at once, and has to wait for it.
+        self._thread = _make_thread(context, self._drive)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._thread = None
+            raise
+
+    def cancel(self) -> None:
+        """Stop the run at its next callback: a thread cannot be stopped before, but an awaitable can."""
+        self._outlet.stop()
+        if self._over and self.result is MISSING:
+            self._outlet.remains.clear_unread()
+        if self._inner is not None:
+            loop, task = self._inner
+            with suppress(RuntimeError):  # the loop is closed, and the task with it
+                loop.call_soon_threadsafe(self._run.begin_cancelling, task, loop)
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the thread has ended; the run itself does not wait for it."""
+        if self._thread is not None and not self._scope.is_here:
+            if not await self._done.wait(seconds=seconds):
+                return False
+            self._thread.join()  # it is past its last line
+        return True
+
+    def wait_sync(self) -> None:
+        """Block until the thread has ended; the run itself does not wait for it."""
+        if self._thread is not None and not self._scope.is_here:
+            self._done.wait_sync()
+            self._thread.join()
+
+    def _drive(self) -> None:
+        try:
+            result = self._call()
+            self.result = asyncio.run(self._await(result)) if inspect.isawaitable(result) else result
+        except BaseException as error:  # noqa: BLE001 - all of it is the reader's: this thread has nobody else to tell
+            _finish(self._outlet, error)
+            self._end(error)
+        else:
+            _finish(self._outlet, None)
+            self._end(None)
+        finally:
+            self._done.set()
+
+    def _end(self, error: BaseException | None) -> None:
+        self._outlet.end_call()
+        self._over = True  # before: `cancel` looks at the two the other way round
+        _clear_remains(self._outlet, error)
+        self._outlet.end_run()
+
+    async def _await(self, awaitable: Awaitable[Payload]) -> Payload:
+        """Called in the thread, on a loop of its own."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        self._inner = loop, task
+        if self._outlet.stopped:  # since before `cancel` could see the task
+            self._run.begin_cancelling(task, loop)
+        return await self._run.complete(awaitable)
+
+
+async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload:
+    """Call sync code in a thread of its own and return what it returns.
+
+    Cancellation: the code is stopped at its next callback and waited for.
+    """
+    done = _Done()
+    returned: list[Payload] = []
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            returned.append(call())
+        except BaseException as error:  # noqa: BLE001 - raised again where the call was made
+            _clear_remains(outlet, error)
+            raised.append(error)
+        else:
+            _clear_remains(outlet, None)
+        finally:
+            done.set()
+
+    thread = _make_thread(copy_context(), work)
+    thread.start()
+    try:
+        await done.wait(outlet.stop)
+        if raised:
+            raise raised[0]
+        return returned[0]
+    finally:
+        thread.join()  # it is past its last line
+        raised.clear()  # the error's traceback refers to this frame
+
+
+def _clear_remains(outlet: Outlet, error: BaseException | None) -> None:
+    """Close what a sync call that was stopped has left behind; in its thread, where generators know that they are stopped.
+
+    A call may end well although it was stopped: a root that is closed just before its end swallows what stopped its branches.
+    """
+    if error is not None:
+        outlet.remains.add_error(error)
+    if outlet.stopped:
+        outlet.remains.clear_all()
+
+
+def _make_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
+    # A daemon: an interpreter that exits must not wait for a model that still talks.
+    thread = threading.Thread(target=elsewhere(context).run, args=(target,), name="callbridge-run", daemon=True)
+    end_at_exit(thread)
+    return thread
