@@ -55,15 +55,16 @@ def statuses(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 def nothing_remembered(handler: Any) -> None:
     """Assert that a handler whose runs are over holds nothing of them: no run, no tap, no copy, no waiter."""
-    outlet = handler._outlet
-    encoder = outlet.encoder
+    sender = handler._sender
+    encoder = sender.encoder
     assert (len(encoder._tree), encoder._tree.open_roots, encoder._tapped) == (0, 0, set())
-    assert outlet._repeats.copies == {}
+    assert sender._repeated.copies == {}
     assert not encoder.forks
-    assert (outlet._told, outlet._overflow, outlet.remains._errors, outlet.remains._frames) == (set(), None, [], [])
+    assert (sender._told, sender._overflow) == (set(), None)
+    assert (sender.leftover_frames._errors, sender.leftover_frames._frames) == ([], [])
     channel = handler.statistics().channel
     assert (handler.statistics().runs, channel.waiting_producers, channel.waiting_reader) == (0, 0, False)
-    state = outlet.send._state
+    state = sender.send._state
     assert (len(state.slot), len(state.producers)) == (0, 0)
     if hasattr(state.policy, "_latest"):
         assert not state.policy._latest

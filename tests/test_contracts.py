@@ -9,12 +9,12 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import is_dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
@@ -22,6 +22,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 import callbridge
 from callbridge import errors
 from callbridge.core.methods import METHODS
+from rooms import CONTRACTS, MIGRATE_ROOMS, MIRRORED, TESTED_ELSEWHERE, WAITING, Import, words
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -36,11 +37,6 @@ MAX_FUNCTION_LINES = 40
 MAX_FILE_LINES = 700
 LONG_FUNCTIONS: dict[str, str] = {}
 """`file:function` to the reason why it may be longer."""
-
-
-def words(text: str) -> frozenset[str]:
-    """Return the words of a text."""
-    return frozenset(text.split())
 
 
 @cache
@@ -63,14 +59,6 @@ def ids(path: Path) -> str:
 each_source = pytest.mark.parametrize("path", SOURCES, ids=ids)
 
 
-class Import(NamedTuple):
-    """One imported name: `from module import name`, or `import module`."""
-
-    module: str
-    name: str
-    line: int
-
-
 def imports(tree: ast.Module) -> Iterator[Import]:
     """Return all imports of a module, wherever they stand."""
     for node in ast.walk(tree):
@@ -83,118 +71,6 @@ def imports(tree: ast.Module) -> Iterator[Import]:
 
 # -- R1, R2, R4: what may import what ---------------------------------------------------------------------------------
 
-PURE_STDLIB = words(
-    "__future__ abc ast base64 bisect collections contextlib copy dataclasses enum functools heapq inspect itertools json math "
-    "operator re string types typing uuid"
-)
-LANGCHAIN_DATA = ("agents", "documents", "load", "messages", "outputs", "prompt_values")
-WAITING = words("asyncio anyio trio threading queue concurrent selectors select signal socket multiprocessing")
-WEB = words("starlette fastapi flask django uvicorn aiohttp httpx requests streamlit gradio")
-
-
-def may_import_core(found: Import) -> bool:
-    """`core/`: data only. No waiting, no threads, no clock, no randomness, no logging, no LangChain machinery."""
-    top, _, rest = found.module.partition(".")
-    if top == "callbridge":
-        return (rest or found.name).split(".")[0] in ("core", "errors", "compat", "events")
-    if top == "langchain_core":
-        return (rest or found.name).split(".")[0] in LANGCHAIN_DATA
-    if top == "uuid":
-        return found.name in ("UUID", "NAMESPACE_OID", "NAMESPACE_URL", "uuid5")  # names hashed: no randomness, no clock
-    return top in PURE_STDLIB or top == "typing_extensions"
-
-
-def may_import_channel(found: Import) -> bool:
-    """`channel/`: the standard library, anyio and trio, and the pure core. Nothing of LangChain."""
-    top, _, rest = found.module.partition(".")
-    if top == "callbridge":
-        return (rest or found.name).split(".")[0] in ("core", "errors", "channel")
-    return top in sys.stdlib_module_names or top in ("anyio", "trio", "sniffio", "typing_extensions")
-
-
-def may_import_running(found: Import) -> bool:
-    """`running/`: a run, and what it reports to is told to it. Neither how events are made nor who reads them."""
-    return may_import_ours(found, "core", "channel", "running", "errors", "internals")
-
-
-def may_import_observe(found: Import) -> bool:
-    """`observe/`: callbacks → events. Knows runs that a stream owns, and nothing of the way back."""
-    return may_import_ours(found, "core", "channel", "running", "observe", "errors", "internals", "compat", "events")
-
-
-def may_import_dispatch(found: Import) -> bool:
-    """`dispatch/`: events → callbacks. Where the events come from is no business of it."""
-    return may_import_ours(found, "core", "channel", "dispatch", "errors", "internals", "events")
-
-
-def may_import_ours(found: Import, *rooms: str) -> bool:
-    """Return whether an import is of one of these rooms, or of others' code that is no web framework."""
-    top, _, rest = found.module.partition(".")
-    return (rest or found.name).split(".")[0] in rooms if top == "callbridge" else top not in WEB
-
-
-def may_import_codec(found: Import) -> bool:
-    """`codec/`: the standard library, data of LangChain and pydantic, and the pure core."""
-    top, _, rest = found.module.partition(".")
-    if top == "callbridge":
-        return (rest or found.name).split(".")[0] in ("codec", "core", "errors")
-    data = found.module.split(".")[1:2] in [[name] for name in LANGCHAIN_DATA] or found.name == "AddableDict"
-    return data if top == "langchain_core" else top == "pydantic" or (top in sys.stdlib_module_names and top not in WAITING)
-
-
-def may_import_web(found: Import) -> bool:
-    """`web/`: everything, and of web frameworks Starlette and what it needs for server-sent events."""
-    top = found.module.split(".")[0]
-    return (top not in WEB or top == "starlette") and not found.module.startswith("callbridge.migrate")
-
-
-MIGRATE_EXTRA = ("libcst", "tomli", "tomllib", "tqdm")
-
-
-def may_import_migrate(found: Import) -> bool:
-    """`migrate/`: the standard library, itself, our errors, the `migrate` extra. No LangChain: it reads code and runs none."""
-    top, _, rest = found.module.partition(".")
-    if top == "callbridge":
-        return (rest or found.name).split(".")[0] in ("errors", "migrate")
-    return top in sys.stdlib_module_names or top in MIGRATE_EXTRA
-
-
-def may_import_testing(found: Import) -> bool:
-    """`testing/`: everything but web frameworks and the migration tool; pytest is asked for in `pytest_plugin.py` alone."""
-    mine = found.module.split(".")[0] not in (*WEB, "pytest")
-    return mine and not found.module.startswith("callbridge.migrate")
-
-
-def may_import_errors(found: Import) -> bool:
-    """`errors.py`: the standard library."""
-    return found.module.split(".")[0] in sys.stdlib_module_names
-
-
-def may_import_package(found: Import) -> bool:
-    """`__init__.py`: itself, and what resolves names."""
-    return found.module.split(".")[0] in ("__future__", "callbridge", "importlib", "types", "typing")
-
-
-def may_import_root(found: Import) -> bool:
-    """Other files at the root: no web frameworks."""
-    return found.module.split(".")[0] not in WEB
-
-
-CONTRACTS: dict[str, Callable[[Import], bool]] = {
-    "core": may_import_core,
-    "channel": may_import_channel,
-    "running": may_import_running,
-    "observe": may_import_observe,
-    "dispatch": may_import_dispatch,
-    "codec": may_import_codec,
-    "web": may_import_web,
-    "migrate": may_import_migrate,
-    "testing": may_import_testing,
-    "errors.py": may_import_errors,
-    "__init__.py": may_import_package,
-    "": may_import_root,
-}
-
 
 @each_source
 def test_a_file_imports_only_what_its_directory_may(path: Path) -> None:
@@ -202,6 +78,63 @@ def test_a_file_imports_only_what_its_directory_may(path: Path) -> None:
     contract = CONTRACTS[ring(path) or (path.name if path.name in CONTRACTS else "")]
     broken = [found for found in imports(parse(path)) if not contract(found)]
     assert not broken, f"{contract.__doc__} Found {broken}"
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if ring(path) == "migrate"], ids=ids)
+def test_rooms_of_the_migration_tool_know_each_other_one_way_only(path: Path) -> None:
+    """R1: reading code knows no rules, rules know no edits, and the commands alone know everything."""
+    parts = path.relative_to(PACKAGE / "migrate").parts
+    room = parts[0] if len(parts) > 1 else ""
+    for found in imports(parse(path)):
+        if found.module.startswith("callbridge.migrate."):
+            other = found.module.split(".")[2]
+            is_room = (PACKAGE / "migrate" / other).is_dir()
+            assert not is_room or other in MIGRATE_ROOMS[room], f"line {found.line}: {room or path.name} imports {other}"
+
+
+@cache
+def import_graph() -> dict[str, frozenset[str]]:
+    """Return which modules of the package each of them imports, for type checkers or inside functions included."""
+    modules = {module_name(path): path for path in SOURCES}
+    graph: dict[str, frozenset[str]] = {}
+    for name, path in modules.items():
+        taken = {
+            found.module if f"{found.module}.{found.name}" not in modules else f"{found.module}.{found.name}"
+            for found in imports(parse(path))
+        }
+        graph[name] = frozenset(taken & modules.keys() - {name})
+    return graph
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a source file."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(("callbridge", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def test_no_two_files_import_each_other() -> None:
+    """R1: whoever reads a file can read what it stands on first; there is no circle, of whatever length."""
+    left = dict(import_graph())
+    while leaves := [name for name, taken in left.items() if not taken & left.keys()]:
+        for name in leaves:
+            del left[name]
+    assert not left, f"in a circle, or above one: {sorted(left)}"
+
+
+# -- R27: tests -------------------------------------------------------------------------------------------------------
+
+
+def test_each_file_has_tests_of_its_name() -> None:
+    """R27: who changes a file finds its tests without looking for them."""
+    missing = []
+    for path in SOURCES:
+        source = path.relative_to(PACKAGE)
+        if ring(path) in MIRRORED and path.name != "__init__.py" and source.as_posix() not in TESTED_ELSEWHERE:
+            names = [f"test_{source.stem}.py", f"test_{source.parent.name}_{source.stem}.py"]
+            if not any((ROOT / "tests" / source.parent / name).exists() for name in names):
+                missing.append(source.as_posix())
+    assert not missing
+    assert all((PACKAGE / name).exists() and (ROOT / "tests" / place).exists() for name, place in TESTED_ELSEWHERE.items())
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if ring(path) == "core"], ids=ids)

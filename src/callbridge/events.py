@@ -32,7 +32,7 @@ Source: `langchain_core/runnables/schema.py` (`StreamEvent`) and `tracers/event_
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard, cast
 
 # Not for type checkers alone: `typing.get_type_hints(ChatModelStream)` looks them up here.
 from langchain_core.agents import AgentAction, AgentFinish
@@ -40,7 +40,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import GenerationChunk
 
-from callbridge.core.check import EVENT_NAMES, EXTENDED_EVENT_NAMES, check_event, is_event
+from callbridge.core.check import EVENT_NAMES, EXTENDED_EVENT_NAMES, completed, is_whole
 from callbridge.core.status import Status
 
 # fmt: off
@@ -568,3 +568,37 @@ Event: TypeAlias = (
 )
 """What `extended=True` yields."""
 # fmt: on
+
+
+# ------------------------------------------------------------------------------- checks
+
+
+def is_event(value: object) -> TypeGuard[Event]:
+    """Tell whether a value is an event, whole and in the shape that LangChain yields.
+
+    Looks at the outside alone: the keys that all events have, the name, and that the data has what every event of that name
+    has. Not whether `run_id` is a UUID nor what kind of object a chunk is. Event names of other run types pass.
+
+    Args:
+        value: Anything.
+    """
+    return is_whole(value)
+
+
+def check_event(value: object) -> Event:
+    """Return a value as an event.
+
+    More is let through than `is_event` does, because events that were JSON on their way come from servers of many kinds:
+    any mapping, and without `tags`, `metadata` and `parent_ids` or with null for them, which stands for empty ones.
+
+    Args:
+        value: An event, of v2 or extended, or the JSON form of one.
+
+    Returns:
+        The value itself if it is an event whole; else a dict of its own with the empty ones filled in. `value` is not
+        written to.
+
+    Raises:
+        EventFormatError: It is no event. The message says why.
+    """
+    return value if is_event(value) else cast("Event", completed(value))

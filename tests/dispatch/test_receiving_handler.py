@@ -12,7 +12,7 @@ from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, 
 from langchain_core.messages import AIMessage, HumanMessage
 
 from callbridge.core.methods import METHODS
-from callbridge.dispatch.receiving_handler import Target, as_llm_start, handler_list
+from callbridge.dispatch.receiving_handler import ReceivingHandler, as_llm_start, handler_list
 from callbridge.errors import HandlerTypeError
 
 RUN_ID = uuid4()
@@ -81,8 +81,8 @@ class AsyncOneMethod(AsyncCallbackHandler):
 
 def test_inherited_methods_are_not_methods_of_a_handler() -> None:
     """What LangChain's base classes do is nothing, so it need not be called."""
-    assert Target(BaseCallbackHandler()).methods == Target(AsyncCallbackHandler()).methods == frozenset()
-    assert Target(OneMethod()).methods == Target(AsyncOneMethod()).methods == {"on_llm_new_token"}
+    assert ReceivingHandler(BaseCallbackHandler()).methods == ReceivingHandler(AsyncCallbackHandler()).methods == frozenset()
+    assert ReceivingHandler(OneMethod()).methods == ReceivingHandler(AsyncOneMethod()).methods == {"on_llm_new_token"}
 
 
 def test_methods_of_bases_and_instances_count() -> None:
@@ -91,16 +91,16 @@ def test_methods_of_bases_and_instances_count() -> None:
     class Sub(OneMethod):
         def on_text(self, text: str, **kwargs: Any) -> None: ...
 
-    assert Target(Sub()).methods == {"on_llm_new_token", "on_text"}
+    assert ReceivingHandler(Sub()).methods == {"on_llm_new_token", "on_text"}
     patched = BaseCallbackHandler()
     patched.on_retry = print  # type: ignore[method-assign,assignment]
-    assert Target(patched).methods == {"on_retry"}
+    assert ReceivingHandler(patched).methods == {"on_retry"}
 
     class OnDemand(BaseCallbackHandler):
         def __getattribute__(self, name: str) -> Any:
             return print if name.startswith("on_") else super().__getattribute__(name)
 
-    assert Target(OnDemand()).methods >= {name for name in METHODS if hasattr(BaseCallbackHandler, name)}
+    assert ReceivingHandler(OnDemand()).methods >= {name for name in METHODS if hasattr(BaseCallbackHandler, name)}
 
 
 def test_a_chat_models_start_reaches_handlers_of_completion_models() -> None:
@@ -109,9 +109,9 @@ def test_a_chat_models_start_reaches_handlers_of_completion_models() -> None:
     class Old(BaseCallbackHandler):
         def on_llm_start(self, serialized: Any, prompts: Any, **kwargs: Any) -> None: ...
 
-    assert Target(Old()).receives("on_chat_model_start")
-    assert not Target(Old()).has("on_chat_model_start")
-    assert not Target(OneMethod()).receives("on_chat_model_start")
+    assert ReceivingHandler(Old()).receives("on_chat_model_start")
+    assert not ReceivingHandler(Old()).has("on_chat_model_start")
+    assert not ReceivingHandler(OneMethod()).receives("on_chat_model_start")
 
 
 # -- calls ------------------------------------------------------------------------------------------------------------
@@ -120,14 +120,14 @@ def test_a_chat_models_start_reaches_handlers_of_completion_models() -> None:
 def test_a_call_has_the_arguments_it_is_given() -> None:
     """By position and by keyword as in the call."""
     handler = OneMethod()
-    Target(handler).call(TOKEN, run)
+    ReceivingHandler(handler).call(TOKEN, run)
     assert (handler.token, handler.kwargs) == ("tea", TOKEN[2])
 
 
 def test_a_method_that_the_handler_lacks_is_not_implemented() -> None:
     """The dispatcher then tries another."""
     with pytest.raises(NotImplementedError):
-        Target(OneMethod()).call(START, run)
+        ReceivingHandler(OneMethod()).call(START, run)
 
 
 @pytest.mark.parametrize("flag", sorted({row.ignored_by for row in METHODS.values() if row.ignored_by}))
@@ -137,7 +137,7 @@ def test_flags_switch_methods_off(flag: str) -> None:
     for row in METHODS.values():
         if row.ignored_by:
             setattr(handler, row.ignored_by, False)
-    target = Target(handler)
+    target = ReceivingHandler(handler)
     for value in (False, True):
         setattr(handler, flag, value)
         handler.reset_mock()
@@ -195,7 +195,7 @@ def some(seen: list[Any], token: str, run_id: Any, *, chunk: Any = None) -> None
 def test_tokens_arrive_however_the_method_takes_them(method: Any) -> None:
     """LangChain passes `token` by keyword in sync runs and by position in async ones: each breaks some of these."""
     handler, seen = with_token(method)
-    Target(handler).call(TOKEN, run)
+    ReceivingHandler(handler).call(TOKEN, run)
     assert seen == ["tea"]
 
 
@@ -213,7 +213,7 @@ def test_handlers_own_what_was_made_up_for_them() -> None:
 
     first, second = Greedy(), Greedy()
     for handler in (first, second):
-        Target(handler).call(START, run)
+        ReceivingHandler(handler).call(START, run)
     assert first.saw == second.saw
     assert second.saw[1] == [[HumanMessage(content="hi")]]
     assert START[1][0] == {"name": "m", "id": ["m"]}

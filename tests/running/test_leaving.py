@@ -34,7 +34,7 @@ from leaving import (
 import callbridge as cb
 from callbridge.core.status import status_of
 from callbridge.observe.output_taps import tap
-from callbridge.observe.owned_run_handler import OwnedHandler
+from callbridge.observe.owned_run_handler import OwnedRunHandler
 from lives import RUNS, Run, chain, graph, our_threads, tool, watched
 from oracle.recording import AsyncRecorder, Recorder
 
@@ -291,7 +291,7 @@ def test_ctrl_c_stops_the_run() -> None:
 
 def test_what_a_stopped_generator_raises_while_it_is_closed_is_nobodys() -> None:
     """LangChain's read on when they are closed, and may come to an error of the provider's; nobody could catch it."""
-    handler = OwnedHandler(streaming=True)
+    handler = OwnedRunHandler(streaming=True)
 
     def chunks() -> Iterator[str]:
         try:
@@ -300,7 +300,7 @@ def test_what_a_stopped_generator_raises_while_it_is_closed_is_nobodys() -> None
             raise LookupError
 
     with watched():
-        tapped = tap(handler.outlet, uuid4(), chunks())
+        tapped = tap(handler.sender, uuid4(), chunks())
         assert next(tapped) == "red"
-        handler.outlet.stop()
+        handler.sender.stop()
         del tapped

@@ -422,7 +422,7 @@ def test_work_that_goes_on_in_spite_of_an_error_is_stopped() -> None:
     began.wait()
     closing = threading.Thread(target=stream.close)
     closing.start()
-    while not stream._handler.outlet.stopped:
+    while not stream._handler.sender.stopped:
         time.sleep(0)
     left.set()
     closing.join()
@@ -499,7 +499,7 @@ async def test_a_run_that_is_over_remembers_nothing_of_others() -> None:
         raise LookupError
 
     stream = cb.astream_call(work)
-    outlet = stream._handler.outlet
+    sender = stream._handler.sender
     async with stream:
         await asyncio.sleep(0)
         reading = asyncio.ensure_future(anext(stream, None))
@@ -507,5 +507,5 @@ async def test_a_run_that_is_over_remembers_nothing_of_others() -> None:
         reading.cancel()
     go_on.set()
     await workers[0]
-    assert outlet.stopped
-    assert not outlet._open
+    assert sender.stopped
+    assert not sender._open

@@ -1,18 +1,15 @@
-"""`is_event`, `check_event`: what makes a value an event."""
+"""What makes a value an event: `callbridge.events.is_event` and `check_event`, without the types."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
+from typing import Any, Final
 
 from callbridge.errors import EventFormatError
 
-if TYPE_CHECKING:
-    from callbridge.events import Event
-
-__all__ = ["EVENT_NAMES", "EXTENDED_EVENT_NAMES", "NOTES", "check_event", "is_event"]
+__all__ = ["EVENT_NAMES", "EXTENDED_EVENT_NAMES", "NOTES", "completed", "is_whole"]
 
 _RUN_TYPES: Final = ("chain", "prompt", "parser", "chat_model", "llm", "tool", "retriever")
 
@@ -47,15 +44,8 @@ EVENT_NAMES: Final[frozenset[str]] = frozenset(
 """The names in `V2Event`."""
 
 
-def is_event(value: object) -> TypeGuard[Event]:
-    """Tell whether a value is an event, whole and in the shape that LangChain yields.
-
-    Looks at the outside alone: the keys that all events have, the name, and that the data has what every event of that name
-    has. Not whether `run_id` is a UUID nor what kind of object a chunk is. Event names of other run types pass.
-
-    Args:
-        value: Anything.
-    """
+def is_whole(value: object) -> bool:
+    """Tell whether a value is an event, whole and in the shape that LangChain yields."""
     if not isinstance(value, dict):
         return False
     try:
@@ -81,26 +71,12 @@ def is_event(value: object) -> TypeGuard[Event]:
     return isinstance(data, dict) and (not key or key in data)
 
 
-def check_event(value: object) -> Event:
-    """Return a value as an event.
-
-    More is let through than `is_event` does, because events that were JSON on their way come from servers of many kinds:
-    any mapping, and without `tags`, `metadata` and `parent_ids` or with null for them, which stands for empty ones.
-
-    Args:
-        value: An event, of v2 or extended, or the JSON form of one.
-
-    Returns:
-        The value itself if it is an event whole; else a dict of its own with the empty ones filled in. `value` is not
-        written to.
+def completed(value: object) -> dict[str, Any]:
+    """Return what is no whole event as one, in a dict of its own.
 
     Raises:
         EventFormatError: It is no event. The message says why.
     """
-    return value if is_event(value) else _completed(value)
-
-
-def _completed(value: object) -> Event:
     if not isinstance(value, Mapping):
         hint = "; callbridge.loads reads JSON" if isinstance(value, (str, bytes)) else ""
         raise EventFormatError(value, f"{type(value).__name__} is no mapping{hint}")
@@ -111,7 +87,7 @@ def _completed(value: object) -> Event:
     problem = _problem(event)
     if problem is not None:
         raise EventFormatError(value, problem)
-    return cast("Event", event)
+    return event
 
 
 def _problem(event: dict[Any, Any]) -> str | None:

@@ -39,7 +39,7 @@ from langchain_core.outputs import (
 )
 
 from callbridge.core.calls import Call, CallParts, Payload
-from callbridge.core.check import EXTENDED_EVENT_NAMES, NOTES, check_event, is_event
+from callbridge.core.check import EXTENDED_EVENT_NAMES, NOTES, completed, is_whole
 from callbridge.core.chunks import chat_chunk
 from callbridge.core.inputs import messages_of, prompts_of, query_of, tool_input_of
 from callbridge.core.methods import METHODS
@@ -130,7 +130,7 @@ class EventsToCalls:
 
     def feed_parts(self, event: Mapping[str, Any]) -> list[CallParts]:
         """Do the same as `feed`, without making objects of the calls."""
-        checked: Mapping[str, Any] = event if is_event(event) else check_event(event)
+        checked: Mapping[str, Any] = event if is_whole(event) else completed(event)
         name = checked["event"]
         run_type, phase = _KINDS.get(name) or _kind(name)
         if phase == "stream":

@@ -41,8 +41,8 @@ from callbridge.core.decode import EventsToCalls
 from callbridge.core.methods import METHODS
 from callbridge.core.runs import MISSING
 from callbridge.dispatch.private_loop import PrivateLoop
-from callbridge.dispatch.receiving_handler import Handlers, Target, as_llm_start, handler_list
-from callbridge.dispatch.task_lock import Turn
+from callbridge.dispatch.receiving_handler import Handlers, ReceivingHandler, as_llm_start, handler_list
+from callbridge.dispatch.task_lock import TaskLock
 from callbridge.errors import ArgumentError, DispatcherClosedError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ SyncHandlers: TypeAlias = Literal["inline", "thread"]
 OnHandlerError: TypeAlias = Callable[[BaseCallbackHandler, Call, Exception], object]
 """Called with the handler, the call and what the handler raised."""
 
-_Unfinished: TypeAlias = "tuple[Target, CallParts, Awaitable[Any]]"
+_Unfinished: TypeAlias = "tuple[ReceivingHandler, CallParts, Awaitable[Any]]"
 """A handler, what it was called with, and what it returned to be awaited."""
 
 _logger = logging.getLogger("callbridge.dispatch")
@@ -111,7 +111,7 @@ class CallbackDispatcher:
             raise ArgumentError("sync_handlers", sync_handlers, "'inline' or 'thread'")
         if on_handler_error is not None and not callable(on_handler_error):
             raise ArgumentError("on_handler_error", on_handler_error, "a function of handler, call and error, or None")
-        targets = [Target(handler) for handler in handler_list(handlers)]
+        targets = [ReceivingHandler(handler) for handler in handler_list(handlers)]
         self._handlers = tuple(target.handler for target in targets)
         self._receivers = {name: [target for target in targets if target.receives(name)] for name in METHODS}
         self._decoder = EventsToCalls(
@@ -119,10 +119,10 @@ class CallbackDispatcher:
         )
         self._in_thread = sync_handlers == "thread"
         self._on_handler_error = on_handler_error
-        self._queue: deque[tuple[Target, CallParts]] = deque()
+        self._queue: deque[tuple[ReceivingHandler, CallParts]] = deque()
         self._delivering: int | None = None  # the thread that is calling a handler
         self._turn = Lock()  # of sync code
-        self._async_turn = Turn()  # of tasks
+        self._task_lock = TaskLock()  # of tasks
         self._context: Context | None = None  # sync methods run in it; copied from the first feeder's
         self._loop: PrivateLoop | None = None
         self._closed = False
@@ -290,7 +290,7 @@ class CallbackDispatcher:
 
     async def _async(self, take: Callable[[Any], None], subject: Any) -> None:
         """Take something in and deliver what it tells."""
-        turn = self._async_turn
+        turn = self._task_lock
         if turn.holder is not None or self._delivering is not None or self._loop is not None:
             if self._is_nested_in_task():
                 take(subject)
@@ -379,7 +379,7 @@ class CallbackDispatcher:
         """Call handlers, until one returns what has to be awaited: return that; `None` if all have been called.
 
         Args:
-            run: As in `Target.call`.
+            run: As in `ReceivingHandler.call`.
         """
         queue = self._queue
         while queue:
@@ -400,9 +400,9 @@ class CallbackDispatcher:
 
     def _is_nested_in_task(self) -> bool:
         """Do the same for code in a task; others may have their turn at the moment."""
-        if self._async_turn.holder is None:
+        if self._task_lock.holder is None:
             return self._is_nested()
-        return self._async_turn.is_mine() or (self._loop is not None and self._loop.is_current())
+        return self._task_lock.is_mine() or (self._loop is not None and self._loop.is_current())
 
     def _own_context(self) -> Context:
         if self._context is None:
@@ -415,7 +415,7 @@ class CallbackDispatcher:
             weakref.finalize(self, self._loop.stop)
         return self._loop
 
-    def _note_error(self, target: Target, parts: CallParts, error: Exception) -> None:
+    def _note_error(self, target: ReceivingHandler, parts: CallParts, error: Exception) -> None:
         """Do with a handler's error what LangChain does, and more: tell who, what and which run."""
         unimplemented = isinstance(error, NotImplementedError)
         if unimplemented and parts[0] == "on_chat_model_start":

@@ -19,7 +19,7 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, C
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import ensure_config
 
-from callbridge.observe.wrapped_handler import WrappedHandler
+from callbridge.core.stand_in import original
 
 __all__ = ["attached_handlers", "is_same"]
 
@@ -47,13 +47,7 @@ def attached_handlers(source: object) -> list[BaseCallbackHandler]:
 
 def is_same(one: BaseCallbackHandler, other: BaseCallbackHandler) -> bool:
     """Return whether two handlers are one to the user: the same object, or what `wrap_handler` made of it."""
-    return _original(one) is _original(other)
-
-
-def _original(handler: BaseCallbackHandler) -> BaseCallbackHandler:
-    while issubclass(type(handler), WrappedHandler):  # `isinstance` answers for the handler inside
-        handler = handler.wrapped  # type: ignore[attr-defined]
-    return handler
+    return original(one) is original(other)
 
 
 def _arguments(source: object) -> list[Any]:

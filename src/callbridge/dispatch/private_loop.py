@@ -19,22 +19,11 @@ from contextvars import Context
 from typing import Any, TypeAlias
 
 from callbridge.channel.waiters import async_waiter, current_task
+from callbridge.internals import elsewhere
 
-__all__ = ["PrivateLoop", "elsewhere"]
+__all__ = ["PrivateLoop"]
 
 Job: TypeAlias = Callable[[], Awaitable[Any]]
-
-_LIBRARY = "current_async_library_cvar"
-"""Sniffio's variable, which says what library the loop is of in which a context was made."""
-
-
-def elsewhere(context: Context) -> Context:
-    """Return a copy of a context for another thread, where the loop in which it was made does not run."""
-    copy = context.copy()
-    for variable in list(copy):
-        if variable.name == _LIBRARY:
-            copy.run(variable.set, None)
-    return copy
 
 
 class PrivateLoop:

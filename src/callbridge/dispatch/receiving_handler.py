@@ -1,4 +1,4 @@
-"""`Target`: one handler as the dispatcher sees it: which methods it has, and how each of them wants to be called.
+"""`ReceivingHandler`: one handler as the dispatcher sees it: which methods it has, and how each of them wants to be called.
 
 The rules are those of LangChain's managers, with three differences that no handler can tell from the outside, except that
 it is quicker or works at all: a method that does nothing because it is inherited from LangChain's base classes is not called
@@ -25,7 +25,7 @@ from callbridge.core.calls import CallParts, Payload
 from callbridge.core.methods import METHODS
 from callbridge.errors import HandlerTypeError
 
-__all__ = ["Handlers", "Target", "as_llm_start", "handler_list"]
+__all__ = ["Handlers", "ReceivingHandler", "as_llm_start", "handler_list"]
 
 Handlers: TypeAlias = "BaseCallbackHandler | BaseCallbackManager | Iterable[BaseCallbackHandler]"
 """What may be given as handlers: one, several, or a manager with its handlers."""
@@ -105,7 +105,7 @@ class _Method:
     """`None` if it takes the arguments as they are, like nearly all methods that are called often."""
 
 
-class Target:
+class ReceivingHandler:
     """A handler and those of its callback methods that do something.
 
     Args:

@@ -1,4 +1,4 @@
-"""`Turn`: one task at a time, first come first served, and no task waits for itself.
+"""`TaskLock`: one task at a time, first come first served, and no task waits for itself.
 
 An `anyio.Lock` does the same at twice the price; uncontended, which is nearly always, this is one comparison and one
 assignment.
@@ -10,10 +10,10 @@ from collections import deque
 
 from callbridge.channel.waiters import AsyncWaiter, async_waiter, current_task
 
-__all__ = ["Turn"]
+__all__ = ["TaskLock"]
 
 
-class Turn:
+class TaskLock:
     """A lock for the tasks of one loop, asyncio or trio, that knows who holds it."""
 
     __slots__ = ("_waiting", "holder")

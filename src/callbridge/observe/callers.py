@@ -11,34 +11,23 @@ so callbridge would be slower then, not wrong.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from types import CodeType, FrameType
+from collections.abc import Sequence
+from types import FrameType
 from typing import Any, Final
 
 from langchain_core.callbacks import manager
 from langchain_core.runnables import Runnable
 
+from callbridge.internals import codes_of
+
 __all__ = [
     "ASYNC_DISPATCH",
     "ASYNC_DISPATCH_ONE",
     "SYNC_DISPATCH",
-    "codes_of",
     "in_borrowed_loop",
     "is_cleanup",
     "left_out_of_tap",
 ]
-
-
-def codes_of(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
-    """Return a function's code and that of what is defined in it: comprehensions run in frames of their own before 3.12.
-
-    A tuple, not a set: it is searched by identity first, while hashing a code object hashes all that is in it. The
-    comprehensions come first, because `ahandle_event` asks in them.
-    """
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return ()
-    return (*(const for const in code.co_consts if isinstance(const, CodeType)), code)
 
 
 SYNC_DISPATCH: Final = codes_of(getattr(manager, "handle_event", None))

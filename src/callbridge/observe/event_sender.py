@@ -1,4 +1,4 @@
-"""`Outlet`: where callback calls become events and enter the channel.
+"""`EventSender`: where callback calls become events and enter the channel.
 
 Between a handler, which LangChain calls, and a reader. It knows when the iteration ends (after the last root run) and what
 becomes of a run whose reader has left.
@@ -20,13 +20,13 @@ from callbridge.core.encode import CallsToEvents
 from callbridge.core.runs import Run
 from callbridge.errors import ChannelClosedError, ChannelOverflow
 from callbridge.observe.callers import is_cleanup
-from callbridge.observe.repeated_calls import Repeats
-from callbridge.running.leftover_frames import Remains
+from callbridge.observe.repeated_calls import RepeatedCalls
+from callbridge.running.leftover_frames import LeftoverFrames
 
 if TYPE_CHECKING:
     from callbridge.events import Event
 
-__all__ = ["Outlet"]
+__all__ = ["EventSender"]
 
 
 @types.coroutine
@@ -40,12 +40,12 @@ _STOPPED = "the reader of this run has left"
 _ORDER_SECONDS = 5.0
 """How long to wait for another thread's call to be sent.
 
-It takes microseconds, unless the garbage collector fires a callback of another outlet in the middle of it, where the same may
+It takes microseconds, unless the garbage collector fires a callback of another sender in the middle of it, where the same may
 happen the other way round: then order is given up, and nobody hangs.
 """
 
 
-class Outlet:
+class EventSender:
     """Translates calls and sends the events.
 
     Args:
@@ -58,7 +58,7 @@ class Outlet:
 
     def __init__(self, encoder: CallsToEvents, ends: tuple[SendEnd[Event], ReceiveEnd[Event]], roots: int | None) -> None:
         self._encoder = encoder
-        self._repeats = Repeats(encoder)
+        self._repeated = RepeatedCalls(encoder)
         self._send, self._receive = ends
         self._roots = roots
         self._order = RLock()
@@ -66,7 +66,7 @@ class Outlet:
         self._in_room = 0
         self._overflow: ChannelOverflow | None = None  # the first one; handed to the reader with the end
         # Of a run that was stopped:
-        self.remains = Remains()
+        self.leftover_frames = LeftoverFrames()
         """To be cleared by its source."""
         self._cancelled = False
         self._cut = False
@@ -104,7 +104,7 @@ class Outlet:
         """
         if self._stopped:
             return self._report_stopped(method, args, kwargs, awaited)
-        if self._send.closed or self._repeats.has(method, kwargs):
+        if self._send.closed or self._repeated.has(method, kwargs):
             return False
         if self._encoder.extended or self._roots is not None:
             full = self._report_in_order(method, *args, **kwargs)
@@ -123,7 +123,7 @@ class Outlet:
             return False  # somebody else's
         # An error on its way out is a better end than ours, and so is the root's own.
         if method.endswith("_error"):
-            self.remains.add_error(args[0])
+            self.leftover_frames.add_error(args[0])
             self._told.add(get_ident())
             return False
         if method.endswith("_end") and kwargs.get("parent_run_id") is None:
@@ -183,7 +183,7 @@ class Outlet:
             call = {"run_id": run_id, "chunk": chunk, "parent_run_id": parent_run_id, "tags": tags}
             await self.report_awaited("on_llm_new_token", (token,), call)
             return
-        if self._stopped or encoder.extended or self._repeats.copies:
+        if self._stopped or encoder.extended or self._repeated.copies:
             full = self._report_token(True, token, run_id, chunk, parent_run_id, tags)
         else:
             events = encoder.on_llm_new_token(token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags)
@@ -217,7 +217,7 @@ class Outlet:
         """Do for a token what `report` does."""
         if self._stopped:
             return self._stop(run_id, awaited)
-        if self._repeats.copies and self._repeats.has("on_llm_new_token", {"run_id": run_id}):
+        if self._repeated.copies and self._repeated.has("on_llm_new_token", {"run_id": run_id}):
             return False
         if self._encoder.extended:
             return self._report_in_order(
@@ -237,7 +237,7 @@ class Outlet:
     def leave(self, frame: FrameType | None) -> None:
         """Say that nobody reads a generator of the run any more, whose frame this is."""
         if self._stopped and frame is not None:
-            self.remains.add_frame(frame)
+            self.leftover_frames.add_frame(frame)
 
     def tapped_run(self, run_id: UUID) -> Run | None:
         """Return the run if its chunks are to be reported."""
@@ -298,6 +298,11 @@ class Outlet:
 
     def _note_open(self) -> None:
         self._open |= self._encoder.open_run_ids()
+
+    @property
+    def reader_left(self) -> bool:
+        """Whether nobody will read what is sent any more."""
+        return self._send.reader_left
 
     @property
     def stopped(self) -> bool:
@@ -376,4 +381,4 @@ class Outlet:
 
     def __repr__(self) -> str:
         state: dict[str, Any] = {"runs": self._encoder.runs, "roots": self._roots}
-        return f"<Outlet {state}>"
+        return f"<EventSender {state}>"

@@ -41,7 +41,7 @@ from callbridge.core.methods import METHODS
 from callbridge.core.runs import MISSING
 from callbridge.errors import ArgumentError, ChannelOverflow, ResultNotReadyError
 from callbridge.observe.callers import ASYNC_DISPATCH, ASYNC_DISPATCH_ONE, SYNC_DISPATCH, in_borrowed_loop, left_out_of_tap
-from callbridge.observe.event_sender import Outlet
+from callbridge.observe.event_sender import EventSender
 from callbridge.observe.options import HandlerOptions, check_option_names
 from callbridge.observe.output_taps import tap, tap_async
 from callbridge.observe.reading import EventReader, HandlerTexts, StreamStatistics, described
@@ -159,10 +159,10 @@ class EventStreamHandler(BaseCallbackHandler):
         self.streaming = options.pop("streaming", False)
         check_flag("streaming", self.streaming)
         ends = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
-        self._outlet = Outlet(self._make_encoder(**options), ends, roots)
+        self._sender = EventSender(self._make_encoder(**options), ends, roots)
         self._reader = EventReader(ends[1])
-        self._token_reporter: Callable[..., Any] = self._outlet.report_token
-        self._sync_token_reporter: Callable[..., Any] = self._outlet.report_token_sync
+        self._token_reporter: Callable[..., Any] = self._sender.report_token
+        self._sync_token_reporter: Callable[..., Any] = self._sender.report_token_sync
 
     def _make_encoder(self, **options: Any) -> CallsToEvents:
         return CallsToEvents(**options)
@@ -211,7 +211,7 @@ class EventStreamHandler(BaseCallbackHandler):
         Raises:
             ResultNotReadyError: No root run has ended well yet.
         """
-        encoder = self._outlet.encoder
+        encoder = self._sender.encoder
         if encoder.root_output is MISSING:
             state = "running" if encoder.open_roots else "failed" if encoder.roots_ended else "not started"
             raise ResultNotReadyError(state)
@@ -219,7 +219,7 @@ class EventStreamHandler(BaseCallbackHandler):
 
     def statistics(self) -> StreamStatistics:
         """Return counters of the channel and the number of runs remembered."""
-        return StreamStatistics(self._outlet.send.statistics(), self._outlet.encoder.runs)
+        return StreamStatistics(self._sender.send.statistics(), self._sender.encoder.runs)
 
     def finish(self, error: BaseException | None = None) -> None:
         """Say that no more runs will come: iteration ends after what is buffered.
@@ -233,7 +233,7 @@ class EventStreamHandler(BaseCallbackHandler):
         Threads: any.
         """
         check_error(error)
-        self._outlet.finish(error)
+        self._sender.finish(error)
 
     def close(self) -> None:
         """Leave: nothing more is read, whoever waits for room is woken, and later callbacks do nothing.
@@ -241,7 +241,7 @@ class EventStreamHandler(BaseCallbackHandler):
         The runs go on: they are not the handler's. Idempotent. Threads: any.
         """
         self._reader.close()
-        self._outlet.finish()
+        self._sender.finish()
 
     async def aclose(self) -> None:
         """Leave, as `close` does; there is nothing to wait for."""
@@ -272,20 +272,20 @@ class EventStreamHandler(BaseCallbackHandler):
 
     def _report_sync(self, method: str, /, *args: Payload, **kwargs: Payload) -> None:
         """Report a callback of a sync run, or of a sync call inside a running loop."""
-        if self._outlet.report(method, args, kwargs):
-            self._outlet.room_sync()
+        if self._sender.report(method, args, kwargs):
+            self._sender.room_sync()
 
     async def _report_async(self, method: str, /, *args: Payload, **kwargs: Payload) -> None:
         """Report a callback of an async run."""
-        await self._outlet.report_awaited(method, args, kwargs)
+        await self._sender.report_awaited(method, args, kwargs)
 
     def _report_any(self, method: str, /, *args: Payload, **kwargs: Payload) -> _Reported:
         """Report a callback made by a subclass or by the user's own code."""
-        if not self._outlet.report(method, args, kwargs):
+        if not self._sender.report(method, args, kwargs):
             return _Reported(None)
         # In a thread that runs a loop this does not wait, and counts that: nobody knows whether the result is awaited.
-        self._outlet.room_sync()
-        return _Reported(None if in_borrowed_loop() else self._outlet.room)
+        self._sender.room_sync()
+        return _Reported(None if in_borrowed_loop() else self._sender.room)
 
     def _reporter(self, method: str) -> Callable[..., Any]:
         """Return what a callback is to a caller that is not LangChain."""
@@ -332,14 +332,14 @@ class _Tapping(_StreamingCallbackHandler):  # type: ignore[type-arg]
         for other in self._left_out(_getframe(1)):
             output = other.tap_output_aiter(run_id, output)
         output = self._before_tap("tap_output_aiter", run_id, output)
-        return tap_async(self._outlet, run_id, output) if self.streaming else output
+        return tap_async(self._sender, run_id, output) if self.streaming else output
 
     def tap_output_iter(self: Any, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
         """Report the chunks of a sync run as they pass."""
         for other in self._left_out(_getframe(1)):
             output = other.tap_output_iter(run_id, output)
         output = self._before_tap("tap_output_iter", run_id, output)
-        return tap(self._outlet, run_id, output) if self.streaming else output
+        return tap(self._sender, run_id, output) if self.streaming else output
 
     def _left_out(self: Any, caller: FrameType) -> Iterator[Any]:
         """Yield the streaming handlers that LangChain leaves out for our sake: ours, and the first one of others.

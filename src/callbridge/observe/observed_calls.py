@@ -24,9 +24,9 @@ from langchain_core.tracers.context import register_configure_hook
 from callbridge.core.calls import Payload
 from callbridge.errors import CallableTypeError
 from callbridge.observe.options import OnExit, StreamOptions, check_option_names
-from callbridge.observe.owned_run_handler import OwnedHandler
+from callbridge.observe.owned_run_handler import OwnedRunHandler
 from callbridge.observe.streams import AsyncEventStream, EventStream
-from callbridge.running.owned_runs import Source, TaskSource, ThreadSource, call_in_thread
+from callbridge.running.owned_runs import OwnedRun, TaskRun, ThreadRun, call_in_thread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -73,7 +73,7 @@ def astream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Stre
     Cancellation: leaving the stream cancels the call and awaits it; see `AsyncEventStream`.
     """
     handler, on_exit = _prepared(call, options)
-    return AsyncEventStream(handler, _async_source(handler, partial(call, *args), _is_async(call)), on_exit=on_exit)
+    return AsyncEventStream(handler, _async_run(handler, partial(call, *args), _is_async(call)), on_exit=on_exit)
 
 
 @overload
@@ -100,16 +100,16 @@ def stream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Strea
         ArgumentError: An option has a value that is not allowed.
     """
     handler, on_exit = _prepared(call, options)
-    source = ThreadSource(handler.outlet, partial(_called, partial(call, *args)), partial(observed, handler))
-    return EventStream(handler, source, on_exit=on_exit)
+    run = ThreadRun(handler.sender, partial(_called, partial(call, *args)), partial(observed, handler))
+    return EventStream(handler, run, on_exit=on_exit)
 
 
-def _prepared(call: object, options: StreamOptions) -> tuple[OwnedHandler, OnExit]:
+def _prepared(call: object, options: StreamOptions) -> tuple[OwnedRunHandler, OnExit]:
     """Check what a stream was asked for, and return its handler and what to do when its reader leaves."""
     _check_callable(call)
     check_option_names(options, StreamOptions, hint=_KEYWORDS)
     on_exit = options.pop("on_exit", "cancel")
-    return OwnedHandler(**{"streaming": True, **options}), on_exit
+    return OwnedRunHandler(**{"streaming": True, **options}), on_exit
 
 
 def observed(handler: BaseCallbackHandler) -> Context:
@@ -131,7 +131,7 @@ def observing(handler: BaseCallbackHandler) -> Iterator[None]:
 
 def _observe(handler: BaseCallbackHandler) -> tuple[ContextVar[BaseCallbackHandler | None], Token[BaseCallbackHandler | None]]:
     level = 0
-    while (observer := _hook(level).get()) is not None and not (isinstance(observer, OwnedHandler) and observer.is_over):
+    while (observer := _hook(level).get()) is not None and not (isinstance(observer, OwnedRunHandler) and observer.is_over):
         # This call is itself observed: that observer goes on hearing of everything, too. One whose run is over gives way to it,
         # or else each generation of runs that start the next one in a task would need a variable more.
         level += 1
@@ -176,17 +176,17 @@ def _is_async(call: Callable[..., Any]) -> bool:
     return _is(inspect.iscoroutinefunction, call)
 
 
-def _async_source(handler: OwnedHandler, call: Callable[[], Any], is_async: bool) -> Source:
-    outlet = handler.outlet
+def _async_run(handler: OwnedRunHandler, call: Callable[[], Any], is_async: bool) -> OwnedRun:
+    sender = handler.sender
 
     async def run() -> Payload:
-        result = call() if is_async else await call_in_thread(outlet, call)
+        result = call() if is_async else await call_in_thread(sender, call)
         return _checked(await result if inspect.isawaitable(result) else result)
 
     if is_async or _on_asyncio():
-        return TaskSource(outlet, run, partial(observed, handler))
+        return TaskRun(sender, run, partial(observed, handler))
     # trio: LangChain's async API does not run there, sync code does, in its thread.
-    return ThreadSource(outlet, partial(_called, call), partial(observed, handler))
+    return ThreadRun(sender, partial(_called, call), partial(observed, handler))
 
 
 def _called(call: Callable[[], Any]) -> Any:

@@ -18,37 +18,37 @@ from uuid import UUID
 
 from callbridge.core.runs import Run
 from callbridge.errors import ChannelOverflow
-from callbridge.observe.event_sender import Outlet
+from callbridge.observe.event_sender import EventSender
 
 __all__ = ["tap", "tap_async"]
 
 T = TypeVar("T")
 
 
-async def tap_async(outlet: Outlet, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:
+async def tap_async(sender: EventSender, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:
     """Yield the chunks of an async run, reporting each before it is handed on.
 
     Args:
-        outlet: Where they are reported.
+        sender: Where they are reported.
         run_id: The run whose chunks they are; it need not have started.
         output: The chunks.
     """
     frame = getattr(output, "ag_frame", None)
-    if not outlet.begin_tap(run_id):
+    if not sender.begin_tap(run_id):
         try:
             async for chunk in output:
                 yield chunk
         finally:
-            outlet.leave(frame)
+            sender.leave(frame)
         return
     run: Run | None = None
     asked = False
-    report = outlet.report_chunk
+    report = sender.report_chunk
     try:
         async for chunk in output:
             if not asked:
                 # A lazily started run is known from its first chunk on.
-                asked, run = True, outlet.tapped_run(run_id)
+                asked, run = True, sender.tapped_run(run_id)
             try:
                 full = run is not None and report(run, chunk, True)
             except ChannelOverflow as error:
@@ -57,29 +57,29 @@ async def tap_async(outlet: Outlet, run_id: UUID, output: AsyncIterator[T]) -> A
                     await throw(error)
                 raise
             if full:
-                await outlet.room()
+                await sender.room()
             yield chunk
     finally:
-        outlet.end_tap(run_id)
-        outlet.leave(frame)
+        sender.end_tap(run_id)
+        sender.leave(frame)
 
 
-def tap(outlet: Outlet, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
+def tap(sender: EventSender, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
     """Do for a sync run what `tap_async` does for an async one."""
     frame = getattr(output, "gi_frame", None)
-    if not outlet.begin_tap(run_id):
+    if not sender.begin_tap(run_id):
         try:
             yield from output
         finally:
-            _leave(outlet, output, frame)
+            _leave(sender, output, frame)
         return
     run: Run | None = None
     asked = False
-    report = outlet.report_chunk
+    report = sender.report_chunk
     try:
         for chunk in output:
             if not asked:
-                asked, run = True, outlet.tapped_run(run_id)
+                asked, run = True, sender.tapped_run(run_id)
             try:
                 full = run is not None and report(run, chunk)
             except ChannelOverflow as error:
@@ -88,21 +88,21 @@ def tap(outlet: Outlet, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
                     throw(error)
                 raise
             if full:
-                outlet.room_sync()
+                sender.room_sync()
             yield chunk
     finally:
-        outlet.end_tap(run_id)
-        _leave(outlet, output, frame)
+        sender.end_tap(run_id)
+        _leave(sender, output, frame)
 
 
-def _leave(outlet: Outlet, output: Iterator[Any], frame: FrameType | None) -> None:
+def _leave(sender: EventSender, output: Iterator[Any], frame: FrameType | None) -> None:
     """Say that nobody reads these chunks any more; if the run was stopped, close what makes them.
 
     Whoever drops it would, too, but then what it raises is printed as an error that was ignored: LangChain's generators read on
     when they are closed, and may come to an error of the provider's.
     """
-    outlet.leave(frame)
+    sender.leave(frame)
     close: Any = getattr(output, "close", None)
-    if outlet.stopped and close is not None:
+    if sender.stopped and close is not None:
         with suppress(Exception, asyncio.CancelledError, GeneratorExit):
             close()

@@ -1,4 +1,4 @@
-"""`OwnedHandler`: the handler inside a stream, whose run belongs to the reader."""
+"""`OwnedRunHandler`: the handler inside a stream, whose run belongs to the reader."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
 from callbridge.core.runs import MISSING
-from callbridge.observe.event_sender import Outlet
+from callbridge.observe.event_sender import EventSender
 from callbridge.observe.handler import EventStreamHandler
 from callbridge.observe.reading import EventReader
 
-__all__ = ["OwnedHandler"]
+__all__ = ["OwnedRunHandler"]
 
 
-class OwnedHandler(EventStreamHandler):
+class OwnedRunHandler(EventStreamHandler):
     """Never ends by itself: the source that drives the run says when it is over.
 
     Args:
@@ -31,14 +31,14 @@ class OwnedHandler(EventStreamHandler):
         return CallsToEvents(root_input=self._root_input, linger=True, **options)
 
     @property
-    def outlet(self) -> Outlet:
+    def sender(self) -> EventSender:
         """Where the handler's calls go."""
-        return self._outlet
+        return self._sender
 
     @property
     def is_over(self) -> bool:
         """Whether the run has ended by itself, so that there is nothing more to hear or to stop."""
-        return self._outlet.send.finished and not self._outlet.stopped
+        return self._sender.send.finished and not self._sender.stopped
 
     @property
     def reader(self) -> EventReader:

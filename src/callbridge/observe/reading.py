@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from callbridge.channel.memory import ChannelStatistics, ReceiveEnd
 from callbridge.core.text import VisibleText
@@ -12,7 +12,6 @@ from callbridge.errors import StreamConsumedError
 
 if TYPE_CHECKING:
     from callbridge.events import Event
-    from callbridge.observe.handler import EventStreamHandler
 
 __all__ = ["AsyncTexts", "EventReader", "HandlerTexts", "ReaderState", "StreamStatistics", "Texts", "described"]
 
@@ -146,14 +145,23 @@ class Texts:
                 return text
 
 
+class _EitherWay(Protocol):
+    """Events to be read by `async for` or by `for`."""
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+    def __anext__(self) -> Awaitable[Event]: ...
+    def __iter__(self) -> Iterator[Event]: ...
+    def __next__(self) -> Event: ...
+
+
 class HandlerTexts:
     """The visible text of the models that a handler hears, to be read by `async for` or by `for`."""
 
-    def __init__(self, handler: EventStreamHandler) -> None:
-        self._handler = handler
+    def __init__(self, events: _EitherWay) -> None:
+        self._events = events
 
     def __aiter__(self) -> AsyncTexts:
-        return AsyncTexts(self._handler).__aiter__()
+        return AsyncTexts(self._events).__aiter__()
 
     def __iter__(self) -> Texts:
-        return Texts(self._handler).__iter__()
+        return Texts(self._events).__iter__()

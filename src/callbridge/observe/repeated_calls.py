@@ -1,4 +1,4 @@
-"""`Repeats`: telling a call from its further copies.
+"""`RepeatedCalls`: telling a call from its further copies.
 
 A callback manager keeps a handler once, but lists of handlers are joined as they are: a handler in `with_config`'s list and in
 the call's is called twice for everything about that run, and once for what is below it.
@@ -12,13 +12,13 @@ from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
 from callbridge.core.methods import METHODS
 
-__all__ = ["Repeats"]
+__all__ = ["RepeatedCalls"]
 
 _STARTS = frozenset(row.name for row in METHODS.values() if row.phase == "start")
 _LAST = frozenset(row.name for row in METHODS.values() if row.phase in ("end", "error"))
 
 
-class Repeats:
+class RepeatedCalls:
     """Counts how often the start of a run is repeated; every later call of that run is repeated as often.
 
     Args:

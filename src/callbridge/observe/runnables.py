@@ -22,9 +22,9 @@ from callbridge.core.runs import MISSING
 from callbridge.errors import ArgumentError, UnsupportedRunnableError, VersionError
 from callbridge.observe.options import OnExit, StreamOptions, warn_of_misspelled
 from callbridge.observe.output_taps import tap, tap_async
-from callbridge.observe.owned_run_handler import OwnedHandler
+from callbridge.observe.owned_run_handler import OwnedRunHandler
 from callbridge.observe.streams import AsyncEventStream, EventStream
-from callbridge.running.owned_runs import TaskSource, ThreadSource
+from callbridge.running.owned_runs import TaskRun, ThreadRun
 
 __all__ = ["astream_events", "stream_events"]
 
@@ -57,7 +57,7 @@ def astream_events(
         expected = "one that implements astream_events; for this one there is astream_call(runnable.ainvoke, x)"
         raise UnsupportedRunnableError("runnable", run.runnable, expected)
     return AsyncEventStream(
-        run.handler, TaskSource(run.handler.outlet, run.astream, copy_context), on_exit=run.on_exit, attached=run.attached
+        run.handler, TaskRun(run.handler.sender, run.astream, copy_context), on_exit=run.on_exit, attached=run.attached
     )
 
 
@@ -85,7 +85,7 @@ def stream_events(
     """
     run = _Run(runnable, input, config, version, kwargs, other="stream_call")
     return EventStream(
-        run.handler, ThreadSource(run.handler.outlet, run.stream, copy_context), on_exit=run.on_exit, attached=run.attached
+        run.handler, ThreadRun(run.handler.sender, run.stream, copy_context), on_exit=run.on_exit, attached=run.attached
     )
 
 
@@ -121,7 +121,7 @@ class _Run:
         self.on_exit: OnExit = options.pop("on_exit", "cancel")
         self.runnable, config, self.kwargs = _unbound(runnable, config, kwargs)
         self.value = value
-        self.handler = OwnedHandler(root_input=value, **{"streaming": True, **options})
+        self.handler = OwnedRunHandler(root_input=value, **{"streaming": True, **options})
         _check_callbacks(config)
         self.config = ensure_config(config)
         self.attached = _handlers(self.config.get("callbacks"))
@@ -133,19 +133,19 @@ class _Run:
     async def astream(self) -> Payload:
         """Run it in this task."""
         async with _aclosing(self.runnable.astream(self.value, self.config, **self.kwargs)) as output:
-            async for _ in tap_async(self.handler.outlet, self.run_id, output):
+            async for _ in tap_async(self.handler.sender, self.run_id, output):
                 pass  # what it yields is in the events
         return self._output()
 
     def stream(self) -> Payload:
         """Run it in this thread."""
         with _closing(self.runnable.stream(self.value, self.config, **self.kwargs)) as output:
-            for _ in tap(self.handler.outlet, self.run_id, output):
+            for _ in tap(self.handler.sender, self.run_id, output):
                 pass
         return self._output()
 
     def _output(self) -> Payload:
-        output = self.handler.outlet.encoder.root_output
+        output = self.handler.sender.encoder.root_output
         return None if output is MISSING else output
 
 

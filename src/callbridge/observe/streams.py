@@ -19,10 +19,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from callbridge.errors import ArgumentError, ResultNotReadyError
 from callbridge.observe.options import OnExit
-from callbridge.observe.owned_run_handler import OwnedHandler
+from callbridge.observe.owned_run_handler import OwnedRunHandler
 from callbridge.observe.reading import AsyncTexts, StreamStatistics, Texts, described
 from callbridge.running.interpreter_exit import leave_at_exit
-from callbridge.running.owned_runs import Source
+from callbridge.running.owned_runs import OwnedRun
 
 if TYPE_CHECKING:
     from callbridge.events import Event
@@ -37,13 +37,13 @@ class _OwningStream(Generic[R]):
 
     Args:
         handler: Hears of the run.
-        source: The run.
+        run: The run.
         on_exit: What happens to it when the reader leaves.
         attached: Other handlers known to hear of the run.
     """
 
     def __init__(
-        self, handler: OwnedHandler, source: Source, *, on_exit: OnExit, attached: Sequence[BaseCallbackHandler] = ()
+        self, handler: OwnedRunHandler, run: OwnedRun, *, on_exit: OnExit, attached: Sequence[BaseCallbackHandler] = ()
     ) -> None:
         self._begun = False  # first, for `__del__` to find
         if on_exit not in ("cancel", "detach"):
@@ -51,7 +51,7 @@ class _OwningStream(Generic[R]):
         self._handler = handler
         self._reader = handler.reader
         self._ready = handler.reader.ready
-        self._source = source
+        self._run = run
         self._on_exit: OnExit = on_exit
         self._attached = tuple(attached)
         self._error: BaseException | None = None
@@ -68,7 +68,7 @@ class _OwningStream(Generic[R]):
         if state == "ended":
             if self._error is not None:
                 raise self._error
-            result: R = self._source.result
+            result: R = self._run.result
             return result
         raise ResultNotReadyError({"new": "not started", "reading": "running", "closed": "left"}[state])
 
@@ -86,7 +86,7 @@ class _OwningStream(Generic[R]):
         leave_at_exit(self)
         self._begun = True  # before: the run may close the stream before `start` returns
         try:
-            self._source.start()
+            self._run.start()
         except BaseException:
             self._leave()
             raise
@@ -96,7 +96,7 @@ class _OwningStream(Generic[R]):
         running = self._begun and self._reader.state == "reading"
         self._handler.close()
         if running and self._on_exit == "cancel":
-            self._source.cancel()
+            self._run.cancel()
         return self._begun and self._on_exit == "cancel"
 
     def leave_for_exit(self) -> None:
@@ -187,7 +187,7 @@ class AsyncEventStream(_OwningStream[R]):
 
         Cancellation: shielded from cancel scopes; a native cancellation is raised when the run has ended or the time is over.
         """
-        return await self._source.wait(seconds) if self._leave() else True
+        return await self._run.wait(seconds) if self._leave() else True
 
     def text(self) -> AsyncTexts:
         """Return the visible text of models as an iterator, each piece once.
@@ -202,7 +202,7 @@ class AsyncEventStream(_OwningStream[R]):
         self._reader.note_end()
         if self._reader.state == "ended":
             self._error = error
-            await self._source.wait()
+            await self._run.wait()
         elif not self._entered and not isinstance(error, (Exception, GeneratorExit)):
             await self.aclose()  # a cancelled read: nobody else would end the run
 
@@ -247,7 +247,7 @@ class EventStream(_OwningStream[R]):
             if self._reader.state == "ended":
                 if not isinstance(error, StopIteration):
                     self._error = error
-                self._source.wait_sync()
+                self._run.wait_sync()
             raise
 
     def __enter__(self) -> EventStream[R]:
@@ -262,7 +262,7 @@ class EventStream(_OwningStream[R]):
         With `on_exit="detach"` the run goes on unread instead, and there is nothing to wait for.
         """
         if self._leave():
-            self._source.wait_sync()
+            self._run.wait_sync()
 
     def text(self) -> Texts:
         """Return the visible text of models as an iterator, each piece once; see `AsyncEventStream.text`."""

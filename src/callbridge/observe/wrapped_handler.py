@@ -22,6 +22,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from callbridge.core.arguments import class_hint
 from callbridge.core.calls import Payload
 from callbridge.core.methods import METHODS
+from callbridge.core.stand_in import StandIn
 from callbridge.errors import ChannelOverflow, HandlerTypeError, WrappedNameError
 from callbridge.observe.handler import Callback, EventStreamHandler
 from callbridge.observe.reading import described
@@ -73,7 +74,7 @@ def _check_handler(handler: object) -> None:
         raise HandlerTypeError("handler", handler, f"an instance of a BaseCallbackHandler{class_hint(handler)}")
 
 
-class WrappedHandler(EventStreamHandler, Generic[H]):
+class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
     """An old handler and the events of its runs; made by `wrap_handler`."""
 
     on_llm_new_token: Any = Callback("on_llm_new_token")  # no way around the old handler's own
@@ -109,7 +110,7 @@ class WrappedHandler(EventStreamHandler, Generic[H]):
             await self._run_own(method, args, kwargs)
         except BaseException:
             # Who is on the way out does not wait for room.
-            self._outlet.report(method, args, kwargs)
+            self._sender.report(method, args, kwargs)
             raise
         await super()._report_async(method, *args, **kwargs)
 

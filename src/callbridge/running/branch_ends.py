@@ -11,7 +11,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableParallel
 
-from callbridge.observe.callers import codes_of
+from callbridge.internals import codes_of
 
 __all__ = ["BranchEnds"]
 

@@ -1,4 +1,4 @@
-"""`Remains`: what keeps generators of a stopped run alive, to be cleared so that they end."""
+"""`LeftoverFrames`: what keeps generators of a stopped run alive, to be cleared so that they end."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import traceback
 from contextlib import suppress
 from types import FrameType
 
-__all__ = ["Remains"]
+__all__ = ["LeftoverFrames"]
 
 
-class Remains:
+class LeftoverFrames:
     """What would keep generators of a stopped run alive that are to be closed: frames of code that has ended.
 
     Errors have them in their tracebacks, and handlers may keep errors. The frames of `RunnableParallel._transform` and

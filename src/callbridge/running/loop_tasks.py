@@ -1,4 +1,4 @@
-"""`Sweep`: the tasks of a loop in one of its turns: whose they are, and which of them somebody awaits.
+"""`LoopTasks`: the tasks of a loop in one of its turns: whose they are, and which of them somebody awaits.
 
 One for all runs that end in that turn, because it looks at every task of the loop.
 """
@@ -13,18 +13,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextvars import Context, ContextVar
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from callbridge.running.pool_jobs import in_callbacks
 
-if TYPE_CHECKING:
-    from callbridge.running.run_scope import RunScope
-
-__all__ = ["Sweep", "Task", "awaited_by", "is_langchains", "module_of", "name_of", "run_scopes"]
+__all__ = ["LoopTasks", "Task", "awaited_by", "is_langchains", "module_of", "name_of", "run_scopes"]
 
 Task: TypeAlias = "asyncio.Task[Any]"
 
-run_scopes: ContextVar[tuple[RunScope, ...]] = ContextVar("callbridge_run_scopes", default=())
+run_scopes: ContextVar[tuple[object, ...]] = ContextVar("callbridge_run_scopes", default=())
 """The runs of streams that this code is part of, outermost first."""
 
 _FAMILY = (
@@ -47,18 +44,18 @@ _GENERATOR_STEPS = ("async_generator_asend", "async_generator_athrow")
 
 
 class _Latest(threading.local):
-    sweep: weakref.ref[Sweep] | None = None
+    sweep: weakref.ref[LoopTasks] | None = None
 
 
 _latest = _Latest()
 
 
-class Sweep:
+class LoopTasks:
     """The tasks of a loop that have not ended, as they are now."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._by_scope: dict[RunScope, list[Task]] = {}
+        self._by_scope: dict[object, list[Task]] = {}
         self._owners: list[Task] = []  # who may rely on what they await
         for task in asyncio.all_tasks(loop):
             context = _context(task)
@@ -69,17 +66,17 @@ class Sweep:
                 self._owners.append(task)
 
     @staticmethod
-    def now(loop: asyncio.AbstractEventLoop) -> Sweep:
+    def now(loop: asyncio.AbstractEventLoop) -> LoopTasks:
         """Return the sweep of this turn, or of the one before; made by who asks first. From the loop's thread."""
         latest = None if _latest.sweep is None else _latest.sweep()
         if latest is None or latest._loop is not loop:
-            latest = Sweep(loop)
+            latest = LoopTasks(loop)
             # The loop holds it until somewhere in its next turn, and not beyond: tasks hold errors, and those hold generators.
             loop.call_soon(_let_go, latest)
             _latest.sweep = weakref.ref(latest)
         return latest
 
-    def tasks(self, scope: RunScope) -> list[Task]:
+    def tasks(self, scope: object) -> list[Task]:
         """Return those whose innermost run is this one, but for what has ended since."""
         return [task for task in self._by_scope.get(scope, ()) if not task.done()]
 
@@ -89,8 +86,8 @@ class Sweep:
         return awaited_by(self._owners, (task for tasks in self._by_scope.values() for task in tasks))
 
 
-def _let_go(_: Sweep) -> None:
-    """Do nothing; see `Sweep.now`."""
+def _let_go(_: LoopTasks) -> None:
+    """Do nothing; see `LoopTasks.now`."""
 
 
 def awaited_by(tasks: Iterable[Task], others: Iterable[Task] = ()) -> set[asyncio.Future[Any]]:

@@ -1,9 +1,9 @@
 """What a stream owns: the run behind it, as one task or one thread with one context.
 
-A source is started by the first read, reports its end by finishing the outlet, and can be cancelled and waited for. Nothing
+A run is started by the first read, tells its reporter when it has ended, and can be cancelled and waited for. Nothing
 here refers to the stream in front of it, so that a stream which is dropped dies at once and takes its run along.
 
-Both kinds end in the same way: the outlet is finished, with the run's error if it has one, what a cancelled run has left behind
+Both kinds end in the same way: the reporter is told, with the run's error if it has one, what a cancelled run has left behind
 is ended, and then `done` is set. The wait for `done` cannot be cut short: whoever leaves a stream and is cancelled meanwhile
 still leaves no task and no thread behind.
 """
@@ -29,16 +29,16 @@ from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
 from callbridge.core.status import status_of
-from callbridge.dispatch.private_loop import elsewhere
 from callbridge.errors import EventLoopError
-from callbridge.observe.event_sender import Outlet
+from callbridge.internals import elsewhere
 from callbridge.running.branch_ends import BranchEnds
 from callbridge.running.interpreter_exit import end_at_exit, is_exiting
 from callbridge.running.loop_tasks import awaited_by
 from callbridge.running.pool_jobs import end_jobs, waited_for
+from callbridge.running.reporter import Reporter
 from callbridge.running.run_scope import RunScope
 
-__all__ = ["Source", "TaskSource", "ThreadSource", "call_in_thread"]
+__all__ = ["OwnedRun", "TaskRun", "ThreadRun", "call_in_thread"]
 
 _logger = logging.getLogger("callbridge.stream")
 
@@ -50,7 +50,7 @@ _PARKED_TURNS = 3
 `asyncio.shield`, whose future is behind the callback by two turns."""
 
 
-class Source(Protocol):
+class OwnedRun(Protocol):
     """A run that a stream owns."""
 
     result: Payload
@@ -132,15 +132,15 @@ class _Done:
         return receive
 
 
-def _finish(outlet: Outlet, error: BaseException | None) -> None:
+def _finish(reporter: Reporter, error: BaseException | None) -> None:
     """End the iteration; an error that nobody will read any more is logged, unless it is how the run was stopped.
 
     An interpreter that exits stops runs in ways of its own: it has no more threads for them.
     """
-    is_unread = isinstance(error, Exception) and outlet.send.reader_left
-    if is_unread and not is_exiting() and not (outlet.stopped and _is_cancellation(error)):
+    is_unread = isinstance(error, Exception) and reporter.reader_left
+    if is_unread and not is_exiting() and not (reporter.stopped and _is_cancellation(error)):
         _logger.warning("a run failed after its reader had left: %r", error, exc_info=error)
-    outlet.finish(error)
+    reporter.finish(error)
 
 
 def _is_cancellation(error: BaseException | None) -> bool:
@@ -160,12 +160,12 @@ class _AsyncRun:
     lose the cancellation, it is stopped at the next callback of what was open before.
 
     Args:
-        outlet: Where it reports.
+        reporter: Where it reports.
         scope: What is part of it.
     """
 
-    def __init__(self, outlet: Outlet, scope: RunScope) -> None:
-        self._outlet = outlet
+    def __init__(self, reporter: Reporter, scope: RunScope) -> None:
+        self._reporter = reporter
         self._scope = scope
         self._phase: Literal["new", "running", "over"] = "new"
         # That it waited for when it was cancelled:
@@ -174,26 +174,26 @@ class _AsyncRun:
 
     async def complete(self, awaitable: Awaitable[Payload]) -> Payload:
         """Await the run and the end of all that it must not leave behind."""
-        outlet, failed = self._outlet, True
+        reporter, failed = self._reporter, True
         self._phase = "running"
         try:
             result = await awaitable
             failed = False
             return result
         except BaseException as error:
-            outlet.remains.add_error(error)
-            if isinstance(error, GeneratorExit) and outlet.stopped:
+            reporter.leftover_frames.add_error(error)
+            if isinstance(error, GeneratorExit) and reporter.stopped:
                 raise asyncio.CancelledError from error  # what stopped sync code is no way for a task to end
             raise
         finally:
             self._phase = "over"
-            outlet.end_call()
-            if outlet.stopped:
-                await self._scope.end_leftovers(outlet.remains, self._told)
-                await end_jobs(self._jobs, outlet.remains)
+            reporter.end_call()
+            if reporter.stopped:
+                await self._scope.end_leftovers(reporter.leftover_frames, self._told)
+                await end_jobs(self._jobs, reporter.leftover_frames)
             elif failed:
                 await self._scope.end_branches()
-            outlet.end_run()
+            reporter.end_run()
 
     def begin_cancelling(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop) -> None:
         """Cancel the task that completes the run, as soon as the run waits. Called on its loop, once or more."""
@@ -219,14 +219,14 @@ class _AsyncRun:
             parked: In how many turns in a row it was seen waiting.
             before: For what it waited then.
         """
-        found = frozenset[asyncio.Future[Any]]() if self._outlet.in_callback else waited_for(task)
+        found = frozenset[asyncio.Future[Any]]() if self._reporter.in_callback else waited_for(task)
         parked = parked + 1 if found and found == before else bool(found)
         if self._phase == "running" and turns and parked < _PARKED_TURNS:
             loop.call_soon(self._cancel, task, loop, turns - 1, parked, found)
         elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
             self._jobs |= self._scope.jobs(loop)
             self._told.update(awaited_by({task}))
-            self._outlet.note_cancelled()
+            self._reporter.note_cancelled()
             task.cancel()
             loop.call_soon(self._insist, task, loop, PARKING_TURNS)
 
@@ -240,25 +240,25 @@ class _AsyncRun:
         if turns:
             loop.call_soon(self._insist, task, loop, turns - 1)
         else:
-            self._outlet.cut()
+            self._reporter.cut()
 
 
-class TaskSource:
+class TaskRun:
     """A run in one asyncio task.
 
     Args:
-        outlet: Where it reports.
+        reporter: Where it reports.
         call: Makes the run.
         context: Makes the context it runs in, when it starts.
     """
 
-    def __init__(self, outlet: Outlet, call: Callable[[], Awaitable[Payload]], context: Callable[[], Context]) -> None:
-        self._outlet = outlet
+    def __init__(self, reporter: Reporter, call: Callable[[], Awaitable[Payload]], context: Callable[[], Context]) -> None:
+        self._reporter = reporter
         self._call = call
         self._make_context = context
         self._context: Context | None = None
         self._scope = RunScope()
-        self._run = _AsyncRun(outlet, self._scope)
+        self._run = _AsyncRun(reporter, self._scope)
         self._done = _Done()
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -290,7 +290,7 @@ class TaskSource:
             end = self._begin_clearing
         else:
             return
-        self._outlet.stop()
+        self._reporter.stop()
         try:
             if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one form that does not raise
                 end()
@@ -312,8 +312,8 @@ class TaskSource:
         self._task.add_done_callback(partial(self._ended, done))
 
     async def _clear(self) -> None:
-        self._outlet.remains.clear_unread()
-        await self._scope.end_leftovers(self._outlet.remains)
+        self._reporter.leftover_frames.clear_unread()
+        await self._scope.end_leftovers(self._reporter.leftover_frames)
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the task has ended; the run itself does not wait for it."""
@@ -329,43 +329,43 @@ class TaskSource:
         try:
             self.result = await self._run.complete(self._call())
         except Exception as error:  # noqa: BLE001 - for the reader, who gets it from the channel
-            _finish(self._outlet, error)
+            _finish(self._reporter, error)
         except BaseException as error:
-            _finish(self._outlet, error)
+            _finish(self._reporter, error)
             raise  # a task that was cancelled should say so
         else:
-            _finish(self._outlet, None)
+            _finish(self._reporter, None)
         finally:
             # Nothing follows in this task, so it is over before anybody who waits for it goes on. Of one that was stopped, its
             # callbacks are awaited as well.
-            if not self._outlet.stopped:
+            if not self._reporter.stopped:
                 self._done.set()
 
     def _ended(self, done: _Done, task: asyncio.Task[None]) -> None:
         """Called by the loop, for a task that was cancelled before its first step as well."""
-        self._outlet.finish(asyncio.CancelledError() if task.cancelled() else None)
+        self._reporter.finish(asyncio.CancelledError() if task.cancelled() else None)
         if not task.cancelled():
             task.exception()  # the reader gets it; asking keeps the loop from complaining that nobody has
         done.set()
 
 
-class ThreadSource:
+class ThreadRun:
     """A run in one thread of its own.
 
     Not a thread of a pool: a run that waits for its reader would take it from somebody who needs it.
 
     Args:
-        outlet: Where it reports.
+        reporter: Where it reports.
         call: Makes the run; an awaitable that it returns is run to its end on a loop of the thread's own.
         context: Makes the context it runs in, when it starts.
     """
 
-    def __init__(self, outlet: Outlet, call: Callable[[], Payload], context: Callable[[], Context]) -> None:
-        self._outlet = outlet
+    def __init__(self, reporter: Reporter, call: Callable[[], Payload], context: Callable[[], Context]) -> None:
+        self._reporter = reporter
         self._call = call
         self._context = context
         self._scope = RunScope()
-        self._run = _AsyncRun(outlet, self._scope)
+        self._run = _AsyncRun(reporter, self._scope)
         self._done = _Done()
         self._thread: threading.Thread | None = None
         self._over = False
@@ -387,9 +387,9 @@ class ThreadSource:
 
     def cancel(self) -> None:
         """Stop the run at its next callback: a thread cannot be stopped before, but an awaitable can."""
-        self._outlet.stop()
+        self._reporter.stop()
         if self._over and self.result is MISSING:
-            self._outlet.remains.clear_unread()
+            self._reporter.leftover_frames.clear_unread()
         if self._inner is not None:
             loop, task = self._inner
             with suppress(RuntimeError):  # the loop is closed, and the task with it
@@ -414,31 +414,31 @@ class ThreadSource:
             result = self._call()
             self.result = asyncio.run(self._await(result)) if inspect.isawaitable(result) else result
         except BaseException as error:  # noqa: BLE001 - all of it is the reader's: this thread has nobody else to tell
-            _finish(self._outlet, error)
+            _finish(self._reporter, error)
             self._end(error)
         else:
-            _finish(self._outlet, None)
+            _finish(self._reporter, None)
             self._end(None)
         finally:
             self._done.set()
 
     def _end(self, error: BaseException | None) -> None:
-        self._outlet.end_call()
+        self._reporter.end_call()
         self._over = True  # before: `cancel` looks at the two the other way round
-        _clear_remains(self._outlet, error)
-        self._outlet.end_run()
+        _clear_frames(self._reporter, error)
+        self._reporter.end_run()
 
     async def _await(self, awaitable: Awaitable[Payload]) -> Payload:
         """Called in the thread, on a loop of its own."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._inner = loop, task
-        if self._outlet.stopped:  # since before `cancel` could see the task
+        if self._reporter.stopped:  # since before `cancel` could see the task
             self._run.begin_cancelling(task, loop)
         return await self._run.complete(awaitable)
 
 
-async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload:
+async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Payload:
     """Call sync code in a thread of its own and return what it returns.
 
     Cancellation: the code is stopped at its next callback and waited for.
@@ -451,17 +451,17 @@ async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload
         try:
             returned.append(call())
         except BaseException as error:  # noqa: BLE001 - raised again where the call was made
-            _clear_remains(outlet, error)
+            _clear_frames(reporter, error)
             raised.append(error)
         else:
-            _clear_remains(outlet, None)
+            _clear_frames(reporter, None)
         finally:
             done.set()
 
     thread = _make_thread(copy_context(), work)
     thread.start()
     try:
-        await done.wait(outlet.stop)
+        await done.wait(reporter.stop)
         if raised:
             raise raised[0]
         return returned[0]
@@ -470,15 +470,15 @@ async def call_in_thread(outlet: Outlet, call: Callable[[], Payload]) -> Payload
         raised.clear()  # the error's traceback refers to this frame
 
 
-def _clear_remains(outlet: Outlet, error: BaseException | None) -> None:
+def _clear_frames(reporter: Reporter, error: BaseException | None) -> None:
     """Close what a sync call that was stopped has left behind; in its thread, where generators know that they are stopped.
 
     A call may end well although it was stopped: a root that is closed just before its end swallows what stopped its branches.
     """
     if error is not None:
-        outlet.remains.add_error(error)
-    if outlet.stopped:
-        outlet.remains.clear_all()
+        reporter.leftover_frames.add_error(error)
+    if reporter.stopped:
+        reporter.leftover_frames.clear_all()
 
 
 def _make_thread(context: Context, target: Callable[[], None]) -> threading.Thread:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from callbridge.running.leftover_frames import Remains
+from callbridge.running.leftover_frames import LeftoverFrames
 
 __all__ = ["end_jobs", "in_callbacks", "job_of", "report_failures", "waited_for"]
 
@@ -62,12 +62,12 @@ def in_callbacks(future: asyncio.Future[Any], kind: type[T]) -> Iterator[T]:
                 yield cell.cell_contents
 
 
-async def end_jobs(jobs: set[concurrent.futures.Future[Any]], remains: Remains) -> None:
+async def end_jobs(jobs: set[concurrent.futures.Future[Any]], frames: LeftoverFrames) -> None:
     """Wait until jobs in threads have ended: they cannot be cancelled, and stop at their next callback.
 
     Args:
         jobs: Emptied; their errors hold the frames of what they ran.
-        remains: Cleared, those frames included.
+        frames: Cleared, those frames included.
 
     Cancellation: gives up.
     """
@@ -80,10 +80,10 @@ async def end_jobs(jobs: set[concurrent.futures.Future[Any]], remains: Remains) 
         for future in left:
             error = None if future.cancelled() else future.exception()
             if error is not None:
-                remains.add_error(error)
+                frames.add_error(error)
     if turns:
         await _pass_pool(turns)
-        remains.clear_all()
+        frames.clear_all()
 
 
 async def _pass_pool(turns: int) -> None:

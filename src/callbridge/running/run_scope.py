@@ -33,8 +33,8 @@ from weakref import WeakSet
 
 from langchain_core.callbacks import manager
 
-from callbridge.running.leftover_frames import Remains
-from callbridge.running.loop_tasks import Sweep, Task, is_langchains, module_of, name_of, run_scopes
+from callbridge.running.leftover_frames import LeftoverFrames
+from callbridge.running.loop_tasks import LoopTasks, Task, is_langchains, module_of, name_of, run_scopes
 from callbridge.running.pool_jobs import job_of, report_failures, waited_for
 
 __all__ = ["RunScope"]
@@ -42,7 +42,7 @@ __all__ = ["RunScope"]
 _QUIET_TURNS = 5
 """Turns of the loop in a row without a task of the run after which there will be none: the loop lets go of a finished task one
 turn later; a generator that is dropped then is handed to the loop by `call_soon`; only the turn after that makes it a task. A
-`Sweep` may hold the task for one turn more, and be one turn old."""
+`LoopTasks` may hold the task for one turn more, and be one turn old."""
 
 
 class RunScope:
@@ -60,11 +60,11 @@ class RunScope:
         """Whether this code is part of the run, which therefore must not be waited for."""
         return self in run_scopes.get()
 
-    async def end_leftovers(self, remains: Remains, told: Iterable[asyncio.Future[Any]] = ()) -> None:
+    async def end_leftovers(self, frames: LeftoverFrames, told: Iterable[asyncio.Future[Any]] = ()) -> None:
         """Cancel and await what the run, which was cancelled and has ended, has left behind on this loop.
 
         Args:
-            remains: Cleared.
+            frames: Cleared.
             told: Tasks that were cancelled with the run.
 
         Cancellation: gives up.
@@ -72,7 +72,7 @@ class RunScope:
         told = WeakSet(told)
         await self._end_tasks(told, is_langchains)
         # Not before: a generator that still runs in a task must not be closed here.
-        while remains.clear():
+        while frames.clear():
             await self._end_tasks(told, is_langchains)
 
     async def end_branches(self) -> None:
@@ -87,7 +87,7 @@ class RunScope:
 
     def jobs(self, loop: asyncio.AbstractEventLoop) -> set[concurrent.futures.Future[Any]]:
         """Return the jobs in threads of pools that the run's tasks on this loop wait for now."""
-        tasks = Sweep.now(loop).tasks(self)
+        tasks = LoopTasks.now(loop).tasks(self)
         return {job for task in tasks for future in waited_for(task) if (job := job_of(future)) is not None}
 
     async def _end_tasks(self, told: WeakSet[asyncio.Future[Any]], is_left: Callable[[Task], bool]) -> None:
@@ -105,15 +105,15 @@ class RunScope:
             is_left: Says which other tasks of the run are to be ended, unless somebody awaits them.
         """
         await asyncio.sleep(0)
-        sweep = Sweep.now(asyncio.get_running_loop())
-        left = {task for task in sweep.tasks(self) if task in told or is_left(task)}
+        now = LoopTasks.now(asyncio.get_running_loop())
+        left = {task for task in now.tasks(self) if task in told or is_left(task)}
         if left:
-            left -= sweep.awaited
+            left -= now.awaited
         for task in left:
             if task not in told and not _is_cleanup(task) and not _is_being_cancelled(task):
                 told.add(task)
                 task.cancel()
-        del sweep
+        del now
         if left:
             await asyncio.wait(left)
             report_failures(left)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from langchain_core.callbacks import BaseCallbackHandler
 
 from callbridge.core.decode import EventsToCalls
-from callbridge.dispatch.receiving_handler import Target
+from callbridge.dispatch.receiving_handler import ReceivingHandler
 from callbridge.errors import ArgumentError, HandlerTypeError
 from callbridge.observe.observed_calls import astream_call, observing, stream_call
 from callbridge.observe.options import HandlerOptions, check_option_names
@@ -203,7 +203,7 @@ class _Watch:
         self._heard: list[Heard] = []
         self._translator = EventsToCalls()
         self._told: list[Heard] = []
-        self._methods = frozenset[str]() if handler is None else Target(handler).methods
+        self._methods = frozenset[str]() if handler is None else ReceivingHandler(handler).methods
         self.new: list[Any] = []
         self.following = Following(self.new)
         self._compares_output = True

@@ -20,7 +20,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from callbridge.core.calls import Call
 from callbridge.core.methods import METHODS
 from callbridge.core.text import text_of
-from callbridge.dispatch.receiving_handler import Target, as_llm_start
+from callbridge.dispatch.receiving_handler import ReceivingHandler, as_llm_start
 
 __all__ = ["Heard", "by_run", "hearing", "told", "with_text"]
 
@@ -44,7 +44,7 @@ def hearing(handler: BaseCallbackHandler, heard: list[Heard]) -> Iterator[None]:
     The methods of this one object are replaced, so that it is heard wherever it is attached, and put back at the end.
     """
     namespace = vars(handler)
-    methods = Target(handler).methods
+    methods = ReceivingHandler(handler).methods
     replaced = {name: namespace[name] for name in methods if name in namespace}
     for name in methods:
         namespace[name] = _noting(name, getattr(handler, name), heard)
