@@ -76,7 +76,7 @@ def may_import_codec(found: Import) -> bool:
     top, _, rest = found.module.partition(".")
     if top == "callbridge":
         return (rest or found.name).split(".")[0] in ("codec", "core", "errors")
-    data = found.module.split(".")[1:2] in [[name] for name in LANGCHAIN_DATA] or found.name == "AddableDict"
+    data = found.module.split(".")[1:2] in [[name] for name in LANGCHAIN_DATA] or found.name in ("AddableDict", "Runnable")
     return data if top == "langchain_core" else top == "pydantic" or (top in sys.stdlib_module_names and top not in WAITING)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.load.serializable import Serializable
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import PromptTemplate
 from pydantic import BaseModel, Field, SecretStr
@@ -207,6 +208,39 @@ def test_components_are_named_and_not_taken_apart() -> None:
     assert isinstance(thing, UnknownObject)
     assert thing.id[-1] == "PromptTemplate"
     assert not thing.fields
+
+
+class Order(Serializable):
+    """Data of an application, in LangChain's own base class."""
+
+    drink: str
+    key: str = "hunter2"
+    asked: HumanMessage
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"key": "ORDER_KEY"}
+
+
+class Signed(AIMessage):
+    """A message with a secret."""
+
+    key: str = "hunter2"
+    hidden: str = Field("internal", exclude=True)
+    seal: SecretStr = SecretStr("hunter2")
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"key": "SIGNING_KEY"}
+
+
+def test_langchain_objects_of_the_users_show_what_they_hold() -> None:
+    """Data is data, whatever it is made with; what the class declares to be secret stays here."""
+    order = Order(drink="tea", asked=HumanMessage(content="please"))
+    assert loads(dumps(order)).fields == {"drink": "tea", "asked": HumanMessage(content="please")}
+    text = dumps([order, Signed(content="yes")])
+    assert "hunter2" not in text
+    assert "internal" not in text
 
 
 def test_a_long_repr_is_cut() -> None:

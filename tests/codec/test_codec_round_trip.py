@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections import defaultdict
 from copy import deepcopy
 from enum import Enum, IntEnum
@@ -10,12 +11,15 @@ from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
+from langchain_core.agents import AgentAction
 from langchain_core.documents import Document
 from langchain_core.load import dumps as langchain_dumps
 from langchain_core.load import load
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.outputs import LLMResult
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.prompt_values import StringPromptValue
 from langchain_core.runnables.utils import AddableDict
+from pydantic import ConfigDict, Field
 
 from callbridge import dumps, loads
 from callbridge.compat import CORE_VERSION
@@ -137,14 +141,76 @@ def test_one_token_is_small_on_the_wire() -> None:
     }
 
 
-def test_a_message_of_somebodys_own_comes_back_as_its_base() -> None:
-    """A handler that gets it needs a message."""
+class Whisper(HumanMessage):
+    """What an application adds to a message; of raw data it wants to see nothing in a log."""
 
-    class Whisper(HumanMessage):
-        volume: int = 1
+    volume: int = 1
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
 
-    message = ToolMessage(content="", tool_call_id="c", artifact=Whisper(content="psst", id="m"))
-    assert loads(dumps(message)).artifact == HumanMessage(content="psst", id="m")
+
+class Piece(AIMessageChunk):
+    score: float = 0.0
+
+
+class Ranked(Document):
+    rank: int
+    near: list[Document] = Field(default_factory=list)
+
+
+class Scored(ChatGeneration):
+    score: float = 0.0
+
+
+class Planned(AgentAction):
+    plan: tuple[str, ...] = ()
+
+
+class Spoken(StringPromptValue):
+    voice: str = "alto"
+
+
+class Loose(Document):
+    model_config = ConfigDict(extra="allow")
+
+
+OWN = [
+    (Whisper(content="psst", id="m", volume=2, raw={"rows": [1]}), HumanMessage, {"volume": 2, "raw": {"rows": [1]}}),
+    (Piece(content="par", score=0.875), AIMessageChunk, {"score": 0.875}),
+    (Ranked(page_content="p", rank=7, near=[Ranked(page_content="q", rank=8)]), Document, {"rank": 7}),
+    (Scored(message=AIMessage(content="hi"), score=0.5), ChatGeneration, {"score": 0.5}),
+    (Planned(tool="t", tool_input="a", log="", plan=("a", "b")), AgentAction, {"plan": ("a", "b")}),
+    (Spoken(text="hi"), StringPromptValue, {"voice": "alto"}),
+    (Loose(page_content="p", shelf="top"), Document, {"shelf": "top"}),
+]
+
+
+@pytest.mark.parametrize(("value", "base", "own"), OWN, ids=[type(value).__name__ for value, _, _ in OWN])
+def test_an_object_of_somebodys_own_comes_back_as_its_base_with_its_own_fields(value: Any, base: Any, own: Any) -> None:
+    """A handler that gets it needs a message, or a document; and what the class adds is what somebody wrote it for."""
+    back = loads(dumps([value]))[0]
+    assert isinstance(back, base)
+    assert back.lc_id() == base.lc_id()
+    assert {name: getattr(back, name) for name in own} == own
+    assert {name: getattr(back, name) for name in base.model_fields} == {
+        name: getattr(value, name) for name in base.model_fields
+    }
+    assert same(loads(dumps(back)), back)
+    assert pickle.loads(pickle.dumps(back)) == deepcopy(back) == back
+
+
+def test_documents_below_documents_of_somebodys_own_keep_their_fields() -> None:
+    """However deep."""
+    value = Ranked(page_content="p", rank=7, near=[Ranked(page_content="q", rank=8)])
+    assert loads(dumps({"documents": [value]}))["documents"][0].near[0].rank == 8
+
+
+@pytest.mark.filterwarnings("ignore:The function `load`", "ignore:The default value of `allowed_objects`")
+def test_langchain_reads_objects_of_somebodys_own_as_their_base() -> None:
+    """Its `load` knows nothing of further fields, and messages take them."""
+    texts = [dumps(Whisper(content="psst", volume=2)), dumps(Ranked(page_content="p", rank=7))]
+    message, document = (load(json.loads(text)) for text in texts)
+    assert (type(message), message.content, message.volume) == (HumanMessage, "psst", 2)
+    assert document == Document(page_content="p")
 
 
 def test_langgraphs_objects_come_back() -> None:

@@ -22,6 +22,7 @@ from langchain_core.runnables.utils import AddableDict
 
 from callbridge.codec.allowed import Id, class_of_id, is_known_id
 from callbridge.codec.encode import LC_ESCAPED, MAX_DEPTH
+from callbridge.codec.opened import open_class
 from callbridge.codec.unknown import UnknownObject
 from callbridge.core.calls import Payload
 from callbridge.errors import JSONFormatError, RemoteError, RunUnfinishedError
@@ -33,7 +34,8 @@ def loads(text: str | bytes) -> Payload:
     """Return the event, or other value, that `dumps` made JSON of.
 
     Messages, documents, prompt values, generations, results, agents' steps and LangGraph's `Command`, `Send` and `Interrupt`
-    are of their classes again, and so are errors of Python's own, but for those that end a program or an iteration when they
+    are of their classes again; what was of a class of somebody's own that extends one of these is of that one, and has its own
+    fields as attributes. So are errors of Python's own, but for those that end a program or an iteration when they
     are raised; these and all other errors become a `RemoteError`, and objects of all other classes an `UnknownObject`. JSON
     that is not of `dumps` is taken as it is, so that events of LangServe's `stream_events` and of a LangGraph server can be
     read too: the dicts in them are what `dispatch_events` makes messages of.
@@ -109,7 +111,7 @@ def _constructor(mark: dict[str, Payload], depth: int) -> Payload:
         kwargs.pop("content", None)  # LangChain writes it, and does not take it
     if kind is not None:
         with suppress(Exception):  # what another version had, or somebody has changed since it was made, is not lost
-            return kind(**kwargs)
+            return (open_class(kind, kwargs) if "name" in mark else kind)(**kwargs)
     return UnknownObject(path, None, kwargs)
 
 

@@ -12,7 +12,10 @@ What JSON has no form for is written as an object whose key `lc` is 1, as LangCh
 | `bytes`, `datetime`, `date`, `time`, `timedelta`, `uuid`, `decimal`, `float`, `int` | `value` | these; bytes in base 64 |
 
 So the key `lc` always marks something: a dict of the user's that has it is written as pairs. Nothing here calls a method that a
-user's class has overridden, but for `repr` of what cannot be restored.
+user's class has overridden, but for `repr` of what cannot be restored, and `lc_secrets`, which says what is not to be told.
+
+An object whose class extends one on the list is written as one of that class, so that whoever reads it has a message, or a
+document; `name` is its own class's, and its own fields are among the `kwargs`.
 """
 
 from __future__ import annotations
@@ -23,16 +26,17 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
 from langchain_core.load.serializable import Serializable
-from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
 from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel
 
@@ -160,9 +164,9 @@ class _Encoder:
         if path is not None:
             kwargs = self._fields(_arguments(value, kind), depth + 1)
             return _mark("constructor", id=list(path), kwargs=kwargs)
-        base = next((base for base in kind.__mro__ if issubclass(base, BaseMessage) and id_of_class(base)), None)
-        if base is not None:  # a message of somebody's own: whoever reads it needs a message
-            kwargs = self._fields(_arguments(value, base), depth + 1)
+        base = next((base for base in kind.__mro__ if issubclass(base, BaseModel) and id_of_class(base)), None)
+        if base is not None:
+            kwargs = self._fields(chain(_arguments(value, base), _own_fields(value, kind, base)), depth + 1)
             return _mark("constructor", id=list(id_of_class(base) or ()), kwargs=kwargs, name=kind.__name__)
         return _unknown_mark(_id(kind), _repr(value), self._fields(_shown_fields(value, kind), depth + 1))
 
@@ -227,11 +231,12 @@ def _arguments(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]
             if parameter.kind is not parameter.VAR_KEYWORD and not (getattr(value, name) is None is parameter.default):
                 yield name, getattr(value, name)
         return
-    held = value.__dict__
+    held, is_own = value.__dict__, type(value) is not kind
     for name, field in kind.model_fields.items():
-        if name in held and (name == "type" or not _is_default(held[name], field)):
+        # What a class of one's own calls its type, the one on the list would refuse.
+        if name in held and (not is_own if name == "type" else not _is_default(held[name], field)):
             yield name, held[name]
-    if type(value) is kind:
+    if not is_own:
         yield from (value.__pydantic_extra__ or {}).items()
 
 
@@ -244,11 +249,30 @@ def _is_default(value: Payload, field: Any) -> bool:
     return type(value) in (str, int, bool, float, type(None)) and type(value) is type(field.default) and value == field.default
 
 
+def _own_fields(value: Payload, kind: type[Any], base: type[Any]) -> Iterator[tuple[str, Payload]]:
+    """Return what a class adds to one on the list: what LangChain's own `dumps` writes, too."""
+    held, hidden = value.__dict__, _secrets(value, kind)
+    for name, field in kind.model_fields.items():
+        if name in held and name not in base.model_fields and name not in hidden and not field.exclude:
+            yield name, held[name]
+    yield from (value.__pydantic_extra__ or {}).items()
+
+
+def _secrets(value: Payload, kind: type[Any]) -> Container[str]:
+    """Return the names of fields that a LangChain object declares to be secret."""
+    if issubclass(kind, Serializable) and kind.lc_secrets is not Serializable.lc_secrets:
+        return dict(value.lc_secrets)
+    return ()
+
+
 def _shown_fields(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]:
     """Return what of an object that cannot be restored is worth telling; nothing of LangChain's components."""
-    if issubclass(kind, BaseModel) and not issubclass(kind, Serializable):
+    if issubclass(kind, BaseModel) and not (issubclass(kind, Serializable) and issubclass(kind, Runnable)):
+        held, hidden = value.__dict__, _secrets(value, kind)
         yield from (
-            (name, value.__dict__[name]) for name, field in kind.model_fields.items() if field.repr and name in value.__dict__
+            (name, held[name])
+            for name, field in kind.model_fields.items()
+            if field.repr and name in held and name not in hidden
         )
         yield from (getattr(value, "__pydantic_extra__", None) or {}).items()
     elif dataclasses.is_dataclass(kind):
