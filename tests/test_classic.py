@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.callbacks import StreamingStdOutCallbackHandler as OriginalStdOut
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessageChunk
@@ -17,6 +19,7 @@ from langchain_core.outputs import ChatGenerationChunk, LLMResult
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
+from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from callbridge.classic import (
     AsyncFinalIteratorCallbackHandler,
@@ -183,9 +186,9 @@ async def test_an_answer_that_never_comes_ends_the_iteration() -> None:
 
 
 async def test_a_run_without_a_model_ends_the_iteration() -> None:
-    """So does one whose model does not stream."""
+    """So does one whose model does not stream, or is not asked because a cache knows: the answer comes at its end."""
     assert await run_and_read(RunnableLambda(str).ainvoke, 1, AsyncIteratorCallbackHandler()) == []
-    assert await run_and_read(Provider().ainvoke, "q", AsyncIteratorCallbackHandler()) == []
+    assert await run_and_read(Provider().ainvoke, "q", AsyncIteratorCallbackHandler()) == ["red green "]
 
 
 async def test_one_handler_serves_one_run_after_the_other() -> None:
@@ -409,6 +412,56 @@ async def test_the_answer_of_a_model_without_tools_comes_as_it_is_said() -> None
     assert await run_and_read(run, None, AsyncFinalIteratorCallbackHandler()) == ["green ", "tea"]
 
 
+def tokens_asked_for(model: Any) -> Any:
+    """Return a call that has a model stream, as `streaming=True` of a provider's model does."""
+    return lambda value, config: model.ainvoke(value, {"callbacks": [*config["callbacks"], AsksForTokens()]})
+
+
+class AsksForTokens(AsyncCallbackHandler, _StreamingCallbackHandler):  # type: ignore[type-arg]
+    def tap_output_iter(self, run_id: Any, output: Any) -> Any:
+        return output
+
+    def tap_output_aiter(self, run_id: Any, output: Any) -> Any:
+        return output
+
+
+@pytest.mark.parametrize("kind", [AsyncIteratorCallbackHandler, AsyncFinalIteratorCallbackHandler])
+async def test_an_answer_out_of_a_cache_is_read(kind: Any) -> None:
+    """The second, equal question costs nothing, and is answered all the same: in one token."""
+    model = ScriptedChatModel(scripts=[text_chunks("Final Answer: hot ", "water")], cache=InMemoryCache())
+    answers = [await run_and_read(tokens_asked_for(model), "Say Final Answer:", kind()) for _ in range(2)]
+    assert [len(answer) for answer in answers] == [2, 1]
+    assert len({"".join(answer) for answer in answers}) == 1
+
+
+@pytest.mark.parametrize("kind", [StreamingStdOutCallbackHandler, FinalStreamingStdOutCallbackHandler])
+async def test_an_answer_out_of_a_cache_is_written(kind: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for those that write."""
+    model = ScriptedChatModel(scripts=[text_chunks("Final Answer: hot ", "water")], cache=InMemoryCache())
+    for _ in range(2):
+        await tokens_asked_for(model)("Say Final Answer:", {"callbacks": [kind()]})
+    written = capsys.readouterr().out
+    assert written == written[: len(written) // 2] * 2
+    assert "hot water" in written
+
+
+@pytest.mark.parametrize("kind", [AsyncIteratorCallbackHandler, StreamingStdOutCallbackHandler])
+async def test_what_a_fallback_says_comes_after_a_blank_line(kind: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the next answer of the same handler does not."""
+    broken = ScriptedChatModel(scripts=[text_chunks("one ", "two")], fail_at=1)
+    rescued = broken.with_fallbacks([ScriptedChatModel(scripts=[text_chunks("one ", "two")])])
+    handler = kind()
+    for _ in range(2):
+        read = run_and_read if isinstance(handler, AsyncIteratorCallbackHandler) else run_only
+        tokens = await read(tokens_asked_for(rescued), "q", handler)
+        assert "".join(tokens) + capsys.readouterr().out == "one \n\none two"
+
+
+async def run_only(call: Callable[..., Any], value: Any, handler: Any) -> list[str]:
+    await call(value, {"callbacks": [handler]})
+    return []
+
+
 class Asking(BaseRetriever):
     """Asks a model for a better query, as multi-query retrievers do."""
 
@@ -418,9 +471,9 @@ class Asking(BaseRetriever):
 
 
 @tool
-def look_up(query: str, config: RunnableConfig) -> str:
-    """Search documents."""
-    return str(Asking().invoke(query, config))
+def look_up(query: str) -> str:
+    """Search documents; LangChain hands a tool the config of its caller, and has that of its own run in the context."""
+    return str(Asking().invoke(query))
 
 
 async def test_what_a_retriever_inside_a_tool_has_a_model_say_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:

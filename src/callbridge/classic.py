@@ -19,6 +19,8 @@ await task
 | find the answer only if the tokens are cut like the prefix | find it in the text |
 | find no answer of agents that call tools | find it: what a model says without calling a tool |
 | hand out lists of content blocks as `str(list)` | hand out the text in them |
+| say nothing of an answer that does not come in tokens: out of a cache, from a model that does not stream | say it at its end |
+| join what a failed attempt has said to what a retry or a fallback says in its place | put a blank line between |
 
 **Final answers** of agents that call tools are given out when the model's call has ended: before that nobody knows whether a
 tool call follows the words, as in `Let me look that up.` A model that was offered no tools cannot call one, and an agent that
@@ -42,9 +44,10 @@ from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.callbacks import StreamingStdOutCallbackHandler as _StreamingStdOut
 from langchain_core.outputs import LLMResult
 
+from callbridge.core.attempts import Attempts
 from callbridge.core.calls import Payload
 from callbridge.core.final import FinalAnswer, calls_tool
-from callbridge.core.text import text_of
+from callbridge.core.text import result_text, text_of
 from callbridge.core.window import AnswerWindow
 
 __all__ = [
@@ -101,6 +104,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         self.queue = _Queue(self._wake)
         self.done = _Flag(self._wake)
         self._open: set[Any] = set()  # runs; each removed when it ends, whichever way
+        self._attempts = Attempts()
         self._end_was_read = False
         self._reader: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
@@ -119,15 +123,32 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         """Note that a run is over."""
         self._finish(kwargs)
 
-    on_chain_start = on_tool_start = on_retriever_start = on_llm_start = _note_start
-    on_chain_end = on_tool_end = on_retriever_end = on_llm_end = _note_end
-    on_chain_error = on_tool_error = on_retriever_error = on_llm_error = _note_end
+    on_chain_start = on_tool_start = on_retriever_start = _note_start
+    on_chain_end = on_tool_end = on_retriever_end = _note_end
+    on_chain_error = on_tool_error = on_retriever_error = _note_end
+
+    async def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
+        """Note that a model was called."""
+        self._begin(kwargs)
+        self._attempts.start(kwargs.get("run_id"))
 
     async def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
         """Hand out a token; empty ones are left out."""
-        self._put_token(text_of(token))
+        self._put_token(self._attempts.say(kwargs.get("run_id"), text_of(token)))
+
+    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Hand out the answer if it did not come in tokens."""
+        self._put_token(_said_at_end(self._attempts, response, kwargs))
+        self._finish(kwargs)
+
+    async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that a model has failed: what comes in its place is a paragraph of its own."""
+        self._attempts.end(kwargs.get("run_id"), failed=True)
+        self._finish(kwargs)
 
     def _begin(self, kwargs: Mapping[str, Any]) -> None:
+        if not self._open:
+            self._attempts.forget()
         self._open.add(kwargs.get("run_id"))
         self._end_was_read = False
         self.done.clear()
@@ -175,6 +196,14 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
             loop.call_soon_threadsafe(changed.set)
         except RuntimeError:  # the reader's loop is closed
             self._reader = None
+
+
+def _said_at_end(attempts: Attempts, response: LLMResult, kwargs: Mapping[str, Any]) -> str:
+    """Return what is still to be said when a model has ended: all, if it has said nothing."""
+    run_id = kwargs.get("run_id")
+    text = "" if attempts.has_spoken(run_id) else attempts.say(run_id, result_text(response))
+    attempts.end(run_id)
+    return text
 
 
 # -- final answers ----------------------------------------------------------------------------------------------------
@@ -233,7 +262,7 @@ class _FinalView(AnswerWindow):
             calls_tool(getattr(made, "message", None)) for group in getattr(response, "generations", ()) for made in group
         )
         reached = self._answer.reached(run_id) and not called
-        text = self._answer.end_model(run_id, calls_tool=called)
+        text = self._answer.end_model(run_id, result_text(response), calls_tool=called)
         self.answer_reached = reached or (bool(text) and not called)
         return text
 
@@ -280,7 +309,7 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
         """Hand out what was held back, if it is the answer."""
         self._put_token(self._end_model(response, kwargs))
         self._was_reached = self._was_reached or self.answer_reached
-        await super().on_llm_end(response, **kwargs)
+        self._finish(kwargs)
 
     async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         """Note that a model has failed: no answer is to be waited for."""
@@ -304,9 +333,25 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
 class StreamingStdOutCallbackHandler(_StreamingStdOut):
     """A handler that writes every token to `sys.stdout`."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._attempts = Attempts()
+
+    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
+        """Note that a model was called."""
+        self._attempts.start(kwargs.get("run_id"))
+
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
         """Write a token."""
-        self._write(text_of(token))
+        self._write(self._attempts.say(kwargs.get("run_id"), text_of(token)))
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Write the answer if it did not come in tokens."""
+        self._write(_said_at_end(self._attempts, response, kwargs))
+
+    def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Note that a model has failed: what comes in its place is a paragraph of its own."""
+        self._attempts.end(kwargs.get("run_id"), failed=True)
 
     def _write(self, text: str) -> None:
         if text:

@@ -19,6 +19,9 @@ two ways to serve the first rule:
 |---|---|---|
 | yes | when the call has ended; at once, if the model is known to have no tools | is never seen |
 | no | at once | is seen, whole, as a paragraph of its own |
+
+A model that breaks off, and is tried again or has a fallback, is treated in the same way: what it has said is a paragraph of
+its own, and what is held is not seen.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from callbridge.core.attempts import PARAGRAPH, Attempts
 from callbridge.core.calls import Payload
 from callbridge.core.inputs import messages_of, prompts_of
 from callbridge.core.runs import MISSING
@@ -36,9 +40,6 @@ from callbridge.core.text import UNSEEN_TAGS, chunk_text, output_text
 __all__ = ["DEFAULT_PREFIX", "FinalAnswer", "FinalText", "Rule", "calls_tool"]
 
 Rule: TypeAlias = Literal["structure", "prefix"]
-
-_PARAGRAPH = "\n\n"
-"""Between what was said before a tool call and what comes after it."""
 
 DEFAULT_PREFIX: Sequence[str] = ("Final", "Answer", ":")
 """As LangChain's `FinalStreamingStdOutCallbackHandler` has it."""
@@ -80,6 +81,7 @@ class FinalAnswer:
     hold: bool = False
     _models: dict[Any, _Model] = field(default_factory=dict)  # removed when the model call ends
     _in_tools: set[Any] = field(default_factory=set)  # tools and all below them; removed when they end
+    _attempts: Attempts = field(default_factory=Attempts)
 
     def __post_init__(self) -> None:
         parts = [part.strip() for part in self.prefix if part.strip()] if self.strip else ["".join(self.prefix)]
@@ -124,6 +126,7 @@ class FinalAnswer:
         rule = self.always or self._rule(said, agentic)
         # Of a model that seems to have no tools, although there were calls, it is not known where it has them.
         may_call = has_used_tools or has_tools is not False
+        self._attempts.start(run_id)
         self._models[run_id] = _Model(rule, held=self.hold and rule == "structure" and may_call)
 
     def token(self, run_id: Payload, text: str, *, calls_tool: bool = False) -> str:
@@ -138,7 +141,7 @@ class FinalAnswer:
         if model is None:
             return ""
         model.streamed = True
-        return self._add(model, text, calls_tool)
+        return self._attempts.say(run_id, self._add(model, text, calls_tool))
 
     def end_model(self, run_id: Payload, text: str = "", *, calls_tool: bool = False) -> str:
         """Say that a model has ended; return what that adds to the answer.
@@ -151,23 +154,22 @@ class FinalAnswer:
         model = self._models.pop(run_id, None)
         if model is None:
             return ""
-        added = "" if model.streamed else self._add(model, text, calls_tool)
-        if model.rule == "prefix":
-            return added
-        called = model.calls_tool or calls_tool
-        if model.held:
-            return "" if called else model.text
-        return added + _PARAGRAPH if called and model.reached else added
+        said = self._attempts.say(run_id, self._at_end(model, text, calls_tool))
+        self._attempts.end(run_id)
+        is_paragraph = model.rule == "structure" and not model.held and model.reached and (model.calls_tool or calls_tool)
+        return said + PARAGRAPH if is_paragraph else said
 
     def end(self, run_id: Payload) -> None:
         """Say that any run has ended, well or not."""
         self._in_tools.discard(run_id)
-        self._models.pop(run_id, None)
+        if self._models.pop(run_id, None) is not None:
+            self._attempts.end(run_id, failed=True)
 
     def forget(self) -> None:
         """Forget all runs: they are over, although some may not have said so."""
         self._in_tools.clear()
         self._models.clear()
+        self._attempts.forget()
 
     def knows(self, run_id: Payload) -> bool:
         """Return whether a model call was said to have started, or is part of a tool."""
@@ -196,6 +198,13 @@ class FinalAnswer:
             return ""  # and what has begun is not cut off
         model.reached = model.reached or bool(text)
         return text
+
+    def _at_end(self, model: _Model, text: str, calls_tool: bool) -> str:
+        """Return what the end of a model call adds."""
+        added = "" if model.streamed else self._add(model, text, calls_tool)
+        if model.held and model.rule == "structure":
+            return "" if model.calls_tool or calls_tool else model.text
+        return added
 
     def _after_prefix(self, model: _Model, text: str) -> str:
         if model.reached:

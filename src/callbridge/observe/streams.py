@@ -193,7 +193,8 @@ class AsyncEventStream(_OwningStream[R]):
         """Return the visible text of models as an iterator, each piece once.
 
         Model text only: what prompts, parsers, chains and graphs pass on again is left out, content blocks give their
-        text, models tagged `nostream` give none, and a model that does not stream gives its text at its end.
+        text, models tagged `nostream` give none, and a model that does not stream gives its text at its end. What a retry or a
+        fallback says in place of what a model has broken off comes after a blank line.
         """
         return AsyncTexts(self)
 
