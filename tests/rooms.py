@@ -161,6 +161,7 @@ TESTED_ELSEWHERE = MappingProxyType(
         "channel/state.py": "channel/test_model.py",
         "channel/statistics.py": "channel/test_memory.py",
         "codec/allowed.py": "codec/test_codec_decode.py",
+        "codec/opened.py": "codec/test_codec_round_trip.py",
         "codec/unknown.py": "codec/test_codec_decode.py",
         "observe/callers.py": "observe/test_handler.py",
         "observe/event_sender.py": "observe/test_overflow.py",
