@@ -155,6 +155,8 @@ TESTED_ELSEWHERE = MappingProxyType(
         "core/check.py": "test_events.py",
         "core/filters.py": "observe/test_against_langchain.py",
         "core/methods.py": "test_contracts.py",
+        "core/protocol/table.py": "core/protocol/test_to_chunks.py",
+        "core/protocol/whole.py": "core/protocol/test_to_chunks.py",
         "core/runs.py": "core/test_encode.py",
         "core/stand_in.py": "dispatch/test_duplicates.py",
         "core/status.py": "observe/test_terminals.py",

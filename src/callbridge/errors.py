@@ -126,7 +126,7 @@ class HandlerTypeError(ArgumentError, TypeError):
 
 
 class CallableTypeError(ArgumentError, TypeError):
-    """What was given as a call cannot be called, or is or returns a generator, which does nothing until it is read."""
+    """What was given as a call cannot be called, or returns what does nothing until it is read: a generator, a v3 stream."""
 
 
 class EventFormatError(CallbridgeError, ValueError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context
 from types import CodeType
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["codes_of", "elsewhere"]
+__all__ = ["codes_of", "elsewhere", "is_unread_v3_stream", "is_v3_stream"]
 
 _LIBRARY = "current_async_library_cvar"
 """Sniffio's variable, which says what library the loop is of in which a context was made."""
@@ -32,3 +32,35 @@ def codes_of(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
     if code is None:
         return ()
     return (*(const for const in code.co_consts if isinstance(const, CodeType)), code)
+
+
+_MODEL_STREAMS: Final = frozenset({"ChatModelStream", "AsyncChatModelStream"})
+
+_RUN_STREAMS: Final = frozenset({"GraphRunStream", "AsyncGraphRunStream"})
+"""Streams of version 3, by name: no LangChain need have them, and LangGraph need not be there."""
+
+
+def _names(value: object) -> set[str]:
+    """Return the names of a value's classes that are LangChain's or LangGraph's."""
+    return {
+        kind.__name__ for kind in type(value).__mro__ if kind.__module__.partition(".")[0] in ("langchain_core", "langgraph")
+    }
+
+
+def is_v3_stream(value: object) -> bool:
+    """Return whether a value is a stream of version 3: of a model, or of a graph."""
+    return not _names(value).isdisjoint(_MODEL_STREAMS | _RUN_STREAMS)
+
+
+def is_unread_v3_stream(value: object) -> bool:
+    """Return whether a value is such a stream that nobody has begun to read, so that its run has not begun either.
+
+    Source: `langchain_core/language_models/chat_model_stream.py` (1.4.0 to 1.8.3), `langgraph/stream/run_stream.py` (1.2.0 to
+    1.2.24). Where these names are gone, such a stream is a result like any other.
+    """
+    names = _names(value)
+    if not names.isdisjoint(_MODEL_STREAMS):
+        return not getattr(value, "done", True) and not getattr(value, "has_events", getattr(value, "_events", True))
+    if not names.isdisjoint(_RUN_STREAMS):
+        return getattr(value, "_exhausted", None) is False and getattr(value, "_latest", None) is None
+    return False

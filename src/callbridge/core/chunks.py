@@ -1,4 +1,4 @@
-"""`chat_chunk`: the `ChatGenerationChunk` around a chat model's token.
+"""`chat_chunk`: the `ChatGenerationChunk` around a chat model's token; `text_message`: the message in it, if it is made here.
 
 A callback about a token has one, an event has not, so it is made for every token that is dispatched. pydantic takes longer to
 validate its parts than all the rest of the dispatch takes, and there is nothing to find: the message has been validated when
@@ -19,7 +19,7 @@ from typing import Final
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-__all__ = ["chat_chunk"]
+__all__ = ["chat_chunk", "text_message"]
 
 _SAMPLE: Final = ChatGenerationChunk(message=AIMessageChunk(content=""))
 
@@ -58,3 +58,36 @@ def chat_chunk(message: AIMessageChunk) -> ChatGenerationChunk:
     _set(chunk, "__pydantic_extra__", None)
     _set(chunk, "__pydantic_private__", None)
     return chunk
+
+
+_PLAIN: Final = MappingProxyType(vars(_SAMPLE.message))
+"""The fields of an empty message, in order."""
+
+_TEXT_FIELDS_SET: Final = frozenset(AIMessageChunk(content="", id="0").__pydantic_fields_set__)
+
+_MESSAGE_LAYOUT_IS_KNOWN: Final = (
+    _LAYOUT_IS_KNOWN
+    and _SAMPLE.message.__pydantic_extra__ in (None, {})
+    and _SAMPLE.message.__pydantic_private__ is None
+    and all(value in (None, "", [], {}, False) or key == "type" for key, value in _PLAIN.items())
+)
+
+
+def text_message(text: str, message_id: str | None) -> AIMessageChunk:
+    """Return what `AIMessageChunk(content=text, id=message_id)` returns.
+
+    Args:
+        text: A string.
+        message_id: The message's id.
+    """
+    if type(text) is not str or not _MESSAGE_LAYOUT_IS_KNOWN:
+        return AIMessageChunk(content=text, id=message_id)
+    fields = {key: value.copy() if isinstance(value, (list, dict)) else value for key, value in _PLAIN.items()}
+    fields["content"] = text
+    fields["id"] = message_id
+    message = AIMessageChunk.__new__(AIMessageChunk)
+    _set(message, "__dict__", fields)
+    _set(message, "__pydantic_fields_set__", set(_TEXT_FIELDS_SET))
+    _set(message, "__pydantic_extra__", None if _SAMPLE.message.__pydantic_extra__ is None else {})
+    _set(message, "__pydantic_private__", None)
+    return message

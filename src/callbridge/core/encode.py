@@ -4,6 +4,10 @@ The strict vocabulary is that of `astream_events(version="v2")`, bug for bug. De
 `docs/divergences.md`): a model run whose start was never reported is started from its first token or end (D1); a payload
 whose comparison or truth value raises loses no event (D2); the root rule never writes to a custom event's payload (D3).
 
+Under `version="v3"` models report the events of the content-block protocol, and by themselves perhaps tokens as well: the
+first source that tells of a run's content is its only one. LangChain's own v2 stream is silent where a model reports no tokens
+(D19).
+
 The extended vocabulary adds what v2 drops: errors of every run type with their status, agent actions, text and retries,
 the tool call's id, and for a run that is still open when its parent ends a terminal event, so that each start has one.
 
@@ -13,7 +17,7 @@ Source: `_AstreamEventsCallbackHandler` and `_astream_events_implementation_v2`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -25,6 +29,7 @@ from callbridge.core.arguments import check_flag
 from callbridge.core.calls import Call, Payload
 from callbridge.core.filters import EventFilter, Filters
 from callbridge.core.methods import METHODS
+from callbridge.core.protocol.to_chunks import MessageToChunks
 from callbridge.core.runs import MISSING, Run, RunTree
 from callbridge.core.status import status_of
 from callbridge.errors import CallFormatError, RunUnfinishedError
@@ -49,6 +54,7 @@ class CallsToEvents:
             as its input, and that run's end shows none, as in `astream_events`.
         linger: Whether descendants of a root that has ended are still translated when they report late, as
             `astream_events` does; `False` forgets them, so that a long-lived translator stays small.
+        blocks: Whether chunks that are made of protocol events are lists of content blocks, text included.
         **filters: As in `astream_events`; see `EventFilter`.
 
     Threads: calls may come from several threads at once, as LangChain makes them for parallel runs.
@@ -60,9 +66,12 @@ class CallsToEvents:
         extended: bool = False,
         root_input: Payload = MISSING,
         linger: bool = False,
+        blocks: bool = False,
         **filters: Unpack[Filters],
     ) -> None:
         check_flag("extended", extended)
+        check_flag("blocks", blocks)
+        self._blocks = blocks
         self._filter = EventFilter(**filters)
         self._tree = RunTree()
         self.forks = self._tree.forks
@@ -102,6 +111,11 @@ class CallsToEvents:
         """Return the run if it has started and not ended."""
         run = self._tree.get(run_id)
         return run if run is not None and run.open else None
+
+    def unended_messages(self) -> tuple[int, int]:
+        """Return how many open runs are driven by version 3, and how many of them have told the end of their message."""
+        messages = [run.message for run in self._tree.open_runs() if run.message is not None]
+        return len(messages), sum(message.finished for message in messages)
 
     def feed(self, call: Call) -> list[Event]:
         """Translate one call.
@@ -170,6 +184,9 @@ class CallsToEvents:
             return (*repaired, *self.on_llm_new_token(token, run_id=run_id, chunk=chunk))
         if run.tapped or not run.open or not run.included:
             return ()
+        if run.source == "protocol":
+            return ()
+        run.source = "tokens"
         if run.run_type == "chat_model":
             message = AIMessageChunk(content=token) if chunk is None else chunk.message
             return self._event(run.stream_event, run, {"chunk": message})
@@ -178,6 +195,35 @@ class CallsToEvents:
         if chunk is None:
             chunk = GenerationChunk(text=token if isinstance(token, str) else "")
         return self._event(run.stream_event, run, {"chunk": chunk})
+
+    def on_stream_event(
+        self,
+        event: Payload,
+        /,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **_: Payload,
+    ) -> Sequence[Event]:
+        """Report an event of the content-block protocol: a token, if the model reports none itself."""
+        run = self._tree.get(run_id)
+        if run is None:
+            repaired, run = self._repair(run_id, parent_run_id, tags, True)
+            return (*repaired, *self.on_stream_event(event, run_id=run_id)) if run else ()
+        if run.tapped or not run.open or run.run_type != "chat_model" or not isinstance(event, Mapping):
+            return ()
+        message = run.message
+        if message is None:
+            message = run.message = MessageToChunks(blocks=self._blocks)
+        if not run.source and (message.is_content(event) or event.get("event") == "message-finish"):
+            run.source = "protocol"
+        chunks = message.feed(event)
+        if run.source != "protocol" or not run.included:
+            return ()
+        if len(chunks) == 1:
+            return self._event(run.stream_event, run, {"chunk": chunks[0]})
+        return [made for chunk in chunks for made in self._event(run.stream_event, run, {"chunk": chunk})]
 
     def on_llm_end(
         self,
@@ -199,7 +245,20 @@ class CallsToEvents:
         return self._end(run, output, run.inputs)
 
     def on_llm_error(self, error: BaseException, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
-        """Fail a run of either kind of model."""
+        """Fail a run of either kind of model.
+
+        One whose message was complete has not failed: who reads a v3 stream's text may go when it ends, and the task that makes
+        it is cancelled before it has told that all went well (D20).
+        """
+        run = self._tree.get(run_id)
+        if (
+            run is not None
+            and run.open
+            and run.message is not None
+            and run.message.finished
+            and status_of(error) == "cancelled"
+        ):
+            return self._end(run, run.message.message(), run.inputs)
         return self._fail(run_id, error)
 
     # -- chains, prompts, parsers -------------------------------------------------------------------------------------
@@ -318,10 +377,6 @@ class CallsToEvents:
     def on_retry(self, retry_state: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
         """Pass on that a model is called again (extended)."""
         return self._note("on_retry", run_id, {"retry_state": retry_state}, kwargs, ())
-
-    def on_stream_event(self, *_: Payload, **__: Payload) -> Sequence[Event]:
-        """Make no event: see `METHODS`."""
-        return ()
 
     # -- taps: chunks that are not reported by callbacks --------------------------------------------------------------
 

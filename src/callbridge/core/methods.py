@@ -61,14 +61,8 @@ def _rows() -> tuple[Method, ...]:
         Method("on_agent_finish", "note", "ignore_agent", None, "on_agent_finish"),
         Method("on_text", "note", None, None, "on_text"),
         Method("on_retry", "note", "ignore_retry", None, "on_retry"),
-        Method(
-            "on_stream_event",
-            "note",
-            "ignore_llm",
-            None,
-            None,
-            unmapped="the content-block protocol of version='v3', reported beside or instead of the tokens",
-        ),
+        # Under version 3; see `CallsToEvents`.
+        Method("on_stream_event", "stream", "ignore_llm", "on_{}_stream"),
     )
 
 

@@ -20,8 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import repeat
 from operator import length_hint
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from callbridge.core.protocol.to_chunks import MessageToChunks
 
 __all__ = ["MISSING", "Run", "RunTree"]
 
@@ -54,6 +57,7 @@ class Run:
         "id",
         "included",
         "inputs",
+        "message",
         "metadata",
         "name",
         "open",
@@ -63,6 +67,7 @@ class Run:
         "root",
         "run_id",
         "run_type",
+        "source",
         "stream_event",
         "tags",
         "tapped",
@@ -94,6 +99,8 @@ class Run:
         self.included = True  # passes the event filters
         self.hidden = False  # makes no events, and nothing that starts below it does
         self.doubles = 0  # open descendants that bear this run's id
+        self.source = ""  # of a chat model's chunks: what reported the first of them, `tokens` or `protocol`
+        self.message: MessageToChunks | None = None  # of a chat model that is driven by version 3
         self.tapped = False  # its chunks come from a tap on its iterator, not from callbacks
         self.parent: Run | None = None  # as far as the tree knows it
         self.parent_ids: list[str] = []  # root first, immediate parent last

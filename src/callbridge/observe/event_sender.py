@@ -35,6 +35,14 @@ def _turn() -> Generator[None, None, None]:
     yield
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+_SETTLING_TURNS = 20
+"""Turns of the loop for which the end of a message may be under way, after its reader has been released."""
+
 _STOPPED = "the reader of this run has left"
 
 _ORDER_SECONDS = 5.0
@@ -74,6 +82,7 @@ class EventSender:
         self._told: set[int] = set()  # threads in which its end has begun
         self._call_ended = False
         self._is_over = False
+        self._settling: asyncio.Future[None] | None = None  # resolved when the next run of a model ends
 
     @property
     def encoder(self) -> CallsToEvents:
@@ -110,6 +119,8 @@ class EventSender:
             full = self._report_in_order(method, *args, **kwargs)
         else:
             full = self._push(getattr(self._encoder, method)(*args, **kwargs))
+        if self._settling is not None and method in ("on_llm_end", "on_llm_error"):
+            self._note_settled()
         if full and awaited and method.endswith("_error") and isinstance(args[0], (asyncio.CancelledError, GeneratorExit)):
             # Who cancels a run waits for its end, and may be what reads: the bound yields, which this counts.
             self._send.room_sync()
@@ -225,6 +236,61 @@ class EventSender:
             )
         events = self._encoder.on_llm_new_token(token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags)
         return self._push(events) if events else False
+
+    async def report_message_event(
+        self,
+        event: Payload,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **_: Payload,
+    ) -> None:
+        """Report an event of the content-block protocol; as `report_token` does, because there are as many."""
+        encoder = self._encoder
+        call = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": tags}
+        if encoder.forks:
+            await self.report_awaited("on_stream_event", (event,), call)
+            return
+        if self._stopped or encoder.extended or self._repeated.copies:
+            full = self.report("on_stream_event", (event,), call, True)
+        else:
+            events = encoder.on_stream_event(event, run_id=run_id, parent_run_id=parent_run_id, tags=tags)
+            full = self._push(events) if events else False
+        if full:
+            await self.room()
+
+    def report_message_event_sync(self, event: Payload, **kwargs: Payload) -> None:
+        """Report such an event of a sync run, and wait for room where this thread may."""
+        if self.report("on_stream_event", (event,), kwargs):
+            self._send.room_sync()
+
+    async def settle(self) -> None:
+        """Wait for the ends of models whose messages are complete.
+
+        Who reads a v3 stream is released by the end of the message; that of the run is told later, by another task. One whose
+        message goes on has been left, and is not waited for.
+
+        Cancellation: gives up.
+        """
+        turns = _SETTLING_TURNS
+        while turns and self._has_message(complete=False):
+            await _turn()
+            turns -= 1
+        while self._has_message(complete=True):
+            self._settling = asyncio.get_running_loop().create_future()
+            await self._settling
+        self._settling = None
+
+    def _has_message(self, *, complete: bool) -> bool:
+        """Return whether a model that is driven by version 3 goes on, and has told its whole message or has not."""
+        going_on, completed = self._encoder.unended_messages()
+        return completed > 0 if complete else going_on > completed
+
+    def _note_settled(self) -> None:
+        settling = self._settling
+        if settling is not None:
+            settling.get_loop().call_soon_threadsafe(_resolve, settling)
 
     def begin_tap(self, run_id: UUID) -> bool:
         """Say that the run's chunks come from a tap from now on; return whether it is its first tap."""

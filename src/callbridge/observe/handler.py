@@ -76,12 +76,12 @@ class Callback:
 
     Args:
         method: Its name.
-        is_token: Whether it reports tokens, which have a way of their own in async runs, because there are so many.
+        quick: Whether it has a way of its own, because there are so many calls of it: those that report tokens.
     """
 
-    def __init__(self, method: str, *, is_token: bool = False) -> None:
+    def __init__(self, method: str, *, quick: bool = False) -> None:
         self._method = method
-        self._is_token = is_token
+        self._quick = quick
         self.__doc__ = f"Report `{method}`."
 
     def __get__(self, handler: EventStreamHandler | None, owner: type[EventStreamHandler]) -> Any:
@@ -89,9 +89,9 @@ class Callback:
             return self
         caller = _getframe(1).f_code  # the documented way to the caller's frame, as in `logging`
         if caller in ASYNC_DISPATCH_ONE:
-            return handler._token_reporter if self._is_token else partial(handler._report_async, self._method)
+            return handler._quick_async[self._method] if self._quick else partial(handler._report_async, self._method)
         if caller in SYNC_DISPATCH:
-            return handler._sync_token_reporter if self._is_token else partial(handler._report_sync, self._method)
+            return handler._quick_sync[self._method] if self._quick else partial(handler._report_sync, self._method)
         return handler._reporter(self._method)
 
 
@@ -161,8 +161,15 @@ class EventStreamHandler(BaseCallbackHandler):
         ends = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
         self._sender = EventSender(self._make_encoder(**options), ends, roots)
         self._reader = EventReader(ends[1])
-        self._token_reporter: Callable[..., Any] = self._sender.report_token
-        self._sync_token_reporter: Callable[..., Any] = self._sender.report_token_sync
+        sender = self._sender
+        self._quick_async: dict[str, Callable[..., Any]] = {
+            "on_llm_new_token": sender.report_token,
+            "on_stream_event": sender.report_message_event,
+        }
+        self._quick_sync: dict[str, Callable[..., Any]] = {
+            "on_llm_new_token": sender.report_token_sync,
+            "on_stream_event": sender.report_message_event_sync,
+        }
 
     def _make_encoder(self, **options: Any) -> CallsToEvents:
         return CallsToEvents(**options)
@@ -321,7 +328,7 @@ def _open(capacity: int, overflow: Overflow) -> tuple[SendEnd[Event], ReceiveEnd
 
 
 for _method in METHODS:
-    setattr(EventStreamHandler, _method, Callback(_method, is_token=_method == "on_llm_new_token"))
+    setattr(EventStreamHandler, _method, Callback(_method, quick=_method in ("on_llm_new_token", "on_stream_event")))
 
 
 class _Tapping(_StreamingCallbackHandler):  # type: ignore[type-arg]

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from contextlib import contextmanager
 from contextvars import Context, ContextVar, Token, copy_context
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import Runnable
@@ -23,6 +23,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from callbridge.core.calls import Payload
 from callbridge.errors import CallableTypeError
+from callbridge.internals import is_unread_v3_stream
 from callbridge.observe.options import OnExit, StreamOptions, check_option_names
 from callbridge.observe.owned_run_handler import OwnedRunHandler
 from callbridge.observe.streams import AsyncEventStream, EventStream
@@ -41,7 +42,17 @@ _LAZY: Final = (
     "of another one, a function that reads it: lambda: list(generate(x))"
 )
 
+_UNREAD: Final = (
+    "a call that works until it returns; this one returned a stream of version='v3', which does nothing until it is read. Read "
+    "it in the call: lambda: model.stream_events(q, version='v3').output; or in a coroutine function: "
+    "return await (await model.astream_events(q, version='v3')); of a graph: run.output, or await run.output()"
+)
+
 _KEYWORDS: Final = "keyword arguments of the call itself go in by functools.partial(call, name=value) or a lambda"
+
+_V3_CALL: Final = (
+    f"{_KEYWORDS}, and what version='v3' returns is to be read in the call: lambda: model.stream_events(q, version='v3').output"
+)
 
 
 # The second form says "or" because mypy would find a call with `**kwargs: Any`, such as `chain.ainvoke`, to fit one that says
@@ -66,7 +77,8 @@ def astream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Stre
 
     Raises:
         CallableTypeError: `call` cannot be called, or is a generator function, such as `chain.astream`: it does nothing until
-            somebody reads what it returns. If that shows only when the call returns a generator, the stream raises it there.
+            somebody reads what it returns. If that shows only when the call returns a generator, or a stream of version 3 that
+            nobody has begun to read, the stream raises it there.
         OptionError: A keyword is none of the options.
         ArgumentError: An option has a value that is not allowed.
 
@@ -95,7 +107,7 @@ def stream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Strea
         A stream that starts the call with its first read; its `result` is what the call returned.
 
     Raises:
-        CallableTypeError: `call` cannot be called, or is or returns a generator; see `astream_call`.
+        CallableTypeError: `call` cannot be called, or is or returns a generator or the like; see `astream_call`.
         OptionError: A keyword is none of the options.
         ArgumentError: An option has a value that is not allowed.
     """
@@ -107,7 +119,8 @@ def stream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Strea
 def _prepared(call: object, options: StreamOptions) -> tuple[OwnedRunHandler, OnExit]:
     """Check what a stream was asked for, and return its handler and what to do when its reader leaves."""
     _check_callable(call)
-    check_option_names(options, StreamOptions, hint=_KEYWORDS)
+    is_v3_call = cast("Any", options).get("version") == "v3"
+    check_option_names(options, StreamOptions, hint=_V3_CALL if is_v3_call else _KEYWORDS)
     on_exit = options.pop("on_exit", "cancel")
     return OwnedRunHandler(**{"streaming": True, **options}), on_exit
 
@@ -203,8 +216,10 @@ def _checked(result: Payload) -> Payload:
     """Return what a call returned, unless it is work that nobody has done.
 
     Raises:
-        CallableTypeError: It is a generator.
+        CallableTypeError: It is a generator, or a stream of version 3 that nobody has begun to read.
     """
+    if is_unread_v3_stream(result):
+        raise CallableTypeError("call()", result, _UNREAD)
     if isinstance(result, (Generator, AsyncGenerator)):
         raise CallableTypeError("call()", result, _LAZY.format("returned"))
     return result

@@ -112,7 +112,10 @@ class _Run:
         other: str,
     ) -> None:
         if version != "v2":
-            raise VersionError("version", version, "'v2'")
+            hint = (
+                "; for LCEL and legacy chains too, stream_messages reads in the style of version 3" if version == "v3" else ""
+            )
+            raise VersionError("version", version, f"'v2'{hint}")
         if not isinstance(runnable, Runnable):
             raise ArgumentError("runnable", runnable, f"a LangChain Runnable; for any other callable there is {other}")
         _check_config(config)

@@ -77,7 +77,9 @@ def _check_handler(handler: object) -> None:
 class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
     """An old handler and the events of its runs; made by `wrap_handler`."""
 
-    on_llm_new_token: Any = Callback("on_llm_new_token")  # no way around the old handler's own
+    # No way around the old handler's own.
+    on_llm_new_token: Any = Callback("on_llm_new_token")
+    on_stream_event: Any = Callback("on_stream_event")
 
     def __new__(cls, handler: BaseCallbackHandler, *, streaming: bool = False, **_: Any) -> Self:
         """Make an instance; one that may tap if the old handler does."""

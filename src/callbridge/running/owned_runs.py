@@ -178,6 +178,7 @@ class _AsyncRun:
         self._phase = "running"
         try:
             result = await awaitable
+            await reporter.settle()
             failed = False
             return result
         except BaseException as error:

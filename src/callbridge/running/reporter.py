@@ -42,6 +42,10 @@ class Reporter(Protocol):
         """Stop what was open before that at its next callback of any kind."""
         ...
 
+    async def settle(self) -> None:
+        """Wait for what the run has as good as ended, and is being told by other tasks of it. Cancellation: gives up."""
+        ...
+
     def end_call(self) -> None:
         """Take note that the run's call has ended: whatever of it still reports is being cleaned up."""
         ...

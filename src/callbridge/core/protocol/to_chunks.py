@@ -1,0 +1,360 @@
+"""`MessageToChunks`: the message events of one message as the chunks that `stream` would have yielded.
+
+Two forms:
+
+| | plain | `blocks=True` |
+|---|---|---|
+| text | `str` content | `{"type": "text", …}` blocks |
+| tool calls | `tool_call_chunks` | blocks, and `tool_call_chunks` |
+| reasoning, media, server tools and the like | blocks | blocks |
+| the chunks add up to | the text | the message that a v3 stream has as its `output` |
+
+What a block is told at its start is not repeated: chunks are added up, and strings would be doubled. All three shapes that
+tool arguments have had are read: appended, as snapshots (langchain-core 1.4 to 1.6), and whole blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+
+from callbridge.core.calls import Payload
+from callbridge.core.chunks import text_message
+from callbridge.core.protocol.table import CHUNK_TYPES, DELTAS, MESSAGE_EVENTS, PAYLOADS, PROVIDER_FIELDS
+from callbridge.core.protocol.whole import whole_block, whole_message
+from callbridge.errors import EventFormatError, EventSequenceError
+
+__all__ = ["MessageToChunks"]
+
+_FIELD_OF_DELTA: Final[Mapping[str, str]] = MappingProxyType({kind: field for field, (kind, _) in DELTAS.items()})
+"""Type of a delta to the field of the block that it adds to."""
+
+_LATE: Final = frozenset({"status"})
+"""Fields that change while a block goes on; they are taken from its end alone."""
+
+
+class _Block:
+    """A content block that has begun."""
+
+    __slots__ = ("begun_as", "end", "index", "kind", "muted", "seen", "told", "wire")
+
+    def __init__(self, wire: int, kind: str, index: Payload, begun_as: Mapping[str, Any]) -> None:
+        self.wire = wire
+        self.kind = kind  # type, as it began
+        self.index = index  # the index that its chunks bear
+        self.seen = ""  # of the field that comes in parts
+        self.told: dict[str, Any] = {}  # fields that a chunk has told
+        self.begun_as = begun_as
+        self.end: Mapping[str, Any] | None = None
+        self.muted = False  # its snapshots have stopped to extend each other
+
+
+class MessageToChunks:
+    """Translate the message events of one message into chunks.
+
+    Args:
+        blocks: Whether all content is made of blocks; see above.
+        strict: Whether an event that cannot come now is an error. Else it is taken for what it must mean, as LangChain does.
+    """
+
+    def __init__(self, *, blocks: bool = False, strict: bool = False) -> None:
+        self._as_blocks = blocks
+        self._strict = strict
+        self._open: dict[int, _Block] = {}  # by wire index; the whole message's
+        self._metadata: dict[str, Any] = {}
+        self.id: str | None = None
+        """The message's id, once it has begun."""
+        self.started = False
+        """Whether the message has begun."""
+        self.finished = False
+        """Whether it has ended."""
+        self._finish_event: Mapping[str, Any] = {}
+        self.skipped = 0
+        """Events and deltas of unknown kinds that were passed over."""
+        self.text = ""
+        """Its text so far."""
+
+    def feed(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
+        """Translate one message event.
+
+        Args:
+            event: It, live or out of JSON. It is not written to.
+
+        Returns:
+            The chunks it makes; none for most events that begin or end something.
+
+        Raises:
+            EventFormatError: It lacks what its name promises.
+            EventSequenceError: It cannot come now, and `strict` is set.
+        """
+        name = event.get("event")
+        if name not in MESSAGE_EVENTS:
+            self.skipped += 1
+            return []
+        if name == "content-block-delta":
+            return self._delta(event)
+        if name == "message-start":
+            return self._start(event)
+        if name == "content-block-start":
+            return self._start_block(event)
+        if name == "content-block-finish":
+            return self._finish_block(event)
+        return self._finish(event) if name == "message-finish" else []
+
+    def is_content(self, event: Mapping[str, Any]) -> bool:
+        """Return whether an event tells of the message's content, not only that it begins or ends."""
+        return str(event.get("event")).startswith("content-block-")
+
+    def message(self) -> AIMessage:
+        """Return the message so far, as a v3 stream has it as its `output`: its content is made of blocks."""
+        blocks = [whole_block(wire, one.kind, one.seen, one.begun_as, one.end) for wire, one in sorted(self._open.items())]
+        return whole_message(blocks, message_id=self.id, metadata=self._metadata, finish=self._finish_event)
+
+    # -- the message --------------------------------------------------------------------------------------------------
+
+    def _start(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
+        if self.started and self._strict:
+            raise self._out_of_order(event, "the message has begun already")
+        self.started = True
+        self.id = event.get("id") or event.get("message_id") or self.id
+        told = event.get("metadata")
+        if isinstance(told, Mapping):
+            self._metadata = {theirs: told[ours] for ours, theirs in PROVIDER_FIELDS if ours in told}
+        return []
+
+    def _finish(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
+        if self._strict and (not self.started or self.finished):
+            raise self._out_of_order(event, "the message has ended already" if self.finished else "the message has not begun")
+        self.finished, self._finish_event = True, event
+        metadata = {**self._metadata, **(event.get("metadata") or {})}
+        fields: dict[str, Any] = {
+            "additional_kwargs": dict(event.get("additional_kwargs") or {}),
+            "chunk_position": "last",
+            "usage_metadata": event.get("usage") or None,
+        }
+        if self._as_blocks:
+            content: Any = [] if self._open else ""
+            return [self._made(content, response_metadata={**metadata, "output_version": "v1"}, **fields)]
+        metadata.pop("output_version", None)  # of the provider's content, which this is not
+        return [AIMessageChunk(content="", id=self.id, response_metadata=metadata, **fields)]
+
+    # -- its blocks ---------------------------------------------------------------------------------------------------
+
+    def _start_block(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
+        wire, content = self._index(event), self._content(event)
+        if self._strict and wire in self._open:
+            raise self._out_of_order(event, f"block {wire} has begun already")
+        self._check_open(event)
+        return self._begin(wire, content)
+
+    def _begin(self, wire: int, content: Mapping[str, Any]) -> list[AIMessageChunk]:
+        kind = str(content.get("type", "text"))
+        given = content.get("index")
+        block = _Block(wire, kind, wire if self._as_blocks or given is None else given, content)
+        self._open[wire] = block
+        if kind in CHUNK_TYPES:
+            args = content.get("args")
+            part = args if isinstance(args, str) else ""
+            block.seen = part
+            return self._call_part(block, part, id=content.get("id"), name=content.get("name"))
+        if not self._as_blocks:
+            if kind == "text":
+                block.told = dict(content)  # an id of a piece of text is of no use without the piece
+            payload = content.get(PAYLOADS.get(kind, ""))
+            return self._part(block, payload) if isinstance(payload, str) and payload else []
+        if kind in ("tool_call", "invalid_tool_call", "server_tool_call"):
+            return []  # whole at its end
+        return [self._told(block, content)]
+
+    def _delta(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
+        wire, delta = self._index(event), _delta_of(event)
+        if delta is None:
+            raise EventFormatError(event, "it has no delta")
+        field = _FIELD_OF_DELTA.get(str(delta.get("type")))
+        block = self._open.get(wire)
+        if self._strict and (block is None or block.end is not None):
+            problem = f"block {wire} has {'not begun' if block is None else 'ended already'}"
+            raise self._out_of_order(event, problem)
+        if block is None and field in ("text", "reasoning"):  # the type of the block is called the same
+            block = self._open[wire] = _Block(wire, str(field), wire, {})
+        if delta.get("type") == "block-delta":
+            return self._snapshot(wire, delta.get("fields"))
+        if field is None or block is None or PAYLOADS.get(block.kind) != field:
+            self.skipped += 1
+            return []
+        part = delta.get(field)
+        return self._part(block, part) if isinstance(part, str) and part else []
+
+    def _snapshot(self, wire: int, fields: object) -> list[AIMessageChunk]:
+        """Take what a call's arguments are by now, as langchain-core 1.4 to 1.6 report them."""
+        if not isinstance(fields, Mapping) or fields.get("type") not in CHUNK_TYPES:
+            self.skipped += 1
+            return []
+        block = self._open.get(wire)
+        begun: list[AIMessageChunk] = []
+        if block is None:
+            begun = self._begin(wire, {**fields, "args": ""})
+            block = self._open[wire]
+        args = fields.get("args")
+        if not isinstance(args, str) or block.muted or args == block.seen:
+            return begun
+        if not args.startswith(block.seen):
+            block.muted = True  # what was told cannot be taken back
+            return begun
+        return begun + self._part(block, args[len(block.seen) :])
+
+    def _finish_block(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
+        wire, content = self._index(event), self._content(event)
+        block = self._open.get(wire)
+        if self._strict and (block is None or block.end is not None):
+            problem = f"block {wire} has {'not begun' if block is None else 'ended already'}"
+            raise self._out_of_order(event, problem)
+        begun: list[AIMessageChunk] = []
+        if block is None:
+            begun = self._begin(wire, _beginning(content))
+            block = self._open[wire]
+        if block.end is not None:
+            return []
+        block.end = content
+        return begun + self._end(block, content)
+
+    def _end(self, block: _Block, content: Mapping[str, Any]) -> list[AIMessageChunk]:
+        """Make chunks of what only the end of a block tells."""
+        kind = str(content.get("type"))
+        if kind in ("tool_call", "invalid_tool_call", "server_tool_call"):
+            return self._end_call(block, kind, content)
+        field = PAYLOADS.get(kind)
+        whole = content.get(field) if field else None
+        tail = ""
+        if isinstance(whole, str) and whole.startswith(block.seen):
+            tail = whole[len(block.seen) :]
+        if not self._as_blocks and kind == "text":
+            made = self._part(block, tail) if tail else []
+            late = {key: value for key, value in self._rest(block, content).items() if key != "id"}
+            return [*made, self._list({"type": "text", "text": "", "index": block.index, **late})] if late else made
+        rest = self._rest(block, content)
+        if not rest and not tail:
+            return []
+        block.seen += tail
+        if kind == "text":
+            self.text += tail
+        payload = {field: tail} if field and (tail or kind in ("text", "reasoning")) else {}
+        return [self._list({"type": kind, "index": block.index, **payload, **rest})]
+
+    def _end_call(self, block: _Block, kind: str, content: Mapping[str, Any]) -> list[AIMessageChunk]:
+        args = content.get("args")
+        if block.kind in CHUNK_TYPES and (self._as_blocks or kind != "server_tool_call"):
+            if not block.seen and args:
+                block.seen = args if isinstance(args, str) else json.dumps(args)
+                return self._call_part(block, block.seen)
+            return []
+        text = args if isinstance(args, str) else json.dumps({} if args is None else args)
+        if kind == "server_tool_call":
+            whole = {key: value for key, value in content.items() if key != "index"}
+            return [self._list({**whole, "index": block.index})]
+        block.kind = "tool_call_chunk"
+        return self._call_part(block, text, id=content.get("id"), name=content.get("name"))
+
+    def _rest(self, block: _Block, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the end of a block tells that no chunk has told."""
+        payload = PAYLOADS.get(str(content.get("type")))
+        return {
+            key: value
+            for key, value in content.items()
+            if key not in ("type", "index", payload) and value is not None and key not in block.told
+        }
+
+    # -- chunks -------------------------------------------------------------------------------------------------------
+
+    def _part(self, block: _Block, part: str) -> list[AIMessageChunk]:
+        """Make a chunk of a part of a block."""
+        block.seen += part
+        kind = block.kind
+        if kind == "text":
+            self.text += part
+            if not self._as_blocks:
+                return [text_message(part, self.id)]
+        if kind in CHUNK_TYPES:
+            return self._call_part(block, part)
+        first: dict[str, Any] = {}
+        if not self._as_blocks and not block.told:
+            first = {key: value for key, value in block.begun_as.items() if key not in ("type", "index", PAYLOADS[kind])}
+            block.told = dict(block.begun_as)
+        return [self._list({"type": kind, **first, PAYLOADS[kind]: part, "index": block.index})]
+
+    def _call_part(self, block: _Block, args: str, **named: Payload) -> list[AIMessageChunk]:
+        told = {"id": named.get("id"), "name": named.get("name"), "args": args}
+        content: dict[str, Any] = {"type": block.kind, **told, "index": block.index}
+        if block.kind != "tool_call_chunk":
+            if not self._as_blocks:
+                return []  # whole at its end
+            return [self._list({key: value for key, value in content.items() if value is not None})]
+        chunks = [{**content}]
+        if self._as_blocks:
+            return [self._made([content], tool_call_chunks=chunks)]
+        return [AIMessageChunk(content="", id=self.id, tool_call_chunks=cast("Any", chunks))]
+
+    def _told(self, block: _Block, content: Mapping[str, Any]) -> AIMessageChunk:
+        """Make a chunk of the start of a block, so that blocks stand in the order in which they begin."""
+        fields = {key: value for key, value in content.items() if key != "index" and key not in _LATE}
+        block.told = {key: value for key, value in fields.items() if key not in ("type", "value", "args", "extras")}
+        payload = PAYLOADS.get(block.kind)
+        if payload is not None and isinstance(fields.get(payload), str):
+            block.seen = fields[payload]
+            block.told.pop(payload, None)
+        return self._list({**fields, "index": block.index})
+
+    def _list(self, content: dict[str, Any]) -> AIMessageChunk:
+        return self._made([content])
+
+    def _made(self, content: Any, **fields: Any) -> AIMessageChunk:
+        if self._as_blocks:
+            fields.setdefault("response_metadata", {"output_version": "v1"})
+        return AIMessageChunk(content=content, id=self.id, **fields)
+
+    # -- checks -------------------------------------------------------------------------------------------------------
+
+    def _index(self, event: Mapping[str, Any]) -> int:
+        index = event.get("index")
+        if type(index) is not int or index < 0:
+            raise EventFormatError(event, f"index is {index!r}, not a number from 0 up")
+        return index
+
+    def _content(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        content = event.get("content") or event.get("content_block")
+        if not isinstance(content, Mapping):
+            raise EventFormatError(event, f"content is {type(content).__name__}, not a content block")
+        return content
+
+    def _check_open(self, event: Mapping[str, Any]) -> None:
+        if self._strict and (not self.started or self.finished):
+            raise self._out_of_order(event, "the message has ended already" if self.finished else "the message has not begun")
+
+    def _out_of_order(self, event: Mapping[str, Any], problem: str) -> EventSequenceError:
+        return EventSequenceError(str(event.get("event")), self.id or "", problem)
+
+
+def _delta_of(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the delta of an event; of one in the shape before there were deltas what it would be today."""
+    delta = event.get("delta")
+    if isinstance(delta, Mapping):
+        return delta
+    block = event.get("content_block")
+    if not isinstance(block, Mapping):
+        return None
+    field = PAYLOADS.get(str(block.get("type")))
+    if field is None:
+        return {"type": "unknown"}
+    kind, name = DELTAS[field]
+    return {"type": kind, name: block.get(field) or ""}
+
+
+def _beginning(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the start of a block that was told at its end alone."""
+    payload = PAYLOADS.get(str(content.get("type")))
+    begun = {key: value for key, value in content.items() if key in ("type", "id", "name", "index")}
+    return {**begun, payload: ""} if payload else begun
