@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import Context
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar
 from types import CodeType
 from typing import Any, Final
 
-__all__ = ["codes_of", "elsewhere", "is_unread_v3_stream", "is_v3_stream"]
+__all__ = ["codes_of", "elsewhere", "is_unread_v3_stream", "is_v3_stream", "used_elsewhere"]
 
 _LIBRARY = "current_async_library_cvar"
 """Sniffio's variable, which says what library the loop is of in which a context was made."""
@@ -16,10 +17,24 @@ _LIBRARY = "current_async_library_cvar"
 def elsewhere(context: Context) -> Context:
     """Return a copy of a context for another thread, where the loop in which it was made does not run."""
     copy = context.copy()
-    for variable in list(copy):
-        if variable.name == _LIBRARY:
-            copy.run(variable.set, None)
+    for variable in _libraries(copy):
+        copy.run(variable.set, None)
     return copy
+
+
+@contextmanager
+def used_elsewhere(context: Context) -> Iterator[None]:
+    """Use a context, and not a copy of it, for a while in another thread, where the loop in which it was made does not run."""
+    tokens = [(variable, context.run(variable.set, None)) for variable in _libraries(context)]
+    try:
+        yield
+    finally:
+        for variable, token in tokens:
+            context.run(variable.reset, token)
+
+
+def _libraries(context: Context) -> list[ContextVar[Any]]:
+    return [variable for variable in context if variable.name == _LIBRARY]
 
 
 def codes_of(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:

@@ -204,7 +204,7 @@ class AsyncPlaces(AsyncCallbackHandler, Places):
 
 
 @each_feed
-def test_sync_methods_run_in_the_readers_thread_and_in_one_context(feed: Feed) -> None:
+def test_sync_methods_run_in_the_readers_thread_and_in_the_context_of_their_run(feed: Feed) -> None:
     """What a handler sets it finds again, and nobody else does; the reader's variables are there to begin with."""
     places = Places()
     token = variable.set(5)
@@ -219,7 +219,7 @@ def test_sync_methods_run_in_the_readers_thread_and_in_one_context(feed: Feed) -
 
 @each_feed
 def test_sync_methods_run_in_one_thread_of_their_own_on_request(feed: Feed) -> None:
-    """Always the same one, in one context; it ends with the dispatcher."""
+    """Always the same one; it ends with the dispatcher."""
     places = Places()
     before = threading.active_count()
     with CallbackDispatcher([places], sync_handlers="thread") as dispatcher:
@@ -246,7 +246,7 @@ def test_coroutine_methods_run_in_the_readers_loop_and_task() -> None:
     assert places.values == [0, 1]
 
 
-def test_coroutine_methods_fed_from_sync_code_share_one_loop_and_context() -> None:
+def test_coroutine_methods_fed_from_sync_code_share_one_loop() -> None:
     """LangChain makes a new loop for each callback."""
     places = AsyncPlaces()
     before = threading.active_count()

@@ -7,7 +7,7 @@ import gc
 import threading
 import weakref
 from concurrent.futures import Future
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -21,7 +21,7 @@ variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 @pytest.fixture
 def loop() -> Any:
-    made = PrivateLoop(copy_context())
+    made = PrivateLoop()
     yield made
     made.close()
 
@@ -44,7 +44,7 @@ def test_a_job_gives_its_result_or_its_error(loop: PrivateLoop) -> None:
 
 
 def test_jobs_share_a_thread_a_loop_and_a_context(loop: PrivateLoop) -> None:
-    """What one sets the next one sees; the caller's variables are there to begin with and not written to."""
+    """What one sets the next one sees, and the caller does not."""
 
     async def place() -> Any:
         return threading.get_ident(), asyncio.get_running_loop(), asyncio.current_task()
@@ -62,19 +62,6 @@ def test_jobs_share_a_thread_a_loop_and_a_context(loop: PrivateLoop) -> None:
     assert variable.get() == "unset"
 
 
-def test_jobs_begin_with_the_callers_variables() -> None:
-    """Those of the context that was given."""
-    context = copy_context()
-    context.run(variable.set, "given")
-
-    async def get_variable() -> str:
-        return variable.get()
-
-    made = PrivateLoop(context)
-    assert made.run(get_variable) == "given"
-    made.close()
-
-
 def test_code_knows_whether_it_is_a_job(loop: PrivateLoop) -> None:
     """So that it does not wait for itself."""
 
@@ -87,7 +74,7 @@ def test_code_knows_whether_it_is_a_job(loop: PrivateLoop) -> None:
 
 def test_closing_lets_jobs_finish_and_ends_the_thread() -> None:
     """Those that were given before; closing again does nothing."""
-    made = PrivateLoop(copy_context())
+    made = PrivateLoop()
     thread = made._thread
     gate = threading.Event()
 
@@ -137,7 +124,7 @@ def test_an_interrupted_wait_interrupts_the_job(loop: PrivateLoop, monkeypatch: 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_tasks_wait_for_jobs(anyio_backend: str) -> None:
     """Without blocking their loop, on asyncio and trio; handlers' own libraries see asyncio."""
-    made = PrivateLoop(copy_context())
+    made = PrivateLoop()
     gate = threading.Event()
     results: list[Any] = []
 
@@ -164,7 +151,7 @@ async def test_tasks_wait_for_jobs(anyio_backend: str) -> None:
 @pytest.mark.anyio
 async def test_a_job_whose_waiter_is_cancelled_before_it_begins_is_not_run() -> None:
     """One that runs goes on: a sync function cannot be stopped."""
-    made = PrivateLoop(copy_context())
+    made = PrivateLoop()
     gate = threading.Event()
     running = threading.Event()
     ran: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextvars import copy_context
 from typing import Any
 from unittest.mock import MagicMock
 from uuid import uuid4
@@ -11,6 +12,7 @@ import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler, CallbackManager, StdOutCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
 
+from callbridge.core.calls import Scope
 from callbridge.core.methods import METHODS
 from callbridge.dispatch.receiving_handler import ReceivingHandler, as_llm_start, handler_list
 from callbridge.errors import HandlerTypeError
@@ -20,11 +22,14 @@ START = (
     "on_chat_model_start",
     ({"name": "m", "id": ["m"]}, [[HumanMessage(content="hi")]]),
     {"run_id": RUN_ID, "invocation_params": {}, "options": {}, "tags": []},
+    Scope(None),
 )
-TOKEN = ("on_llm_new_token", ("tea",), {"run_id": RUN_ID, "chunk": None, "tags": []})
+TOKEN = ("on_llm_new_token", ("tea",), {"run_id": RUN_ID, "chunk": None, "tags": []}, Scope(None))
+CONTEXT = copy_context()
 
 
-def run(method: Any, /, *args: Any, **kwargs: Any) -> Any:
+def run(context: Any, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+    assert context is CONTEXT
     return method(*args, **kwargs)
 
 
@@ -120,14 +125,14 @@ def test_a_chat_models_start_reaches_handlers_of_completion_models() -> None:
 def test_a_call_has_the_arguments_it_is_given() -> None:
     """By position and by keyword as in the call."""
     handler = OneMethod()
-    ReceivingHandler(handler).call(TOKEN, run)
+    ReceivingHandler(handler).call(TOKEN, run, CONTEXT)
     assert (handler.token, handler.kwargs) == ("tea", TOKEN[2])
 
 
 def test_a_method_that_the_handler_lacks_is_not_implemented() -> None:
     """The dispatcher then tries another."""
     with pytest.raises(NotImplementedError):
-        ReceivingHandler(OneMethod()).call(START, run)
+        ReceivingHandler(OneMethod()).call(START, run, CONTEXT)
 
 
 @pytest.mark.parametrize("flag", sorted({row.ignored_by for row in METHODS.values() if row.ignored_by}))
@@ -144,7 +149,7 @@ def test_flags_switch_methods_off(flag: str) -> None:
         subject = ({"name": "n", "id": ["n"]}, [])
         for name, row in METHODS.items():
             if hasattr(BaseCallbackHandler, name):
-                target.call((name, subject if row.phase == "start" else ("x",), {}), run)
+                target.call((name, subject if row.phase == "start" else ("x",), {}, Scope(None)), run, CONTEXT)
         called = {name for name in METHODS if getattr(handler, name, None) is not None and getattr(handler, name).called}
         on = {name for name, row in METHODS.items() if not value or row.ignored_by != flag}
         assert called == {name for name in on if hasattr(BaseCallbackHandler, name)}
@@ -195,7 +200,7 @@ def some(seen: list[Any], token: str, run_id: Any, *, chunk: Any = None) -> None
 def test_tokens_arrive_however_the_method_takes_them(method: Any) -> None:
     """LangChain passes `token` by keyword in sync runs and by position in async ones: each breaks some of these."""
     handler, seen = with_token(method)
-    ReceivingHandler(handler).call(TOKEN, run)
+    ReceivingHandler(handler).call(TOKEN, run, CONTEXT)
     assert seen == ["tea"]
 
 
@@ -213,7 +218,7 @@ def test_handlers_own_what_was_made_up_for_them() -> None:
 
     first, second = Greedy(), Greedy()
     for handler in (first, second):
-        ReceivingHandler(handler).call(START, run)
+        ReceivingHandler(handler).call(START, run, CONTEXT)
     assert first.saw == second.saw
     assert second.saw[1] == [[HumanMessage(content="hi")]]
     assert START[1][0] == {"name": "m", "id": ["m"]}
@@ -221,7 +226,9 @@ def test_handlers_own_what_was_made_up_for_them() -> None:
 
 def test_messages_are_text_for_handlers_of_completion_models() -> None:
     """As `get_buffer_string` writes it; unknown JSON as it is."""
-    call = ("on_chat_model_start", ({"name": "m"}, [[HumanMessage(content="hi"), AIMessage(content="yes?")]]), {"run_id": 1})
-    assert as_llm_start(call) == ("on_llm_start", ({"name": "m"}, ["Human: hi\nAI: yes?"]), {"run_id": 1})
-    odd = ("on_chat_model_start", ({}, [[HumanMessage(content="hi"), {"odd": 1}]]), {})
+    scope = Scope(None)
+    said = [[HumanMessage(content="hi"), AIMessage(content="yes?")]]
+    call = ("on_chat_model_start", ({"name": "m"}, said), {"run_id": 1}, scope)
+    assert as_llm_start(call) == ("on_llm_start", ({"name": "m"}, ["Human: hi\nAI: yes?"]), {"run_id": 1}, scope)
+    odd = ("on_chat_model_start", ({}, [[HumanMessage(content="hi"), {"odd": 1}]]), {}, scope)
     assert "{'odd': 1}" in as_llm_start(odd)[1][1][0]

@@ -262,7 +262,7 @@ TOKEN = recorded("on_chat_model_stream", {"chunk": AIMessageChunk(content="tok "
 
 @pytest.mark.parametrize("handlers", [1, 8])
 @pytest.mark.parametrize(
-    ("kind", "calls", "lines", "more_calls", "more_lines"), [(OneMethod, 15, 100, 1.1, 16), (OneCoroutine, 19, 117, 2.2, 24)]
+    ("kind", "calls", "lines", "more_calls", "more_lines"), [(OneMethod, 15, 100, 1.1, 17), (OneCoroutine, 19, 117, 3.1, 24)]
 )
 def test_a_token_that_is_dispatched(
     kind: type[BaseCallbackHandler], calls: float, lines: float, more_calls: float, more_lines: float, handlers: int

@@ -7,14 +7,31 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from uuid import UUID
 
-__all__ = ["Call", "CallParts", "Payload"]
+__all__ = ["Call", "CallParts", "Payload", "Scope"]
 
 Payload: TypeAlias = Any
 """Whatever a run hands around: callbridge passes it on and never writes to it."""
 
-CallParts: TypeAlias = "tuple[str, tuple[Payload, ...], dict[str, Payload]]"
-"""What a `Call` is made of, in order: `Call(*parts)`. The object takes as long to make as the translation of a token, and the
-dispatcher needs it for errors alone."""
+
+class Scope:
+    """What the calls of one run have in common, for whoever makes them: the context that they are made in.
+
+    It is empty until the first of these calls is made, and then filled by the caller, with what goes on from the scope above.
+    Nothing but the run and its calls hold it, so it goes with them.
+    """
+
+    __slots__ = ("above", "context")
+
+    def __init__(self, above: Scope | None) -> None:
+        self.above = above
+        """That of the run above; `None` for a root, and as soon as the context is there."""
+        self.context: Any = None
+
+
+CallParts: TypeAlias = "tuple[str, tuple[Payload, ...], dict[str, Payload], Scope]"
+"""What a `Call` is made of, in order, and the scope to make it in: `Call(*parts[:3])`. The object takes as long to make as the
+translation of a token, and the dispatcher needs it for errors alone. Parts without a method's name make no call: they say that
+a run has begun whose start nobody wants to hear of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from langchain_core.outputs import (
     LLMResult,
 )
 
-from callbridge.core.calls import Call, CallParts, Payload
+from callbridge.core.calls import Call, CallParts, Payload, Scope
 from callbridge.core.check import EXTENDED_EVENT_NAMES, NOTES, completed, is_whole
 from callbridge.core.chunks import chat_chunk
 from callbridge.core.inputs import messages_of, prompts_of, query_of, tool_input_of
@@ -79,12 +79,13 @@ _USAGE: Final[Mapping[str, str]] = MappingProxyType(
 class _Run(Run):
     """A run as the calls name it, which may be another than the tree's view of it."""
 
-    __slots__ = ("has_input", "ids", "members", "source_id")
+    __slots__ = ("has_input", "ids", "members", "scope", "source_id")
 
     source_id: str  # the id as the events spell it
     ids: dict[str, Any]  # `run_id`, `parent_run_id`, `tags` of all its calls; that parent may be one that filters hide
     has_input: bool  # whether the start showed an input
     members: list[str]  # of a root: source ids of all runs of its family, its own included
+    scope: Scope | None  # None when the run has ended
 
 
 class EventsToCalls:
@@ -126,7 +127,7 @@ class EventsToCalls:
             EventFormatError: It is no event, or one whose payload cannot be what its name says.
             EventSequenceError: It is of a run that has not started, or starts a run that is open. Nothing has changed.
         """
-        return [Call(*parts) for parts in self.feed_parts(event)]
+        return [Call(*parts[:3]) for parts in self.feed_parts(event) if parts[0]]
 
     def feed_parts(self, event: Mapping[str, Any]) -> list[CallParts]:
         """Do the same as `feed`, without making objects of the calls."""
@@ -150,7 +151,7 @@ class EventsToCalls:
         Returns:
             One call for each open run. Late events of them are ignored afterwards.
         """
-        return [Call(*parts) for parts in self.close_parts(error)]
+        return [Call(*parts[:3]) for parts in self.close_parts(error)]
 
     def close_parts(self, error: BaseException | None = None) -> list[CallParts]:
         """Do the same as `close`, without making objects of the calls."""
@@ -173,7 +174,7 @@ class EventsToCalls:
         self._runs[source_id] = run
         cast("_Run", run.root).members.append(source_id)
         self._open += 1
-        return calls
+        return calls or [("", (), {}, cast("Scope", run.scope))]
 
     def _new_run(self, event: Mapping[str, Any], run_type: str, data: dict[str, Any]) -> _Run:
         parent_ids = event["parent_ids"]
@@ -194,6 +195,7 @@ class EventsToCalls:
         run.has_input = "input" in data
         run.members = []
         run.tool_call_id = data.get("tool_call_id")
+        run.scope = Scope(_open_scope(ancestor))
         return run
 
     def _stream(self, event: Mapping[str, Any], run_type: str) -> list[CallParts]:
@@ -203,12 +205,12 @@ class EventsToCalls:
         payload: Payload = event["data"]["chunk"]
         if run_type == "llm":
             chunk = _text_chunk(event, payload)
-            return [("on_llm_new_token", (chunk.text,), {"chunk": chunk, **run.ids})]
+            return [("on_llm_new_token", (chunk.text,), {"chunk": chunk, **run.ids}, _scope(run))]
         message = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
         if message is None:
             return []
         token: Payload = message.content if self._list_tokens else text_of(message.content)
-        return [("on_llm_new_token", (token,), {"chunk": chat_chunk(message), **run.ids})]
+        return [("on_llm_new_token", (token,), {"chunk": chat_chunk(message), **run.ids}, _scope(run))]
 
     def _end(self, event: Mapping[str, Any], run_type: str, phase: str) -> list[CallParts]:
         run = self._running(event)
@@ -250,6 +252,7 @@ class EventsToCalls:
 
     def _leave(self, run: _Run) -> None:
         self._tree.end(run)
+        run.scope = None
         self._open -= 1
         if run.root is not run:
             return
@@ -282,7 +285,7 @@ class EventsToCalls:
         else:
             subject = messages_of(value) if method == "on_chat_model_start" else prompts_of(value)
             kwargs |= {"invocation_params": {}, "options": {}, "batch_size": 1}
-        return [(method, (serialized, subject), kwargs)]
+        return [(method, (serialized, subject), kwargs, _scope(run))]
 
     def _end_call(self, event: Mapping[str, Any], run: _Run, run_type: str, data: dict[str, Any]) -> list[CallParts]:
         method = f"on_{_FAMILIES.get(run_type, 'chain')}_end"
@@ -299,7 +302,7 @@ class EventsToCalls:
             output = _documents(output)
         elif not run.has_input and "input" in data:
             kwargs["inputs"] = data["input"]
-        return [(method, (output,), kwargs)]
+        return [(method, (output,), kwargs, _scope(run))]
 
     def _error_call(self, run: _Run, error: BaseException | None, inputs: Payload = None) -> list[CallParts]:
         """Make the error callback of a run.
@@ -318,7 +321,7 @@ class EventsToCalls:
         elif method == "on_chain_error" and inputs is not None and not run.has_input:
             kwargs["inputs"] = inputs
         cause = RunUnfinishedError(run.source_id, run.name) if error is None else error
-        return [(method, (cause,), kwargs)]
+        return [(method, (cause,), kwargs, _scope(run))]
 
     def _note(self, event: Mapping[str, Any]) -> list[CallParts]:
         method = event["event"]
@@ -331,7 +334,7 @@ class EventsToCalls:
                 "tags": list(event["tags"]),
                 "metadata": dict(event["metadata"]),
             }
-            return [(method, (event["name"], event["data"]), kwargs)]
+            return [(method, (event["name"], event["data"]), kwargs, self._scope_of(event))]
         run = self._runs.get(event["run_id"])
         if run is not None and not run.open:
             return []
@@ -345,7 +348,15 @@ class EventsToCalls:
             "parent_run_id": _uuid(parent_ids[-1]) if parent_ids else None,
             "tags": list(event["tags"]),
         }
-        return [(method, (subject,), ids | data)]
+        return [(method, (subject,), ids | data, self._scope_of(event))]
+
+    def _scope_of(self, event: Mapping[str, Any]) -> Scope:
+        """Return the scope of the run that a note belongs to, or one below those that are above it, if filters hide the run."""
+        run = self._runs.get(event["run_id"])
+        if run is not None and run.scope is not None:
+            return run.scope
+        known = (self._runs[one] for one in reversed(event["parent_ids"]) if one in self._runs)
+        return Scope(_open_scope(run or next(known, None)))
 
 
 # -- names and ids ----------------------------------------------------------------------------------------------------
@@ -361,6 +372,19 @@ def _kind(name: str) -> tuple[str, str]:
 
 _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({name: _kind(name) for name in EXTENDED_EVENT_NAMES})
 """The same for all names that LangChain itself makes."""
+
+
+def _scope(run: _Run) -> Scope:
+    scope = run.scope
+    assert scope is not None, run
+    return scope
+
+
+def _open_scope(run: _Run | None) -> Scope | None:
+    """Return the scope of a run, or of the nearest one above it that is open."""
+    while run is not None and run.scope is None:
+        run = cast("_Run | None", run.parent)
+    return None if run is None else run.scope
 
 
 def _start_method(run_type: str) -> str:

@@ -32,6 +32,7 @@ import anyio.lowlevel
 from langchain_core.callbacks import BaseCallbackHandler
 
 from callbridge.core.calls import Payload
+from callbridge.dispatch.contexts import WithinContext
 from callbridge.dispatch.dispatcher import CallbackDispatcher, DispatchStatistics, OnHandlerError, SyncHandlers
 from callbridge.dispatch.duplicates import attached_handlers, is_same
 from callbridge.dispatch.receiving_handler import Handlers, handler_list
@@ -326,7 +327,7 @@ def _hidden(quiet: bool) -> tuple[type[Exception], ...]:
     return (Exception,) if quiet else ()
 
 
-def _finish_late(calls: list[Awaitable[Any]], loop: asyncio.AbstractEventLoop | None) -> None:
+def _finish_late(calls: list[WithinContext], loop: asyncio.AbstractEventLoop | None) -> None:
     """Await calls of coroutine methods in the reader's loop, if it still runs; else they cannot be made."""
 
     async def finish() -> None:
@@ -341,8 +342,7 @@ def _finish_late(calls: list[Awaitable[Any]], loop: asyncio.AbstractEventLoop | 
         return
     _logger.warning("%d callbacks of async handlers were not made: the loop in which the events were read is over", len(calls))
     for call in calls:
-        if asyncio.iscoroutine(call):
-            call.close()
+        call.close()
 
 
 def dispatch_events(

@@ -4,12 +4,13 @@ How handlers are called:
 
 | method | `afeed` | `feed` |
 |---|---|---|
-| sync | in the caller's thread, in a context of the dispatcher's own | the same |
-| sync, `sync_handlers="thread"` | in one thread of the dispatcher's own, in one context | the same |
+| sync | in the caller's thread | the same |
+| sync, `sync_handlers="thread"` | in one thread of the dispatcher's own | the same |
 | async | awaited in the caller's task | in one loop and one task of the dispatcher's own |
 
-A method is async if what it returns can be awaited, however it is written. Handlers are called one after the other, and the
-next event begins when the last handler has returned, so each handler sees the events in their order.
+Wherever that is, all calls of a run are made in the run's own context (see `contexts`). A method is async if what it returns
+can be awaited, however it is written. Handlers are called one after the other, and the next event begins when the last
+handler has returned, so each handler sees the events in their order.
 
 The queue below holds what is still to be delivered of one event. It is more than that only if a handler feeds the
 dispatcher that is calling it, or if a delivery was cancelled: the rest of it comes before the next.
@@ -24,12 +25,12 @@ import inspect
 import logging
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock, get_ident
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
@@ -40,10 +41,12 @@ from callbridge.core.calls import Call, CallParts, Payload
 from callbridge.core.decode import EventsToCalls
 from callbridge.core.methods import METHODS
 from callbridge.core.runs import MISSING
+from callbridge.dispatch.contexts import WithinContext, begun, context_of, renew_context
 from callbridge.dispatch.private_loop import PrivateLoop
 from callbridge.dispatch.receiving_handler import Handlers, ReceivingHandler, as_llm_start, handler_list
 from callbridge.dispatch.task_lock import TaskLock
 from callbridge.errors import ArgumentError, DispatcherClosedError
+from callbridge.internals import used_elsewhere
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,8 +59,15 @@ SyncHandlers: TypeAlias = Literal["inline", "thread"]
 OnHandlerError: TypeAlias = Callable[[BaseCallbackHandler, Call, Exception], object]
 """Called with the handler, the call and what the handler raised."""
 
-_Unfinished: TypeAlias = "tuple[ReceivingHandler, CallParts, Awaitable[Any]]"
-"""A handler, what it was called with, and what it returned to be awaited."""
+_Unfinished: TypeAlias = "tuple[ReceivingHandler, CallParts, Any]"
+"""A handler, what it was called with, and what a `_Step` has left of what it returned to be awaited."""
+
+_Step: TypeAlias = Callable[[Context, Awaitable[Any]], Any]
+"""Takes the context of a run and what a method returned to be awaited in it, and returns what remains to be done; `None`: no
+more."""
+
+_Runner: TypeAlias = Callable[..., Any]
+"""Takes a context, a method and its arguments, and calls it in that context, now or later."""
 
 _logger = logging.getLogger("callbridge.dispatch")
 
@@ -113,17 +123,19 @@ class CallbackDispatcher:
             raise ArgumentError("on_handler_error", on_handler_error, "a function of handler, call and error, or None")
         targets = [ReceivingHandler(handler) for handler in handler_list(handlers)]
         self._handlers = tuple(target.handler for target in targets)
-        self._receivers = {name: [target for target in targets if target.receives(name)] for name in METHODS}
+        self._receivers: dict[str, list[ReceivingHandler | None]] = {
+            name: [target for target in targets if target.receives(name)] for name in METHODS
+        }
         self._decoder = EventsToCalls(
             list_tokens=list_tokens, methods=[name for name, receivers in self._receivers.items() if receivers]
         )
+        self._receivers[""] = [None]  # the run begins, and that is all
         self._in_thread = sync_handlers == "thread"
         self._on_handler_error = on_handler_error
-        self._queue: deque[tuple[ReceivingHandler, CallParts]] = deque()
+        self._queue: deque[tuple[ReceivingHandler | None, CallParts]] = deque()
         self._delivering: int | None = None  # the thread that is calling a handler
         self._turn = Lock()  # of sync code
         self._task_lock = TaskLock()  # of tasks
-        self._context: Context | None = None  # sync methods run in it; copied from the first feeder's
         self._loop: PrivateLoop | None = None
         self._closed = False
         self._first_error: Exception | None = None  # of handlers with `raise_error`, in the event being delivered
@@ -216,13 +228,16 @@ class CallbackDispatcher:
                 take(subject)
                 if self._queue:
                     self._delivering = get_ident()
-                    run = self._run_in_thread if self._in_thread else self._own_context().run
-                    while (unfinished := self._call_handlers(run)) is not None:
-                        target, parts, result = unfinished
+                    run = self._run_in_thread if self._in_thread else Context.run
+                    while (unfinished := self._call_handlers(run, _as_job)) is not None:
+                        target, parts, job = unfinished
                         try:
-                            self._private_loop().run(partial(_awaited, result))
+                            self._private_loop().run(job)
                         except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
                             self._note_error(target, parts, error)
+                        except BaseException:
+                            renew_context(parts[3])
+                            raise
             finally:
                 self._delivering = None
                 # Here and not in `finish`: a handler may close the dispatcher that is calling it.
@@ -230,8 +245,8 @@ class CallbackDispatcher:
                     self._loop.close()
             self._raise_first_error()
 
-    def _run_in_thread(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
-        self._private_loop().run(partial(_called, partial(method, *args, **kwargs)))
+    def _run_in_thread(self, context: Context, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
+        self._private_loop().run(partial(_called, context, partial(method, *args, **kwargs)))
 
     # -- async --------------------------------------------------------------------------------------------------------
 
@@ -302,15 +317,19 @@ class CallbackDispatcher:
             take(subject)
             if self._queue:
                 self._delivering = get_ident()
-                run = self._arun_in_thread if self._in_thread else self._own_context().run
-                while (unfinished := self._call_handlers(run)) is not None:
+                run, step = (self._arun_in_thread, _begun) if self._in_thread else (Context.run, begun)
+                while (unfinished := self._call_handlers(run, step)) is not None:
                     if turn.holder is None:
                         turn.take_nowait()  # not before, because no other task has run until now
-                    target, parts, result = unfinished
+                    target, parts, rest = unfinished
                     try:
-                        await result
+                        await rest
                     except Exception as error:  # noqa: BLE001 - as in `_call_handlers`
                         self._note_error(target, parts, error)
+                    except BaseException:
+                        if self._in_thread:
+                            renew_context(parts[3])
+                        raise
         finally:
             self._delivering = None
             if turn.holder is not None:
@@ -320,19 +339,14 @@ class CallbackDispatcher:
                     await self._loop.aclose()
         self._raise_first_error()
 
-    def _arun_in_thread(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> Any:
+    def _arun_in_thread(self, context: Context, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> Any:
         if inspect.iscoroutinefunction(method):
-            return method(*args, **kwargs)
-        return self._seen_through(partial(method, *args, **kwargs))
-
-    async def _seen_through(self, bound: Callable[[], Any]) -> None:
-        result = await self._private_loop().arun(partial(_returned, bound))
-        if result is not None and inspect.isawaitable(result):
-            await result
+            return context.run(method, *args, **kwargs)
+        return _ThreadCall(self._private_loop(), context, partial(method, *args, **kwargs))
 
     # -- both ---------------------------------------------------------------------------------------------------------
 
-    def abandon(self, error: BaseException) -> list[Awaitable[Any]]:
+    def abandon(self, error: BaseException) -> list[WithinContext]:
         """Close without waiting, from a finalizer: sync methods are called, in whatever thread this is.
 
         Args:
@@ -341,19 +355,19 @@ class CallbackDispatcher:
         Returns:
             What is to be awaited, in order: the calls of coroutine methods.
         """
-        left: list[Awaitable[Any]] = []
+        left: list[WithinContext] = []
         if self._closed:
             return left
-        run = self._run_later if self._in_thread else self._own_context().run
+        run = self._run_later if self._in_thread else Context.run
         self._take_end(error)
-        while (unfinished := self._call_handlers(run)) is not None:
+        while (unfinished := self._call_handlers(run, WithinContext)) is not None:
             left.append(unfinished[2])
         if self._loop is not None:
             self._loop.stop()
         return left
 
-    def _run_later(self, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
-        self._private_loop().submit(partial(_called, partial(method, *args, **kwargs)))
+    def _run_later(self, context: Context, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
+        self._private_loop().submit(partial(_called, context, partial(method, *args, **kwargs)))
 
     def _take_event(self, event: Mapping[str, Any]) -> None:
         if self._closed:
@@ -371,27 +385,42 @@ class CallbackDispatcher:
         self._enqueue(self._decoder.close_parts(error))
 
     def _enqueue(self, calls: list[CallParts]) -> None:
+        if self._queue or self._delivering is not None:
+            # By the time of the delivery this may be another feeder, whose context is not that of a root that begins here.
+            for parts in calls:
+                if parts[3].above is None:
+                    context_of(parts[3])
         for parts in calls:
             for target in self._receivers[parts[0]]:
                 self._queue.append((target, parts))
 
-    def _call_handlers(self, run: Callable[..., Any]) -> _Unfinished | None:
-        """Call handlers, until one returns what has to be awaited: return that; `None` if all have been called.
+    def _call_handlers(self, run: _Runner, step: _Step) -> _Unfinished | None:
+        """Call handlers, until one returns what has to be waited for: return that; `None` if all have been called.
 
         Args:
-            run: As in `ReceivingHandler.call`.
+            run: Makes each call, in the context that it is given.
+            step: Makes of what a method returned to be awaited what remains to be done.
         """
         queue = self._queue
         while queue:
             target, parts = queue.popleft()
+            if target is None:
+                context_of(parts[3])
+                continue
             self._calls += 1
             try:
-                result = target.call(parts, run)
+                context = parts[3].context or context_of(parts[3])
+                result = target.call(parts, run, context)
+                if result is not None and (type(result) is CoroutineType or inspect.isawaitable(result)):
+                    rest = step(context, result)
+                    if rest is not None:
+                        return target, parts, rest
             except Exception as error:  # noqa: BLE001 - a handler's; its own attributes say what becomes of it
                 self._note_error(target, parts, error)
-                continue
-            if result is not None and inspect.isawaitable(result):
-                return target, parts, result
+            except BaseException:
+                if self._in_thread:
+                    renew_context(parts[3])
+                raise
         return None
 
     def _is_nested(self) -> bool:
@@ -404,14 +433,9 @@ class CallbackDispatcher:
             return self._is_nested()
         return self._task_lock.is_mine() or (self._loop is not None and self._loop.is_current())
 
-    def _own_context(self) -> Context:
-        if self._context is None:
-            self._context = copy_context()
-        return self._context
-
     def _private_loop(self) -> PrivateLoop:
         if self._loop is None:
-            self._loop = PrivateLoop(self._own_context())
+            self._loop = PrivateLoop()
             weakref.finalize(self, self._loop.stop)
         return self._loop
 
@@ -423,7 +447,7 @@ class CallbackDispatcher:
                 self._queue.appendleft((target, as_llm_start(parts)))
             return
         self._errors += 1
-        call, handler = Call(*parts), target.handler
+        call, handler = Call(*parts[:3]), target.handler
         _logger.warning("Error in %s.%s callback of run %s: %r", type(handler).__name__, call.method, call.run_id, error)
         if handler.raise_error and not unimplemented and self._first_error is None:
             self._first_error = error
@@ -439,21 +463,53 @@ class CallbackDispatcher:
             raise error
 
 
+class _ThreadCall:
+    """A call to be made in the dispatcher's own thread, and awaited in the task that feeds."""
+
+    __slots__ = ("_bound", "_context", "_loop")
+
+    def __init__(self, loop: PrivateLoop, context: Context, bound: Callable[[], Any]) -> None:
+        self._loop = loop
+        self._context = context
+        self._bound = bound
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._seen_through().__await__()
+
+    async def _seen_through(self) -> None:
+        result = await self._loop.arun(partial(_returned, self._context, self._bound))
+        if result is not None and inspect.isawaitable(result):
+            await WithinContext(self._context, result)
+
+
+def _begun(context: Context, result: Awaitable[Any]) -> Awaitable[Any] | None:
+    """Make the first step in the task that feeds, unless it is the dispatcher's thread that has to make it."""
+    return result if type(result) is _ThreadCall else begun(context, result)
+
+
 # Jobs of the private loop.
 
 
-async def _awaited(result: Awaitable[Any]) -> None:
+def _as_job(context: Context, result: Awaitable[Any]) -> Callable[[], Awaitable[None]]:
+    """Let it be awaited in the private loop."""
+    return partial(_awaited, context, result)
+
+
+async def _awaited(context: Context, result: Awaitable[Any]) -> None:
     """See a call through that was made elsewhere."""
-    await result
+    with used_elsewhere(context):
+        await WithinContext(context, result)
 
 
-async def _called(bound: Callable[[], Any]) -> None:
+async def _called(context: Context, bound: Callable[[], Any]) -> None:
     """Make a call and see it through."""
-    result = bound()
-    if result is not None and inspect.isawaitable(result):
-        await result
+    with used_elsewhere(context):
+        result = context.run(bound)
+        if result is not None and inspect.isawaitable(result):
+            await WithinContext(context, result)
 
 
-async def _returned(bound: Callable[[], Any]) -> Any:
+async def _returned(context: Context, bound: Callable[[], Any]) -> Any:
     """Make a call for async code, whose own loop awaits what is to be awaited."""
-    return bound()
+    with used_elsewhere(context):
+        return context.run(bound)

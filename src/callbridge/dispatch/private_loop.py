@@ -4,8 +4,8 @@ Two kinds need it: coroutine methods of handlers that are fed from sync code, an
 run in one dedicated thread. LangChain makes a new loop for each callback of the first kind and takes any thread of a pool for
 the second; a handler's connections, locks and context variables survive neither.
 
-All jobs run one after the other in one task, so in one context. The thread holds no reference to its owner, which stops it
-when it is closed or collected.
+All jobs run one after the other in one task. Its context is empty: a job that wants one brings its own. The thread holds no
+reference to its owner, which stops it when it is closed or collected.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from contextvars import Context
 from typing import Any, TypeAlias
 
 from callbridge.channel.waiters import async_waiter, current_task
-from callbridge.internals import elsewhere
 
 __all__ = ["PrivateLoop"]
 
@@ -29,18 +27,13 @@ Job: TypeAlias = Callable[[], Awaitable[Any]]
 class PrivateLoop:
     """An asyncio loop in a thread of its own.
 
-    Args:
-        context: Variables that the jobs see to begin with. They are copied: what jobs set is seen by later jobs only.
-
     Threads: any but its own.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self) -> None:
         started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Queue[Any], asyncio.Task[Any]]] = Future()
         self._finished: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=_run, args=(context, started, self._finished), name="callbridge-dispatch", daemon=True
-        )
+        self._thread = threading.Thread(target=_run, args=(started, self._finished), name="callbridge-dispatch", daemon=True)
         self._thread.start()
         self._loop, self._queue, self._task = started.result()
 
@@ -116,10 +109,10 @@ async def _done(future: Future[Any]) -> None:
     await waiter.wait()
 
 
-def _run(context: Context, started: Future[Any], finished: Future[None]) -> None:
+def _run(started: Future[Any], finished: Future[None]) -> None:
     """Be the thread."""
     try:
-        asyncio.run(_serve(context, started))
+        asyncio.run(_serve(started))
     except BaseException as error:
         if started.done():
             raise
@@ -128,11 +121,8 @@ def _run(context: Context, started: Future[Any], finished: Future[None]) -> None
         finished.set_result(None)
 
 
-async def _serve(context: Context, started: Future[Any]) -> None:
+async def _serve(started: Future[Any]) -> None:
     """Be the one task of the loop."""
-    for variable, value in elsewhere(context).items():
-        variable.set(value)
-    del context
     queue: asyncio.Queue[tuple[Job, Future[Any]] | None] = asyncio.Queue()
     started.set_result((asyncio.get_running_loop(), queue, asyncio.current_task()))
     while (entry := await queue.get()) is not None:

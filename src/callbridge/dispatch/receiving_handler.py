@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -83,7 +84,7 @@ class _Fitting:
 
     def fitted(self, parts: CallParts) -> tuple[tuple[Payload, ...], dict[str, Payload]]:
         """Return what the method is called with."""
-        _, args, kwargs = parts
+        _, args, kwargs, _ = parts
         if self.gets_fillers:
             args, kwargs = _own_arguments(parts)
         if self.token_by_keyword:
@@ -131,12 +132,14 @@ class ReceivingHandler:
         """Return whether a call of this method does anything: LangChain sends a chat model's start on to `on_llm_start`."""
         return method in self._methods or (method == "on_chat_model_start" and "on_llm_start" in self._methods)
 
-    def call(self, parts: CallParts, run: Callable[..., Any]) -> Any:
+    def call(self, parts: CallParts, run: Callable[..., Any], context: Context) -> Any:
         """Call the handler's method, unless the handler's `ignore_*` flag switches it off.
 
         Args:
             parts: The method and its arguments. The handler gets copies of what it may write to.
-            run: Called with the method and its arguments, as `Context.run` is; calls it, now or later, wherever it is to run.
+            run: Called with the context, the method and its arguments, as `Context.run` is; calls it, now or later, wherever it
+                is to run.
+            context: The context to call it in.
 
         Returns:
             What `run` returns; `None` if nothing was called.
@@ -145,7 +148,7 @@ class ReceivingHandler:
             NotImplementedError: The handler does not override the method.
             BaseException: Whatever `run` raises.
         """
-        name, args, kwargs = parts
+        name, args, kwargs, _ = parts
         method = self._methods.get(name)
         ignored_by = METHODS[name].ignored_by if method is None else method.ignored_by
         if ignored_by is not None and getattr(self.handler, ignored_by):
@@ -154,13 +157,13 @@ class ReceivingHandler:
             raise NotImplementedError(name)
         if method.fitting is not None:
             args, kwargs = method.fitting.fitted(parts)
-        return run(getattr(self.handler, name), *args, **kwargs)
+        return run(context, getattr(self.handler, name), *args, **kwargs)
 
 
 def as_llm_start(parts: CallParts) -> CallParts:
     """Return the start of a chat model as a handler without `on_chat_model_start` gets it: with prompts as text."""
-    _, (serialized, groups), kwargs = parts
-    return "on_llm_start", (serialized, [_as_text(group) for group in groups]), kwargs
+    _, (serialized, groups), kwargs, scope = parts
+    return "on_llm_start", (serialized, [_as_text(group) for group in groups]), kwargs, scope
 
 
 def _as_text(messages: list[Payload]) -> str:
@@ -196,7 +199,7 @@ def _method(handler: BaseCallbackHandler, name: str) -> _Method:
 
 def _own_arguments(parts: CallParts) -> tuple[tuple[Payload, ...], dict[str, Payload]]:
     """Return the arguments, with copies of what was made up for the call: handlers pop from these and append to them."""
-    name, (serialized, subject), given = parts
+    name, (serialized, subject), given, _ = parts
     kwargs = dict(given)
     if name == "on_chat_model_start":
         subject = [list(group) for group in subject]

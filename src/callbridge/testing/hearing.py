@@ -17,7 +17,7 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from callbridge.core.calls import Call
+from callbridge.core.calls import Call, Scope
 from callbridge.core.methods import METHODS
 from callbridge.core.text import text_of
 from callbridge.dispatch.receiving_handler import ReceivingHandler, as_llm_start
@@ -82,7 +82,7 @@ def told(calls: Sequence[Call], handler: BaseCallbackHandler, methods: frozenset
             continue
         if call.method == "on_chat_model_start" and call.method not in methods:
             # What LangChain falls back to, unless that is ignored.
-            call = Call(*as_llm_start((call.method, call.args, dict(call.kwargs))))
+            call = Call(*as_llm_start((call.method, call.args, dict(call.kwargs), Scope(None)))[:3])
         if call.method in methods and not _ignores(handler, call.method):
             found.append(_heard(call.method, call.args, call.kwargs))
     return found
