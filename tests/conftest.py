@@ -1,14 +1,18 @@
-"""What all tests share: the async backend, and that none of them leaves anything behind."""
+"""What all tests share: the tiers, the async backend, and that none of them leaves anything behind."""
 
 from __future__ import annotations
 
 import gc
 import signal
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
 
 
 class Heap:
@@ -40,8 +44,32 @@ class Heap:
         gc.freeze()
 
 
+class Tiers:
+    """Marks the tests that `pytest -m quick` runs, for after each edit.
+
+    It leaves out what is marked `thorough` and the rooms of whole programs, browsers and mutants. Of each test that has many
+    cases it takes a few, evenly spread.
+    """
+
+    ROOMS = ("benchmarks", "browser", "integration", "proof")
+    CASES = 6
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Mark them before `-m` selects."""
+        tests: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+        for item in items:
+            room = item.path.relative_to(HERE).parts[0]
+            if room not in self.ROOMS and item.get_closest_marker("thorough") is None:
+                tests[item.nodeid.partition("[")[0]].append(item)
+        for cases in tests.values():
+            for case in cases[:: -(-len(cases) // self.CASES)]:
+                case.add_marker(pytest.mark.quick)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Heap())
+    config.pluginmanager.register(Tiers())
 
 
 @pytest.fixture
@@ -69,7 +97,7 @@ def no_thread_left() -> Iterator[None]:
     assert not [thread for thread in ours if thread.is_alive()]
 
 
-# `quick` is what a developer and every interpreter in CI run; `full` is for changes of the translators and the channel:
+# `quick` is what every run of the suite takes; `full` is for changes of the translators and the channel:
 # `pytest --hypothesis-profile=full`.
 settings.register_profile("quick", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("full", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,6 +15,8 @@ import pytest
 
 import callbridge.events
 
+pytestmark = pytest.mark.thorough
+
 SOURCE = Path(callbridge.events.__file__).parents[1]
 FILES = Path(__file__).parent / "typing"
 

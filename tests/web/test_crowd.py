@@ -18,7 +18,7 @@ from callbridge.web import EventStreamResponse, Limits
 from lives import Book, chain, watched
 from web.serving import Site, frames_of, serving, sse_site
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 CLIENTS = 200
 WORDS = 30

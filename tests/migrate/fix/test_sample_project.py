@@ -21,6 +21,8 @@ from callbridge.migrate.edits.rewriting import Options
 
 pytest.importorskip("libcst")
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = ROOT / "examples" / "legacy_project"
 EXPECTED = Path(__file__).with_name("sample_findings.txt")
