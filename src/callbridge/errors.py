@@ -27,6 +27,7 @@ CallbridgeError(Exception)
 └─ RemoteError                         given to handlers for an error that arrived as text or JSON
 CallbridgeWarning(UserWarning)
 ├─ DuplicateHandlerWarning             a handler that hears of the same run twice
+├─ FreeThreadingWarning                the interpreter runs without its lock
 └─ OptionWarning                       a keyword for the runnable that looks like an option
 ```
 
@@ -54,6 +55,7 @@ __all__ = [
     "EventFormatError",
     "EventLoopError",
     "EventSequenceError",
+    "FreeThreadingWarning",
     "HandlerTypeError",
     "JSONFormatError",
     "OptionError",
@@ -389,6 +391,14 @@ class CallbridgeWarning(UserWarning):
 
 class DuplicateHandlerWarning(CallbridgeWarning):
     """A handler is attached to the live run whose events are also dispatched to it; it hears each callback once."""
+
+
+class FreeThreadingWarning(CallbridgeWarning):
+    """The interpreter runs without its global lock, which a channel between threads relies on.
+
+    A channel within one thread works there. Between threads, a wake may be lost on processors that reorder memory accesses.
+    Set `PYTHON_GIL=1`, or use the standard build.
+    """
 
 
 class OptionWarning(CallbridgeWarning):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from callbridge.errors import (
     CapacityError,
     ConcurrentReadError,
     EventLoopError,
+    FreeThreadingWarning,
     OverflowPolicyError,
 )
 
@@ -46,6 +48,19 @@ class TestArguments:
         """As the contract says."""
         send, _receive = open_channel()
         assert send.statistics().capacity == 256
+
+    def test_an_interpreter_without_its_lock_is_warned_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What may fail there is said, and what to do; the channel opens."""
+        monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+        with pytest.warns(FreeThreadingWarning, match="PYTHON_GIL=1"):
+            send, receive = open_channel()
+        send.push(1)
+        assert receive.receive_nowait() == 1
+
+    def test_an_interpreter_with_its_lock_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Warnings are errors here."""
+        monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+        open_channel()
 
 
 class TestDelivery:

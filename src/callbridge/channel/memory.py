@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import repeat, starmap
@@ -29,7 +31,13 @@ from callbridge.channel.waiters import (
     withdraw,
 )
 from callbridge.core.arguments import check_error
-from callbridge.errors import CapacityError, ConcurrentReadError, EventLoopError, OverflowPolicyError
+from callbridge.errors import (
+    CapacityError,
+    ConcurrentReadError,
+    EventLoopError,
+    FreeThreadingWarning,
+    OverflowPolicyError,
+)
 
 __all__ = ["ChannelStatistics", "Overflow", "ReceiveEnd", "SendEnd", "open_channel"]
 
@@ -77,6 +85,12 @@ def event_kind(item: object) -> Hashable | None:
     return (event, item.get("run_id")) if isinstance(event, str) and event.endswith("_stream") else None
 
 
+_FREE_THREADING = (
+    "this interpreter runs without its global lock, on which channels between threads rely: a thread may never be woken. "
+    "Read and write the channel in one thread, set PYTHON_GIL=1, or use the standard build of CPython"
+)
+
+
 def open_channel(
     capacity: int = 256,
     *,
@@ -116,10 +130,19 @@ def open_channel(
         CapacityError: `capacity` is no `int`, or below 1.
         OverflowPolicyError: No such policy.
         ArgumentError: `"coalesce"` without `merge`.
+
+    Warns:
+        FreeThreadingWarning: The interpreter runs without its global lock.
     """
     _check_arguments(capacity, overflow)
+    if not getattr(sys, "_is_gil_enabled", _yes)():  # new in CPython 3.13
+        warnings.warn(_FREE_THREADING, FreeThreadingWarning, stacklevel=2)
     state = ChannelState(make_policy(overflow, capacity, kind, merge), overflow, patient)
     return SendEnd(state), ReceiveEnd(state)
+
+
+def _yes() -> bool:
+    return True
 
 
 def _check_arguments(capacity: object, overflow: object) -> None:

@@ -34,6 +34,7 @@ without a lock consist of operations that are atomic with respect to it.
 **What relies on the interpreter lock:** that `deque.append`, `pop`, `popleft`, `len` and the reading and writing of an
 attribute are atomic and seen by all threads in one order. On a free-threaded build the deque operations still are; the plain
 attributes (`alert`, `append`, `shut`, `mark`) are not on every processor, so a variant that locks `push` would be needed.
+`open_channel` warns there.
 """
 
 from __future__ import annotations
