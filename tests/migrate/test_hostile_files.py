@@ -282,7 +282,7 @@ def test_a_parser_that_dies_takes_no_other_file_with_it(tmp_path: Path, monkeypa
         files.append((path.name, path))
     (tmp_path / "sitecustomize.py").write_text(
         "import ast, os\nparse = ast.parse\n"
-        "def dies(text, *args, **kwargs):\n    if 'kill' in text and 'langchain' in text: os._exit(9)\n"
+        "def dies(text, *args, **kwargs):\n    if isinstance(text, str) and 'kill' in text and 'lang' in text: os._exit(9)\n"
         "    return parse(text, *args, **kwargs)\nast.parse = dies\n"
     )
     files[3][1].write_text("# kill\n" + LEGACY)

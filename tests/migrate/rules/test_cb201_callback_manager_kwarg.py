@@ -50,7 +50,7 @@ from langchain_core.callbacks import CallbackManager
 from langchain_openai import ChatOpenAI
 class Trimmed(ChatOpenAI): ...
 def make(handlers, streaming):
-    return Trimmed(callback_manager=CallbackManager(handlers=handlers) if streaming else None)  # CB201 auto-safe
+    return Trimmed(callback_manager=CallbackManager(handlers=handlers) if streaming else None)  # CB201 manual
 """,
 }
 

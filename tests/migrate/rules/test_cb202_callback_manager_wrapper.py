@@ -15,11 +15,13 @@ two = ChatOpenAI(callback_manager=AsyncCallbackManager(handlers=[handler]))  # C
 """,
     "a manager in a variable that is only passed on": """
 from langchain.callbacks.manager import CallbackManager
+from langchain_openai import ChatOpenAI
 manager = CallbackManager([handler])  # CB202 auto-safe
-llm = make(callbacks=manager)
+llm = ChatOpenAI(callbacks=manager)
 """,
     "a manager that is used is for a person": """
 from langchain.callbacks.manager import CallbackManager
+from langchain_openai import ChatOpenAI
 manager = CallbackManager([])  # CB202 manual
 manager.add_handler(handler)
 """,

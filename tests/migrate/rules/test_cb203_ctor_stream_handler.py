@@ -13,7 +13,7 @@ CASES = {
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_openai import ChatOpenAI
 
-llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])  # CB203 auto-review
+llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])  # CB203 auto-safe
 print(llm.invoke("tea"))
 """,
     "the call is elsewhere": """
@@ -57,7 +57,7 @@ from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_openai import ChatOpenAI
 
 def get_llm(callbacks): ...
-llm = get_llm(callbacks=[StreamingStdOutCallbackHandler()])  # CB203 adapter
+llm = get_llm(callbacks=[StreamingStdOutCallbackHandler()])  # CB203 auto-review
 """,
     "observers are fine": """
 from langchain_openai import ChatOpenAI
@@ -100,8 +100,8 @@ def test_a_parameter_is_said_to_be_one() -> None:
     text += "def ask(handler):\n    ChatOpenAI(callbacks=[handler])\n    ChatOpenAI(callbacks=[h])\n"
     found = scan_source(text, "app.py", Project.build([("app.py", text)]))
     assert [finding.reason for finding in found if finding.rule == "CB203"] == [
-        "the handler is a parameter",
-        "the handler's class is not in the files that were scanned",
+        "the handler is a parameter: what passes it decides; pass it to the run, in `config`",
+        "where the handler is made cannot be seen here",
     ]
 
 

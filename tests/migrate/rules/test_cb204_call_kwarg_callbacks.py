@@ -28,7 +28,7 @@ chain({"q": 1}, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-revi
 from functools import partial
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 late = partial(chain.run, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-review
-other = partial(chain.invoke, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-safe
+other = partial(chain.invoke, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-review
 """,
     "a handler that does more": """
 from langchain_community.callbacks import StreamlitCallbackHandler

@@ -15,7 +15,7 @@ chain.invoke("q", {"callbacks": [StreamingStdOutCallbackHandler()]})  # CB205 au
     "in a config object": """
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_core.runnables import RunnableConfig
-config = RunnableConfig(callbacks=[StreamingStdOutCallbackHandler()])  # CB205 auto-review
+config = RunnableConfig(callbacks=[StreamingStdOutCallbackHandler()])  # CB205 adapter
 bound = chain.with_config(callbacks=[StreamingStdOutCallbackHandler()])  # CB205 auto-review
 """,
     "in a dict that is used later": """

@@ -12,7 +12,7 @@ import asyncio
 from langchain.callbacks import AsyncIteratorCallbackHandler
 
 async def stream(chain):
-    handler = AsyncIteratorCallbackHandler()  # CB301 auto-safe
+    handler = AsyncIteratorCallbackHandler()  # CB301 auto-review
     task = asyncio.create_task(chain.acall({"q": 1}, callbacks=[handler]))
     async for token in handler.aiter():
         yield token

@@ -13,7 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def __init__(self, target):
         self.target = target
-    def on_llm_new_token(self, token, **kwargs):  # CB302 auto-review
+    def on_llm_new_token(self, token, **kwargs):  # CB302 adapter
         self.queue.put(token)
 """,
     "a threaded generator": """
@@ -21,7 +21,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def __init__(self, target):
         self.target = target
-    def on_llm_new_token(self, token, **kwargs):  # CB302 auto-review
+    def on_llm_new_token(self, token, **kwargs):  # CB302 adapter
         self.gen.send(token)
 """,
     "through a helper": """
@@ -29,7 +29,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def __init__(self, target):
         self.target = target
-    def on_llm_new_token(self, token, **kwargs):  # CB302 auto-review
+    def on_llm_new_token(self, token, **kwargs):  # CB302 adapter
         self._emit(token)
     def _emit(self, token):
         self.q.put_nowait(token)

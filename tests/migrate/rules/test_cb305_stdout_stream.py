@@ -54,13 +54,13 @@ def ask(chain):
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_openai import ChatOpenAI
 
-llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])  # CB305 adapter
+llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])  # CB305 auto-review
 def ask(q):
     return llm.invoke(q)
 """,
     "through a re export under another name": """
 from langchain_core import callbacks
-llm = make(callbacks=[callbacks.StreamingStdOutCallbackHandler()])  # CB305 adapter
+llm = make(callbacks=[callbacks.StreamingStdOutCallbackHandler()])  # CB305 auto-review
 """,
     "the verbose handler is no stream": """
 from langchain_core.callbacks import StdOutCallbackHandler

@@ -12,7 +12,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def __init__(self, target):
         self.target = target
-    def on_llm_new_token(self, token, **kwargs):  # CB306 auto-review
+    def on_llm_new_token(self, token, **kwargs):  # CB306 adapter
         print(token, end="")
 """,
     "standard output": """
@@ -22,7 +22,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 class H(BaseCallbackHandler):
     def __init__(self, target):
         self.target = target
-    def on_llm_new_token(self, token, **kwargs):  # CB306 auto-review
+    def on_llm_new_token(self, token, **kwargs):  # CB306 adapter
         sys.stdout.write(token)
 """,
     "printing beside a queue": """

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.flow import assigned_names
-from callbridge.migrate.analysis.module import Module, called_name, walk
+from callbridge.migrate.analysis.known import CALL_METHODS
+from callbridge.migrate.analysis.module import Module, Scope, called_name, walk
 
 __all__ = ["TASK_MAKERS", "Iteration", "is_guarded", "iterations"]
 
 TASK_MAKERS = frozenset({"create_task", "ensure_future", "start_soon", "add_task", "gather"})
+_COROUTINES = frozenset(name for name in CALL_METHODS if name.startswith("a"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,24 +22,28 @@ class Iteration:
     """One iterating handler.
 
     Attributes:
-        made: The call that makes it.
+        place: The call that makes it; of a parameter, the first loop over it.
         dotted: Its class.
         name: The variable that holds it, empty if none does.
         is_plain: Whether it is LangChain's class, not one built on it.
         loops: The loops over it in the same scope.
         tasks: The calls in the same scope that make tasks.
+        is_given: Whether it is a parameter.
+        late: The coroutine that is made before the loop, and begun only after it; None if there is none.
     """
 
-    made: ast.Call
+    place: ast.AST
     dotted: str
     name: str
     is_plain: bool
     loops: tuple[ast.AsyncFor, ...]
     tasks: tuple[ast.Call, ...]
+    is_given: bool = False
+    late: ast.Call | None = None
 
 
 def iterations(context: Context) -> Iterator[Iteration]:
-    """Yield the iterating handlers that a file makes."""
+    """Yield the iterating handlers that a file makes, and the parameters that it loops over as if they were some."""
     module = context.module
     for call, use in context.made:
         if use.role != "aiter":
@@ -45,15 +51,88 @@ def iterations(context: Context) -> Iterator[Iteration]:
         scope = module.scope_of(call)
         name = next(iter(sorted(assigned_names(call, module))), "")
         loops = [loop for loop in module.of(ast.AsyncFor) if module.scopes[loop] is scope and _is_over(loop, name)]
-        tasks = [each for each in module.of(ast.Call) if module.scopes[each] is scope and called_name(each) in TASK_MAKERS]
-        yield Iteration(call, use.dotted, name, use.known is None, tuple(loops), tuple(tasks))
+        late = _late(module, scope, loops) if loops else None
+        yield Iteration(call, use.dotted, name, use.known is None, tuple(loops), _tasks(module, scope), late=late)
+    yield from _given(module)
+
+
+def _given(module: Module) -> Iterator[Iteration]:
+    """Yield the parameters over which a loop reads `aiter()`, if their type or what is done with them says what they are."""
+    seen: set[tuple[ast.AST, str]] = set()
+    for loop in module.of(ast.AsyncFor):
+        name, scope = _iterated(loop), module.scopes[loop]
+        if not name or (scope, name) in seen or not module.is_parameter(name, scope):
+            continue
+        seen.add((scope, name))
+        dotted = _annotation(module, scope, name)
+        if dotted.endswith("AsyncIteratorCallbackHandler") or _is_attached(module, scope, name):
+            loops = [each for each in module.of(ast.AsyncFor) if module.scopes[each] is scope and _iterated(each) == name]
+            late = _late(module, scope, loops)
+            yield Iteration(loop, dotted, name, True, tuple(loops), _tasks(module, scope), is_given=True, late=late)
+
+
+def _tasks(module: Module, scope: Scope) -> tuple[ast.Call, ...]:
+    return tuple(each for each in module.of(ast.Call) if module.scopes[each] is scope and called_name(each) in TASK_MAKERS)
+
+
+def _annotation(module: Module, scope: Scope, name: str) -> str:
+    """Return the type of a parameter, resolved: of `X | None` and `Optional[X]` the X."""
+    if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+        return ""
+    given = [*scope.args.posonlyargs, *scope.args.args, *scope.args.kwonlyargs]
+    note = next((each.annotation for each in given if each.arg == name), None)
+    named = [node for node in walk(note) if isinstance(node, ast.Name | ast.Attribute)] if note is not None else []
+    found = [module.resolve(node) or "" for node in named]
+    return next((dotted for dotted in found if dotted.endswith("CallbackHandler")), "")
+
+
+def _is_attached(module: Module, scope: Scope, name: str) -> bool:
+    """Return whether a variable is among the `callbacks` of a call in this scope, or its `done` is asked for."""
+    for node in module.of(ast.Name):
+        parent = module.parents.get(node)
+        if node.id != name or module.scope_of(node) is not scope:
+            continue
+        if isinstance(parent, ast.Attribute) and parent.attr == "done":
+            return True
+        holder = module.parents.get(parent) if isinstance(parent, ast.List) else None
+        if isinstance(holder, ast.keyword) and holder.arg in ("callbacks", "callback_manager"):
+            return True
+        if isinstance(holder, ast.Dict) and any(
+            isinstance(each, ast.Constant) and each.value == "callbacks" for each in holder.keys
+        ):
+            return True
+    return False
+
+
+def _late(module: Module, scope: Scope, loops: list[ast.AsyncFor]) -> ast.Call | None:
+    """Return the call whose coroutine is made before a loop and awaited after it, so that nothing runs while the loop waits."""
+    first, last = loops[0].lineno, loops[-1].end_lineno or 0
+    for assign in module.of(ast.Assign):
+        target = assign.targets[0]
+        if module.scopes[assign] is not scope or assign.lineno > first or not isinstance(target, ast.Name):
+            continue
+        if not isinstance(assign.value, ast.Call) or called_name(assign.value) not in _COROUTINES:
+            continue
+        used = [
+            node
+            for node in module.of(ast.Name)
+            if node.id == target.id and isinstance(node.ctx, ast.Load) and module.scope_of(node) is scope
+        ]
+        if used and all(isinstance(module.parents.get(node), ast.Await) and node.lineno > last for node in used):
+            return assign.value
+    return None
+
+
+def _iterated(loop: ast.AsyncFor) -> str:
+    """Return `x` for a loop over `x.aiter()`, and the like around it."""
+    for node in walk(loop.iter):
+        if isinstance(node, ast.Attribute) and node.attr == "aiter" and isinstance(node.value, ast.Name):
+            return node.value.id
+    return ""
 
 
 def _is_over(loop: ast.AsyncFor, name: str) -> bool:
-    return any(
-        isinstance(node, ast.Attribute) and node.attr == "aiter" and isinstance(node.value, ast.Name) and node.value.id == name
-        for node in walk(loop.iter)
-    )
+    return bool(name) and _iterated(loop) == name
 
 
 def is_guarded(each: Iteration, module: Module) -> bool:
@@ -66,7 +145,7 @@ def is_guarded(each: Iteration, module: Module) -> bool:
             if isinstance(argument, ast.Call) and _sets_done(argument, module):
                 return True
     marks = ("add_done_callback", "add_callback")
-    scope = module.scope_of(each.made)
+    scope = module.scope_of(each.place)
     return any(called_name(call) in marks for call in module.of(ast.Call) if module.scopes[call] is scope)
 
 

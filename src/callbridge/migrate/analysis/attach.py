@@ -153,7 +153,7 @@ def _of_keyword(call: ast.Call, keyword: ast.keyword, module: Module, project: P
         _owner(callee, module),
         handlers,
         call,
-        _is_passed(keyword.value, module),
+        _is_passed(keyword.value, module, project),
     )
 
 
@@ -184,6 +184,25 @@ def _of_dict(display: ast.Dict, module: Module, project: Project) -> Iterator[At
                 inside = call if isinstance(call, ast.Call) else None
                 callee = dotted_text(inside.func) if inside else ""
                 yield Attachment(value, value, "config", "callbacks", callee, "unknown", handlers, inside)
+        elif isinstance(key, ast.Constant) and key.value == "callback_manager" and not _is_nothing(value):
+            maker = _maker_of(display, module)
+            if (maker and is_langchain(maker)) or _holds_manager(value, module):
+                handlers = uses(value, module, project)
+                owner = _owner(maker, module)
+                yield Attachment(value, value, "config", "callback_manager", maker or "a function", owner, handlers)
+
+
+def _maker_of(display: ast.Dict, module: Module) -> str | None:
+    """Return what is called with the entries of a dict as its keywords: `f(**{…})`, or `f(**name)` for one in a variable."""
+    parent = module.parents.get(display)
+    if isinstance(parent, ast.keyword):
+        call = module.parents.get(parent)
+        return module.resolve(call.func) if isinstance(call, ast.Call) and parent.arg is None else None
+    names = {each.id for each in parent.targets if isinstance(each, ast.Name)} if isinstance(parent, ast.Assign) else set()
+    for call in module.of(ast.Call):
+        if any(each.arg is None and isinstance(each.value, ast.Name) and each.value.id in names for each in call.keywords):
+            return module.resolve(call.func)
+    return None
 
 
 def _is_inner_manager(receiver: ast.expr, module: Module) -> bool:
@@ -218,14 +237,14 @@ def _is_ours(
     """Return whether a `callbacks=` is LangChain's: by its handlers, else by what is called, else by the file's imports."""
     if (callee and is_other_callbacks(callee)) or any(is_other_callbacks(use.dotted) for use in handlers):
         return False
-    if _is_other_manager(value, module) or (not handlers and _is_producer_value(value, module)):
+    if _is_other_manager(value, module) or (not handlers and _is_producer_value(value, module, project)):
         return False
     if any(use.role != "unknown" for use in handlers) or _holds_manager(value, module):
         return True
     if callee and is_langchain(callee):
-        return owner_of(callee) == "model" or not _is_producer_value(value, module)
+        return owner_of(callee) == "model" or not _is_producer_value(value, module, project)
     name = called_name(call)
-    if name in _FOREIGN_METHODS or not _imports_langchain(module) or _is_producer_value(value, module):
+    if name in _FOREIGN_METHODS or not _imports_langchain(module) or _is_producer_value(value, module, project):
         return False
     receiver = call.func.value if isinstance(call.func, ast.Attribute) else call.func
     made = _made_by(receiver, module)
@@ -253,9 +272,9 @@ def _is_other_manager(value: ast.expr, module: Module) -> bool:
     return dotted is not None and is_other_callbacks(dotted)
 
 
-def _is_producer_value(value: ast.expr, module: Module) -> bool:
+def _is_producer_value(value: ast.expr, module: Module, project: Project) -> bool:
     """Return whether a value is the producer side's: a run manager, its children, a bare parameter or attribute handed on."""
-    if _is_run_manager(value) or _is_passed(value, module):
+    if _is_run_manager(value) or _is_passed(value, module, project):
         return True
     elements = list(walk_values(value, module))
     return bool(elements) and all(_is_run_manager(element) for element, _ in elements)
@@ -267,17 +286,57 @@ def _is_run_manager(value: ast.expr) -> bool:
     return any(mark in text for mark in ("get_child", "run_manager", "configure", "as_chain_group")) or named
 
 
-def _is_passed(value: ast.expr, module: Module) -> bool:
+def _is_passed(value: ast.expr, module: Module, project: Project, depth: int = 0) -> bool:
+    """Return whether a value is handed on: a parameter, an attribute, or what a function makes of such and nothing else."""
+    if depth > _DEPTH:
+        return False
     if isinstance(value, ast.Name):
-        return module.is_parameter(value.id, module.scope_of(value))
+        return _is_handed_on(value, module, project, depth)
+    sides = _sides(value)
+    if sides:
+        return all(_is_nothing(each) or _is_passed(each, module, project, depth + 1) for each in sides)
+    if isinstance(value, ast.Call):
+        name = called_name(value)
+        if name == "cast" and len(value.args) == 2:
+            return _is_passed(value.args[1], module, project, depth + 1)
+        return name in ("get", "pop") or _merges(value, module, project, depth)
+    return isinstance(value, ast.Attribute | ast.Subscript)
+
+
+def _sides(value: ast.expr) -> list[ast.expr]:
+    """Return the values that one is chosen from or joined of: `a or b`, `a if c else b`, `a + b`."""
     if isinstance(value, ast.BoolOp):
-        return all(_is_passed(each, module) or _is_nothing(each) for each in value.values)
+        return value.values
     if isinstance(value, ast.IfExp):
-        return all(_is_passed(each, module) or _is_nothing(each) for each in (value.body, value.orelse))
-    if isinstance(value, ast.Call) and called_name(value) == "cast" and len(value.args) == 2:
-        return _is_passed(value.args[1], module)
-    return isinstance(value, ast.Attribute | ast.Subscript) or (
-        isinstance(value, ast.Call) and called_name(value) in ("get", "pop")
+        return [value.body, value.orelse]
+    return [value.left, value.right] if isinstance(value, ast.BinOp) else []
+
+
+def _is_handed_on(name: ast.Name, module: Module, project: Project, depth: int) -> bool:
+    scope = module.scope_of(name)
+    if module.is_parameter(name.id, scope):
+        return True
+    found = module.binding(name.id, scope)
+    if found is None or found[1][:1] != [None] or len(found[1]) < 2:  # no parameter that is assigned again
+        return False
+    values = [value for value in found[1] if value is not None]
+    return all(_is_nothing(value) or _is_passed(value, module, project, depth + 1) for value in values)
+
+
+def _merges(call: ast.Call, module: Module, project: Project, depth: int) -> bool:
+    """Return whether a function of the project hands on what it is given, whatever it chooses, and makes nothing."""
+    dotted = module.resolve(call.func)
+    found = project.find(dotted, module) if dotted is not None else None
+    if found is None or not isinstance(found[1], ast.FunctionDef):
+        return False
+    returned = _returned(found[1], found[0])
+    given = [*call.args, *(each.value for each in call.keywords)]
+    return (
+        bool(returned)
+        and all(_is_nothing(each) or _is_passed(each, found[0], project, depth + 1) for each in returned)
+        and all(
+            _is_nothing(each) or isinstance(each, ast.Name) or _is_passed(each, module, project, depth + 1) for each in given
+        )
     )
 
 

@@ -27,9 +27,13 @@ Sink: TypeAlias = Literal["thread-queue", "async-queue", "process-queue", "socke
 _DEPTH = 8
 _TOKEN = "on_llm_new_token"  # the name of a method
 _LIFE_CYCLE = frozenset({"on_llm_start", "on_chat_model_start", "on_llm_end", "on_llm_error", _TOKEN})
+_STEPS = words("on_agent_action on_agent_finish on_tool_start on_tool_end on_tool_error")
+_SHOWING: frozenset[Sink] = frozenset({"socket", "async-queue", "thread-queue", "streamlit", "other"})
 _EXTERNAL_HANDLER = re.compile(r"\w*CallbackHandler$|Base\w*Callback\w*$")
 
 _SOCKET_METHODS = words("send_text send_json send_bytes send_str emit group_send send_event asend_json")
+_OF_EVENTS = words("emit send_event")
+"""Of loggers and trackers as well, if it is no text that is sent."""
 _SOCKET_NAMES = re.compile(
     r"(^|_|\b)(ws|websockets?|sockets?|sock|sio|socketio|consumer|channel_layer|conn|connection)(_|\b|$)|socket"
 )
@@ -65,6 +69,7 @@ class HandlerClass:
         is_async: Whether it is built on `AsyncCallbackHandler`.
         hooks: The callbacks that it or a base of the project defines.
         sinks: Where tokens go, in the order of the source.
+        step_sinks: Where the steps of an agent go, in the order of the source.
     """
 
     module: Module
@@ -74,6 +79,7 @@ class HandlerClass:
     is_async: bool = False
     hooks: dict[str, Function] = field(default_factory=dict)
     sinks: tuple[Sink, ...] = ()
+    step_sinks: tuple[Sink, ...] = ()
 
     @property
     def effective(self) -> list[str]:
@@ -93,14 +99,21 @@ class HandlerClass:
 
     @property
     def role(self) -> Role:
-        """What it is for: `token` if it handles tokens, `approval` if it asks, else what its base is for, else `observer`."""
+        """What it is for: `token` if it handles tokens, `approval` if it asks, else what its base is for, or `steps`."""
         if self.base in ("aiter", "final", "approval", "streamlit-agent"):
             return self.base
         if self.token_hook is not None:
             return "token"
         if self.asks:
             return "approval"
-        return self.base or "observer"
+        return self.base or ("steps" if self.step_sinks else "observer")
+
+    @property
+    def step_hook(self) -> Function | None:
+        """The first hook that shows a step of an agent to somebody, if it has no tokens to show."""
+        if self.role != "steps":
+            return None
+        return next((hook for name, hook in self.own.items() if name in _STEPS and is_effective(hook)), None)
 
     @property
     def asks(self) -> bool:
@@ -154,23 +167,36 @@ def find_handler(dotted: str, origin: Module, project: Project) -> HandlerClass 
     return handler_class(found[1], found[0], project)
 
 
-def handler_class(node: ast.ClassDef, module: Module, project: Project, depth: int = 0) -> HandlerClass | None:
-    """Return what there is to know about a class if it is a handler: by its bases, or by having the hooks of one."""
+def handler_class(
+    node: ast.ClassDef, module: Module, project: Project, depth: int = 0, *, hooked: bool = False
+) -> HandlerClass | None:
+    """Return what there is to know about a class if it is a handler: by its bases, or by having the hooks of one.
+
+    Args:
+        node: The class.
+        module: Where it stands.
+        project: Where imports lead.
+        depth: How many classes below it led here.
+        hooked: Whether one of these has a hook.
+    """
     own = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
     hooks = {name: each for name, each in own.items() if name in HOOKS}
-    base, is_async, is_handler, inherited = _bases(node, module, project, depth)
+    hooked = hooked or bool(hooks)
+    base, is_async, is_handler, inherited = _bases(node, module, project, depth, hooked=hooked)
     bare = not node.bases and _TOKEN in hooks and "self" in _arguments(hooks[_TOKEN])
     if (not is_handler and not bare) or _is_manager(node):
         return None
     sinks = _sinks(hooks[_TOKEN], node, module, is_async) if _TOKEN in hooks else ()
+    steps = _step_sinks(hooks, node, module, is_async)
     if inherited is not None:
         sinks = sinks or inherited.sinks
+        steps = steps or inherited.step_sinks
         hooks = {**inherited.hooks, **hooks}
-    return HandlerClass(module, node, f"{module.name}.{module.qualname(node)}", base, is_async, hooks, sinks)
+    return HandlerClass(module, node, f"{module.name}.{module.qualname(node)}", base, is_async, hooks, sinks, steps)
 
 
 def _bases(
-    node: ast.ClassDef, module: Module, project: Project, depth: int
+    node: ast.ClassDef, module: Module, project: Project, depth: int, *, hooked: bool
 ) -> tuple[Role | None, bool, bool, HandlerClass | None]:
     role: Role | None = None
     is_async = is_handler = False
@@ -185,18 +211,26 @@ def _bases(
         elif builtin_role(dotted) is not None:
             is_handler, role = True, builtin_role(dotted)
             is_async = is_async or name.startswith("Async")
-        elif depth < _DEPTH and (parent := _parent(dotted, node, module, project, depth)) is not None:
+        elif depth < _DEPTH and (parent := _parent(dotted, node, module, project, depth, hooked=hooked)) is not None:
             is_handler, inherited, role, is_async = True, parent, role or parent.base, is_async or parent.is_async
-        elif _EXTERNAL_HANDLER.match(name) and project.find(dotted, module) is None and has_hook(node):
+        elif _is_external(name, node, hooked=hooked) and project.find(dotted, module) is None:
             is_handler, is_async = True, is_async or name.startswith("Async")
     return role, is_async, is_handler, inherited
 
 
-def _parent(dotted: str, node: ast.ClassDef, module: Module, project: Project, depth: int) -> HandlerClass | None:
+def _is_external(name: str, node: ast.ClassDef, *, hooked: bool) -> bool:
+    """Return whether a base that is nowhere to be seen is a handler's: by its name, or by the hook of tokens below it."""
+    hooks = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    return hooked and (_EXTERNAL_HANDLER.match(name) is not None or (_TOKEN in hooks and len(_arguments(hooks[_TOKEN])) > 1))
+
+
+def _parent(
+    dotted: str, node: ast.ClassDef, module: Module, project: Project, depth: int, *, hooked: bool
+) -> HandlerClass | None:
     found = project.find(dotted, module)
     if found is None or not isinstance(found[1], ast.ClassDef) or found[1] is node:
         return None
-    return handler_class(found[1], found[0], project, depth + 1)
+    return handler_class(found[1], found[0], project, depth + 1, hooked=hooked)
 
 
 def _is_manager(node: ast.ClassDef) -> bool:
@@ -217,7 +251,7 @@ def _arguments(function: Function) -> list[str]:
 # -- sinks ----------------------------------------------------------------------------------------------------------------
 
 
-def _sinks(hook: Function, holder: ast.ClassDef, module: Module, is_async: bool) -> tuple[Sink, ...]:
+def _sinks(hook: Function, holder: ast.ClassDef, module: Module, is_async: bool, *, steps: bool = False) -> tuple[Sink, ...]:
     methods = {each.name: each for each in holder.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
     found: dict[Sink, None] = {}
     seen, pending = {hook.name}, [hook]
@@ -232,9 +266,18 @@ def _sinks(hook: Function, holder: ast.ClassDef, module: Module, is_async: bool)
                     seen.add(helper.name)
                     pending.append(helper)
                 continue
-            sink = _sink(call, holder, module, is_async)
+            sink = _sink(call, holder, module, is_async, steps=steps)
             if sink is not None:
                 found[sink] = None
+    return tuple(found)
+
+
+def _step_sinks(hooks: dict[str, Function], holder: ast.ClassDef, module: Module, is_async: bool) -> tuple[Sink, ...]:
+    """Return where the hooks of an agent's steps send what they are given, if somebody sees it there."""
+    found: dict[Sink, None] = {}
+    for name, hook in hooks.items():
+        if name in _STEPS and _reads_arguments(hook):
+            found.update((each, None) for each in _sinks(hook, holder, module, is_async, steps=True) if each in _SHOWING)
     return tuple(found)
 
 
@@ -245,7 +288,7 @@ def _own_method(call: ast.Call, methods: dict[str, Function]) -> Function | None
     return None
 
 
-def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool) -> Sink | None:
+def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool, *, steps: bool) -> Sink | None:
     text, name = dotted_text(call.func), called_name(call)
     receiver = text.rpartition(".")[0].removesuffix("()").removesuffix("[]")
     last = receiver.rpartition(".")[2]
@@ -256,7 +299,9 @@ def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool) 
             return "async-queue"
     if name in ("put", "put_nowait", "send_nowait"):
         return _queue_kind(call, receiver, holder, module, is_async)
-    if name in _SOCKET_METHODS or (name in ("send", "asend") and _SOCKET_NAMES.search(last)):
+    if (name in _SOCKET_METHODS and not (steps and name in _OF_EVENTS)) or (
+        name in ("send", "asend") and _SOCKET_NAMES.search(last)
+    ):
         return "socket"
     if text == "self.send" and _is_of_socket(call, holder, module):
         return "socket"
@@ -270,7 +315,7 @@ def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool) 
         return "streamlit" if _uses_streamlit(module, receiver) else "other" if module.packages & {"gradio", "panel"} else None
     if name in _OTHER_METHODS and receiver and not _LOGGING.search(receiver):
         return "other"
-    return "other" if _is_user_function(call, holder, module) else None
+    return "other" if not steps and _is_user_function(call, holder, module) else None
 
 
 def _is_of_socket(call: ast.Call, holder: ast.ClassDef, module: Module) -> bool:

@@ -26,8 +26,9 @@ __all__ = [
     "owner_of",
 ]
 
-Role: TypeAlias = Literal["stdout", "aiter", "final", "streamlit-agent", "approval", "observer", "token", "unknown"]
-"""What a handler is for. `token`: a class of the project that handles tokens; `unknown`: the class was not found."""
+Role: TypeAlias = Literal["stdout", "aiter", "final", "streamlit-agent", "approval", "observer", "token", "steps", "unknown"]
+"""What a handler is for. `token`: a class of the project that handles tokens; `steps`: one that shows an agent's steps;
+`unknown`: the class was not found."""
 
 
 BASES = frozenset({"BaseCallbackHandler", "AsyncCallbackHandler", "BaseTracer", "AsyncBaseTracer", "CallbackManagerMixin"})

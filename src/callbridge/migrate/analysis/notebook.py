@@ -96,10 +96,16 @@ def _python_lines(source: str) -> list[str]:
     first = next((line.strip() for line in lines if line.strip()), "")
     if first.startswith("%%") and first.split()[0] not in _PYTHON_MAGICS:
         return [""] * len(lines)
-    shown = []
+    shown: list[str] = []
+    goes_on = False
     for line in lines:
-        magic, assigned = _MAGIC.match(line), _ASSIGNED.match(line)
-        shown.append(f"{magic[1]}pass" if magic else f"{assigned[1]}= None" if assigned else line)
+        if goes_on:  # of a command, in the lines after its first
+            shown.append("")
+        else:
+            magic, assigned = _MAGIC.match(line), _ASSIGNED.match(line)
+            shown.append(f"{magic[1]}pass" if magic else f"{assigned[1]}= None" if assigned else line)
+            goes_on = magic is not None or assigned is not None
+        goes_on = goes_on and line.endswith("\\")
     return shown
 
 

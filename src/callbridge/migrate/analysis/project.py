@@ -8,6 +8,7 @@ from itertools import repeat, takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from callbridge.migrate.analysis.foreign import ForeignUses
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.analysis.module import Function, Module, UnparsableError, parse
 
@@ -53,6 +54,7 @@ class Project:
         self._nearest: dict[tuple[str, str], str | None] = {}
         self._by_suffix: dict[str, list[str]] = {}
         self._tops: set[str] = set()
+        self._uses: ForeignUses | None = None
         self._paths = frozenset(paths)
         for path in sorted(self._paths):
             parts = module_name(path).split(".")
@@ -67,12 +69,18 @@ class Project:
         return cls(texts, texts.get)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_modules": {}, "_nearest": {}}
+        return {**self.__dict__, "_modules": {}, "_nearest": {}, "_uses": None}
 
     def loaded(self, path: str, text: str) -> Module | None:
         """Return a file's module if it was read already and has this text."""
         module = self._modules.get(path)
         return module if module is not None and module.text == text else None
+
+    def foreign_uses(self, path: str) -> frozenset[str]:
+        """Return the names of a file that other files of the project use; `*` stands for all of them."""
+        if self._uses is None:
+            self._uses = ForeignUses((each, text) for each in sorted(self._paths) if (text := self._read(each)) is not None)
+        return self._uses.of(path)
 
     def provides(self, name: str, origin: Module) -> bool:
         """Return whether a file is part of a source tree that has a module of a dotted name itself."""

@@ -10,10 +10,14 @@ from callbridge.migrate.analysis.handlers import HandlerClass, Sink
 from callbridge.migrate.analysis.known import HOOKS
 from callbridge.migrate.finding import Finding, Verdict
 
-__all__ = ["PRECEDENCE", "is_rewritten", "main_sink", "sink_findings"]
+__all__ = ["PRECEDENCE", "is_rewritten", "main_sink", "sink_findings", "step_findings"]
 
 PRECEDENCE: tuple[Sink, ...] = ("process-queue", "socket", "async-queue", "thread-queue", "streamlit", "other", "print")
 """Of a handler with several sinks the first of these counts: what is only printed beside is for debugging."""
+
+
+_CALL = "read the text of the call that runs it with `stream_call`, and do there what the hook does"
+_STEPS = "read them in a loop over `stream_events(..., extended=True)`: on_tool_start, on_tool_end, on_agent_action"
 
 
 def main_sink(handler: HandlerClass) -> Sink | None:
@@ -29,7 +33,9 @@ def is_rewritten(use: Use) -> bool:
     return use.role == "token" and not known.others and main_sink(known) in ("print", "thread-queue")
 
 
-def sink_findings(context: Context, rule: str, sinks: frozenset[Sink], message: str, simple: Verdict) -> Iterator[Finding]:
+def sink_findings(
+    context: Context, rule: str, sinks: frozenset[Sink], message: str, verdict: Verdict = "adapter"
+) -> Iterator[Finding]:
     """Yield the findings of one of the rules.
 
     Args:
@@ -37,8 +43,10 @@ def sink_findings(context: Context, rule: str, sinks: frozenset[Sink], message: 
         rule: The code.
         sinks: The sinks that the rule is about.
         message: What the class does.
-        simple: The verdict for classes that handle nothing but the model's own life cycle; others are for the adapter.
+        verdict: What is to be done if no edit deals with it.
     """
+    if rule != "CB307":  # CB308 speaks of steps in Streamlit
+        yield from step_findings(context, rule, sinks)
     for handler in context.handlers:
         hook = handler.token_hook
         if (
@@ -50,10 +58,20 @@ def sink_findings(context: Context, rule: str, sinks: frozenset[Sink], message: 
             continue
         if handler.base in ("aiter", "final"):
             continue  # CB301 and CB309 speak of these
-        several = bool(handler.others)
-        verdict: Verdict = "adapter" if several else simple
-        reason = f"the handler also has {', '.join(handler.others)}" if several else ""
-        if not reason and verdict in ("adapter", "manual"):
-            reason = "the call that runs it has to be changed with it"
+        reason = (
+            f"the handler also has {', '.join(handler.others)}: read events, `stream_events(...)`" if handler.others else _CALL
+        )
         facts = {"handler": handler.dotted, "hooks": " ".join(name for name in handler.hooks if name in HOOKS)}
         yield context.finding(rule, hook, f"{handler.node.name} {message}", verdict, "warning", reason, facts)
+
+
+def step_findings(context: Context, rule: str, sinks: frozenset[Sink]) -> Iterator[Finding]:
+    """Yield a finding at the first hook of each class that shows an agent's steps at sinks of the kind."""
+    for handler in context.handlers:
+        hook = handler.step_hook
+        if hook is None or context.is_kept(handler.dotted):
+            continue
+        if next((sink for sink in PRECEDENCE if sink in handler.step_sinks), None) in sinks:
+            facts = {"handler": handler.dotted, "hooks": " ".join(name for name in handler.hooks if name in HOOKS)}
+            message = f"{handler.node.name} shows an agent's steps to somebody"
+            yield context.finding(rule, hook, message, "adapter", "warning", _STEPS, facts)

@@ -12,11 +12,11 @@ from typing import TextIO
 
 from callbridge.migrate.analysis.contents import SourceFile, decoded, read_source, write_atomically
 from callbridge.migrate.analysis.files import MAX_BYTES, find_files
+from callbridge.migrate.analysis.foreign import ForeignUses
 from callbridge.migrate.analysis.module import UnparsableError, is_relevant, parse
 from callbridge.migrate.analysis.project import Project
 from callbridge.migrate.commands.config import Config, load_config
-from callbridge.migrate.commands.scan import scan_source
-from callbridge.migrate.edits.foreign import ForeignUses
+from callbridge.migrate.commands.scan import find_all
 from callbridge.migrate.edits.operations import Refusal
 from callbridge.migrate.edits.patch import unified_patch
 from callbridge.migrate.edits.rewriting import Options, Rewritten, UneditableError, rewrite
@@ -158,7 +158,7 @@ def _text(path: Path) -> str | None:
 
 
 def _scan(path: str, project: Project, keep: tuple[str, ...], text: str) -> list[Finding]:
-    return scan_source(text, path, project, keep)
+    return find_all(text, path, project, keep)
 
 
 def _fixed(

@@ -19,11 +19,14 @@ from callbridge.migrate.analysis.module import Module, UnparsableError, is_relev
 from callbridge.migrate.analysis.notebook import Notebook, read_notebook
 from callbridge.migrate.analysis.project import Project, module_name
 from callbridge.migrate.analysis.suppress import apply_suppressions, find_suppressions
+from callbridge.migrate.edits.planning import plan_all
+from callbridge.migrate.edits.source import Source
+from callbridge.migrate.edits.verdicts import REWRITTEN_BY, settled
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.choice import Choice
 from callbridge.migrate.rules.table import RULES
 
-__all__ = ["FileResult", "Settings", "scan_files", "scan_read", "scan_source", "scan_text"]
+__all__ = ["FileResult", "Settings", "find_all", "scan_files", "scan_read", "scan_source", "scan_text"]
 
 _SMALLEST_CHUNK = 16
 _WORTH_PROCESSES = 200
@@ -58,7 +61,7 @@ class FileResult:
 
 
 def scan_source(text: str, path: str, project: Project | None = None, keep: tuple[str, ...] = ()) -> list[Finding]:
-    """Return everything that the rules find in the text of a Python file, suppressions not applied.
+    """Return everything that is found in the text of a Python file, suppressions not applied.
 
     Args:
         text: The source.
@@ -69,8 +72,20 @@ def scan_source(text: str, path: str, project: Project | None = None, keep: tupl
     Returns:
         Findings sorted by place. A text that does not parse has one, CB900. Nothing is raised for any text.
     """
+    where = project if project is not None else Project.build([(path, text)])
+    found = find_all(text, path, where, keep)
+    if not any(each.rule in REWRITTEN_BY and each.verdict != "keep" for each in found):
+        return found
     try:
-        where = project if project is not None else Project.build([(path, text)])
+        source = Source(text, foreign_uses=where.foreign_uses(path), is_package=path.endswith("__init__.py"))
+        return settled(found, plan_all(source), source)
+    except RecursionError:
+        return [_unparsable(path, UnparsableError("nested more deeply than the scan can follow"))]
+
+
+def find_all(text: str, path: str, where: Project, keep: tuple[str, ...] = ()) -> list[Finding]:
+    """Return what the rules find in a text, with the verdicts that hold if no edit deals with it."""
+    try:
         module = where.loaded(path, text)
         if module is None:
             tree = parse(text)

@@ -279,9 +279,9 @@ def _remove_argument(node: cst.BaseExpression, operation: RemoveArgument) -> cst
     if not isinstance(node, cst.Call):
         raise EditError(f"no call for {operation}")
     names = [argument.keyword.value if argument.keyword else None for argument in node.args]
-    if operation.name not in names:
+    if operation.name not in names and operation.position < 0:
         raise EditError(f"no argument for {operation}")
-    index = names.index(operation.name)
+    index = operation.position if operation.position >= 0 else names.index(operation.name)
     arguments = importing.without(node.args, index)
     if not arguments:
         return node.with_changes(args=(), whitespace_before_args=cst.SimpleWhitespace(""))

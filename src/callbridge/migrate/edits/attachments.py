@@ -1,91 +1,181 @@
-"""Where a handler is attached to a call, and what takes it off again."""
+"""Where a handler is attached to calls, and what takes it off again.
+
+```
+[handler] ─▶ CallbackManager([handler]) ─▶ handlers = … ─▶ callbacks=handlers          of a constructor or a call
+                                                        └▶ {"callbacks": handlers} ─▶ config = … ─▶ config=config, or the
+                                                                                                    second argument, of a run
+```
+
+Each step may be left out. A variable on the way has to be assigned once, and all that reads it has to be known.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from callbridge.migrate.analysis.known import MANAGERS, is_langchain
 from callbridge.migrate.edits.operations import Operation, RemoveArgument, RemoveElement, RemoveStatement
-from callbridge.migrate.edits.source import Source
+from callbridge.migrate.edits.source import Source, Span
+from callbridge.migrate.edits.unfit import UnfitError
 
-__all__ = ["Attachment", "find_attachment"]
+__all__ = ["Attachment", "attachment_of", "find_attachment"]
+
+_RUNS = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
+"""Methods of runnables, whose second parameter is the config."""
+
+_CONFIGS = ("langchain_core.runnables.RunnableConfig", "langchain_core.runnables.config.RunnableConfig")
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A handler among the callbacks of a call.
+    """A handler among the callbacks of calls.
 
     Attributes:
-        call: The constructor or method that is given the handler.
+        calls: The constructors or methods that are given the handler: one, but for a list or config in a variable.
         operations: What takes it off; without another handler there, the argument goes as well.
         shortened: What takes it off its list, and leaves the argument, whatever is left in it.
+        places: The arguments, and the entries of configs.
     """
 
-    call: ast.Call
+    calls: tuple[ast.Call, ...]
     operations: tuple[Operation, ...]
     shortened: Operation
+    places: tuple[Span, ...]
+
+    @property
+    def call(self) -> ast.Call:
+        """The first of the calls."""
+        return self.calls[0]
+
+
+class _Given(NamedTuple):
+    """What holds a handler is an argument, or an entry of a config: of which call, how it goes, and where it is."""
+
+    call: ast.Call
+    removal: tuple[Operation, ...]
+    place: Span
 
 
 def find_attachment(source: Source, handler: ast.expr) -> Attachment | None:
-    """Return the attachment that this expression is, or None if it stands elsewhere.
+    """Return the attachment that an expression is, or None if it stands elsewhere or not all of it can be seen."""
+    try:
+        return attachment_of(source, handler)
+    except UnfitError:
+        return None
 
-    Known are `callbacks=[h]`, `config={"callbacks": [h]}`, and both with the list in a variable of its own.
+
+def attachment_of(source: Source, handler: ast.expr) -> Attachment:
+    """Return the attachment that an expression is.
+
+    Args:
+        source: The file.
+        handler: Makes a handler, or is a variable that holds one.
+
+    Raises:
+        UnfitError: It stands elsewhere, or not all of it can be seen.
     """
-    handlers = source.parents[handler]
-    if not isinstance(handlers, ast.List):
-        return None
-    alone = len(handlers.elts) == 1
-    shortened: Operation = RemoveElement(source.span(handlers), handlers.elts.index(handler))
-    value: ast.expr = handlers
-    removals: tuple[Operation, ...] = ()
-    statement = source.parents[handlers]
-    if isinstance(statement, ast.Assign):
-        use = _only_use(source, statement)
-        if use is None:
-            return None
-        value, removals = use, (RemoveStatement(source.span(statement)),)
-    found = _argument(source, value)
-    if found is None:
-        return None
-    call, removal = found
-    return Attachment(call, (removal, *removals) if alone else (shortened,), shortened)
+    display = source.parents[handler]
+    if not isinstance(display, ast.List):
+        raise UnfitError("the handler is not in a list of `callbacks` that is made here")
+    shortened: Operation = RemoveElement(source.span(display), display.elts.index(handler))
+    given = list(_given(source, display))
+    calls = tuple(dict.fromkeys(each.call for each in given))
+    removal = tuple(dict.fromkeys(operation for each in given for operation in each.removal))
+    operations = removal if len(display.elts) == 1 else (shortened,)
+    return Attachment(calls, operations, shortened, tuple(each.place for each in given))
 
 
-def _only_use(source: Source, statement: ast.Assign) -> ast.Name | None:
-    """Return where a variable is read, if that is one place in the scope that assigns it."""
-    target = statement.targets[0]
-    scope = source.scope(statement)
+def _given(source: Source, display: ast.List) -> Iterator[_Given]:
+    """Return where a list of handlers ends up."""
+    value: ast.expr = display
+    manager = source.parents[display]
+    if isinstance(manager, ast.keyword):
+        manager = source.parents[manager] if manager.arg == "handlers" else manager
+    if isinstance(manager, ast.Call) and _is_manager(source, manager):
+        value = manager
+    uses, removal = _readers(source, value)
+    for use in uses:
+        for each in _of_value(source, use):
+            yield each._replace(removal=(*each.removal, *removal))
+
+
+def _is_manager(source: Source, call: ast.Call) -> bool:
+    origin = source.origin(call.func)
+    if not is_langchain(origin) or origin.rpartition(".")[2] not in MANAGERS:
+        return False
+    return len(call.args) + len(call.keywords) == 1
+
+
+def _readers(source: Source, value: ast.expr) -> tuple[list[ast.expr], tuple[Operation, ...]]:
+    """Return where a value is read: where it stands, or where the variable is read that holds it, which can go then."""
+    statement = source.parents[value]
+    if not isinstance(statement, ast.Assign):
+        return [value], ()
+    target, scope = statement.targets[0], source.scope(statement)
     if len(statement.targets) != 1 or not isinstance(target, ast.Name) or isinstance(scope, ast.ClassDef | ast.Lambda):
-        return None
-    if source.assignment(target.id, scope) is not statement or (
-        isinstance(scope, ast.Module) and source.is_exported(target.id)
-    ):
-        return None
-    reads = [use for use in source.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
-    return reads[0] if len(reads) == 1 else None
+        raise UnfitError("the handler is stored in an attribute, which others may read")
+    if source.assignment(target.id, scope) is not statement:
+        raise UnfitError(source.why_unclear(target.id, scope))
+    if isinstance(scope, ast.Module) and source.is_exported(target.id):
+        raise UnfitError(f"{target.id} is used in other files as well")
+    uses: list[ast.expr] = [use for use in source.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
+    if not uses:
+        raise UnfitError(f"{target.id} is not used here")
+    return uses, (RemoveStatement(source.span(statement)),)
 
 
-def _argument(source: Source, value: ast.expr) -> tuple[ast.Call, Operation] | None:
-    """Return the call that a list of callbacks is given to, and what takes the list away."""
+def _of_value(source: Source, value: ast.expr) -> Iterator[_Given]:
+    """Return what a list of handlers, or a variable that holds it, is an argument or an entry of."""
     parent = source.parents[value]
-    if isinstance(parent, ast.keyword) and parent.arg == "callbacks":
-        return _of_call(source, parent)
-    if not isinstance(parent, ast.Dict):
-        return None
-    index = parent.values.index(value)
-    key, keyword = parent.keys[index], source.parents[parent]
-    if not isinstance(key, ast.Constant) or key.value != "callbacks":
-        return None
-    if not isinstance(keyword, ast.keyword) or keyword.arg != "config":
-        return None
-    found = _of_call(source, keyword)
-    if found is None or len(parent.values) == 1:
-        return found
-    return found[0], RemoveElement(source.span(parent), index)
+    part: Operation
+    if isinstance(parent, ast.keyword) and parent.arg in ("callbacks", "callback_manager"):
+        call = source.parents[parent]
+        if isinstance(call, ast.Call):
+            if source.origin(call.func) in _CONFIGS or (isinstance(call.func, ast.Name) and call.func.id == "dict"):
+                part = RemoveArgument(source.span(call), parent.arg)
+                yield from _of_config(source, call, part, len(call.keywords) == 1, source.span(parent))
+            else:
+                yield _Given(call, (RemoveArgument(source.span(call), parent.arg),), source.span(parent))
+            return
+    if isinstance(parent, ast.Dict) and value in parent.values:
+        index = parent.values.index(value)
+        key = parent.keys[index]
+        if isinstance(key, ast.Constant) and key.value == "callbacks":
+            part = RemoveElement(source.span(parent), index)
+            yield from _of_config(source, parent, part, len(parent.values) == 1, source.span(value))
+            return
+    raise UnfitError("the list that holds the handler is used otherwise than as `callbacks`")
 
 
-def _of_call(source: Source, keyword: ast.keyword) -> tuple[ast.Call, Operation] | None:
-    call = source.parents[keyword]
-    if not isinstance(call, ast.Call) or keyword.arg is None:
-        return None
-    return call, RemoveArgument(source.span(call), keyword.arg)
+def _of_config(source: Source, config: ast.expr, part: Operation, alone: bool, place: Span) -> Iterator[_Given]:
+    """Return the runs that a config is given to; if nothing else is in it, it goes with its argument."""
+    uses, removal = _readers(source, config)
+    runs = [use for use in uses if not _is_other_entry(source, use)]
+    whole = alone and len(runs) == len(uses)
+    for use in runs:
+        call, argument = _run_of(source, use)
+        gone: Iterable[Operation] = (argument, *removal) if whole else (part,)
+        yield _Given(call, tuple(gone), place)
+
+
+def _is_other_entry(source: Source, use: ast.expr) -> bool:
+    """Return whether another entry of a config is read or written: `config["configurable"]`."""
+    parent = source.parents[use]
+    if not isinstance(parent, ast.Subscript) or parent.value is not use or not isinstance(parent.slice, ast.Constant):
+        return False
+    return parent.slice.value != "callbacks"
+
+
+def _run_of(source: Source, use: ast.expr) -> tuple[ast.Call, Operation]:
+    parent = source.parents[use]
+    if isinstance(parent, ast.keyword) and parent.arg == "config":
+        call = source.parents[parent]
+        if isinstance(call, ast.Call):
+            return call, RemoveArgument(source.span(call), "config")
+    runs = isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute) and parent.func.attr in _RUNS
+    if isinstance(parent, ast.Call) and runs and parent.args[1:2] == [use] and not isinstance(parent.args[0], ast.Starred):
+        return parent, RemoveArgument(source.span(parent), "", 1)
+    raise UnfitError("the config that holds the handler is used otherwise than as the `config` of a run")

@@ -31,7 +31,7 @@ from callbridge.migrate.edits.operations import (
     ReplaceExpression,
     ReplaceStatement,
 )
-from callbridge.migrate.edits.source import Function, Source
+from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.tasks import Task, find_task, is_statement_of
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import passed
@@ -62,6 +62,7 @@ class _Conversion:
         self._level = level
         self._operations: list[Operation] = []
         self._removed: list[ast.AST] = []
+        self._places: list[Span] = []
 
     def change(self) -> Change:
         source = self._source
@@ -83,7 +84,15 @@ class _Conversion:
         used = {each.id for node in self._removed for each in ast.walk(node) if isinstance(each, ast.Name)}
         orphans = {*used, origin.rpartition(".")[2], *([task.guard.name] if task.guard else [])}
         reason = "; ".join(reason for reason in reasons if reason)
-        return Change("CB301", source.span(self._made), message, tuple(self._operations), reason, tuple(sorted(orphans)))
+        return Change(
+            "CB301",
+            source.span(self._made),
+            message,
+            tuple(self._operations),
+            reason,
+            tuple(sorted(orphans)),
+            tuple(self._places),
+        )
 
     def _creation(self) -> tuple[ast.Assign, str, Function]:
         statement = self._source.parents[self._made]
@@ -120,12 +129,13 @@ class _Conversion:
             if isinstance(parent, ast.Attribute) and parent.attr == "done":
                 continue
             attachment = find_attachment(self._source, use)
-            if attachment is None:
+            if attachment is None or len(attachment.calls) != 1:
                 raise UnfitError(f"{name} is passed on to something other than `callbacks=`, which may do more with it")
             possible, reason = hearing(self._source, attachment.call, task.run)
             if not possible:
                 raise UnfitError(reason)
             reasons.append(reason)
+            self._places.extend(attachment.places)
             factory = attachment.call is not task.run and not is_langchain(self._source.origin(attachment.call.func))
             self._operations.extend([attachment.shortened] if factory else attachment.operations)
         if len(reasons) != 1:

@@ -1,64 +1,38 @@
-"""What a scan calls automatic and no edit has dealt with: each place is named, so that nothing stays in silence."""
+"""What `fix` leaves, and why: one line for each finding that edits may deal with and have not dealt with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from callbridge.migrate.edits.operations import Refusal
-from callbridge.migrate.edits.source import Span
+from callbridge.migrate.edits.operations import Change, Refusal
+from callbridge.migrate.edits.verdicts import REWRITTEN_BY, concerns, place_of
 from callbridge.migrate.finding import Finding
 
-__all__ = ["REWRITTEN_BY", "leftovers", "place_of"]
-
-_OF_HANDLERS = ("CB301", "CB302", "CB305", "CB306")
-
-REWRITTEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        **{code: (code,) for code in ("CB101", "CB102", "CB103", "CB201", "CB202", "CB701", *_OF_HANDLERS)},
-        "CB203": _OF_HANDLERS,
-        "CB204": ("CB204", *_OF_HANDLERS),
-        "CB205": _OF_HANDLERS,
-    }
-)
-"""Rules with automatic findings, and those whose edits deal with them: where a handler is attached goes with the handler."""
+__all__ = ["leftovers"]
 
 
-def place_of(finding: Finding) -> Span:
-    """Return where a finding is."""
-    return Span(finding.line, finding.column, finding.end_line, finding.end_column)
-
-
-def leftovers(
-    findings: Iterable[tuple[Finding, Span]], refusals: Sequence[Refusal], wants: Callable[[str], bool]
-) -> Iterator[Refusal]:
-    """Return a refusal for each automatic finding that none speaks of.
+def leftovers(findings: Iterable[Finding], plan: Sequence[Change | Refusal], wants: Callable[[str], bool]) -> Iterator[Refusal]:
+    """Return what is left, with the reason.
 
     Args:
-        findings: What a scan finds when nothing more can be rewritten, each with its place.
-        refusals: What has been refused.
+        findings: What a scan finds when nothing more can be rewritten, with their verdicts settled.
+        plan: What could be done about them all the same.
         wants: Whether the edits of a rule were asked for.
     """
-    for finding, place in findings:
-        if finding.automatic and not any(each.rule == finding.rule and _meet(each.place, place) for each in refusals):
-            yield Refusal(finding.rule, place, _reason(finding.rule, place, refusals, wants))
+    yield from (each for each in plan if isinstance(each, Refusal) and each.rule not in REWRITTEN_BY)
+    for finding in findings:
+        if finding.rule in REWRITTEN_BY and finding.verdict != "keep":
+            reason = _reason(finding, plan, wants)
+            if reason:
+                yield Refusal(finding.rule, place_of(finding), reason)
 
 
-def _reason(rule: str, place: Span, refusals: Sequence[Refusal], wants: Callable[[str], bool]) -> str:
-    codes = REWRITTEN_BY.get(rule, ())
+def _reason(finding: Finding, plan: Sequence[Change | Refusal], wants: Callable[[str], bool]) -> str:
+    codes = REWRITTEN_BY[finding.rule]
     if not any(map(wants, codes)):
-        return f"it goes with {' or '.join(codes)}, which are not among the selected rules"
-    related = [each for each in refusals if each.rule in codes]
-    here = next((each for each in related if _meet(each.place, place)), None)
-    if here is not None:
-        return f"it goes with its handler, which stays: {here.reason}"
-    if related:
-        nearest = min(related, key=lambda each: abs(each.place.line - place.line))
-        return f"it goes with {nearest.rule} in line {nearest.place.line}, which stays"
-    if rule in ("CB302", "CB306"):
-        return "it is the handler's class: nothing in this file uses it in a way that is rewritten, and other files may use it"
-    return f"no edit for the way it is used here: `callbridge explain {rule}` shows what to write"
-
-
-def _meet(one: Span, other: Span) -> bool:
-    return one.line <= other.end_line and other.line <= one.end_line
+        return f"it goes with {' or '.join(codes)}, which are not among the selected rules" if finding.automatic else ""
+    handler = next((each for each in plan if each.rule != finding.rule and concerns(each, finding)), None)
+    if handler is None or handler.rule == finding.rule:
+        return f"takes --unsafe: {finding.reason}" if finding.automatic else finding.reason
+    where = f"it goes with {handler.rule} in line {handler.place.line}"
+    return f"{where}, which takes --unsafe" if finding.automatic else f"{where}, which stays: {finding.reason}"

@@ -25,6 +25,8 @@ def plan(source: Source) -> Iterator[Change | Refusal]:
             yield _plan_keyword(source, call, keyword)
         if _is_manager(source, call):
             yield from _plan_wrapper(source, call)
+    for display in (node for node in source.nodes if isinstance(node, ast.Dict)):
+        yield from _plan_key(source, display)
 
 
 def _concerns(source: Source, call: ast.Call, keyword: ast.keyword) -> bool:
@@ -68,6 +70,49 @@ def _is_manager(source: Source, call: ast.Call) -> bool:
     return is_langchain(origin) and origin.rpartition(".")[2] in MANAGERS
 
 
+def _plan_key(source: Source, display: ast.Dict) -> Iterator[Change | Refusal]:
+    """Return what can be done about `{"callback_manager": m}`, the keywords that something of LangChain is made of."""
+    keys = [each for each in display.keys if isinstance(each, ast.Constant) and each.value == "callback_manager"]
+    if len(keys) != 1:
+        return
+    value = display.values[display.keys.index(keys[0])]
+    manager = source.value(value) if isinstance(value, ast.Name) else value
+    users = _users(source, display)
+    ours = users is not None and all(_is_constructor(source, user) for user in users)
+    if not ours and not (isinstance(manager, ast.Call) and _is_manager(source, manager)):
+        return
+    if not ours:
+        yield Refusal(
+            "CB201", source.span(value), "whose keywords these are cannot be seen here: rename the key to `callbacks`"
+        )
+    elif any(isinstance(each, ast.Constant) and each.value == "callbacks" for each in display.keys):
+        yield Refusal(
+            "CB201", source.span(value), "`callbacks` is among the keywords as well: which of the two counts is not known"
+        )
+    else:
+        operation = ReplaceExpression(source.span(keys[0]), '"callbacks"')
+        yield Change("CB201", source.span(value), "pass the handlers as `callbacks`", (operation,))
+
+
+def _users(source: Source, display: ast.Dict) -> list[ast.Call] | None:
+    """Return the calls whose keywords a dict is, as `**{…}` or as `**name` from a variable; None if it is used otherwise."""
+    parent = source.parents[display]
+    uses: list[ast.expr] = [display]
+    if isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
+        name, scope = parent.targets[0].id, source.scope(parent)
+        if source.assignment(name, scope) is not parent or (isinstance(scope, ast.Module) and source.is_exported(name)):
+            return None
+        uses = [use for use in source.uses(name, scope) if isinstance(use.ctx, ast.Load)]
+    found: list[ast.Call] = []
+    for use in uses:
+        keyword = source.parents[use]
+        user = source.parents[keyword]
+        if not isinstance(keyword, ast.keyword) or keyword.arg is not None or not isinstance(user, ast.Call):
+            return None
+        found.append(user)
+    return found or None
+
+
 def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
     place = source.span(call)
     handlers = _handlers(call)
@@ -78,12 +123,17 @@ def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
     if not uses:
         yield Refusal("CB202", place, "the manager is used otherwise than as an argument `callbacks=`")
         return
-    if any(keyword.arg == "callback_manager" for _, keyword in uses):
-        return  # CB201 comes first, or refuses
+    renames = [_plan_keyword(source, user, keyword) for user, keyword in uses if keyword.arg == "callback_manager"]
+    refused = next((each for each in renames if isinstance(each, Refusal)), None)
+    if refused is not None:
+        yield Refusal("CB202", place, f"it is passed as `callback_manager=`, which stays: {refused.reason}")
+        return
     constructors = all(_is_constructor(source, user) for user, _ in uses)
+    reasons = [each.reason for each in renames if isinstance(each, Change)] + ["" if constructors else _LOCAL]
     operation = ReplaceExpression(place, "HANDLERS", {"HANDLERS": source.span(handlers)})
     orphan = (call.func.id,) if isinstance(call.func, ast.Name) else ()
-    yield Change("CB202", place, "pass the list of handlers", (operation,), "" if constructors else _LOCAL, orphan)
+    reason = "; ".join(dict.fromkeys(each for each in reasons if each))
+    yield Change("CB202", place, "pass the list of handlers", (operation,), reason, orphan)
 
 
 def _handlers(call: ast.Call) -> ast.List | None:
@@ -109,6 +159,13 @@ def _arguments(source: Source, values: Sequence[ast.expr]) -> list[tuple[ast.Cal
     found: list[tuple[ast.Call, ast.keyword]] = []
     for value in values:
         keyword = source.parents[value]
+        if isinstance(keyword, ast.Dict) and value in keyword.values:
+            key = keyword.keys[keyword.values.index(value)]
+            users = _users(source, keyword)
+            if users is None or not isinstance(key, ast.Constant) or key.value not in ("callbacks", "callback_manager"):
+                return None
+            found += [(user, ast.keyword("callbacks", value)) for user in users]
+            continue
         if not isinstance(keyword, ast.keyword) or keyword.arg not in ("callbacks", "callback_manager"):
             return None
         user = source.parents[keyword]

@@ -55,10 +55,17 @@ class AddArgument:
 
 @dataclass(frozen=True)
 class RemoveArgument:
-    """Take a keyword argument out of a call."""
+    """Take an argument out of a call.
+
+    Attributes:
+        span: The call.
+        name: The keyword; empty for an argument without one.
+        position: Of an argument without a keyword, from 0.
+    """
 
     span: Span
     name: str
+    position: int = -1
 
 
 @dataclass(frozen=True)
@@ -212,6 +219,7 @@ class Change:
         operations: How.
         reason: Why it takes `--unsafe`; empty for what is safe.
         orphans: Names whose imports, functions or classes may go once nothing uses them any more.
+        settles: Other places that there is nothing to do about any more: where a handler is attached.
     """
 
     rule: str
@@ -220,6 +228,7 @@ class Change:
     operations: tuple[Operation, ...]
     reason: str = ""
     orphans: tuple[str, ...] = ()
+    settles: tuple[Span, ...] = ()
 
     @property
     def safe(self) -> bool:

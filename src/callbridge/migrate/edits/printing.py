@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.analysis.streaming import may_stream
-from callbridge.migrate.edits.attachments import Attachment, find_attachment
+from callbridge.migrate.edits.attachments import Attachment, attachment_of
 from callbridge.migrate.edits.models import hearing, is_model, run_models
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source
@@ -76,7 +76,15 @@ def _change(source: Source, made: ast.Call, sink: _Sink, level: int) -> Change:
         raise UnfitError("one statement runs the model twice")
     orphans = tuple(node.id for node in ast.walk(made.func) if isinstance(node, ast.Name))
     message = "print the text of the wrapped call in place of the handler"
-    return Change(sink.rule, source.span(made), message, tuple(operations), "; ".join(sorted({*reasons} - {""})), orphans)
+    return Change(
+        sink.rule,
+        source.span(made),
+        message,
+        tuple(operations),
+        "; ".join(sorted({*reasons} - {""})),
+        orphans,
+        attachment.places,
+    )
 
 
 def _silence(source: Source, run: ast.Call) -> str:
@@ -92,20 +100,16 @@ def _attachment(source: Source, made: ast.Call) -> tuple[Attachment, tuple[Opera
     """Return the one place where a handler is attached, and what removes the variable that it is kept in."""
     statement = source.parents[made]
     if not isinstance(statement, ast.Assign):
-        found = find_attachment(source, made)
-        if found is None:
-            raise UnfitError("the handler is not in the `callbacks` of a call that is made here")
-        return found, ()
+        return attachment_of(source, made), ()
     target, scope = statement.targets[0], source.scope(statement)
     if not isinstance(target, ast.Name) or source.assignment(target.id, scope) is not statement:
         raise UnfitError("the handler is not kept in a variable of its own")
     if isinstance(scope, ast.Module) and source.is_exported(target.id):
         raise UnfitError(f"{target.id} is used in other files as well")
     uses = [use for use in source.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
-    found = find_attachment(source, uses[0]) if len(uses) == 1 else None
-    if found is None:
-        raise UnfitError(f"{target.id} is used {len(uses)} times, and once in `callbacks` is expected")
-    return found, (RemoveStatement(source.span(statement)),)
+    if len(uses) != 1:
+        raise UnfitError(f"{target.id} is used {len(uses)} times, and once, in `callbacks`, is expected")
+    return attachment_of(source, uses[0]), (RemoveStatement(source.span(statement)),)
 
 
 def _sink(source: Source, call: ast.Call) -> _Sink | None:

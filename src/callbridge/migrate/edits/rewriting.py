@@ -16,11 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from callbridge.migrate.analysis.suppress import Suppression, find_suppressions
-from callbridge.migrate.edits import call_config, imports, iterators, managers, printing, suppressions, threads, version
-from callbridge.migrate.edits.leftovers import leftovers, place_of
+from callbridge.migrate.edits import suppressions
+from callbridge.migrate.edits.leftovers import leftovers
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, ReplaceText
 from callbridge.migrate.edits.orphans import drop_unused
+from callbridge.migrate.edits.planning import plan_all
 from callbridge.migrate.edits.source import Source, Span
+from callbridge.migrate.edits.verdicts import is_found, place_of, settled
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.choice import Choice
 
@@ -48,9 +50,8 @@ class Options(Choice):
     Attributes:
         unsafe: Also what may change behaviour, or needs another dependency.
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
-        scan: Returns everything that the rules find in a text. Only rules that find something are applied, then to all of the
-            file: an import that a producer needs as well is not divided. Suppressions of what is not found go. None: all rules
-            are applied.
+        scan: Returns everything that the rules find in a text. Only what is found is edited, and suppressions of what is not
+            found go. None: all that can be planned is edited.
     """
 
     unsafe: bool = False
@@ -120,22 +121,20 @@ def _parse(text: str, foreign_uses: frozenset[str], is_package: bool) -> Source:
         return Source(text, foreign_uses=foreign_uses, is_package=is_package)
 
 
-def _plan(source: Source, options: Options) -> tuple[list[Change | Refusal], list[Finding]]:
+def _plan(source: Source, options: Options) -> tuple[list[Change | Refusal], list[Finding] | None]:
     """Return what can be done about the wanted rules where nothing suppresses them, and what a scan finds of them."""
-    planners = (imports, managers, call_config, version)
-    plan = [each for planner in planners for each in planner.plan(source)]
-    for wrapper in (iterators, printing, threads):
-        plan += wrapper.plan(source, options.level)
+    plan = plan_all(source, options.level)
     silent = [each for each in find_suppressions(source.text) if not each.problem]
     plan = [each for each in plan if not _is_silent(each.rule, each.place, silent)]
-    findings: Sequence[Finding] = ()
+    shown: list[Finding] | None = None
     if options.scan is not None:
         findings = options.scan(source.text)
-        found = {finding.rule for finding in findings}
-        plan = [each for each in plan if each.rule in found]
+        live = [each for each in findings if each.verdict != "keep"]
+        shown = [each for each in live if options.wants(each.rule) and not _is_silent(each.rule, place_of(each), silent)]
+        shown = settled(shown, plan, source)
+        plan = [each for each in plan if is_found(each, live)]
         plan += suppressions.plan(source, silent, findings)
     wanted = sorted((each for each in plan if options.wants(each.rule)), key=lambda each: (each.place, each.rule))
-    shown = [each for each in findings if options.wants(each.rule) and not _is_silent(each.rule, place_of(each), silent)]
     return wanted, shown
 
 
@@ -155,14 +154,16 @@ def _chosen(changes: Sequence[Change], options: Options) -> list[Change]:
 
 
 def _refusals(
-    plan: Sequence[Change | Refusal], findings: Sequence[Finding], lines: _LineMap, options: Options
+    plan: Sequence[Change | Refusal], findings: Sequence[Finding] | None, lines: _LineMap, options: Options
 ) -> tuple[Refusal, ...]:
-    found = [
-        each if isinstance(each, Refusal) else Refusal(each.rule, each.place, f"takes --unsafe: {each.reason}") for each in plan
-    ]
-    refusals = list(dict.fromkeys(replace(each, place=lines.original(each.place)) for each in found))
-    placed = [(finding, lines.original(place_of(finding))) for finding in findings]
-    refusals += leftovers(placed, tuple(refusals), options.wants)
+    if findings is None:
+        left = [
+            each if isinstance(each, Refusal) else Refusal(each.rule, each.place, f"takes --unsafe: {each.reason}")
+            for each in plan
+        ]
+    else:
+        left = list(leftovers(findings, plan, options.wants))
+    refusals = dict.fromkeys(replace(each, place=lines.original(each.place)) for each in left)
     return tuple(sorted(refusals, key=lambda each: (each.place.line, each.place.column)))
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.edits.attachments import find_attachment
+from callbridge.migrate.edits.attachments import Attachment, attachment_of
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import hearing, is_model
 from callbridge.migrate.edits.operations import (
@@ -33,7 +33,7 @@ from callbridge.migrate.edits.operations import (
     ReplaceStatement,
 )
 from callbridge.migrate.edits.queues import Drain, find_drain, queue_handlers
-from callbridge.migrate.edits.source import Function, Source
+from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import runs_of
 
@@ -63,6 +63,7 @@ class _Conversion:
         self._made = made
         self._ends = ends
         self._removed: list[ast.stmt] = []
+        self._places: tuple[Span, ...] = ()
 
     def change(self) -> Change:
         source = self._source
@@ -85,7 +86,8 @@ class _Conversion:
         used = {each.id for node in [*self._removed, *ends] for each in ast.walk(node) if isinstance(each, ast.Name)}
         used |= {each.id for each in ast.walk(self._made) if isinstance(each, ast.Name)} | drain.names
         message = "read the text of the wrapped call in place of the queue"
-        return Change("CB302", source.span(self._made), message, tuple(operations), _REVIEW, tuple(sorted(used)))
+        orphans = tuple(sorted(used))
+        return Change("CB302", source.span(self._made), message, tuple(operations), _REVIEW, orphans, self._places)
 
     def _queue(self) -> tuple[ast.Assign, str, Function]:
         arguments = [*self._made.args, *(keyword.value for keyword in self._made.keywords)]
@@ -108,11 +110,24 @@ class _Conversion:
             raise UnfitError(f"{task.name} has parameters")
         return task
 
+    def _attachment(self) -> Attachment:
+        """Return where the handler is attached: where it is made, or by the variable that holds it, which goes."""
+        statement = self._source.parents[self._made]
+        if not isinstance(statement, ast.Assign):
+            return attachment_of(self._source, self._made)
+        target, scope = statement.targets[0], self._source.scope(statement)
+        if not isinstance(target, ast.Name) or self._source.assignment(target.id, scope) is not statement:
+            raise UnfitError("the handler is not kept in a variable of its own")
+        uses = [use for use in self._source.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
+        if len(uses) != 1:
+            raise UnfitError(f"{target.id} is used {len(uses)} times, and once, in `callbacks`, is expected")
+        self._removed.append(statement)
+        return attachment_of(self._source, uses[0])
+
     def _attached(self) -> tuple[tuple[Operation, ...], ast.Call]:
         """Return what takes the handler off, and the one call that runs with it."""
-        attachment = find_attachment(self._source, self._made)
-        if attachment is None:
-            raise UnfitError("the handler is not in the `callbacks` of a call that is made here")
+        attachment = self._attachment()
+        self._places = attachment.places
         runs = runs_of(self._source, attachment.call) if is_model(self._source, attachment.call) else [attachment.call]
         if len(runs) != 1:
             raise UnfitError("the model is run at more than one place")

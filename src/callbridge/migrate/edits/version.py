@@ -13,8 +13,6 @@ __all__ = ["plan"]
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
     """Return what can be done about event streams whose version is not said, or old."""
-    if not source.is_langchain_file():
-        return
     for call in source.calls():
         if not isinstance(call.func, ast.Attribute) or (source.origin(call.func) or "").startswith("callbridge."):
             continue

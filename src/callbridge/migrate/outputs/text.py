@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.outputs.outcome import Outcome
+from callbridge.migrate.rules.table import RULES
 
 __all__ = ["place", "render"]
+
+_WIDTH = 100
+"""Columns of a terminal that a line fills at most."""
+
+_LONGEST_PLACE = 60
+_SEVERITIES = ("error", "warning", "info")
 
 
 def place(finding: Finding) -> str:
@@ -16,17 +25,27 @@ def place(finding: Finding) -> str:
 
 
 def render(outcome: Outcome, *, show_kept: bool = False, show_suppressed: bool = False) -> str:
-    """Return the findings as text."""
-    shown = outcome.findings if show_kept else outcome.active
+    """Return the findings as text: what fails first, then what should change; of each severity in the order of the source."""
+    shown = sorted(outcome.findings if show_kept else outcome.active, key=lambda each: _SEVERITIES.index(each.severity))
     lines = [_line(finding) for finding in shown]
     if show_suppressed:
-        lines += [f"{_line(finding)} [suppressed]" for finding in outcome.suppressed]
-    return "\n".join([*lines, *([""] if lines else []), outcome.summary()]) + "\n"
+        lines += [_line(finding, " [suppressed]") for finding in outcome.suppressed]
+    counts = Counter(finding.rule for finding in shown)
+    table = [f"{rule} {count:5}  {RULES[rule].name}" for rule, count in sorted(counts.items())]
+    blocks = ["\n".join(block) for block in (lines, table, [outcome.summary()]) if block]
+    return "\n\n".join(blocks) + "\n"
 
 
-def _line(finding: Finding) -> str:
-    reason = f"; {finding.reason}" if finding.reason else ""
-    return f"{place(finding)}: {finding.rule} [{finding.verdict}] {_clean(finding.message + reason)}"
+def _line(finding: Finding, mark: str = "") -> str:
+    """Return one line: where, which rule, and why it stays before what it is, as far as there is room."""
+    where = place(finding)
+    if len(where) > _LONGEST_PLACE:
+        where = f"…{where[1 - _LONGEST_PLACE :]}"
+    head = f"{where}: {finding.rule} [{finding.verdict}] "
+    said = (finding.message, finding.reason) if finding.rule.startswith("CB9") else (finding.reason, finding.message)
+    text = _clean("; ".join(part for part in said if part))
+    room = _WIDTH - len(head) - len(mark)
+    return head + (text if len(text) <= room else f"{text[: room - 1].rstrip()}…") + mark
 
 
 def _clean(text: str) -> str:

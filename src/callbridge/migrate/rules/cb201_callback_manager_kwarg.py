@@ -28,16 +28,18 @@ def _finding(each: Attachment, context: Context) -> Finding:
     name = each.callee.rpartition(".")[2]
     message = f"`callback_manager=` is passed to {name}, {_FATES.get(each.owner, _UNKNOWN)}; the keyword is `callbacks`"
     ours = each.style == "factory"
-    reason = f"{name} is a function of the project: its parameter has to be renamed, too" if ours else ""
+    reason = "rename it to `callbacks`, with a list of handlers"
+    if ours:
+        reason = f"{name} is a function of the project: its parameter has to be renamed, too"
     facts = {"keyword": "callback_manager", "callee": each.callee, "owner": each.owner}
-    return context.finding("CB201", each.place, message, "manual" if ours else "auto-safe", "error", reason, facts)
+    return context.finding("CB201", each.place, message, "manual", "error", reason, facts)
 
 
 RULE = Rule(
     code="CB201",
     name="callback-manager-kwarg",
     severity="error",
-    fix="auto-safe",
+    fix="auto-safe, auto-review, manual",
     summary="`callback_manager=` given to a model, chain, agent or tool",
     why=(
         "Up to langchain-core 0.3 it works, with a DeprecationWarning. On 1.x models and tools do not know it any more: most "

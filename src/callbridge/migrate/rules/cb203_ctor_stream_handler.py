@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from callbridge.migrate.analysis.attach import Attachment
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.flow import runs_in_scope
-from callbridge.migrate.analysis.sinks import is_rewritten
-from callbridge.migrate.finding import Finding, Verdict
+from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
@@ -24,7 +23,6 @@ def _check(context: Context) -> Iterator[Finding]:
 def _finding(each: Attachment, context: Context) -> Finding:
     runs = runs_in_scope(each.call, context.module) if isinstance(each.call, ast.Call) else []
     reason = _reason(each, len(runs))
-    verdict: Verdict = "adapter" if reason else "auto-review"
     shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.streaming or each.unresolved))
     message = f"{shown} is attached to what {each.callee.rpartition('.')[2]} makes: it hears of every run, whoever asked"
     facts = {
@@ -35,21 +33,24 @@ def _finding(each: Attachment, context: Context) -> Finding:
         "keyword": each.keyword,
         "run_lines": " ".join(str(run.lineno) for run in runs),
     }
-    return context.finding("CB203", each.place, message, verdict, "warning", reason, facts)
+    return context.finding("CB203", each.place, message, "adapter", "warning", reason, facts)
 
 
 def _reason(each: Attachment, runs: int) -> str:
+    """Return why it stays, where no edit deals with it."""
     if each.unresolved:
         if all(use.origin == "parameter" for use in each.unresolved):
-            return "the handler is a parameter"
-        return "the handler's class is not in the files that were scanned"
-    if not all(map(is_rewritten, each.streaming)) or len(each.handlers) > 1:
-        return "the handler does more than to print tokens or hand them to a loop"
+            return "the handler is a parameter: what passes it decides; pass it to the run, in `config`"
+        if all(use.made is not None for use in each.unresolved):
+            return "the handler's class is not in the files that were scanned"
+        return "where the handler is made cannot be seen here"
     if any(use.origin in ("module", "attribute", "elsewhere", "parameter") for use in each.streaming):
-        return "the handler is made elsewhere"
+        return "the handler is made elsewhere: read the text of the call that runs it with `stream_call` there"
     if each.style == "factory":
-        return "a function of the project attaches it"
-    return "" if runs else "the call that runs it is not in this scope"
+        return "a function of the project attaches it: read the text of the call that runs it with `stream_call`"
+    if not runs:
+        return "the call that runs it is not in this scope: read its text with `stream_call` there"
+    return "the handler does more than to print tokens or hand them to a loop"
 
 
 RULE = Rule(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from callbridge.migrate.analysis.attach import Attachment
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.module import called_name, dotted_text
-from callbridge.migrate.analysis.sinks import is_rewritten
 from callbridge.migrate.finding import Finding, Severity, Verdict
 from callbridge.migrate.rules.rule import Rule
 
@@ -16,6 +15,9 @@ __all__ = ["RULE"]
 _RUNNABLE = frozenset({"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "astream_log"})
 
 _FATE = "runnables take it in `config` alone: models and tools raise, sequences, graphs and legacy chains ignore it in silence"
+
+
+_LEFT = 'put the handlers into `config={"callbacks": [...]}` of invoke(), or read the text of the call with `stream_call`'
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -33,14 +35,8 @@ def _finding(each: Attachment, context: Context) -> Finding:
     fate = _FATE if fails else "the keyword goes with the legacy call"
     shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.handlers)) or "a list"
     observers = bool(each.handlers) and not each.streaming and not each.unresolved
-    verdict: Verdict = "auto-safe" if fails else "keep" if observers else "auto-review"
-    if not fails and (each.unresolved or not all(map(is_rewritten, each.streaming))):
-        verdict = "adapter"
-    reason = (
-        "the handler is not known here, or does more than to print tokens or hand them to a loop"
-        if verdict == "adapter"
-        else ""
-    )
+    verdict: Verdict = "keep" if observers and not fails else "adapter"
+    reason = "" if verdict == "keep" else _LEFT
     if verdict == "keep":
         severity = "info"
     facts = {

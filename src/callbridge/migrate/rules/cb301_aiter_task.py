@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.aiter import Iteration, iterations
@@ -23,26 +22,27 @@ def _check(context: Context) -> Iterator[Finding]:
             "task_line": str(each.tasks[0].lineno) if len(each.tasks) == 1 else "",
         }
         message = "tokens come through an AsyncIteratorCallbackHandler and a task beside it"
-        yield context.finding("CB301", each.made, message, "adapter" if reason else "auto-safe", "warning", reason, facts)
+        yield context.finding("CB301", each.place, message, "adapter", "warning", reason, facts)
 
 
 def _reason(each: Iteration, context: Context) -> str:
+    """Return why it stays, where no edit deals with it."""
+    if each.is_given:
+        return f"{each.name} is a parameter: wrap the call with `astream_call`, and take the parameter away where it is passed"
     if not each.is_plain:
         return "the handler's class adds to AsyncIteratorCallbackHandler"
     if not each.name:
         return "the handler is not held by a variable"
-    if len(each.loops) != 1 or len(each.tasks) != 1:
-        return "the handler, the task and the loop do not stand in one function"
-    if not isinstance(context.module.scope_of(each.made), ast.AsyncFunctionDef):
-        return "the loop does not stand in an async function"
-    return ""
+    if not each.loops:
+        return f"the loop over {each.name}.aiter() is not in the function that makes {each.name}"
+    return "wrap the call with `astream_call`, and read its text in the loop"
 
 
 RULE = Rule(
     code="CB301",
     name="aiter-task",
     severity="warning",
-    fix="auto-safe, adapter",
+    fix="auto-safe, auto-review, adapter",
     summary="`AsyncIteratorCallbackHandler` with `create_task` and `aiter()`",
     why=(
         "The loop ends with the first model call, not with the run; it waits for ever if the run fails before a model "

@@ -16,7 +16,7 @@ _SINKS: frozenset[Sink] = frozenset({"thread-queue"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    yield from sink_findings(context, "CB302", _SINKS, "hands tokens to a queue that another thread reads", "auto-review")
+    yield from sink_findings(context, "CB302", _SINKS, "hands tokens to a queue that another thread reads")
 
 
 RULE = Rule(

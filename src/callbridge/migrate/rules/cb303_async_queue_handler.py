@@ -16,7 +16,7 @@ _SINKS: frozenset[Sink] = frozenset({"async-queue"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    yield from sink_findings(context, "CB303", _SINKS, "hands tokens to an asyncio queue that a generator drains", "adapter")
+    yield from sink_findings(context, "CB303", _SINKS, "hands tokens to an asyncio queue that a generator drains")
 
 
 RULE = Rule(

@@ -16,7 +16,7 @@ _SINKS: frozenset[Sink] = frozenset({"socket"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    yield from sink_findings(context, "CB304", _SINKS, "pushes tokens to a socket", "adapter")
+    yield from sink_findings(context, "CB304", _SINKS, "pushes tokens to a socket")
 
 
 RULE = Rule(

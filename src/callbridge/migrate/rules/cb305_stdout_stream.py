@@ -10,8 +10,7 @@ from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.flow import runs_in_scope
 from callbridge.migrate.analysis.known import CALL_METHODS, STREAM_METHODS
 from callbridge.migrate.analysis.module import called_name
-from callbridge.migrate.analysis.streaming import may_stream
-from callbridge.migrate.finding import Finding, Verdict
+from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
@@ -20,23 +19,20 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     for call, use in context.made:
         if use.role == "stdout" and (use.known is None or use.known.token_hook is None):
-            runs, verdict, reason = _verdict(call, context)
+            each, runs = _attached(call, context)
             facts = {"handler": use.dotted, "run_lines": " ".join(str(run.lineno) for run in runs)}
-            yield context.finding("CB305", call, "tokens are printed by a callback", verdict, "warning", reason, facts)
+            yield context.finding(
+                "CB305", call, "tokens are printed by a callback", "adapter", "warning", _left(each, runs), facts
+            )
 
 
-def _verdict(call: ast.Call, context: Context) -> tuple[list[ast.Call], Verdict, str]:
-    """Return the calls that run what the handler is attached to, and what `callbridge fix` does about it."""
-    each, runs = _attached(call, context)
+def _left(each: Attachment | None, runs: list[ast.Call]) -> str:
+    """Return why it stays, where no edit deals with it."""
     if each is None or not runs:
-        return runs, "adapter", "the call that runs it is not in this scope"
+        return "the call that runs it is not in this scope: read its text with `stream_call` there"
     if any(called_name(run) in STREAM_METHODS for run in runs):
-        return runs, "adapter", "the run is streamed already: its chunks can be printed where they are read"
-    if each.style == "constructor" and each.owner != "model":
-        return runs, "adapter", "it is attached to a chain, an agent or a tool, whose models may be several"
-    name = each.callee.rpartition(".")[2]
-    streams = each.style == "constructor" and each.call is not None and may_stream(name, each.call)
-    return runs, "auto-safe" if streams else "auto-review", ""
+        return "the run is streamed already: its chunks can be printed where they are read"
+    return "read the text of the call that runs it with `stream_call`, and print it there"
 
 
 def _attached(call: ast.Call, context: Context) -> tuple[Attachment | None, list[ast.Call]]:

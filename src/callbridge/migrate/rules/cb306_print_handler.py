@@ -16,7 +16,7 @@ _SINKS: frozenset[Sink] = frozenset({"print"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    yield from sink_findings(context, "CB306", _SINKS, "prints tokens", "auto-review")
+    yield from sink_findings(context, "CB306", _SINKS, "prints tokens")
 
 
 RULE = Rule(

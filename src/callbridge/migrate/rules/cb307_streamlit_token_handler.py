@@ -16,7 +16,7 @@ _SINKS: frozenset[Sink] = frozenset({"streamlit"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    yield from sink_findings(context, "CB307", _SINKS, "writes tokens into a Streamlit container", "adapter")
+    yield from sink_findings(context, "CB307", _SINKS, "writes tokens into a Streamlit container")
 
 
 RULE = Rule(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.sinks import step_findings
 from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.rules.rule import Rule
 
@@ -12,6 +13,7 @@ __all__ = ["RULE"]
 
 
 def _check(context: Context) -> Iterator[Finding]:
+    yield from step_findings(context, "CB308", frozenset({"streamlit"}))
     for call, use in context.made:
         if use.role == "streamlit-agent":
             verdict: Verdict = "adapter"
@@ -27,7 +29,7 @@ RULE = Rule(
     name="streamlit-agent-handler",
     severity="warning",
     fix="adapter",
-    summary="`StreamlitCallbackHandler` drawing the steps of an agent",
+    summary="`StreamlitCallbackHandler`, or a handler of your own, drawing the steps of an agent",
     why=(
         "It lives in langchain-community, knows the text agents of 2023, and draws only from the script's own thread. "
         "Tool events carry the same facts."

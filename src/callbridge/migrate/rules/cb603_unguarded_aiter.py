@@ -12,13 +12,18 @@ from callbridge.migrate.rules.rule import Rule
 __all__ = ["RULE"]
 
 
+_GOES = "goes with CB301; until then run the call in a task, with `done` set in a `finally` around it"
+
+
 def _check(context: Context) -> Iterator[Finding]:
     for each in iterations(context):
-        if each.loops and each.tasks and not is_guarded(each, context.module):
+        facts = {"handler": each.name, "class": each.dotted}
+        if each.late is not None:
+            message = f"the loop over {each.name}.aiter() waits for ever: the call is begun by the `await` after it"
+            yield context.finding("CB603", each.loops[0].iter, message, "adapter", "error", _GOES, facts)
+        elif each.loops and each.tasks and not is_guarded(each, context.module):
             message = f"the loop over {each.name}.aiter() waits for ever if the task fails before a model starts"
-            reason = "goes with CB301; until then set `done` in a `finally` around the call"
-            facts = {"handler": each.name, "class": each.dotted}
-            yield context.finding("CB603", each.loops[0].iter, message, "adapter", "error", reason, facts)
+            yield context.finding("CB603", each.loops[0].iter, message, "adapter", "error", _GOES, facts)
 
 
 RULE = Rule(

@@ -14,6 +14,9 @@ from callbridge.migrate.rules.rule import Rule
 __all__ = ["RULE"]
 
 
+_SAY = 'say version="v2" in the call'
+
+
 def _check(context: Context) -> Iterator[Finding]:
     for call in stream_calls(context.module, frozenset({"astream_events"})):
         function = context.module.function_of(call)
@@ -24,13 +27,13 @@ def _check(context: Context) -> Iterator[Finding]:
         if given is None and not hidden:
             message = "astream_events without `version=`: the default differs between LangChain versions"
             yield context.finding(
-                "CB701", call, message, "auto-safe", "warning", facts={"version": "", "method": "astream_events"}
+                "CB701", call, message, "adapter", "warning", _SAY, {"version": "", "method": "astream_events"}
             )
         elif isinstance(given, ast.Constant) and given.value == "v1":
             message = "astream_events version v1 is removed in LangChain 1.x; the events of v2 differ in names and data"
             reason = "names and payloads of v1 differ"
             facts = {"version": "v1", "method": "astream_events"}
-            yield context.finding("CB701", call, message, "auto-review", "error", reason, facts)
+            yield context.finding("CB701", call, message, "adapter", "error", reason, facts)
     for call in stream_calls(context.module, frozenset({"astream_log"})):
         function = context.module.function_of(call)
         if function is not None and function.name == "astream_log":
@@ -44,7 +47,7 @@ RULE = Rule(
     code="CB701",
     name="events-version",
     severity="warning",
-    fix="auto-safe, auto-review, manual",
+    fix="auto-safe, auto-review, adapter, manual",
     summary='`astream_events` without `version="v2"`, with v1, or `astream_log`',
     why="Three versions exist, with three shapes, and the default has changed. Say which one the loop was written for.",
     before="async for event in chain.astream_events(x): ...",

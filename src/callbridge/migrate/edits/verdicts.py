@@ -1,0 +1,119 @@
+"""The verdicts of findings that edits may deal with: read off the plan that `fix` carries out, so that both say the same.
+
+```
+findings of the rules ──┐
+                        ├──▶ auto-safe, auto-review, or what the rule says with the reason of the refusal
+plan of the planners  ──┘
+```
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from callbridge.migrate.edits.operations import Change, MoveImport, Refusal
+from callbridge.migrate.edits.source import Source, Span
+from callbridge.migrate.finding import Finding, Verdict
+
+__all__ = ["REWRITTEN_BY", "concerns", "is_found", "place_of", "settled"]
+
+_OF_HANDLERS = ("CB301", "CB302", "CB305", "CB306")
+_OF_CLASSES = ("CB302", "CB306")
+
+REWRITTEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **{code: (code,) for code in ("CB101", "CB102", "CB103", "CB202", "CB701", *_OF_HANDLERS)},
+        "CB201": ("CB201", *_OF_HANDLERS),
+        "CB203": _OF_HANDLERS,
+        "CB204": ("CB204", *_OF_HANDLERS),
+        "CB205": _OF_HANDLERS,
+    }
+)
+"""Rules with automatic findings, and those whose edits deal with them: where a handler is attached goes with the handler."""
+
+
+def place_of(finding: Finding) -> Span:
+    """Return where a finding is."""
+    return Span(finding.line, finding.column, finding.end_line, finding.end_column)
+
+
+def concerns(each: Change | Refusal, finding: Finding) -> bool:
+    """Return whether an entry of a plan speaks of what a finding speaks of."""
+    if each.rule not in REWRITTEN_BY.get(finding.rule, (finding.rule,)):
+        return False
+    places = (each.place, *each.settles) if isinstance(each, Change) else (each.place,)
+    return any(place.overlaps(place_of(finding)) for place in places)
+
+
+def is_found(each: Change | Refusal, findings: Iterable[Finding]) -> bool:
+    """Return whether a scan has found what an entry of a plan speaks of; the names of one import statement go together."""
+    if isinstance(each, Change) and all(isinstance(operation, MoveImport) for operation in each.operations):
+        spans = [operation.span for operation in each.operations if isinstance(operation, MoveImport)]
+        return any(finding.rule == each.rule and spans[0].overlaps(place_of(finding)) for finding in findings)
+    return any(concerns(each, finding) or _is_of_class(each, finding) for finding in findings)
+
+
+def _is_of_class(each: Change | Refusal, finding: Finding) -> bool:
+    """Return whether a change takes away what is made of the class that a finding is in."""
+    name = finding.facts.get("handler", "").rpartition(".")[2]
+    return finding.rule in _OF_CLASSES and isinstance(each, Change) and each.rule in _OF_CLASSES and name in each.orphans
+
+
+def settled(findings: Iterable[Finding], plan: Sequence[Change | Refusal], source: Source) -> list[Finding]:
+    """Return findings with the verdicts that the plan proves.
+
+    Args:
+        findings: Of the rules. Those of rules without edits, and those that are kept, stay as they are.
+        plan: What can be done about the file.
+        source: The file.
+    """
+    classes = {each.name: each for each in source.tree.body if isinstance(each, ast.ClassDef)}
+    return [
+        _settled(each, plan, source, classes) if each.rule in REWRITTEN_BY and each.verdict != "keep" else each
+        for each in findings
+    ]
+
+
+def _settled(
+    finding: Finding, plan: Sequence[Change | Refusal], source: Source, classes: Mapping[str, ast.ClassDef]
+) -> Finding:
+    holder = classes.get(finding.qualname.partition(".")[0]) if finding.rule in _OF_CLASSES else None
+    if holder is not None and source.span(holder).overlaps(place_of(finding)):
+        return _of_class(finding, holder, plan, source)
+    here = [each for each in plan if concerns(each, finding)]
+    own = [each for each in here if each.rule == finding.rule and isinstance(each, Change)]
+    changes = own or [each for each in here if isinstance(each, Change)]
+    refusals = [each for each in here if isinstance(each, Refusal)]
+    if changes and (own or not any(each.rule != finding.rule for each in refusals)):
+        safe = any(each.safe for each in changes) if own else all(each.safe for each in changes)
+        return _automatic(finding, changes, safe=safe)
+    return _left(finding, refusals[0].reason if refusals else "")
+
+
+def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Refusal], source: Source) -> Finding:
+    """Return a finding in a handler's class, which goes when all that is made of it in the file goes."""
+    uses = [each for each in source.uses(holder.name) if isinstance(each.ctx, ast.Load)]
+    entries = [each for each in plan if each.rule in _OF_CLASSES]
+    mine = [next((each for each in entries if each.place.overlaps(source.span(use))), None) for use in uses]
+    changes = [each for each in mine if isinstance(each, Change)]
+    if source.is_exported(holder.name):
+        return _left(finding, f"other files use {holder.name}: what is attached there decides")
+    if not uses:
+        return _left(finding, f"nothing in this file is made of {holder.name}: what is attached elsewhere decides")
+    if len(changes) == len(mine):
+        return _automatic(finding, changes, safe=all(each.safe for each in changes))
+    refusal = next((each for each in mine if isinstance(each, Refusal)), None)
+    return _left(finding, refusal.reason if refusal else f"{holder.name} is used otherwise than to make a handler")
+
+
+def _automatic(finding: Finding, changes: Sequence[Change], *, safe: bool) -> Finding:
+    reason = "" if safe else "; ".join(dict.fromkeys(each.reason for each in changes if each.reason))
+    return replace(finding, verdict="auto-safe" if safe else "auto-review", reason=reason)
+
+
+def _left(finding: Finding, reason: str) -> Finding:
+    verdict: Verdict = "adapter" if finding.automatic else finding.verdict
+    return replace(finding, verdict=verdict, reason=reason or finding.reason)
