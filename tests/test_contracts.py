@@ -71,6 +71,118 @@ def imports(tree: ast.Module) -> Iterator[Import]:
 
 # -- R1, R2, R4: what may import what ---------------------------------------------------------------------------------
 
+<<<<<<< HEAD
+=======
+PURE_STDLIB = words(
+    "__future__ abc ast base64 bisect collections contextlib copy dataclasses enum functools heapq inspect itertools json math "
+    "operator re string types typing uuid"
+)
+LANGCHAIN_DATA = ("agents", "documents", "load", "messages", "outputs", "prompt_values")
+WAITING = words("asyncio anyio trio threading queue concurrent selectors select signal socket multiprocessing")
+WEB = words("starlette fastapi flask django uvicorn aiohttp httpx requests streamlit gradio")
+
+
+def may_import_core(found: Import) -> bool:
+    """`core/`: data only. No waiting, no threads, no clock, no randomness, no logging, no LangChain machinery."""
+    top, _, rest = found.module.partition(".")
+    if top == "callbridge":
+        return (rest or found.name).split(".")[0] in ("core", "errors", "compat", "events")
+    if top == "langchain_core":
+        return (rest or found.name).split(".")[0] in LANGCHAIN_DATA
+    if top == "uuid":
+        return found.name in ("UUID", "NAMESPACE_OID", "NAMESPACE_URL", "uuid5")  # names hashed: no randomness, no clock
+    return top in PURE_STDLIB or top == "typing_extensions"
+
+
+def may_import_channel(found: Import) -> bool:
+    """`channel/`: the standard library, anyio and trio, and the pure core. Nothing of LangChain."""
+    top, _, rest = found.module.partition(".")
+    if top == "callbridge":
+        return (rest or found.name).split(".")[0] in ("core", "errors", "channel")
+    return top in sys.stdlib_module_names or top in ("anyio", "trio", "sniffio", "typing_extensions")
+
+
+def may_import_adapters(found: Import) -> bool:
+    """`adapters/`: everything but web frameworks and the migration tool."""
+    return found.module.split(".")[0] not in WEB and not found.module.startswith("callbridge.migrate")
+
+
+def may_import_codec(found: Import) -> bool:
+    """`codec/`: the standard library, data of LangChain and pydantic, and the pure core."""
+    top, _, rest = found.module.partition(".")
+    if top == "callbridge":
+        return (rest or found.name).split(".")[0] in ("codec", "core", "errors")
+    data = found.module.split(".")[1:2] in [[name] for name in LANGCHAIN_DATA] or found.name == "AddableDict"
+    return data if top == "langchain_core" else top == "pydantic" or (top in sys.stdlib_module_names and top not in WAITING)
+
+
+def may_import_relay(found: Import) -> bool:
+    """`relay/`: the standard library, anyio, redis-py, and of ours the channel, the codec, the pure core and the errors.
+
+    Neither `web` nor the streams: it publishes whatever is an iterator of events, and what it returns is one.
+    """
+    top, _, rest = found.module.partition(".")
+    if top == "callbridge":
+        return (rest or found.name).split(".")[0] in ("channel", "codec", "core", "errors", "events", "relay")
+    return top in sys.stdlib_module_names or top in ("anyio", "redis", "typing_extensions")
+
+
+def may_import_web(found: Import) -> bool:
+    """`web/`: everything but the migration tool and the relay; of web frameworks Starlette and what it needs.
+
+    What can be resumed is told by what it has, and the relay's followers have it: neither knows the other.
+    """
+    top = found.module.split(".")[0]
+    ours = found.module.startswith(("callbridge.migrate", "callbridge.relay"))
+    return (top not in WEB or top == "starlette") and not ours
+
+
+MIGRATE_EXTRA = ("libcst", "tomli", "tomllib", "tqdm")
+
+
+def may_import_migrate(found: Import) -> bool:
+    """`migrate/`: the standard library, itself, our errors, the `migrate` extra. No LangChain: it reads code and runs none."""
+    top, _, rest = found.module.partition(".")
+    if top == "callbridge":
+        return (rest or found.name).split(".")[0] in ("errors", "migrate")
+    return top in sys.stdlib_module_names or top in MIGRATE_EXTRA
+
+
+def may_import_testing(found: Import) -> bool:
+    """`testing/`: everything but web frameworks and the migration tool; pytest is asked for in `pytest_plugin.py` alone."""
+    return may_import_adapters(found) and found.module.split(".")[0] != "pytest"
+
+
+def may_import_errors(found: Import) -> bool:
+    """`errors.py`: the standard library."""
+    return found.module.split(".")[0] in sys.stdlib_module_names
+
+
+def may_import_package(found: Import) -> bool:
+    """`__init__.py`: itself, and what resolves names."""
+    return found.module.split(".")[0] in ("__future__", "callbridge", "importlib", "types", "typing")
+
+
+def may_import_root(found: Import) -> bool:
+    """Other files at the root: no web frameworks."""
+    return found.module.split(".")[0] not in WEB
+
+
+CONTRACTS: dict[str, Callable[[Import], bool]] = {
+    "core": may_import_core,
+    "channel": may_import_channel,
+    "adapters": may_import_adapters,
+    "codec": may_import_codec,
+    "relay": may_import_relay,
+    "web": may_import_web,
+    "migrate": may_import_migrate,
+    "testing": may_import_testing,
+    "errors.py": may_import_errors,
+    "__init__.py": may_import_package,
+    "": may_import_root,
+}
+
+>>>>>>> c292c58 (The relay: runs published in one process and followed in any, by a log in memory, SQLite, Redis or Valkey)
 
 @each_source
 def test_a_file_imports_only_what_its_directory_may(path: Path) -> None:
@@ -165,8 +277,8 @@ def test_the_public_names_are_the_same_in_all_three_lists() -> None:
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
     typed = {found.name: found.module for found in imports(ast.Module(guarded.body, [])) if found.module != "typing"}
     homes = {name: f"callbridge.{module}" for name, module in callbridge._HOMES.items()}
-    assert typed == {**homes, "events": "callbridge"}
-    assert {*homes, *errors.__all__, "events", "__version__"} == set(callbridge.__all__)
+    assert typed == {**homes, "events": "callbridge", "relay": "callbridge"}
+    assert {*homes, *errors.__all__, "events", "relay", "__version__"} == set(callbridge.__all__)
     assert callbridge.__all__ == sorted(callbridge.__all__)
 
 
@@ -326,6 +438,7 @@ def test_importing_needs_only_the_required_dependencies() -> None:
         "starlette",
         "sse_starlette",
         "uvicorn",
+        "redis",
     ]
     code = f"""
 import sys
@@ -368,9 +481,12 @@ FACTS: dict[str, object] = {
     "name": "capacity",
     "needed": "an asyncio event loop",
     "path": "run.jsonl",
+    "position": "1-12",
     "problem": "no start came before",
+    "run": "r_1",
     "run_id": "7f00",
     "state": "running",
+    "url": "redis://cache",
     "value": 0,
 }
 
@@ -421,7 +537,7 @@ def test_every_error_stands_in_the_tree() -> None:
 
 def public_callables() -> Iterator[tuple[str, Any]]:
     """Return the functions, classes and public methods that a user can reach from the package."""
-    for name in sorted(set(callbridge.__all__) - set(errors.__all__) - {"__version__", "events"}):
+    for name in sorted(set(callbridge.__all__) - set(errors.__all__) - {"__version__", "events", "relay"}):
         value = getattr(callbridge, name)
         yield name, value
         if isinstance(value, type):

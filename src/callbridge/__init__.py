@@ -6,6 +6,8 @@ Callbacks as events: `astream_call` and `stream_call` read any call, `astream_ev
 Events to callbacks: `adispatch_events` and `dispatch_events` let old handlers hear events and pass them on, `adrive` and
 `drive` do so to the end, `CallbackDispatcher` takes events one by one.
 
+Beyond one process: `callbridge.relay` keeps the events of a run for readers anywhere.
+
 The options of all streams are in `StreamOptions`, what events look like in `callbridge.events`.
 """
 
@@ -36,14 +38,33 @@ from callbridge.errors import (
     FreeThreadingWarning,
     HandlerTypeError,
     JSONFormatError,
+    LeaseLostError,
     OptionError,
     OptionWarning,
     OverflowPolicyError,
+    PositionError,
     RecordingError,
+    RecordVersionError,
+    RelayAccessError,
+    RelayClosedError,
+    RelayConnectionError,
+    RelayError,
+    RelayGapError,
+    RelayUnreachableError,
+    RelayURLError,
+    RelayVersionError,
     RemoteError,
     ResultNotReadyError,
+    RunError,
+    RunFailedError,
+    RunIdError,
+    RunLimitError,
+    RunLostError,
+    RunStoppedError,
+    RunTakenError,
     RunUnfinishedError,
     StreamConsumedError,
+    UnknownRunError,
     UnsupportedRunnableError,
     VersionError,
     WrappedNameError,
@@ -52,7 +73,7 @@ from callbridge.errors import (
 if TYPE_CHECKING:
     from typing import Any
 
-    from callbridge import events
+    from callbridge import events, relay
     from callbridge.channel.memory import open_channel
     from callbridge.codec.decode import loads
     from callbridge.codec.encode import dumps
@@ -97,16 +118,35 @@ __all__ = [
     "HandlerOptions",
     "HandlerTypeError",
     "JSONFormatError",
+    "LeaseLostError",
     "OptionError",
     "OptionWarning",
     "OverflowPolicyError",
+    "PositionError",
+    "RecordVersionError",
     "RecordingError",
+    "RelayAccessError",
+    "RelayClosedError",
+    "RelayConnectionError",
+    "RelayError",
+    "RelayGapError",
+    "RelayURLError",
+    "RelayUnreachableError",
+    "RelayVersionError",
     "RemoteError",
     "ResultNotReadyError",
+    "RunError",
+    "RunFailedError",
+    "RunIdError",
+    "RunLimitError",
+    "RunLostError",
+    "RunStoppedError",
+    "RunTakenError",
     "RunUnfinishedError",
     "StreamConsumedError",
     "StreamOptions",
     "UnknownObject",
+    "UnknownRunError",
     "UnsupportedRunnableError",
     "VersionError",
     "WrappedNameError",
@@ -121,6 +161,7 @@ __all__ = [
     "events",
     "loads",
     "open_channel",
+    "relay",
     "stream_call",
     "stream_events",
     "wrap_handler",
@@ -153,8 +194,8 @@ def __getattr__(name: str) -> Any:
     """Resolve a public name on its first use."""
     if name in _HOMES:
         value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    elif name == "events":
-        value = import_module(f"{__name__}.events")
+    elif name in ("events", "relay"):
+        value = import_module(f"{__name__}.{name}")
     elif name == "__version__":
         value = _version()
     else:

@@ -9,6 +9,9 @@ CallbridgeError(Exception)
 │  ├─ UnsupportedRunnableError(NotImplementedError)  a runnable that has no `astream_events`
 │  ├─ OptionError(TypeError)           a keyword argument that is no option
 │  ├─ HandlerTypeError(TypeError)      a handler that is no `BaseCallbackHandler`
+│  ├─ RelayURLError                    a URL that names no engine of the relay
+│  ├─ RunIdError                       an id that no run of the relay may have
+│  ├─ PositionError                    a position that is none, or one in another run
 │  └─ CallableTypeError(TypeError)     a call that cannot be called, or does nothing when it is
 ├─ EventFormatError(ValueError)        a value that is no v2 event
 ├─ EventSequenceError                  events that cannot come from one stream: a chunk before its start
@@ -24,7 +27,23 @@ CallbridgeError(Exception)
 ├─ ChannelOverflow                     a full channel whose policy is `"fail"`
 ├─ EventLoopError                      a call that needs another kind of event loop
 ├─ RunUnfinishedError                  given to handlers for a run whose end was never reported
-└─ RemoteError                         given to handlers for an error that arrived as text or JSON
+├─ RemoteError                         given to handlers for an error that arrived as text or JSON
+│  └─ RunFailedError                   read from the relay: the run has failed in its worker
+└─ RelayError                          what goes wrong between a run, its log and its readers
+   ├─ RelayConnectionError             the log cannot be used
+   │  ├─ RelayUnreachableError(ConnectionError)  a server or file that is not there, or does not answer
+   │  ├─ RelayAccessError(PermissionError)  a server or file that refuses us
+   │  └─ RelayVersionError             a server that is too old
+   ├─ RelayClosedError                 a relay that is used after it was closed
+   └─ RunError                         what concerns one run
+      ├─ RecordVersionError            a log that a newer callbridge has written
+      ├─ UnknownRunError(LookupError)  a run that was never announced, has expired or was forgotten
+      ├─ RunTakenError                 a second publisher, or a second run of the same id
+      ├─ LeaseLostError                a publisher whose run has been given up, or given to another
+      ├─ RelayGapError                 events that are no longer there
+      ├─ RunStoppedError               a run that somebody has stopped
+      ├─ RunLostError                  a run whose worker has died, or never came
+      └─ RunLimitError                 a run that was longer than its log may be
 CallbridgeWarning(UserWarning)
 ├─ DuplicateHandlerWarning             a handler that hears of the same run twice
 ├─ FreeThreadingWarning                the interpreter runs without its lock
@@ -58,14 +77,33 @@ __all__ = [
     "FreeThreadingWarning",
     "HandlerTypeError",
     "JSONFormatError",
+    "LeaseLostError",
     "OptionError",
     "OptionWarning",
     "OverflowPolicyError",
+    "PositionError",
+    "RecordVersionError",
     "RecordingError",
+    "RelayAccessError",
+    "RelayClosedError",
+    "RelayConnectionError",
+    "RelayError",
+    "RelayGapError",
+    "RelayURLError",
+    "RelayUnreachableError",
+    "RelayVersionError",
     "RemoteError",
     "ResultNotReadyError",
+    "RunError",
+    "RunFailedError",
+    "RunIdError",
+    "RunLimitError",
+    "RunLostError",
+    "RunStoppedError",
+    "RunTakenError",
     "RunUnfinishedError",
     "StreamConsumedError",
+    "UnknownRunError",
     "UnsupportedRunnableError",
     "VersionError",
     "WrappedNameError",
@@ -129,6 +167,18 @@ class HandlerTypeError(ArgumentError, TypeError):
 
 class CallableTypeError(ArgumentError, TypeError):
     """What was given as a call cannot be called, or returns what does nothing until it is read: a generator, a v3 stream."""
+
+
+class RelayURLError(ArgumentError):
+    """The URL names no engine of the relay, or is not well-formed. Secrets in it are hidden."""
+
+
+class RunIdError(ArgumentError):
+    """No run of the relay may have this id."""
+
+
+class PositionError(ArgumentError):
+    """What was given as a position in the events of a run is none, or is one in another run."""
 
 
 class EventFormatError(CallbridgeError, ValueError):
@@ -383,6 +433,186 @@ class RemoteError(CallbridgeError):
             kind = self.value.get("type")
             return f"{kind}: {self.value['message']}" if kind else str(self.value["message"])
         return _shown(self.value)
+
+
+class RunFailedError(RemoteError):
+    """A run that is followed has failed in its worker.
+
+    Attributes:
+        value: A mapping with the `type` of the error, and its `message` if the publisher shows it.
+    """
+
+
+class RelayError(CallbridgeError):
+    """Base of what goes wrong between a run, its log and its readers."""
+
+
+class RelayConnectionError(RelayError):
+    """The log of the relay cannot be used.
+
+    Attributes:
+        url: Where it is, secrets hidden.
+        problem: What is wrong, and what to do.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(url, problem)
+        self.url = url
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.url}: {self.problem}"
+
+
+class RelayUnreachableError(RelayConnectionError, ConnectionError):
+    """The server or the file is not there, or does not answer."""
+
+
+class RelayAccessError(RelayConnectionError, PermissionError):
+    """The server refuses the user or the password, or the file may not be written."""
+
+
+class RelayVersionError(RelayConnectionError):
+    """The server is too old."""
+
+
+class RelayClosedError(RelayError):
+    """A relay was used after it was closed, or was closed under a publisher or a reader."""
+
+    def __str__(self) -> str:
+        return "this relay is closed; publish and follow inside `async with connect(...)`, or before `close`"
+
+
+class RunError(RelayError):
+    """Base of the errors that concern one run.
+
+    Attributes:
+        run: Its id.
+    """
+
+    said = "cannot be published or followed"
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.run = run
+
+    def __str__(self) -> str:
+        return f"run {self.run!r} {self.said}"
+
+
+class RecordVersionError(RunError):
+    """The log was written by a newer callbridge.
+
+    Attributes:
+        run: Its id.
+        problem: The version, and what to do.
+    """
+
+    def __init__(self, run: str, problem: str) -> None:
+        super(RunError, self).__init__(run, problem)
+        self.run = run
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"run {self.run!r}: {self.problem}"
+
+
+class UnknownRunError(RunError, LookupError):
+    """The run was never announced, has expired or was forgotten.
+
+    Attributes:
+        run: Its id.
+    """
+
+    said = "is not known: it was never announced, was forgotten, or has expired; make one with `relay.announce()`"
+
+
+class RunTakenError(RunError):
+    """The run is published by somebody else, or has been already, or its id was announced before.
+
+    Attributes:
+        run: Its id.
+        state: What it is: `queued`, `running`, `ended`, `failed`, `lost` or `limited`.
+    """
+
+    def __init__(self, run: str, state: str) -> None:
+        super(RunError, self).__init__(run, state)
+        self.run = run
+        self.state = state
+
+    def __str__(self) -> str:
+        if self.state == "running":
+            return f"run {self.run!r} is running: another attempt publishes it, and its lease has not run out"
+        if self.state == "queued":
+            return f"run {self.run!r} is queued: this id was announced before; an id serves one run"
+        return f"run {self.run!r} is {self.state}: it was published before; `restart=True` begins another attempt"
+
+
+class LeaseLostError(RunError):
+    """A publisher's run has been given up as lost, given to another attempt, or forgotten; nothing more can be written.
+
+    Attributes:
+        run: Its id.
+        problem: What happened.
+    """
+
+    def __init__(self, run: str, problem: str) -> None:
+        super(RunError, self).__init__(run, problem)
+        self.run = run
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"run {self.run!r}: {self.problem}"
+
+
+class RelayGapError(RunError):
+    """Events of a run are no longer there.
+
+    Attributes:
+        run: Its id.
+        position: Where to go on, as `after` of `follow`, with the events that are there; None if there are none.
+        problem: What happened to them.
+    """
+
+    def __init__(self, run: str, position: str | None, problem: str) -> None:
+        super(RunError, self).__init__(run, position, problem)
+        self.run = run
+        self.position = position
+        self.problem = problem
+
+    def __str__(self) -> str:
+        cure = "" if self.position is None else f"; what is there can be read with after={self.position!r}"
+        return f"run {self.run!r}: {self.problem}{cure}"
+
+
+class RunStoppedError(RunError):
+    """Somebody has stopped the run.
+
+    Attributes:
+        run: Its id.
+    """
+
+    said = "was stopped"
+
+
+class RunLostError(RunError):
+    """The worker of the run has died, or none has taken it in time.
+
+    Attributes:
+        run: Its id.
+    """
+
+    said = "is lost: its worker has died or has lost its connection for too long, or none has taken it in time"
+
+
+class RunLimitError(RunError):
+    """The run has made more events, or more bytes of them, than its log may hold.
+
+    Attributes:
+        run: Its id.
+    """
+
+    said = "was ended at the limit of its log; see `max_events`, `max_bytes` and `on_limit` of `connect`"
 
 
 class CallbridgeWarning(UserWarning):

@@ -1,0 +1,387 @@
+"""`Follower`: the events of a run, from a position on, for `async for` and `for`.
+
+```
+new ──first read──▶ catching up ──nothing left──▶ live ──too slow──▶ catching up
+                         └──────the record of the end──────┴──▶ over
+```
+
+Catching up is reading the log by oneself; live is what the hub hands out. Positions count without holes, so whatever came from
+where, and how often, each event is given once, and one that is missing is noticed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+import anyio
+import anyio.lowlevel
+from anyio.to_thread import run_sync
+
+from callbridge.codec.decode import loads
+from callbridge.errors import (
+    ConcurrentReadError,
+    JSONFormatError,
+    PositionError,
+    RecordVersionError,
+    RelayGapError,
+    RunFailedError,
+    RunLimitError,
+    RunLostError,
+    RunStoppedError,
+    StreamConsumedError,
+    UnknownRunError,
+)
+from callbridge.relay.hub import Batch, Entry, Hub, Listener
+from callbridge.relay.log import Log
+from callbridge.relay.records import END, Ending, Position, Record, RunState, parse_position
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from callbridge.events import Event
+
+__all__ = ["Follower"]
+
+_LIMIT: Final = 512
+"""Records that are read at once."""
+
+_PAUSE: Final = 64
+"""Events after which other tasks get their turn."""
+
+_Opened: TypeAlias = tuple[Log, Hub, Callable[[Callable[[], Any]], Any]]
+
+
+class Follower:
+    """The events of a run that is published anywhere. Made by `Relay.follow`.
+
+    Reading raises how the run ended, if it did not end well: `RunFailedError`, `RunStoppedError`, `RunLostError`,
+    `RunLimitError`; and `RelayGapError` if events are missing. Leaving (`break`, `close`, `aclose`) stops nothing.
+
+    The payloads of events may be shared with other followers of the process; do not write to them.
+
+    Threads: one reader. Cancellation: a read that is cancelled has lost nothing, and may be repeated.
+    """
+
+    def __init__(self, run: str, after: str | None, opened: Callable[[], _Opened]) -> None:
+        self.run = run
+        self._after = None if after is None else parse_position(run, after)
+        self._opened = opened
+        self._log: Log | None = None
+        self._hub: Hub | None = None
+        self._retrying: Callable[[Callable[[], Any]], Any] = lambda call: call()
+        self._position = self._after or Position(0, 0)
+        self._is_bound = self._after is not None
+        self._entries: deque[Entry] = deque()
+        self._listener: Listener | None = None
+        self._is_live = False
+        self._is_caught_up = self._must_wake = False
+        self._joined_at = Position(0, 0)
+        self._state = "new"  # reading, ended, closed
+        self._is_reading = False
+        self._ending: Ending | None = None
+        self._since_pause = 0
+
+    @property
+    def position(self) -> str | None:
+        """Behind the last event that was read: what `after` of `follow` takes; None before the first one."""
+        return self._position.shown(self.run) if self._position.seq else None
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __anext__(self) -> Event:
+        """Return the next event.
+
+        Raises:
+            StopAsyncIteration: The run has ended well.
+            ConcurrentReadError: Another task is reading.
+            RelayError: How the run ended, or what is wrong with its log.
+        """
+        if self._state in ("ended", "closed"):
+            raise StopAsyncIteration
+        self._begin_read()
+        try:
+            while True:
+                event = self._next_event()
+                if event is not None:
+                    self._since_pause += 1
+                    if self._since_pause >= _PAUSE:
+                        self._since_pause = 0
+                        await anyio.lowlevel.checkpoint()
+                    return event
+                if self._ending is not None:
+                    break
+                self._since_pause = 0
+                await self._fill()
+        except Exception:
+            self._over()
+            raise
+        finally:
+            self._is_reading = False
+        self._over()
+        self._tell(self._ending)
+        raise StopAsyncIteration
+
+    async def _fill(self) -> None:
+        job = self._job()
+        if job is not None:
+            limiter = anyio.CapacityLimiter(1)  # not the loop's own: jobs that wait for a run may have taken all of that
+            job_done: Callable[[], None] = await run_sync(job, abandon_on_cancel=True, limiter=limiter)
+            job_done()
+            return
+        assert self._listener is not None
+        try:
+            self._take_batch(await self._listener.receive.receive())
+        except anyio.EndOfStream:
+            self._let_go()
+
+    def __iter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __next__(self) -> Event:
+        """Return the next event, blocking until there is one; raises as `__anext__` does."""
+        if self._state in ("ended", "closed"):
+            raise StopIteration
+        self._begin_read()
+        try:
+            while True:
+                event = self._next_event()
+                if event is not None:
+                    return event
+                if self._ending is not None:
+                    break
+                self._fill_sync()
+        except Exception:
+            self._over()
+            raise
+        finally:
+            self._is_reading = False
+        self._over()
+        self._tell(self._ending)
+        raise StopIteration
+
+    def _fill_sync(self) -> None:
+        job = self._job()
+        if job is not None:
+            job()()
+            return
+        assert self._listener is not None
+        try:
+            self._take_batch(self._listener.receive.receive_sync())
+        except anyio.EndOfStream:
+            self._let_go()
+
+    # -- what both have in common -------------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._state in ("ended", "closed"):
+            raise StreamConsumedError(self._state)
+
+    def _begin_read(self) -> None:
+        if self._is_reading:
+            raise ConcurrentReadError
+        self._is_reading = True
+        if self._state == "new":
+            self._state = "reading"
+
+    def _job(self) -> Callable[[], Callable[[], None]] | None:
+        """Return what is to be done in a thread that may block, and returns what to do with it; None: wait for the hub."""
+        if self._log is None:
+            return self._open
+        if self._is_caught_up and self._listener is None:
+            self._join()
+        if self._must_wake:
+            return self._wake
+        if self._is_live:
+            return None
+        position = self._position
+        return lambda: self._read(position)
+
+    def _open(self) -> Callable[[], None]:
+        log, hub, retrying = self._opened()
+        state = retrying(lambda: log.state(self.run))
+
+        def done() -> None:
+            self._begin_at(state)
+            self._log, self._hub, self._retrying = log, hub, retrying
+
+        return done
+
+    def _begin_at(self, state: RunState | None) -> None:
+        """Choose where to begin, or find that this is not possible."""
+        if state is None:
+            raise UnknownRunError(self.run)
+        if not self._is_bound:
+            self._position = Position(state.attempt, 0)
+        elif self._position > state.position:
+            where = f"a position that this run has reached, up to {state.position.shown(self.run)!r}"
+            raise PositionError("after", self._position.shown(self.run), where)
+
+    def _read(self, position: Position) -> Callable[[], None]:
+        log = self._log
+        assert log is not None
+        records: list[Record] = self._retrying(lambda: log.read(self.run, position, _LIMIT))
+
+        def done() -> None:
+            self._take([Entry(record) for record in records])
+            if self._listener is not None:
+                self._is_live = self._last() >= self._joined_at or not records
+            else:
+                self._is_caught_up = len(records) < _LIMIT
+
+        return done
+
+    def _join(self) -> None:
+        assert self._hub is not None
+        self._listener = Listener(self.run)
+        self._joined_at, self._must_wake = self._hub.join(self._listener, self._position)
+        self._is_live = self._position >= self._joined_at
+
+    def _wake(self) -> Callable[[], None]:
+        assert self._log is not None
+        self._log.wake()
+
+        def done() -> None:
+            self._must_wake = False
+
+        return done
+
+    def _let_go(self) -> None:
+        """The hub has let this one go: it was too slow."""
+        self._is_live = self._is_caught_up = False
+        self._listener = None
+
+    def _last(self) -> Position:
+        return self._entries[-1].record.position if self._entries else self._position
+
+    def _take_batch(self, batch: Batch) -> None:
+        assert self._listener is not None
+        self._listener.took(batch)
+        attempt, first, _ = batch.entries[0].record
+        if attempt == self._position.attempt and self._position.seq + 1 < first < END:
+            self._hub_leaves()  # let the log say whether it has what is between
+            self._let_go()
+        else:
+            self._take(batch.entries)
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        self._entries.extend(entries)
+
+    def _next_event(self) -> Event | None:
+        while self._entries and self._ending is None:
+            entry = self._entries.popleft()
+            position = entry.record.position
+            if position <= self._position:
+                continue
+            if self._position.attempt and position.attempt != self._position.attempt:
+                self._miss(self._position.seq, position, self._position.seq + 2)
+            if position.seq == END:
+                self._ending = self._checked_end(entry.record)
+                return None
+            self._check_next(position)
+            event = self._event(entry)
+            self._position = position
+            return event
+        return None
+
+    def _check_next(self, position: Position) -> None:
+        last = self._position.seq if self._position.attempt == position.attempt else 0
+        if position.seq != last + 1:
+            self._miss(last, Position(position.attempt, position.seq - 1), position.seq)
+
+    def _miss(self, last: int, rest: Position | None, until: int) -> None:
+        missing = f"event {last + 1} is" if until == last + 2 else f"events {last + 1} to {until - 1} are"
+        shown = None if rest is None else rest.shown(self.run)
+        raise RelayGapError(self.run, shown, f"{missing} no longer there: trimmed at the limit, or lost by the server")
+
+    def _checked_end(self, record: Record) -> Ending:
+        ending = Ending.read(self.run, record.body)
+        last = self._position.seq if self._position.attempt == record.attempt else 0
+        if last < ending.events:
+            self._miss(last, None, ending.events + 1)
+        return ending
+
+    def _event(self, entry: Entry) -> Event:
+        event = entry.event
+        if event is None:
+            try:
+                event = entry.event = loads(entry.record.body)
+            except JSONFormatError as error:
+                problem = f"event {entry.record.seq} cannot be read here ({error.problem}); install the publisher's callbridge"
+                raise RecordVersionError(self.run, problem) from error
+        return cast("Event", _copied(event))
+
+    def _tell(self, ending: Ending | None) -> None:
+        status = None if ending is None else ending.status
+        if ending is not None and status == "failed":
+            raise RunFailedError(ending.error or {"type": "Exception", "message": "the run failed"})
+        if status == "stopped":
+            raise RunStoppedError(self.run)
+        if status == "lost":
+            raise RunLostError(self.run)
+        if status == "limited":
+            raise RunLimitError(self.run)
+
+    # -- leaving ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Leave; the run goes on. Idempotent. Threads: any."""
+        if self._state in ("new", "reading"):
+            self._state = "closed"
+        self._hub_leaves()
+
+    async def aclose(self) -> None:
+        """Leave, as `close` does; there is nothing to wait for."""
+        self.close()
+
+    def _over(self) -> None:
+        if self._state == "reading":
+            self._state = "ended"
+        self._hub_leaves()
+        self._entries.clear()
+
+    def _hub_leaves(self) -> None:
+        if self._listener is not None and self._hub is not None:
+            self._hub.leave(self._listener)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            with suppress(Exception):
+                self._hub_leaves()
+
+    def __repr__(self) -> str:
+        return f"<Follower of {self.run!r} {self._state} position={self.position!r}>"
+
+
+def _copied(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event of one's own: its containers are, what they hold is shared."""
+    return {key: value.copy() if type(value) in (dict, list) else value for key, value in event.items()}
+
+
+if TYPE_CHECKING:
+
+    def _both(follower: Follower) -> tuple[AsyncIterator[Event], Iterator[Event]]:
+        return follower, follower

@@ -1,0 +1,425 @@
+"""`Relay` and `connect`: what users of the relay hold.
+
+A relay is connected by `async with`, by `with`, or by its first use; in a process that was forked from one that had connected,
+it connects anew. All its waiting for the log happens in threads, so the same code serves asyncio, trio and sync programs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from uuid import uuid4
+
+import anyio
+from anyio.to_thread import run_sync
+
+from callbridge.errors import ArgumentError, RelayClosedError, RunTakenError, UnknownRunError
+from callbridge.relay.addresses import log_at
+from callbridge.relay.follow import Follower
+from callbridge.relay.hub import Hub
+from callbridge.relay.keeper import Keeper
+from callbridge.relay.log import Log
+from callbridge.relay.patience import insist
+from callbridge.relay.publication import Publication, Tools
+from callbridge.relay.publish import publish_events, publish_events_sync
+from callbridge.relay.records import Policy, RunState, Status, check_run, make_run
+from callbridge.relay.silence import LOOKS_SECONDS, Silence
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Relay", "RunSummary", "connect"]
+
+T = TypeVar("T")
+
+CLOSE_SECONDS: Final = 5.0
+"""How long closing a relay waits for the ends of what it publishes."""
+
+SHORTEST_LEASE: Final = 0.5
+"""Seconds; a shorter one would run out while a busy machine is busy elsewhere."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run, as `Relay.runs` lists it."""
+
+    run: str
+    """Its id."""
+
+    status: Status
+    """What it is, as far as the log knows: of a publisher that has died just now it still says `running`."""
+
+    attempt: int
+    """How often it was begun."""
+
+    events: int
+    """How many the last attempt has, or had."""
+
+    bytes: int
+    """Of these, as JSON."""
+
+    seconds: float
+    """Since it was announced."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    url: str
+    policy: Policy
+    outage_seconds: float
+    on_outage: Literal["fail", "detach"]
+    capacity: int
+
+
+def connect(
+    url: str = "memory:",
+    *,
+    lease_seconds: float = 15,
+    keep_seconds: float = 3600,
+    orphan_seconds: float = 86400,
+    outage_seconds: float = 30,
+    on_outage: Literal["fail", "detach"] = "fail",
+    max_events: int = 100_000,
+    max_bytes: int = 64 * 2**20,
+    on_limit: Literal["fail", "trim"] = "fail",
+    capacity: int = 256,
+) -> Relay:
+    """Return a relay, which connects when it is entered, or used first.
+
+    Args:
+        url: Where the log is. `memory:` for one process, `memory:NAME` for another one in it; `sqlite:///PATH` for the
+            processes of one machine; `redis://`, `rediss://`, `unix://` for all others, with the extra `redis`.
+        lease_seconds: For how long a publisher that has died is waited for.
+        keep_seconds: For how long a run can be read after its end.
+        orphan_seconds: For how long one is kept that nobody publishes any more and nobody has read to its end.
+        outage_seconds: For how long the log may be away before publishers and readers give up.
+        on_outage: What a run does then: `"fail"`, or `"detach"`: it goes on without readers.
+        max_events: How many events a run may have.
+        max_bytes: How many bytes of them, as JSON.
+        on_limit: What happens at either limit: `"fail"` ends the run, `"trim"` lets its oldest events go.
+        capacity: How many events may wait for the log before the run waits.
+
+    Raises:
+        RelayURLError: The URL names no engine.
+        ArgumentError: Another argument has a value that is not allowed.
+    """
+    log_at(url)
+    _check_seconds("lease_seconds", lease_seconds, SHORTEST_LEASE)
+    _check_seconds("keep_seconds", keep_seconds)
+    _check_seconds("orphan_seconds", orphan_seconds)
+    _check_seconds("outage_seconds", outage_seconds)
+    for name, value in (("max_events", max_events), ("max_bytes", max_bytes), ("capacity", capacity)):
+        if type(value) is not int or value < 1:
+            raise ArgumentError(name, value, "a whole number from 1 up")
+    if on_outage not in ("fail", "detach"):
+        raise ArgumentError("on_outage", on_outage, "'fail' or 'detach'")
+    if on_limit not in ("fail", "trim"):
+        raise ArgumentError("on_limit", on_limit, "'fail' or 'trim'")
+    policy = Policy(lease_seconds, keep_seconds, orphan_seconds, max_events, max_bytes, on_limit)
+    return Relay(_Settings(url, policy, outage_seconds, on_outage, capacity))
+
+
+class Relay:
+    """Runs published in one process and followed in any. Made by `connect`.
+
+    Threads: any; and any number of loops.
+    """
+
+    def __init__(self, settings: _Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._tools: Tools | None = None
+        self._pid = 0
+        self._is_closed = False
+
+    # -- connecting ---------------------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """Where the log is, secrets hidden."""
+        return log_at(self._settings.url).url
+
+    def _opened(self) -> Tools:
+        """Return what is connected; blocks when it is not yet.
+
+        Raises:
+            RelayClosedError: It is closed.
+            RelayConnectionError: The log is not to be had.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise RelayClosedError
+            if self._tools is None or self._pid != os.getpid():
+                settings = self._settings
+                log = log_at(settings.url)
+                log.open()
+                hub, keeper = Hub(log, settings.outage_seconds), Keeper(log)
+                self._tools = Tools(
+                    log, hub, keeper, settings.policy, settings.outage_seconds, settings.on_outage, settings.capacity
+                )
+                self._pid = os.getpid()
+            return self._tools
+
+    def close(self) -> None:
+        """Disconnect; what is published or followed by this relay ends with an error. Idempotent.
+
+        Blocks until the ends of runs are written, at most 5 seconds, unless the thread runs a loop that they may need.
+        """
+        self._close(0 if _runs_loop() else CLOSE_SECONDS)
+
+    def _close(self, seconds: float) -> None:
+        with self._lock:
+            self._is_closed = True
+            tools, self._tools = self._tools, None
+        if tools is not None and self._pid == os.getpid():
+            for publication in list(tools.live):
+                publication.give_up()
+            until = monotonic() + seconds
+            while tools.live and monotonic() < until:
+                threading.Event().wait(0.005)
+            tools.keeper.close()
+            tools.hub.close()
+            tools.log.close()
+
+    async def aclose(self) -> None:
+        """Disconnect, as `close` does.
+
+        Cancellation: it is done all the same.
+        """
+        with anyio.CancelScope(shield=True):
+            await self._in_thread(lambda: self._close(CLOSE_SECONDS))
+
+    def __enter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            RelayConnectionError: That is not possible.
+        """
+        self._opened()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Connect, as `__enter__` does."""
+        await self._in_thread(self._opened)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    async def announce(self, run: str | None = None, *, start_seconds: float = 600) -> str:
+        """Make a run known, so that it can be followed and stopped from now on.
+
+        Args:
+            run: Its id. None: one that nobody can guess, so that who knows it may read it.
+            start_seconds: After how long a run that nobody has begun to publish is given up as lost.
+
+        Returns:
+            Its id, to be handed to the worker and to the page.
+
+        Raises:
+            RunIdError: The id is not allowed.
+            RunTakenError: It was announced before.
+            RelayConnectionError: The log is not to be had.
+        """
+        return await self._in_thread(lambda: self.announce_sync(run, start_seconds=start_seconds))
+
+    def announce_sync(self, run: str | None = None, *, start_seconds: float = 600) -> str:
+        """Make a run known; see `announce`. Blocks.
+
+        Raises:
+            RunIdError: The id is not allowed.
+            RunTakenError: It was announced before.
+        """
+        _check_seconds("start_seconds", start_seconds)
+        name = make_run() if run is None else check_run(run)
+        owner, policy = uuid4().hex, self._settings.policy
+        known = self._asked(lambda log: log.announce(name, owner, start_seconds, policy))
+        if known is not None:
+            raise RunTakenError(name, known.status)
+        return name
+
+    async def publish(
+        self, run: str, stream: AsyncIterable[Any] | Iterable[Any], *, restart: bool = False, show_errors: bool = False
+    ) -> Any:
+        """Drive a run and write its events into the log; its readers are wherever they are.
+
+        The run waits when the log is slow, never for a reader. If it is asked to stop, it is cancelled and awaited.
+
+        Args:
+            run: Its id, which was announced.
+            stream: Its events: `astream_events(...)`, `astream_call(...)`, an `EventStreamHandler` that is attached to it, or
+                any other iterator of v2 events. A handler's run is not its own: when it is to end, this call raises, and
+                whoever has called the run cancels it.
+            restart: Whether a run that was published before, and is over, may be published again, from its beginning.
+            show_errors: Whether readers get to know what an error of the run says, and not only its type.
+
+        Returns:
+            What the run returned: the stream's `result`, or the output of its root run.
+
+        Raises:
+            UnknownRunError: It was never announced, has expired or was forgotten.
+            RunTakenError: It is published by another attempt, or was.
+            RunStoppedError: It was stopped: then nothing of it has begun, or it was cancelled.
+            LeaseLostError: It was given up, because this process was not heard of for too long.
+            RunLimitError: It has reached a limit of its log.
+            RelayUnreachableError: The log was away for too long.
+            EventFormatError: The stream gave something that is no event.
+            BaseException: The very error with which the run ended.
+
+        Cancellation: the run is cancelled and awaited, its end is written, and the cancellation goes on.
+        """
+        check_run(run)
+        return await publish_events(self._make_publication, run, stream, restart=restart, show_errors=show_errors)
+
+    def publish_sync(self, run: str, stream: Iterable[Any], *, restart: bool = False, show_errors: bool = False) -> Any:
+        """Drive a run from sync code and write its events into the log; see `publish`.
+
+        Args:
+            run: Its id, which was announced.
+            stream: `stream_events(...)`, `stream_call(...)`, an attached handler, or another iterator of v2 events.
+            restart: As for `publish`.
+            show_errors: As for `publish`.
+
+        Returns:
+            What the run returned.
+        """
+        check_run(run)
+        return publish_events_sync(self._make_publication, run, stream, restart=restart, show_errors=show_errors)
+
+    def _make_publication(self, run: str, on_trouble: Callable[[], None], restart: bool, show_errors: bool) -> Publication:
+        return Publication(self._opened(), run, restart=restart, show_errors=show_errors, on_trouble=on_trouble)
+
+    def follow(self, run: str, *, after: str | None = None) -> Follower:
+        """Return the events of a run, for `async for` or `for`; any number of readers may have them.
+
+        Args:
+            run: Its id.
+            after: Behind which event to begin: the `.position` of another reader of this run. None: at the beginning.
+
+        Raises:
+            RunIdError: The id is not allowed.
+            PositionError: `after` is no position, or one in another run.
+        """
+        return Follower(check_run(run), after, self._follow_tools)
+
+    def _follow_tools(self) -> tuple[Log, Hub, Callable[[Callable[[], Any]], Any]]:
+        tools = self._opened()
+        return tools.log, tools.hub, lambda call: insist(call, tools.log.url, tools.outage_seconds)
+
+    async def stop(self, run: str) -> None:
+        """Ask a run to stop, wherever it is, also before it has begun; one that is over stays as it is.
+
+        Raises:
+            UnknownRunError: There is no such run.
+        """
+        await self._in_thread(lambda: self.stop_sync(run))
+
+    def stop_sync(self, run: str) -> None:
+        """Ask a run to stop; see `stop`. Blocks.
+
+        Raises:
+            UnknownRunError: There is no such run.
+        """
+        check_run(run)
+        if not self._asked(lambda log: log.stop(run)):
+            raise UnknownRunError(run)
+
+    async def status(self, run: str) -> Status:
+        """Return what a run is: `queued`, `running`, `ended`, `failed`, `stopped`, `lost` or `limited`.
+
+        A run whose lease has run out is watched for a third of the lease time and a second, before it is said to be lost.
+
+        Raises:
+            UnknownRunError: There is no such run.
+        """
+        return await self._in_thread(lambda: self.status_sync(run))
+
+    def status_sync(self, run: str) -> Status:
+        """Return what a run is; see `status`. Blocks.
+
+        Raises:
+            UnknownRunError: There is no such run.
+        """
+        check_run(run)
+        silence = Silence()
+        while True:
+            state = self._asked(lambda log: log.state(run))
+            if state is None:
+                raise UnknownRunError(run)
+            if not state.is_overdue:
+                return state.status
+            if silence.is_over(state, monotonic()):
+                self._declare_lost(run, state)
+            else:
+                threading.Event().wait(min(LOOKS_SECONDS, state.lease_seconds / 6))
+
+    def _declare_lost(self, run: str, seen: RunState) -> None:
+        self._asked(lambda log: log.declare_lost(run, seen.attempt, seen.beat))
+
+    async def forget(self, run: str) -> None:
+        """Delete a run and all its events; readers that are on get an error, and a publisher is fenced.
+
+        Raises:
+            UnknownRunError: There is no such run.
+        """
+        await self._in_thread(lambda: self.forget_sync(run))
+
+    def forget_sync(self, run: str) -> None:
+        """Delete a run; see `forget`. Blocks.
+
+        Raises:
+            UnknownRunError: There is no such run.
+        """
+        check_run(run)
+        if not self._asked(lambda log: log.forget(run)):
+            raise UnknownRunError(run)
+
+    async def runs(self) -> list[RunSummary]:
+        """Return all runs that the log knows, the newest first. For people: it looks at every run."""
+        return await self._in_thread(self.runs_sync)
+
+    def runs_sync(self) -> list[RunSummary]:
+        """Return all runs; see `runs`. Blocks."""
+        found = self._asked(lambda log: [(run, log.state(run)) for run in log.runs()])
+        return sorted((_summary(run, state) for run, state in found if state is not None), key=lambda each: each.seconds)
+
+    # -- asking the log -----------------------------------------------------------------------------------------------
+
+    def _asked(self, call: Callable[[Log], T]) -> T:
+        tools = self._opened()
+        return insist(lambda: call(tools.log), tools.log.url, tools.outage_seconds)
+
+    @staticmethod
+    async def _in_thread(call: Callable[[], T]) -> T:
+        # A limiter of its own: jobs that wait for a run may have taken all of the loop's.
+        return await run_sync(call, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+
+
+def _runs_loop() -> bool:
+    """Return whether this thread runs an event loop."""
+    try:
+        anyio.get_current_task()
+    except Exception:  # noqa: BLE001 - whatever anyio and what it asks say of no loop
+        return False
+    return True
+
+
+def _check_seconds(name: str, value: Any, least: float = 0) -> None:
+    if type(value) not in (int, float) or not least <= value < 1e9:
+        raise ArgumentError(name, value, f"a number of seconds, at least {least}")
+
+
+def _summary(run: str, state: RunState) -> RunSummary:
+    return RunSummary(run, state.status, state.attempt, state.count, state.bytes, max(0.0, state.now - state.announced_at))
