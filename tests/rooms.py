@@ -80,10 +80,24 @@ def may_import_codec(found: Import) -> bool:
     return data if top == "langchain_core" else top == "pydantic" or (top in sys.stdlib_module_names and top not in WAITING)
 
 
+def may_import_relay(found: Import) -> bool:
+    """`relay/`: the standard library, anyio, redis-py, and of ours the channel, the codec, the pure core and the errors.
+
+    Neither `web` nor the streams: it publishes whatever is an iterator of events, and what it returns is one.
+    """
+    top, _, rest = found.module.partition(".")
+    if top == "callbridge":
+        return (rest or found.name).split(".")[0] in ("channel", "codec", "core", "errors", "events", "relay")
+    return top in sys.stdlib_module_names or top in ("anyio", "redis", "typing_extensions")
+
+
 def may_import_web(found: Import) -> bool:
-    """`web/`: everything, and of web frameworks Starlette and what it needs for server-sent events."""
+    """`web/`: everything but the migration tool and the relay; of web frameworks Starlette and what it needs for events.
+
+    What can be resumed is told by what it has, and the followers of a relay have it: neither of the two knows the other.
+    """
     top = found.module.split(".")[0]
-    return (top not in WEB or top == "starlette") and not found.module.startswith("callbridge.migrate")
+    return (top not in WEB or top == "starlette") and not found.module.startswith(("callbridge.migrate", "callbridge.relay"))
 
 
 MIGRATE_EXTRA = ("libcst", "tomli", "tomllib", "tqdm")
@@ -125,6 +139,7 @@ CONTRACTS: dict[str, Callable[[Import], bool]] = {
     "observe": may_import_observe,
     "dispatch": may_import_dispatch,
     "codec": may_import_codec,
+    "relay": may_import_relay,
     "web": may_import_web,
     "migrate": may_import_migrate,
     "testing": may_import_testing,
@@ -145,7 +160,7 @@ MIGRATE_ROOMS = {
 """Room of `migrate/` to the rooms that it may import; what lies beside the rooms is everybody's."""
 
 
-MIRRORED = words("core channel codec observe dispatch running testing web")
+MIRRORED = words("core channel codec observe dispatch relay running testing web")
 """Rooms whose tests are in a folder of the same name, one for each file or listed here."""
 
 TESTED_ELSEWHERE = MappingProxyType(
@@ -172,6 +187,21 @@ TESTED_ELSEWHERE = MappingProxyType(
         "observe/owned_run_handler.py": "observe/test_streams.py",
         "observe/reading.py": "observe/test_streams.py",
         "observe/repeated_calls.py": "observe/test_invisible.py",
+        "relay/addresses.py": "relay/test_relay.py",
+        "relay/follow.py": "relay/test_relay.py",
+        "relay/hub.py": "relay/test_relay.py",
+        "relay/keeper.py": "relay/test_relay.py",
+        "relay/log.py": "relay/test_relay.py",
+        "relay/memory.py": "relay/test_relay.py",
+        "relay/patience.py": "relay/test_relay.py",
+        "relay/publication.py": "relay/test_relay.py",
+        "relay/publish.py": "relay/test_relay.py",
+        "relay/records.py": "relay/test_relay.py",
+        "relay/redis.py": "relay/test_relay.py",
+        "relay/scripts.py": "relay/test_relay.py",
+        "relay/silence.py": "relay/test_relay.py",
+        "relay/sqlite.py": "relay/test_relay.py",
+        "relay/statelog.py": "relay/test_relay.py",
         "running/branch_ends.py": "running/test_remnants.py",
         "running/interpreter_exit.py": "matrix/test_matrix.py",
         "running/leftover_frames.py": "running/test_remnants.py",

@@ -26,7 +26,6 @@ import anyio
 
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.codec.encode import dumps
-from callbridge.core.check import check_event
 from callbridge.core.status import status_of
 from callbridge.errors import (
     CallbridgeError,
@@ -39,6 +38,7 @@ from callbridge.errors import (
     RunTakenError,
     UnknownRunError,
 )
+from callbridge.events import check_event
 from callbridge.relay.hub import Hub
 from callbridge.relay.keeper import Keeper
 from callbridge.relay.log import Log
