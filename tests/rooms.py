@@ -46,7 +46,7 @@ def may_import_channel(found: Import) -> bool:
     """`channel/`: the standard library, anyio and trio, and the pure core. Nothing of LangChain."""
     top, _, rest = found.module.partition(".")
     if top == "callbridge":
-        return (rest or found.name).split(".")[0] in ("core", "errors", "channel")
+        return (rest or found.name).split(".")[0] in ("core", "errors", "channel", "internals")
     return top in sys.stdlib_module_names or top in ("anyio", "trio", "sniffio", "typing_extensions")
 
 

@@ -49,6 +49,7 @@ from callbridge.core.calls import Payload
 from callbridge.core.final import FinalAnswer, calls_tool
 from callbridge.core.text import result_text, text_of
 from callbridge.core.window import AnswerWindow
+from callbridge.internals import running_loop
 
 __all__ = [
     "AsyncFinalIteratorCallbackHandler",
@@ -189,7 +190,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         if self._reader is None:
             return
         loop, changed = self._reader
-        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one form that does not raise
+        if running_loop() is loop:
             changed.set()
             return
         try:

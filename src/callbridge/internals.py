@@ -1,17 +1,269 @@
-"""Names that nobody promised, of LangChain and of what it stands on, and what is asked of them."""
+"""Names that nobody promised, of CPython, of LangChain and of what else callbridge meets, and all that is asked of them.
+
+`NAMES` lists them. Each is looked for when it is used. Where it is missing nothing breaks: whoever asks gets the answer of one
+that knows nothing, and a user loses what the list says, which `tests/test_internals.py` shows for each.
+
+Seen means: in the versions that callbridge supports, CPython 3.10 to 3.15 and langchain-core 0.3.0 to 1.8.1, if nothing else
+is said. uvloop brings a loop of its own, but the tasks and futures are asyncio's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import concurrent.futures.thread
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from types import CodeType
-from typing import Any, Final
+from importlib import import_module
+from queue import SimpleQueue
+from types import CodeType, FrameType, MappingProxyType, SimpleNamespace
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
-__all__ = ["codes_of", "elsewhere", "is_unread_v3_stream", "is_v3_stream", "used_elsewhere"]
+__all__ = [
+    "NAMES",
+    "Task",
+    "Unpromised",
+    "before_threads_are_joined",
+    "calling_frame",
+    "children_of",
+    "codes_of_langchain",
+    "context_of",
+    "elsewhere",
+    "held_by_callbacks",
+    "is_closing",
+    "is_langchains",
+    "is_unread_v3_stream",
+    "is_v3_stream",
+    "langchain",
+    "merged_config",
+    "module_of",
+    "name_of",
+    "pool_queues",
+    "running_loop",
+    "used_elsewhere",
+    "waiter_of",
+]
 
-_LIBRARY = "current_async_library_cvar"
-"""Sniffio's variable, which says what library the loop is of in which a context was made."""
+T = TypeVar("T")
+
+Task: TypeAlias = "asyncio.Task[Any]"
+Future: TypeAlias = "asyncio.Future[Any]"
+
+
+class Unpromised(NamedTuple):
+    """A name that nobody promised."""
+
+    name: str
+    """The name, of LangChain's as `module:path`."""
+
+    purpose: str
+    """What is asked of it."""
+
+    lost: str
+    """What a user loses where it is missing."""
+
+    seen: str = "all versions"
+    """Where it was seen."""
+
+
+NAMES: Final = (
+    # -- asyncio
+    Unpromised(
+        "asyncio.Task._fut_waiter",
+        "what a task waits for; AnyIO's cancellation relies on it, too",
+        "who leaves does not wait for jobs in threads (`asyncio.to_thread`), nor for the cleanup of what the run waits for",
+    ),
+    Unpromised(
+        "asyncio.gather()._children",
+        "what a task that gathers waits for",
+        "who leaves does not wait for the cleanup of what the run waits for by `asyncio.gather`",
+    ),
+    Unpromised(
+        "asyncio.Future._callbacks",
+        "by what a job in a thread is known that a future stands for, and by whom `asyncio.wait` is called",
+        "who leaves does not wait for jobs in threads; what the user's code waits for by `asyncio.wait` is cancelled",
+    ),
+    Unpromised(
+        "gc.get_referents(task)",
+        "the context of a task; public, as `Task.get_context`, since CPython 3.12",
+        "what a cancelled run has left on its loop is not ended",
+        "CPython 3.10, 3.11",
+    ),
+    Unpromised(
+        "async_generator_asend, async_generator_athrow",
+        "the types of the coroutines with which a loop steps and closes an async generator that is nobody's any more",
+        "who leaves does not wait for the cleanup of generators that the run has dropped",
+    ),
+    Unpromised(
+        "asyncio._get_running_loop",
+        "the loop that runs here, without an error where none does",
+        "time: each callback of a sync run raises and catches one more error",
+    ),
+    # -- threads
+    Unpromised(
+        "threading._register_atexit",
+        "leaving before the interpreter joins the threads of pools; `concurrent.futures` relies on it, too",
+        "a program that ends while a run in a pool waits for its reader does not end",
+    ),
+    Unpromised(
+        "concurrent.futures.thread._threads_queues",
+        "whether a thread is one of a pool, and whether a job waits for it",
+        "a loop that needs a thread of a pool while that waits for the loop's reader is blocked for ever",
+    ),
+    # -- frames
+    Unpromised(
+        "sys._getframe",
+        "who calls a callback; documented, as CPython's own",
+        "all that depends on who calls a callback, as named below",
+    ),
+    Unpromised(
+        "current_async_library_cvar",
+        "sniffio's variable in a context, which says what loop it was made in",
+        "AnyIO in sync code that is observed, and runs a loop of its own, takes that for the reader's",
+        "sniffio 1.2 to 1.3",
+    ),
+    # -- LangChain
+    Unpromised(
+        "langchain_core.callbacks.manager:handle_event",
+        "who calls a callback: a sync run",
+        "time: each sync callback asks whether it is awaited",
+    ),
+    Unpromised(
+        "langchain_core.callbacks.manager:ahandle_event",
+        "who asks whether a handler is inline: an async run",
+        "time: a task for each callback",
+    ),
+    Unpromised(
+        "langchain_core.callbacks.manager:_ahandle_event_for_handler",
+        "who calls a callback: an async run, which awaits it",
+        "the order of what runs beside each other, and time",
+    ),
+    Unpromised(
+        "langchain_core.callbacks.manager:_run_coros",
+        "whether a callback is awaited on a loop that was made for it in a thread that waits",
+        "nothing while `handle_event` is known; without both, a sync call on the reader's own loop waits for itself",
+    ),
+    Unpromised(
+        "langchain_core.runnables.base:Runnable._transform_stream_with_config",
+        "whether LangChain lets only the first of several streaming handlers see the chunks of a sync run",
+        "a second handler beside ours, LangGraph's for example, gets no chunks",
+    ),
+    Unpromised(
+        "langchain_core.runnables.base:Runnable._atransform_stream_with_config",
+        "the same for an async run, and the handlers, in its variable `run_manager`",
+        "a second handler beside ours, LangGraph's for example, gets no chunks",
+    ),
+    Unpromised(
+        "langchain_core.runnables.base:RunnableParallel._atransform",
+        "whose step it was that has ended with nobody asking for it",
+        "asyncio complains of `StopAsyncIteration` when a `RunnableParallel` is left",
+    ),
+    Unpromised(
+        "langchain_core.runnables.base:RunnableBindingBase._merge_configs",
+        "the config of a runnable that is bound",
+        "listeners of a bound runnable (`with_listeners`) are not called by `astream_events`",
+    ),
+    Unpromised(
+        "langchain_core.tracers._streaming:_StreamingCallbackHandler",
+        "by what LangChain knows a handler that is to see chunks",
+        "chunks of chains, where a stream of LangChain's or LangGraph's own is beside ours: one of the two gets none",
+    ),
+    Unpromised(
+        "ChatModelStream, AsyncChatModelStream, GraphRunStream, AsyncGraphRunStream; _events, _exhausted, _latest",
+        "whether what a call returns is a stream of version 3 that nobody has begun to read",
+        "the hint that such a stream has to be read inside the call: it passes for the call's result, and nothing runs",
+        "langchain-core 1.4.0 to 1.8.3, langgraph 1.2.0 to 1.2.24",
+    ),
+    Unpromised(
+        "modules of langchain_core, langchain, langchain_classic, langgraph",
+        "by whose code a task was made, as its coroutine's module and name tell",
+        "what LangChain has forgotten of a run that is left or fails goes on",
+        "langchain-core 0.3.0 to 1.8.1, langgraph 0.2.40 to 1.1",
+    ),
+)
+
+# -- asyncio ----------------------------------------------------------------------------------------------------------
+
+
+def _ask_for_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+running_loop: Final[Callable[[], asyncio.AbstractEventLoop | None]] = getattr(asyncio, "_get_running_loop", _ask_for_loop)
+"""Returns the asyncio loop that runs in this thread; None if none does."""
+
+
+def waiter_of(task: Task) -> Future | None:
+    """Return what a task waits for; None if it is about to go on."""
+    waiter: Future | None = getattr(task, "_fut_waiter", None)
+    return waiter
+
+
+def children_of(future: Future | None) -> list[Future]:
+    """Return what `asyncio.gather` waits for on behalf of a future."""
+    return list(getattr(future, "_children", ()))
+
+
+def held_by_callbacks(future: Future, kind: type[T]) -> Iterator[T]:
+    """Yield what a future's callbacks have in their closures, as far as it is of a kind.
+
+    `asyncio.wrap_future` chains a future and a job in a thread by a callback, and nothing else knows both. The callback of
+    `asyncio.wait` has in its closure the future that is waited for.
+    """
+    for callback, _ in getattr(future, "_callbacks", None) or ():
+        for cell in getattr(callback, "__closure__", None) or ():
+            if isinstance(cell.cell_contents, kind):
+                yield cell.cell_contents
+
+
+def context_of(task: Task) -> Context | None:
+    """Return the context that a task runs in."""
+    get_context: Callable[[], Context] | None = getattr(task, "get_context", None)
+    if get_context is not None:
+        return get_context()
+    # The garbage collector names a task's own context first.
+    return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
+
+
+_STEPS: Final = ("async_generator_asend", "async_generator_athrow")
+
+
+def is_closing(task: Task) -> bool:
+    """Return whether a task is the closing of an async generator that was dropped."""
+    return type(task.get_coro()).__name__ in _STEPS[1:]
+
+
+def name_of(task: Task) -> list[str]:
+    """Return the qualified name of a task's coroutine, in its parts."""
+    return str(getattr(task.get_coro(), "__qualname__", "")).split(".")
+
+
+def module_of(task: Task) -> str:
+    """Return the module of a task's coroutine."""
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
+# -- threads ----------------------------------------------------------------------------------------------------------
+
+
+def before_threads_are_joined(function: Callable[..., object], *args: object) -> None:
+    """Let a function be called when the interpreter exits, before it joins the threads of pools."""
+    register: Callable[..., object] | None = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        register(function, *args)
+
+
+def pool_queues() -> Mapping[threading.Thread, SimpleQueue[object]]:
+    """Return the queue of jobs of each worker of a `ThreadPoolExecutor`."""
+    queues: Mapping[threading.Thread, SimpleQueue[object]] = getattr(concurrent.futures.thread, "_threads_queues", {})
+    return queues
 
 
 def elsewhere(context: Context) -> Context:
@@ -34,19 +286,85 @@ def used_elsewhere(context: Context) -> Iterator[None]:
 
 
 def _libraries(context: Context) -> list[ContextVar[Any]]:
-    return [variable for variable in context if variable.name == _LIBRARY]
+    return [variable for variable in context if variable.name == "current_async_library_cvar"]
 
 
-def codes_of(function: Callable[..., Any] | None) -> tuple[CodeType, ...]:
-    """Return a function's code and that of what is defined in it: comprehensions run in frames of their own before 3.12.
+# -- LangChain --------------------------------------------------------------------------------------------------------
+
+_NOBODY: Final = SimpleNamespace(f_code=None, f_back=None, f_locals=MappingProxyType({}))
+
+
+def _no_frame(_: int) -> Any:
+    return _NOBODY
+
+
+calling_frame: Final[Callable[[int], FrameType]] = getattr(sys, "_getframe", _no_frame)
+"""Returns the frame of the function that called this one's caller, for 1."""
+
+_RUNNING: Final = (
+    "langchain_core.",
+    "langchain.",
+    "langchain_classic.",
+    "langgraph.pregel.",
+    "langgraph.prebuilt.",
+    "langgraph.graph.",
+    "langgraph.utils.",
+    "langgraph._internal.",
+)
+"""How the names of the modules begin that run runs. Others of the family start tasks that serve more than one of them, such as
+`langgraph.store.base.batch`."""
+
+_ENTRIES: Final = (
+    "abatch", "acall", "ainvoke", "agenerate", "agenerate_prompt", "aget_relevant_documents", "apredict", "arun",
+)  # fmt: skip
+"""Methods whose coroutines the user's code makes tasks of, and LangChain only where it awaits them."""
+
+
+def is_langchains(task: Task) -> bool:
+    """Return whether a task is of LangChain's making: a coroutine of its running of runs, or a step of an async generator.
+
+    A step does not tell whose it is: in a run, only what LangChain does not wait for any more is made into a task.
+    """
+    if type(task.get_coro()).__name__ in _STEPS:
+        return True
+    *outer, name = name_of(task)
+    is_entry = name in _ENTRIES and "<locals>" not in outer
+    return f"{module_of(task)}.".startswith(_RUNNING) and not is_entry
+
+
+def langchain(name: str, missing: T) -> T:
+    """Return what LangChain has under a name of `NAMES`, or what stands for it where it has nothing."""
+    module, _, path = name.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return missing
+    known: T = found
+    return known
+
+
+def codes_of_langchain(name: str) -> tuple[CodeType, ...]:
+    """Return the code of a function of LangChain, and of what is defined in it: comprehensions have frames before 3.12.
 
     A tuple, not a set: it is searched by identity first, while hashing a code object hashes all that is in it. The
     comprehensions come first, because `ahandle_event` asks in them.
     """
-    code = getattr(function, "__code__", None)
+    code = getattr(langchain(name, None), "__code__", None)
     if code is None:
         return ()
     return (*(const for const in code.co_consts if isinstance(const, CodeType)), code)
+
+
+def merged_config(binding: Any, config: Any) -> Any:
+    """Return the config with which a bound runnable calls what it is bound to."""
+    merge = getattr(binding, "_merge_configs", None)
+    if merge is not None:
+        return merge(config)
+    from langchain_core.runnables.config import merge_configs  # not for those who use the channel alone
+
+    return merge_configs(binding.config, config)
 
 
 _MODEL_STREAMS: Final = frozenset({"ChatModelStream", "AsyncChatModelStream"})

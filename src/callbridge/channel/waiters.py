@@ -26,18 +26,15 @@ per idle wake, Linux only, two more system calls per channel).
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures.thread
 import sys
 import threading
 import types
 import weakref
 from _thread import LockType, allocate_lock
-from asyncio.events import _get_running_loop as running_asyncio_loop
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 from threading import get_ident
 from time import monotonic, thread_time
 from typing import TYPE_CHECKING, TypeAlias
@@ -45,6 +42,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import anyio.from_thread
 
 from callbridge.errors import EventLoopError
+from callbridge.internals import pool_queues, running_loop
 
 if TYPE_CHECKING:
     from trio.lowlevel import Abort, Task, TrioToken
@@ -97,7 +95,7 @@ class AsyncioWaiter:
     def wake(self) -> None:
         """Let the task go on; from any thread, at most once, harmless after it was withdrawn."""
         loop = self._loop
-        if running_asyncio_loop() is loop and asyncio.current_task(loop) is not None:
+        if running_loop() is loop and asyncio.current_task(loop) is not None:
             if not self._future.done():
                 self._future.set_result(None)
         else:
@@ -241,7 +239,7 @@ def _running_trio_task() -> object | None:
 
 def current_task() -> tuple[Loop | None, object | None]:
     """Return the loop and the task whose code this is; `(None, None)` outside tasks."""
-    loop = running_asyncio_loop()
+    loop = running_loop()
     # A trio guest runs in callbacks of its host's loop: there the loop has no task.
     if loop is not None and (task := asyncio.current_task(loop)) is not None:
         return loop, task
@@ -277,24 +275,18 @@ def _yield_to_asyncio() -> Generator[None, None, None]:
 
 def in_event_loop() -> bool:
     """Return whether an event loop runs in this thread, so that blocking the thread would block the loop."""
-    return running_asyncio_loop() is not None or running_trio_token() is not None
+    return running_loop() is not None or running_trio_token() is not None
 
 
 def is_pool_worker() -> bool:
     """Return whether this thread belongs to a pool, any one: an event loop may hand work to it."""
-    return _is_async_worker() or threading.current_thread() in _pools()
+    return _is_async_worker() or threading.current_thread() in pool_queues()
 
 
 def may_be_waited_for() -> bool:
     """Return whether a job may be waiting for this worker; that none is can be told of a `ThreadPoolExecutor` alone."""
-    queue = _pools().get(threading.current_thread())
+    queue = pool_queues().get(threading.current_thread())
     return queue is None or not queue.empty()
-
-
-def _pools() -> Mapping[threading.Thread, SimpleQueue[object]]:
-    """Return the queue of jobs of each worker of a `ThreadPoolExecutor`."""
-    pools: Mapping[threading.Thread, SimpleQueue[object]] = getattr(concurrent.futures.thread, "_threads_queues", {})
-    return pools
 
 
 def _is_async_worker() -> bool:

@@ -15,39 +15,43 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Final
 
-from langchain_core.callbacks import manager
-from langchain_core.runnables import Runnable
-
-from callbridge.internals import codes_of
+from callbridge.internals import calling_frame, codes_of_langchain, langchain
 
 __all__ = [
     "ASYNC_DISPATCH",
     "ASYNC_DISPATCH_ONE",
     "SYNC_DISPATCH",
+    "StreamingHandler",
     "in_borrowed_loop",
     "is_cleanup",
     "left_out_of_tap",
 ]
 
-
-SYNC_DISPATCH: Final = codes_of(getattr(manager, "handle_event", None))
+SYNC_DISPATCH: Final = codes_of_langchain("langchain_core.callbacks.manager:handle_event")
 """`handle_event`: sync runs, and sync calls inside a running loop."""
 
-ASYNC_DISPATCH: Final = codes_of(getattr(manager, "ahandle_event", None))
+ASYNC_DISPATCH: Final = codes_of_langchain("langchain_core.callbacks.manager:ahandle_event")
 """`ahandle_event`: asks each handler whether it is inline."""
 
-ASYNC_DISPATCH_ONE: Final = codes_of(getattr(manager, "_ahandle_event_for_handler", None))
+ASYNC_DISPATCH_ONE: Final = codes_of_langchain("langchain_core.callbacks.manager:_ahandle_event_for_handler")
 """The part of `ahandle_event` that calls one handler."""
 
-_PRIVATE_LOOP: Final = codes_of(getattr(manager, "_run_coros", None))
+_PRIVATE_LOOP: Final = codes_of_langchain("langchain_core.callbacks.manager:_run_coros")
 """The function that runs coroutines of async handlers for a sync run, on a loop of its own."""
 
 _FIRST_TAP_ONLY: Final = (
-    *codes_of(getattr(Runnable, "_transform_stream_with_config", None)),
-    *codes_of(getattr(Runnable, "_atransform_stream_with_config", None)),
+    *codes_of_langchain("langchain_core.runnables.base:Runnable._transform_stream_with_config"),
+    *codes_of_langchain("langchain_core.runnables.base:Runnable._atransform_stream_with_config"),
 )
 """The functions that let only the first streaming handler tap a run; LangGraph taps with all of them itself."""
 
+
+class _Unknown:
+    """What a handler would be an instance of."""
+
+
+StreamingHandler: Final[Any] = langchain("langchain_core.tracers._streaming:_StreamingCallbackHandler", _Unknown)
+"""LangChain lets the handlers of this class see the chunks of runs."""
 
 _PACKAGES: Final = frozenset(
     {"callbridge", "langchain", "langchain_classic", "langchain_community", "langchain_core", "langgraph"}
@@ -95,7 +99,7 @@ def in_borrowed_loop() -> bool:
     That is where `handle_event` puts coroutines of handlers when a loop runs in its own thread: whoever waits there for a
     reader on that loop waits for ever. In a thread without a loop it runs them on the spot, where waiting does no harm.
     """
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to the caller's frame
+    frame: FrameType | None = calling_frame(1)
     while frame is not None and frame.f_code not in _PRIVATE_LOOP:
         frame = frame.f_back
     below = None if frame is None else frame.f_back

@@ -19,6 +19,7 @@ from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
 from callbridge.core.runs import Run
 from callbridge.errors import ChannelClosedError, ChannelOverflow
+from callbridge.internals import running_loop
 from callbridge.observe.callers import is_cleanup
 from callbridge.observe.repeated_calls import RepeatedCalls
 from callbridge.running.leftover_frames import LeftoverFrames
@@ -397,7 +398,7 @@ class EventSender:
         has to be stopped again then, in a place where any other exception is printed as one that was ignored.
         """
         thread = get_ident()
-        in_loop = asyncio._get_running_loop() is not None  # noqa: SLF001 - the one form that does not raise
+        in_loop = running_loop() is not None
         if self._call_ended or (thread in self._told and not in_loop):
             return GeneratorExit(_STOPPED)
         self._told.add(thread)

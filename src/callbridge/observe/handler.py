@@ -24,13 +24,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import cache, partial
-from sys import _getframe, exc_info
+from sys import exc_info
 from types import FrameType, TracebackType, new_class
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.arguments import check_error, check_flag
@@ -40,7 +39,15 @@ from callbridge.core.merge import merge_chunks, mergeable
 from callbridge.core.methods import METHODS
 from callbridge.core.runs import MISSING
 from callbridge.errors import ArgumentError, ChannelOverflow, ResultNotReadyError
-from callbridge.observe.callers import ASYNC_DISPATCH, ASYNC_DISPATCH_ONE, SYNC_DISPATCH, in_borrowed_loop, left_out_of_tap
+from callbridge.internals import calling_frame
+from callbridge.observe.callers import (
+    ASYNC_DISPATCH,
+    ASYNC_DISPATCH_ONE,
+    SYNC_DISPATCH,
+    StreamingHandler,
+    in_borrowed_loop,
+    left_out_of_tap,
+)
 from callbridge.observe.event_sender import EventSender
 from callbridge.observe.options import HandlerOptions, check_option_names
 from callbridge.observe.output_taps import tap, tap_async
@@ -87,7 +94,7 @@ class Callback:
     def __get__(self, handler: EventStreamHandler | None, owner: type[EventStreamHandler]) -> Any:
         if handler is None:
             return self
-        caller = _getframe(1).f_code  # the documented way to the caller's frame, as in `logging`
+        caller = calling_frame(1).f_code
         if caller in ASYNC_DISPATCH_ONE:
             return handler._quick_async[self._method] if self._quick else partial(handler._report_async, self._method)
         if caller in SYNC_DISPATCH:
@@ -310,7 +317,7 @@ class EventStreamHandler(BaseCallbackHandler):
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
         """True to `ahandle_event`, False to everybody else: see the head of this module."""
-        caller = _getframe(1).f_code
+        caller = calling_frame(1).f_code
         return caller in ASYNC_DISPATCH or caller in ASYNC_DISPATCH_ONE
 
     def __copy__(self) -> EventStreamHandler:
@@ -331,19 +338,19 @@ for _method in METHODS:
     setattr(EventStreamHandler, _method, Callback(_method, quick=_method in ("on_llm_new_token", "on_stream_event")))
 
 
-class _Tapping(_StreamingCallbackHandler):  # type: ignore[type-arg]
+class _Tapping(StreamingHandler):  # type: ignore[misc]
     """What makes a handler a streaming one: LangChain lets it tap the chunks of runs."""
 
     def tap_output_aiter(self: Any, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:
         """Report the chunks of an async run as they pass."""
-        for other in self._left_out(_getframe(1)):
+        for other in self._left_out(calling_frame(1)):
             output = other.tap_output_aiter(run_id, output)
         output = self._before_tap("tap_output_aiter", run_id, output)
         return tap_async(self._sender, run_id, output) if self.streaming else output
 
     def tap_output_iter(self: Any, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
         """Report the chunks of a sync run as they pass."""
-        for other in self._left_out(_getframe(1)):
+        for other in self._left_out(calling_frame(1)):
             output = other.tap_output_iter(run_id, output)
         output = self._before_tap("tap_output_iter", run_id, output)
         return tap(self._sender, run_id, output) if self.streaming else output
@@ -360,7 +367,7 @@ class _Tapping(_StreamingCallbackHandler):  # type: ignore[type-arg]
                 ours: Any = other
                 is_let_in = is_let_in or ours._stands_for_another
                 yield other
-            elif not is_let_in and isinstance(other, _StreamingCallbackHandler):
+            elif not is_let_in and isinstance(other, StreamingHandler):
                 is_let_in = True
                 yield other
 

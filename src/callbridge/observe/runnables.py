@@ -20,6 +20,7 @@ from callbridge.compat import new_run_id
 from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
 from callbridge.errors import ArgumentError, UnsupportedRunnableError, VersionError
+from callbridge.internals import merged_config
 from callbridge.observe.options import OnExit, StreamOptions, warn_of_misspelled
 from callbridge.observe.output_taps import tap, tap_async
 from callbridge.observe.owned_run_handler import OwnedRunHandler
@@ -157,7 +158,7 @@ def _unbound(
 ) -> tuple[Runnable[Any, Any], RunnableConfig | None, dict[str, Any]]:
     """Unwrap bindings, as their own `astream_events` does: the run that is streamed is the one inside."""
     while isinstance(runnable, RunnableBindingBase) and (type(runnable).astream_events is RunnableBindingBase.astream_events):
-        config = runnable._merge_configs(config)
+        config = merged_config(runnable, config)
         kwargs = {**runnable.kwargs, **kwargs}
         runnable = runnable.bound
     return runnable, config, kwargs

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from callbridge.core.arguments import class_hint
 from callbridge.core.calls import Payload
 from callbridge.core.methods import METHODS
 from callbridge.core.stand_in import StandIn
 from callbridge.errors import ChannelOverflow, HandlerTypeError, WrappedNameError
+from callbridge.observe.callers import StreamingHandler
 from callbridge.observe.handler import Callback, EventStreamHandler
 from callbridge.observe.reading import described
 
@@ -83,7 +83,7 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
 
     def __new__(cls, handler: BaseCallbackHandler, *, streaming: bool = False, **_: Any) -> Self:
         """Make an instance; one that may tap if the old handler does."""
-        return super().__new__(cls, streaming=streaming or isinstance(handler, _StreamingCallbackHandler))
+        return super().__new__(cls, streaming=streaming or isinstance(handler, StreamingHandler))
 
     def __init__(self, handler: H, **options: Any) -> None:
         self.wrapped: H = handler
@@ -217,7 +217,7 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
 
     @property
     def _stands_for_another(self) -> bool:
-        return isinstance(self.wrapped, _StreamingCallbackHandler)
+        return isinstance(self.wrapped, StreamingHandler)
 
 
 def _ignore(*_: Payload, **__: Payload) -> None:

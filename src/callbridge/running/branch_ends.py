@@ -9,14 +9,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from langchain_core.runnables import RunnableParallel
-
-from callbridge.internals import codes_of
+from callbridge.internals import codes_of_langchain
 
 __all__ = ["BranchEnds"]
 
 
-_BRANCH_STEP = codes_of(getattr(RunnableParallel, "_atransform", None))
+_BRANCH_STEP = codes_of_langchain("langchain_core.runnables.base:RunnableParallel._atransform")
 """The code of the coroutines that `RunnableParallel` makes tasks of, and that of the generator which does, no coroutine."""
 
 

@@ -16,6 +16,8 @@ from time import monotonic
 from typing import Protocol
 from weakref import WeakSet, WeakValueDictionary
 
+from callbridge.internals import before_threads_are_joined
+
 __all__ = ["end_at_exit", "is_exiting", "leave_at_exit"]
 
 _EXIT_SECONDS = 0.5
@@ -57,11 +59,7 @@ class _Readings(WeakValueDictionary[int, _Reading]):
 def _being_read() -> _Readings:
     """Return what is to be left; made by the first reader, because importing callbridge changes nothing."""
     readings = _Readings()
-    # No public name, but the one hook that runs before threads of pools are joined; `concurrent.futures` uses it. Where there
-    # is none, such a program waits at its end, as it does with any other pool whose threads wait for something.
-    register = getattr(threading, "_register_atexit", None)
-    if register is not None:
-        register(_leave_all, readings)
+    before_threads_are_joined(_leave_all, readings)
     return readings
 
 

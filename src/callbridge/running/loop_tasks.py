@@ -6,41 +6,20 @@ One for all runs that end in that turn, because it looks at every task of the lo
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable
-from contextvars import Context, ContextVar
+from contextvars import ContextVar
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
-from callbridge.running.pool_jobs import in_callbacks
+from callbridge.internals import Task, children_of, context_of, held_by_callbacks, is_langchains, waiter_of
 
-__all__ = ["LoopTasks", "Task", "awaited_by", "is_langchains", "module_of", "name_of", "run_scopes"]
-
-Task: TypeAlias = "asyncio.Task[Any]"
+__all__ = ["LoopTasks", "awaited_by", "run_scopes"]
 
 run_scopes: ContextVar[tuple[object, ...]] = ContextVar("callbridge_run_scopes", default=())
 """The runs of streams that this code is part of, outermost first."""
-
-_FAMILY = (
-    "langchain_core.",
-    "langchain.",
-    "langchain_classic.",
-    "langgraph.pregel.",
-    "langgraph.prebuilt.",
-    "langgraph.graph.",
-    "langgraph.utils.",
-    "langgraph._internal.",
-)
-"""How the names of the modules begin that run runs. Others of the family start tasks that serve more than one of them, such as
-`langgraph.store.base.batch`."""
-
-_ENTRIES = ("abatch", "acall", "ainvoke", "agenerate", "agenerate_prompt", "aget_relevant_documents", "apredict", "arun")
-"""Methods whose coroutines the user's code makes tasks of, and LangChain only where it awaits them."""
-
-_GENERATOR_STEPS = ("async_generator_asend", "async_generator_athrow")
 
 
 class _Latest(threading.local):
@@ -58,7 +37,7 @@ class LoopTasks:
         self._by_scope: dict[object, list[Task]] = {}
         self._owners: list[Task] = []  # who may rely on what they await
         for task in asyncio.all_tasks(loop):
-            context = _context(task)
+            context = context_of(task)
             scopes = () if context is None else context.get(run_scopes, ())
             if scopes:
                 self._by_scope.setdefault(scopes[-1], []).append(task)
@@ -97,50 +76,16 @@ def awaited_by(tasks: Iterable[Task], others: Iterable[Task] = ()) -> set[asynci
         tasks: Whose.
         others: Tasks which may be awaited by `asyncio.wait`, of which only they know.
     """
-    waits: defaultdict[asyncio.Future[Any], list[Task]] = defaultdict(list)
+    waits: defaultdict[asyncio.Future[Any] | None, list[Task]] = defaultdict(list)
     for task in others:
-        # The callback of `asyncio.wait` has in its closure the future that is waited for.
-        for waiter in in_callbacks(task, asyncio.Future):
+        for waiter in held_by_callbacks(task, asyncio.Future):
             waits[waiter].append(task)
     found: set[asyncio.Future[Any]] = set()
     owners = list(tasks)
     while owners:
-        future: Any = getattr(owners.pop(), "_fut_waiter", None)
-        for awaited in (future, *getattr(future, "_children", ()), *waits.get(future, ())):
+        future = waiter_of(owners.pop())
+        for awaited in (future, *children_of(future), *waits.get(future, ())):
             if isinstance(awaited, asyncio.Task) and awaited not in found:
                 found.add(awaited)
                 owners.append(awaited)
     return found
-
-
-def is_langchains(task: Task) -> bool:
-    """Return whether a task is of LangChain's making: a coroutine of its running of runs, or a step of an async generator.
-
-    A step does not tell whose it is: in a run, only what LangChain does not wait for any more is made into a task.
-    """
-    if type(task.get_coro()).__name__ in _GENERATOR_STEPS:
-        return True
-    *outer, name = name_of(task)
-    is_entry = name in _ENTRIES and "<locals>" not in outer
-    return f"{module_of(task)}.".startswith(_FAMILY) and not is_entry
-
-
-def name_of(task: Task) -> list[str]:
-    """Return the qualified name of a task's coroutine, in its parts."""
-    return str(getattr(task.get_coro(), "__qualname__", "")).split(".")
-
-
-def module_of(task: Task) -> str:
-    """Return the module of a task's coroutine."""
-    frame = getattr(task.get_coro(), "cr_frame", None)
-    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
-
-
-def _context(task: Task) -> Context | None:
-    """Return the context that a task runs in."""
-    get_context = getattr(task, "get_context", None)
-    if get_context is not None:
-        context: Context = get_context()
-        return context
-    # Before CPython 3.12 the garbage collector alone can say; it names a task's own context first.
-    return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)

@@ -30,7 +30,7 @@ from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
 from callbridge.core.status import status_of
 from callbridge.errors import EventLoopError
-from callbridge.internals import elsewhere
+from callbridge.internals import elsewhere, running_loop
 from callbridge.running.branch_ends import BranchEnds
 from callbridge.running.interpreter_exit import end_at_exit, is_exiting
 from callbridge.running.loop_tasks import awaited_by
@@ -293,7 +293,7 @@ class TaskRun:
             return
         self._reporter.stop()
         try:
-            if asyncio._get_running_loop() is loop:  # noqa: SLF001 - the one form that does not raise
+            if running_loop() is loop:
                 end()
             else:
                 loop.call_soon_threadsafe(end)

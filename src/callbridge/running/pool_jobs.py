@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
+from callbridge.internals import children_of, held_by_callbacks, waiter_of
 from callbridge.running.leftover_frames import LeftoverFrames
 
-__all__ = ["end_jobs", "in_callbacks", "job_of", "report_failures", "waited_for"]
-
-T = TypeVar("T")
+__all__ = ["end_jobs", "job_of", "report_failures", "waited_for"]
 
 _logger = logging.getLogger("callbridge.stream")
 
@@ -28,17 +27,16 @@ _POOL_SECONDS = 1.0
 def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
     """Return what a task and all that it waits for wait for in the end; nothing if any of it can go on.
 
-    Neither a task's future nor the children of `asyncio.gather` have public names; AnyIO's cancellation relies on the first,
-    too. Runs that lack them are cancelled when their turns are over.
+    Where that cannot be told, runs are cancelled when their turns are over.
     """
     while isinstance(future, asyncio.Task):
-        waiter = getattr(future, "_fut_waiter", None)
+        waiter = waiter_of(future)
         if waiter is None:
             return frozenset()
         future = waiter
     if future.done():
         return frozenset()
-    children = [child for child in getattr(future, "_children", ()) if not child.done()]
+    children = [child for child in children_of(future) if not child.done()]
     if not children:
         return frozenset({future})
     found = [waited_for(child) for child in children]
@@ -46,20 +44,8 @@ def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
 
 
 def job_of(future: asyncio.Future[Any]) -> concurrent.futures.Future[Any] | None:
-    """Return the job in a pool's thread that a future stands for, if it does.
-
-    `asyncio.wrap_future` chains the two by a callback, and nothing else knows both. A loop that did it otherwise would make
-    leaving not wait for such jobs.
-    """
-    return next(in_callbacks(future, concurrent.futures.Future), None)
-
-
-def in_callbacks(future: asyncio.Future[Any], kind: type[T]) -> Iterator[T]:
-    """Yield what a future's callbacks have in their closures, as far as it is of a kind."""
-    for callback, _ in getattr(future, "_callbacks", None) or ():
-        for cell in getattr(callback, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, kind):
-                yield cell.cell_contents
+    """Return the job in a pool's thread that a future stands for, if it does."""
+    return next(held_by_callbacks(future, concurrent.futures.Future), None)
 
 
 async def end_jobs(jobs: set[concurrent.futures.Future[Any]], frames: LeftoverFrames) -> None:

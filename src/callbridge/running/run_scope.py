@@ -33,8 +33,9 @@ from weakref import WeakSet
 
 from langchain_core.callbacks import manager
 
+from callbridge.internals import Task, is_closing, is_langchains, module_of, name_of
 from callbridge.running.leftover_frames import LeftoverFrames
-from callbridge.running.loop_tasks import LoopTasks, Task, is_langchains, module_of, name_of, run_scopes
+from callbridge.running.loop_tasks import LoopTasks, run_scopes
 from callbridge.running.pool_jobs import job_of, report_failures, waited_for
 
 __all__ = ["RunScope"]
@@ -122,7 +123,7 @@ class RunScope:
 
 def _is_branch(task: Task) -> bool:
     """Return whether a task of a failed run is one of those that LangChain makes of one run, or the closing of a generator."""
-    if type(task.get_coro()).__name__ == "async_generator_athrow":
+    if is_closing(task):
         return True
     *outer, name = name_of(task)
     return is_langchains(task) and ("<locals>" in outer or name.startswith("_"))
@@ -136,4 +137,4 @@ def _is_being_cancelled(task: Task) -> bool:
 
 def _is_cleanup(task: Task) -> bool:
     """Return whether a task ends by itself and should: a generator being closed, a callback that is shielded."""
-    return type(task.get_coro()).__name__ == "async_generator_athrow" or module_of(task) == manager.__name__
+    return is_closing(task) or module_of(task) == manager.__name__
