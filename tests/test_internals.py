@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from callbridge.observe import callers, handler
 from callbridge.running import branch_ends, loop_tasks, owned_runs, pool_jobs
 from lives import Provider
 from matrix.test_matrix import environment
+from scripted import SCRIPTS, model, needs_v3, quiet_beta
 
 pytestmark = pytest.mark.anyio
 
@@ -293,6 +295,16 @@ def test_which_loop_a_context_was_made_in(known: bool, monkeypatch: pytest.Monke
             anyio.run(main, backend="trio")
 
 
+@shows("sys._is_gil_enabled")
+def test_an_interpreter_without_a_global_lock(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if known:
+        monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    else:
+        monkeypatch.delattr(sys, "_is_gil_enabled", raising=False)
+    with pytest.warns(cb.FreeThreadingWarning) if known else nullcontext():
+        cb.open_channel(1)
+
+
 # -- LangChain
 
 
@@ -307,7 +319,7 @@ async def test_whose_step_has_ended(known: bool, monkeypatch: pytest.MonkeyPatch
         models = {name: Provider(words=["word"] * 2) for name in ("one", "other")}
         async with cb.astream_events(RunnableParallel(**models), "tea") as stream:  # type: ignore[arg-type]
             for _ in range(after):
-                await anext(stream)
+                await anext(stream, None)
 
     for after in range(1, 16):
         await leave(after)
@@ -407,18 +419,34 @@ async def test_the_config_of_a_bound_runnable(known: bool, monkeypatch: pytest.M
     assert bool(heard) is known
 
 
+@needs_v3
+@quiet_beta
+@shows("ChatModelStream, AsyncChatModelStream, GraphRunStream, AsyncGraphRunStream; _events, _exhausted, _latest")
+def test_which_stream_nobody_has_begun_to_read(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not known:
+        monkeypatch.setattr(internals, "_names", lambda _: set())
+    stream = cb.stream_call(lambda: model(next(iter(SCRIPTS.values()))).stream_events("tea", version="v3"))
+    with stream, pytest.raises(cb.CallableTypeError, match="read") if known else nullcontext():
+        assert list(stream) == []
+
+
 @shows("langchain_core.tracers._streaming:_StreamingCallbackHandler")
 def test_what_makes_a_handler_a_streaming_one(known: bool) -> None:
     """Ours inside LangChain's own event stream: where neither knows the other, one of them misses the chunks."""
-    done = program("import lives", "" if known else "del streaming._StreamingCallbackHandler", STREAMING)
+    missing = "" if known else "del streaming._StreamingCallbackHandler"
+    done = program("kept = streaming._StreamingCallbackHandler", missing, STREAMING)
     assert done.returncode == 0, done.stderr
     assert ("0" not in done.stdout.split()) is known
 
 
 STREAMING = """
+import callbridge.observe.handler
+streaming._StreamingCallbackHandler = kept  # LangChain itself asks for it, too
+
 import asyncio
 from langchain_core.output_parsers import StrOutputParser
 import callbridge as cb
+import lives
 
 async def main():
     ours = cb.EventStreamHandler(streaming=True)

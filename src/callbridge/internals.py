@@ -34,6 +34,7 @@ __all__ = [
     "elsewhere",
     "held_by_callbacks",
     "is_closing",
+    "is_free_threaded",
     "is_langchains",
     "is_unread_v3_stream",
     "is_v3_stream",
@@ -112,6 +113,12 @@ NAMES: Final = (
         "concurrent.futures.thread._threads_queues",
         "whether a thread is one of a pool, and whether a job waits for it",
         "a loop that needs a thread of a pool while that waits for the loop's reader is blocked for ever",
+    ),
+    Unpromised(
+        "sys._is_gil_enabled",
+        "whether the interpreter runs without its global lock",
+        "the warning that the channel has not been made for that",
+        "CPython 3.13 and later",
     ),
     # -- frames
     Unpromised(
@@ -264,6 +271,12 @@ def pool_queues() -> Mapping[threading.Thread, SimpleQueue[object]]:
     """Return the queue of jobs of each worker of a `ThreadPoolExecutor`."""
     queues: Mapping[threading.Thread, SimpleQueue[object]] = getattr(concurrent.futures.thread, "_threads_queues", {})
     return queues
+
+
+def is_free_threaded() -> bool:
+    """Return whether the interpreter runs without its global lock."""
+    is_locked: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None)
+    return is_locked is not None and not is_locked()
 
 
 def elsewhere(context: Context) -> Context:

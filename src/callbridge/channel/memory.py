@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -38,6 +37,7 @@ from callbridge.errors import (
     FreeThreadingWarning,
     OverflowPolicyError,
 )
+from callbridge.internals import is_free_threaded
 
 __all__ = ["ChannelStatistics", "Overflow", "ReceiveEnd", "SendEnd", "open_channel"]
 
@@ -135,14 +135,10 @@ def open_channel(
         FreeThreadingWarning: The interpreter runs without its global lock.
     """
     _check_arguments(capacity, overflow)
-    if not getattr(sys, "_is_gil_enabled", _yes)():  # new in CPython 3.13
+    if is_free_threaded():
         warnings.warn(_FREE_THREADING, FreeThreadingWarning, stacklevel=2)
     state = ChannelState(make_policy(overflow, capacity, kind, merge), overflow, patient)
     return SendEnd(state), ReceiveEnd(state)
-
-
-def _yes() -> bool:
-    return True
 
 
 def _check_arguments(capacity: object, overflow: object) -> None:
