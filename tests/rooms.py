@@ -170,6 +170,7 @@ TESTED_ELSEWHERE = MappingProxyType(
         "core/check.py": "test_events.py",
         "core/filters.py": "observe/test_against_langchain.py",
         "core/methods.py": "test_contracts.py",
+        "core/protocol/envelope.py": "core/protocol/test_protocol_decode.py",
         "core/protocol/table.py": "core/protocol/test_to_chunks.py",
         "core/protocol/whole.py": "core/protocol/test_to_chunks.py",
         "core/runs.py": "core/test_encode.py",

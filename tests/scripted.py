@@ -158,6 +158,22 @@ class Scripted(BaseChatModel):
             yield ChatGenerationChunk(message=chunk.model_copy(deep=True))
 
 
+class Turns(Scripted):
+    """Streams one script after the other, a call each: for agents."""
+
+    turns: list[list[AIMessageChunk]]
+
+    def bind_tools(self, tools: Any, **_: Any) -> Any:
+        """Take any tools; the script knows which it calls."""
+        return self
+
+    def _chunks(self) -> Iterator[ChatGenerationChunk]:
+        turn = self.turns[len(self.closed) % len(self.turns)]
+        for count, chunk in enumerate(turn):
+            self.made.append(count)
+            yield ChatGenerationChunk(message=chunk.model_copy(deep=True))
+
+
 def _token(chunk: ChatGenerationChunk) -> str:
     return str(chunk.text)
 
@@ -166,6 +182,12 @@ def model(script: str | list[AIMessageChunk] = "text", **fields: Any) -> Scripte
     """Return a model for one script, with lists of its own."""
     chunks = SCRIPTS[script] if isinstance(script, str) else script
     return Scripted(script=chunks, made=[], closed=[], **fields)
+
+
+def turns(*scripts: str | list[AIMessageChunk], **fields: Any) -> Turns:
+    """Return a model that says one script in each call."""
+    chunks = [SCRIPTS[one] if isinstance(one, str) else one for one in scripts]
+    return Turns(script=chunks[0], turns=chunks, made=[], closed=[], **fields)
 
 
 def read_v3(one: BaseChatModel) -> list[Any]:

@@ -364,6 +364,7 @@ FACTS: dict[str, object] = {
     "event": "on_chain_stream",
     "expected": "a whole number from 1 up",
     "found": "trio",
+    "kind": "v2",
     "line": 3,
     "method": "on_llm_start",
     "name": "capacity",

@@ -81,6 +81,8 @@ if TYPE_CHECKING:
     from callbridge.core.calls import Call
     from callbridge.core.decode import EventsToCalls
     from callbridge.core.encode import CallsToEvents
+    from callbridge.core.protocol.decode import ProtocolToEvents
+    from callbridge.core.protocol.encode import EventsToProtocol
     from callbridge.dispatch.dispatched_events import adispatch_events, adrive, dispatch_events, drive
     from callbridge.dispatch.dispatcher import CallbackDispatcher
     from callbridge.observe.handler import EventStreamHandler
@@ -114,6 +116,7 @@ __all__ = [
     "EventStream",
     "EventStreamHandler",
     "EventsToCalls",
+    "EventsToProtocol",
     "FreeThreadingWarning",
     "HandlerOptions",
     "HandlerTypeError",
@@ -123,6 +126,7 @@ __all__ = [
     "OptionWarning",
     "OverflowPolicyError",
     "PositionError",
+    "ProtocolToEvents",
     "RecordVersionError",
     "RecordingError",
     "RelayAccessError",
@@ -176,6 +180,8 @@ _MODULES = MappingProxyType(
         "core.calls": ("Call",),
         "core.decode": ("EventsToCalls",),
         "core.encode": ("CallsToEvents",),
+        "core.protocol.decode": ("ProtocolToEvents",),
+        "core.protocol.encode": ("EventsToProtocol",),
         "dispatch.dispatched_events": ("adispatch_events", "adrive", "dispatch_events", "drive"),
         "dispatch.dispatcher": ("CallbackDispatcher",),
         "observe.handler": ("EventStreamHandler",),

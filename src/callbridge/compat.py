@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Final
 from uuid import UUID, uuid4
 
-__all__ = ["CORE_VERSION", "HAS_V3", "V2_HAS_TOOL_CALL_ID", "V2_HAS_TOOL_ERROR", "new_run_id"]
+__all__ = ["CORE_VERSION", "HAS_TOOL_CALL_DELTA", "HAS_V3", "V2_HAS_TOOL_CALL_ID", "V2_HAS_TOOL_ERROR", "new_run_id"]
 
 
 def _parse(text: str) -> tuple[int, ...]:
@@ -27,6 +27,10 @@ V2_HAS_TOOL_CALL_ID: Final = CORE_VERSION >= (1, 2, 8)
 # Delete when the floor passes 1.4.0: `stream_events(version="v3")` and its `ChatModelStream` are there from there on. Events of
 # the content-block protocol are reported to handlers since 1.3.2, and no handler of an older LangChain hears of any.
 HAS_V3: Final = CORE_VERSION >= (1, 4, 0)
+
+# Delete when the floor passes 1.7.0: its streams make and read the arguments of calls as parts to be appended from there on,
+# and as snapshots before.
+HAS_TOOL_CALL_DELTA: Final = CORE_VERSION >= (1, 7, 0)
 
 
 def new_run_id() -> UUID:

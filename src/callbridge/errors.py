@@ -182,23 +182,27 @@ class PositionError(ArgumentError):
 
 
 class EventFormatError(CallbridgeError, ValueError):
-    """A value is not a v2 event.
+    """A value is not a v2 event, or not a protocol event where those are expected.
 
     Attributes:
         value: What was given.
         problem: What is wrong with it.
+        kind: What was expected: `"v2"` or `"protocol"`.
     """
 
-    def __init__(self, value: Any, problem: str) -> None:
-        super().__init__(value, problem)
+    def __init__(self, value: Any, problem: str, kind: str = "v2") -> None:
+        super().__init__(value, problem, kind)
         self.value = value
         self.problem = problem
+        self.kind = kind
 
     def __str__(self) -> str:
-        return (
-            f"not a v2 event: {self.problem}; got {_shown(self.value)}. Expected a mapping as astream_events(version='v2') "
-            "yields it: event, name, run_id, tags, metadata, parent_ids, data"
+        shape = (
+            "a mapping as stream_events(version='v3') yields it: method and params, or a message event"
+            if self.kind == "protocol"
+            else "a mapping as astream_events(version='v2') yields it: event, name, run_id, tags, metadata, parent_ids, data"
         )
+        return f"not a {self.kind} event: {self.problem}; got {_shown(self.value)}. Expected {shape}"
 
 
 class JSONFormatError(CallbridgeError, ValueError):

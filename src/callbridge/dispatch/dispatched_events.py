@@ -356,7 +356,8 @@ def dispatch_events(
     """Call handlers with the events of a sync source, and pass the events on.
 
     Args:
-        events: Events of v2 or of the extended vocabulary: recorded, out of JSON, or one of this library's streams.
+        events: Events of v2 or of the extended vocabulary: recorded, out of JSON, or one of this library's streams. Or those of
+            version 3: a model's or a graph's stream, what `langgraph-sdk` yields, or a recording of either.
         handlers: A handler, a sequence of them, or a callback manager. One that is attached to the live run as well is
             left out, with a `DuplicateHandlerWarning`.
         list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
@@ -482,7 +483,8 @@ def _check_iterable(events: object) -> None:
 
 
 def _check_any_iterable(events: object) -> None:
-    awaitable = isinstance(events, Awaitable)  # a future is an iterable, too
+    # A future is an iterable, too, and a model's stream of version 3 can be awaited as well.
+    awaitable = isinstance(events, Awaitable) and not isinstance(events, AsyncIterable)
     if awaitable or isinstance(events, Mapping | str) or not isinstance(events, AsyncIterable | Iterable):
         hint = "; await it first" if awaitable else ""
         raise ArgumentError("events", events, f"an iterable or async iterable of events{hint}")

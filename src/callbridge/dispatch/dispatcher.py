@@ -40,6 +40,8 @@ from callbridge.core.arguments import check_error
 from callbridge.core.calls import Call, CallParts, Payload
 from callbridge.core.decode import EventsToCalls
 from callbridge.core.methods import METHODS
+from callbridge.core.protocol.decode import ProtocolToEvents
+from callbridge.core.protocol.envelope import is_protocol_event
 from callbridge.core.runs import MISSING
 from callbridge.dispatch.contexts import WithinContext, begun, context_of, renew_context
 from callbridge.dispatch.private_loop import PrivateLoop
@@ -132,6 +134,7 @@ class CallbackDispatcher:
         self._receivers[""] = [None]  # the run begins, and that is all
         self._in_thread = sync_handlers == "thread"
         self._on_handler_error = on_handler_error
+        self._protocol: ProtocolToEvents | None = None  # once there are events of version 3
         self._queue: deque[tuple[ReceivingHandler | None, CallParts]] = deque()
         self._delivering: int | None = None  # the thread that is calling a handler
         self._turn = Lock()  # of sync code
@@ -163,7 +166,7 @@ class CallbackDispatcher:
         """Call the handlers with what an event tells, and return when they have returned.
 
         Args:
-            event: An event of v2 or of the extended vocabulary, live or out of JSON. It is not written to.
+            event: An event of v2, of the extended vocabulary or of version 3, live or out of JSON. It is not written to.
 
         Raises:
             EventFormatError: It is no event.
@@ -372,16 +375,25 @@ class CallbackDispatcher:
     def _take_event(self, event: Mapping[str, Any]) -> None:
         if self._closed:
             raise DispatcherClosedError
-        calls = self._decoder.feed_parts(event)
+        calls = self._protocol_parts(event) if is_protocol_event(event) else self._decoder.feed_parts(event)
         self._events += 1
         if calls:
             self._enqueue(calls)
+
+    def _protocol_parts(self, event: Mapping[str, Any]) -> list[CallParts]:
+        """Translate an event of version 3."""
+        if self._protocol is None:
+            self._protocol = ProtocolToEvents()
+        return [parts for made in self._protocol.feed(event) for parts in self._decoder.feed_parts(made)]
 
     def _take_failure(self, error: BaseException) -> None:
         self._enqueue(self._decoder.close_parts(error))
 
     def _take_end(self, error: BaseException | None) -> None:
         self._closed = True
+        if self._protocol is not None:
+            for made in self._protocol.close(error):
+                self._enqueue(self._decoder.feed_parts(made))
         self._enqueue(self._decoder.close_parts(error))
 
     def _enqueue(self, calls: list[CallParts]) -> None:

@@ -173,7 +173,7 @@ class MessageToChunks:
     def _delta(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
         wire, delta = self._index(event), _delta_of(event)
         if delta is None:
-            raise EventFormatError(event, "it has no delta")
+            raise EventFormatError(event, "it has no delta", kind="protocol")
         field = _FIELD_OF_DELTA.get(str(delta.get("type")))
         block = self._open.get(wire)
         if self._strict and (block is None or block.end is not None):
@@ -321,13 +321,13 @@ class MessageToChunks:
     def _index(self, event: Mapping[str, Any]) -> int:
         index = event.get("index")
         if type(index) is not int or index < 0:
-            raise EventFormatError(event, f"index is {index!r}, not a number from 0 up")
+            raise EventFormatError(event, f"index is {index!r}, not a number from 0 up", kind="protocol")
         return index
 
     def _content(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
         content = event.get("content") or event.get("content_block")
         if not isinstance(content, Mapping):
-            raise EventFormatError(event, f"content is {type(content).__name__}, not a content block")
+            raise EventFormatError(event, f"content is {type(content).__name__}, not a content block", kind="protocol")
         return content
 
     def _check_open(self, event: Mapping[str, Any]) -> None:

@@ -1,0 +1,68 @@
+"""Envelopes of protocol events: whether a value is one, what is in it, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from callbridge.core.calls import Payload
+from callbridge.core.protocol.table import MESSAGE_EVENTS
+from callbridge.errors import EventFormatError
+
+__all__ = ["Opened", "is_protocol_event", "namespace_of", "opened"]
+
+_SEPARATOR = "|"
+"""Between the parts of LangGraph's `langgraph_checkpoint_ns`, each of which is a node and a task: `child:7d1d`."""
+
+
+class Opened(NamedTuple):
+    """What was in an envelope."""
+
+    method: str
+    namespace: tuple[str, ...]
+    data: Payload
+    metadata: Mapping[str, Any]
+    """What is told of the run: in process beside the data, on the wire in the params; empty for most."""
+
+
+def is_protocol_event(value: object) -> bool:
+    """Tell whether a value is an envelope or a message event, and no v2 event. Looks at the outside alone."""
+    if not isinstance(value, Mapping):
+        return False
+    if "method" in value and "params" in value:
+        return True
+    return "run_id" not in value and value.get("event") in MESSAGE_EVENTS
+
+
+def opened(value: Mapping[str, Any]) -> Opened:
+    """Return what is in an envelope; a bare message event is one of the channel `messages`.
+
+    Raises:
+        EventFormatError: It is neither.
+    """
+    if "method" not in value and "params" not in value:
+        if not isinstance(value.get("event"), str) or "run_id" in value:
+            raise EventFormatError(value, "neither an envelope nor a message event", kind="protocol")
+        return Opened("messages", (), value, {})
+    method, params = value.get("method"), value.get("params")
+    if not isinstance(method, str):
+        raise EventFormatError(value, f"method is {type(method).__name__}, not str", kind="protocol")
+    if not isinstance(params, Mapping):
+        raise EventFormatError(value, f"params is {type(params).__name__}, no mapping", kind="protocol")
+    namespace = params.get("namespace", [])
+    if not isinstance(namespace, (list, tuple)) or not all(isinstance(part, str) for part in namespace):
+        raise EventFormatError(value, "params have no namespace that is a list of strings", kind="protocol")
+    if "data" not in params:
+        raise EventFormatError(value, "params have no data", kind="protocol")
+    data, metadata = params["data"], {key: params[key] for key in ("run_id", "node") if key in params}
+    if method == "messages" and isinstance(data, (list, tuple)):
+        if len(data) != 2 or not isinstance(data[1], Mapping):
+            raise EventFormatError(value, "data is no pair of a message event and its metadata", kind="protocol")
+        data, metadata = data[0], {**metadata, **data[1]}
+    return Opened(method, tuple(namespace), data, metadata)
+
+
+def namespace_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the namespace of a run: the graphs around it, by the metadata that LangGraph gives to what runs in its nodes."""
+    told = metadata.get("langgraph_checkpoint_ns")
+    return tuple(told.split(_SEPARATOR)[:-1]) if isinstance(told, str) and told else ()
