@@ -56,6 +56,7 @@ def test_arguments_stay_where_they_are_computed_and_as_they_are_written() -> Non
         """,
         """
         from functools import partial
+
         from callbridge import stream_call
         from langchain_openai import ChatOpenAI
 
@@ -125,7 +126,7 @@ def test_level_two_reads_the_events_of_a_runnable_whose_result_nobody_wants() ->
     check_rewritten(
         f"""{PRINT}
         def main(x):
-            chat = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            chat = ChatOpenAI(streaming=True, cache=False, callbacks=[StreamingStdOutCallbackHandler()])
             chat.invoke(x)
             return chat.invoke(x)
         """,
@@ -134,7 +135,7 @@ def test_level_two_reads_the_events_of_a_runnable_whose_result_nobody_wants() ->
         from langchain_openai import ChatOpenAI
 
         def main(x):
-            chat = ChatOpenAI(streaming=True)
+            chat = ChatOpenAI(streaming=True, cache=False)
             with stream_events(chat, x) as stream:
                 for token in stream.text():
                     print(token, end="", flush=True)
@@ -163,7 +164,7 @@ def test_a_model_that_did_not_stream_prints_only_with_unsafe(model: str, call: s
         """
     check_noop(before, "ChatOpenAI has no `streaming=True`: nothing was printed so far", rule="CB305", unsafe=False)
     assert rewrite(code(before), Options(unsafe=True)).changes
-    for streams in ("ChatOpenAI(streaming=flag, ", "ChatOpenAI(**options, ", "ChatOllama("):
+    for streams in ("ChatOpenAI(streaming=True, ", "ChatOpenAI(stream=1, ", "ChatOllama("):
         text = code(before.replace("ChatOpenAI(", streams).replace("import ChatOpenAI", "import ChatOpenAI, ChatOllama"))
         assert rewrite(text).changes, text
 

@@ -155,7 +155,7 @@ def test_a_task_that_is_made_in_the_generator_that_reads_it_is_found() -> None:
         f"""{HEAD}
         async def endpoint(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
 
             async def events():
                 task = asyncio.create_task(chat.ainvoke(x))
@@ -171,7 +171,7 @@ def test_a_task_that_is_made_in_the_generator_that_reads_it_is_found() -> None:
         from langchain_openai import ChatOpenAI
 
         async def endpoint(x):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
 
             async def events():
                 async with astream_call(chat.ainvoke, x) as stream:

@@ -53,14 +53,13 @@ def test_a_guarded_task_and_its_loop_become_a_wrapped_call() -> None:
         """,
         """
         from functools import partial
+
         from callbridge import astream_call
         from langchain_openai import ChatOpenAI
 
 
         async def send(messages):
             model = ChatOpenAI(streaming=True, callbacks=[other])
-
-            # Begin.
 
             async with astream_call(partial(model.agenerate, messages=[messages])) as stream:
                 async for token in stream.text():
@@ -74,7 +73,7 @@ def test_the_result_of_the_task_is_that_of_the_stream() -> None:
         f"""{HEAD}
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.ensure_future(chat.ainvoke(x))
             async for token in cb.aiter():
                 print(token)
@@ -85,7 +84,7 @@ def test_the_result_of_the_task_is_that_of_the_stream() -> None:
         from langchain_openai import ChatOpenAI
 
         async def ask(x):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
             async with astream_call(chat.ainvoke, x) as stream:
                 async for token in stream.text():
                     print(token)
@@ -100,7 +99,7 @@ def test_a_loop_in_a_generator_inside_is_found() -> None:
         f"""{HEAD}
         async def endpoint(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(x))
 
             async def events():
@@ -117,7 +116,7 @@ def test_a_loop_in_a_generator_inside_is_found() -> None:
         from langchain_openai import ChatOpenAI
 
         async def endpoint(x):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
 
             async def events():
                 async with astream_call(chat.ainvoke, x) as stream:
@@ -142,7 +141,7 @@ def test_done_that_is_set_by_hand_is_not_needed() -> None:
 
         async def ask(x, stream):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(guard(chat.ainvoke(x, config={{"tags": ["a"]}}), cb.done))
             try:
                 async for token in cb.aiter():
@@ -155,11 +154,12 @@ def test_done_that_is_set_by_hand_is_not_needed() -> None:
         """,
         """
         from functools import partial
+
         from callbridge import astream_call
         from langchain_openai import ChatOpenAI
 
         async def ask(x, stream):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
             try:
                 async with astream_call(partial(chat.ainvoke, x, config={"tags": ["a"]})) as text_stream:
                     async for token in text_stream.text():
@@ -203,7 +203,7 @@ def test_loops_in_the_branches_of_an_if_are_wrapped_each() -> None:
         f"""{HEAD}
         async def ask(x, stream):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(x))
             if stream:
                 async for token in cb.aiter():
@@ -220,7 +220,7 @@ def test_loops_in_the_branches_of_an_if_are_wrapped_each() -> None:
         from langchain_openai import ChatOpenAI
 
         async def ask(x, stream):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
             if stream:
                 async with astream_call(chat.ainvoke, x) as text_stream:
                     async for token in text_stream.text():
@@ -243,7 +243,7 @@ def test_level_two_reads_events() -> None:
 
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chain = LLMChain(llm=ChatOpenAI(callbacks=[cb]), prompt=prompt)
+            chain = LLMChain(llm=ChatOpenAI(streaming=True, callbacks=[cb]), prompt=prompt)
             task = asyncio.create_task(chain.acall({{"question": x}}))
             async for token in cb.aiter():
                 if token == ".":
@@ -253,12 +253,13 @@ def test_level_two_reads_events() -> None:
         """,
         """
         from contextlib import aclosing
+
         from langchain_openai import ChatOpenAI
 
         from langchain_classic.chains import LLMChain
 
         async def ask(x):
-            chain = LLMChain(llm=ChatOpenAI(), prompt=prompt)
+            chain = LLMChain(llm=ChatOpenAI(streaming=True), prompt=prompt)
             async with aclosing(chain.astream_events({"question": x}, version="v2")) as events:
                 async for event in events:
                     if event["event"] == "on_chat_model_stream" and (token := event["data"]["chunk"].text):
@@ -310,7 +311,7 @@ def test_tasks_that_do_more_stay(body: str, reason: str) -> None:
         f"""{HEAD}
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(x))
             {body}
             async for token in cb.aiter():
@@ -347,7 +348,7 @@ def test_calls_whose_text_may_be_another_stay(before: str, after: str, reason: s
 
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             {before or "pass"}
             task = asyncio.create_task({after})
             async for token in cb.aiter():
@@ -364,7 +365,7 @@ def test_an_except_around_the_loop_that_would_catch_more_stays() -> None:
         f"""{HEAD}
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(x))
             try:
                 async for token in cb.aiter():
@@ -399,7 +400,7 @@ def test_what_follows_the_loop_and_was_run_after_a_failure_takes_unsafe(made: st
 
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task({made})
             async for token in cb.aiter():
                 yield token
@@ -418,7 +419,7 @@ def test_a_loop_that_goes_round_again_after_a_failure_takes_unsafe() -> None:
         async def ask(xs):
             for x in xs:
                 cb = AsyncIteratorCallbackHandler()
-                chat = ChatOpenAI(callbacks=[cb])
+                chat = ChatOpenAI(streaming=True, callbacks=[cb])
                 task = asyncio.create_task(chat.ainvoke(x))
                 async for token in cb.aiter():
                     yield token
@@ -434,7 +435,7 @@ def test_arguments_that_are_computed_later_than_before_take_unsafe(between: str)
     before = f"""{HEAD}
         async def ask(self, x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(history() + x))
             {between}
             async for token in cb.aiter():
@@ -458,7 +459,7 @@ def test_arguments_that_are_computed_in_a_generator_and_no_longer_in_its_endpoin
         f"""{HEAD}
         async def endpoint(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(session.history() + x))
 
             async def events():
@@ -490,7 +491,7 @@ def test_what_sees_the_errors_of_the_awaited_task_keeps_it(end: str) -> None:
         f"""{HEAD}
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(x))
             async for token in cb.aiter():
                 yield token
@@ -513,7 +514,7 @@ def test_what_would_see_errors_that_the_task_raised_outside_of_it_keeps_the_loop
         f"""{HEAD}
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(x))
             {around}
                 async for token in cb.aiter():
@@ -530,7 +531,7 @@ def test_a_try_around_both_the_loop_and_the_awaited_task_sees_the_same_errors() 
         f"""{HEAD}
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
-            chat = ChatOpenAI(callbacks=[cb])
+            chat = ChatOpenAI(streaming=True, callbacks=[cb])
             task = asyncio.create_task(chat.ainvoke(x))
             try:
                 async for token in cb.aiter():
@@ -544,7 +545,7 @@ def test_a_try_around_both_the_loop_and_the_awaited_task_sees_the_same_errors() 
         from langchain_openai import ChatOpenAI
 
         async def ask(x):
-            chat = ChatOpenAI()
+            chat = ChatOpenAI(streaming=True)
             try:
                 async with astream_call(chat.ainvoke, x) as stream:
                     async for token in stream.text():

@@ -5,6 +5,7 @@ The only module that imports LibCST; whoever needs it imports this module when t
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from callbridge.migrate.edits.operations import (
     Operation,
     PassCall,
     RemoveArgument,
+    RemoveComment,
     RemoveElement,
     RemoveFinally,
     RemoveStatement,
@@ -29,15 +31,21 @@ from callbridge.migrate.edits.operations import (
     ReplaceExpression,
     ReplaceStatement,
 )
+from callbridge.migrate.edits.sequences import appended, without
 from callbridge.migrate.edits.source import Span
+from callbridge.migrate.edits.spacing import merged, spaced
 
 __all__ = ["EditError", "apply_operations"]
 
 Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 Left: TypeAlias = "cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[cst.CSTNode]"
 N = TypeVar("N", bound=cst.CSTNode)
+B = TypeVar("B", bound=cst.IndentedBlock | cst.Module)
 
 _REMOVED = "__callbridge_removed__"
+
+_TOOLS = re.compile(r"#\s*(noqa|type:|pylint|pragma|nosec|pyright|mypy|ruff)")
+"""Comments for tools, which are to stand on the line that they speak of."""
 
 
 class EditError(Exception):
@@ -75,7 +83,10 @@ class _Editor(cst.CSTTransformer):
         self._positions = positions
         self._module = module
         self._todo: dict[Span, list[Operation]] = defaultdict(list)
-        self._imports: dict[tuple[Span | None, bool, str], set[str]] = defaultdict(set)
+        self._imports: dict[tuple[int | None, bool, str], set[str]] = defaultdict(set)
+        self._indents: list[str | None] = []
+        self._added: list[cst.SimpleStatementLine] = []
+        self._moved: list[cst.SimpleStatementLine] = []
         for operation in operations:
             if isinstance(operation, AddImport):
                 self._imports[operation.anchor, operation.before, operation.module].add(operation.name)
@@ -107,15 +118,34 @@ class _Editor(cst.CSTTransformer):
     def on_leave(self, original_node: N, updated_node: N) -> Left:  # type: ignore[override]
         """Carry out what is to be done at this node."""
         node: cst.CSTNode = updated_node
+        if isinstance(original_node, cst.EmptyLine | cst.TrailingWhitespace):
+            return self._leave_line(original_node, updated_node)
         if isinstance(original_node, cst.BaseExpression) and isinstance(node, cst.BaseExpression):
             return self._leave_expression(self.span(original_node), node)
         if isinstance(original_node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
             return self._leave_statement(self.span(original_node), cast("Statement", node))
         if isinstance(node, cst.IndentedBlock):
-            return _settle(node)
+            self._indents.pop()
+            return self._tidied(_settle(node))
         if isinstance(node, cst.Module):
-            return self._with_first_imports(_settle(node))
+            return self._tidied(self._with_first_imports(_settle(node)))
         return node
+
+    def _tidied(self, block: B) -> B:
+        return merged(spaced(block, self._added), self._moved)
+
+    def visit_IndentedBlock(self, node: cst.IndentedBlock) -> None:  # noqa: N802
+        """Note how a block is indented: what is added to it is indented likewise."""
+        self._indents.append(node.indent)
+
+    def _leave_line(self, original: cst.CSTNode, node: cst.CSTNode) -> Left:
+        """Take a comment away, and the line if it holds nothing else."""
+        comment = getattr(original, "comment", None)
+        if comment is None or not self._take(self.span(comment), RemoveComment):
+            return node
+        if isinstance(node, cst.EmptyLine):
+            return cst.RemoveFromParent()
+        return node.with_changes(comment=None, whitespace=cst.SimpleWhitespace(""))
 
     # -- expressions
 
@@ -161,18 +191,24 @@ class _Editor(cst.CSTTransformer):
                 results = [line if line is not None else _removed(node)]
         if homes:
             results = list(importing.move(_line(node), homes))
+            self._moved += [line for line in results if isinstance(line, cst.SimpleStatementLine)]
         if self._imports:
             results = self._with_imports(span, results)
         return results[0] if len(results) == 1 else cst.FlattenSentinel(results)
 
     def _replaced(self, node: Statement, operation: ReplaceStatement) -> list[Statement]:
         parsed = cst.parse_module(textwrap.dedent(operation.template), self._module.config_for_parsing)
-        filled = parsed.visit(self._filler(operation.holes, getattr(node, "body", None)))
+        body = getattr(node, "body", None)
+        indent = body.indent if isinstance(body, cst.IndentedBlock) else self._indents[-1] if self._indents else None
+        filled = parsed.visit(_Indenter(indent)).visit(self._filler(operation.holes, body))
         results = list(filled.body)
         lines = [*node.leading_lines, *results[0].leading_lines]
-        comment = node.trailing_whitespace.comment if isinstance(node, cst.SimpleStatementLine) else None
-        if comment is not None and operation.holes.get("STATEMENT") != operation.span:  # or it goes with the statement
-            lines.append(cst.EmptyLine(comment=comment))
+        trailing = node.trailing_whitespace if isinstance(node, cst.SimpleStatementLine) else None
+        if trailing is not None and trailing.comment is not None and operation.holes.get("STATEMENT") != operation.span:
+            if _TOOLS.match(trailing.comment.value) and isinstance(results[0], cst.With):  # it speaks of what is called there
+                results[0] = results[0].with_changes(body=results[0].body.with_changes(header=trailing))
+            else:
+                lines.append(cst.EmptyLine(comment=trailing.comment))
         results[0] = results[0].with_changes(leading_lines=lines)
         return results
 
@@ -195,23 +231,41 @@ class _Editor(cst.CSTTransformer):
 
     def _with_imports(self, span: Span, lines: list[Statement]) -> list[Statement]:
         """Return what stands at a place, with the imports that are to go next to it or into it."""
-        for key in sorted(self._imports, key=str):
+        for key in sorted(self._imports, key=lambda key: (self._imports[key] != {""}, str(key))):
             anchor, before, module = key
             if module in self._importing:
                 if importing.imports_from(lines[0], module):
                     lines = [importing.extended(_line(lines[0]), sorted(self._imports.pop(key))), *lines[1:]]
-            elif anchor == span and before:
-                added = importing.new(module, sorted(self._imports.pop(key)), lines[0].leading_lines)
-                lines = [added, lines[0].with_changes(leading_lines=()), *lines[1:]]
-            elif anchor == span:
-                lines = [*lines, importing.new(module, sorted(self._imports.pop(key)))]
+            elif anchor == span.line and isinstance(lines[0], cst.SimpleStatementLine):
+                added = importing.new(module, sorted(self._imports.pop(key)))
+                if before:
+                    added = added.with_changes(leading_lines=lines[0].leading_lines)
+                    lines = [added, lines[0].with_changes(leading_lines=()), *lines[1:]]
+                else:
+                    lines = [*lines, added]
+                self._added.append(added)
         return lines
 
     def _with_first_imports(self, module: cst.Module) -> cst.Module:
         """Return the module with the imports that go before everything else."""
         first = sorted((key for key in self._imports if key[0] is None), key=str)
         added = [importing.new(key[2], sorted(self._imports.pop(key))) for key in first]
+        self._added += added
         return module.with_changes(body=[*added, *module.body]) if added else module
+
+
+class _Indenter(cst.CSTTransformer):
+    """Gives the blocks of a template the indentation of the block that they go into."""
+
+    def __init__(self, indent: str | None) -> None:
+        super().__init__()
+        self._indent = indent
+
+    def leave_IndentedBlock(  # noqa: N802
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
+        """Set the indentation."""
+        return updated_node.with_changes(indent=self._indent)
 
 
 class _Filler(cst.CSTTransformer):
@@ -254,13 +308,7 @@ def _add_argument(node: cst.BaseExpression, operation: AddArgument, module: cst.
     template = cst.parse_expression(f"f({operation.code})", module.config_for_parsing)
     if not isinstance(node, cst.Call) or not isinstance(template, cst.Call):
         raise EditError(f"no call for {operation}")
-    if not node.args:
-        return node.with_changes(args=template.args)
-    last = node.args[-1]
-    between = node.args[0].comma if len(node.args) > 1 else cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
-    added = template.args[0].with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
-    before = last.with_changes(comma=between, whitespace_after_arg=cst.SimpleWhitespace(""))
-    return node.with_changes(args=[*node.args[:-1], before, added])
+    return node.with_changes(args=appended(node.args, template.args) if node.args else template.args)
 
 
 def _rename_argument(node: cst.BaseExpression, operation: RenameArgument) -> cst.BaseExpression:
@@ -282,10 +330,10 @@ def _remove_argument(node: cst.BaseExpression, operation: RemoveArgument) -> cst
     if operation.name not in names and operation.position < 0:
         raise EditError(f"no argument for {operation}")
     index = operation.position if operation.position >= 0 else names.index(operation.name)
-    arguments = importing.without(node.args, index)
+    arguments, before, _ = without(node.args, index, node.whitespace_before_args, cst.SimpleWhitespace(""))
     if not arguments:
-        return node.with_changes(args=(), whitespace_before_args=cst.SimpleWhitespace(""))
-    return node.with_changes(args=arguments)
+        before = cst.SimpleWhitespace("")
+    return node.with_changes(args=arguments, whitespace_before_args=before)
 
 
 def _pass_call(node: cst.BaseExpression, operation: PassCall) -> cst.Call:
@@ -309,7 +357,13 @@ def _parenthesized(argument: cst.Arg) -> cst.Arg:
 def _remove_element(node: cst.BaseExpression, operation: RemoveElement) -> cst.BaseExpression:
     if not isinstance(node, cst.List | cst.Dict) or len(node.elements) <= operation.index:
         raise EditError(f"no such element for {operation}")
-    return node.with_changes(elements=importing.without(cast("Sequence[cst.Element]", node.elements), operation.index))
+    left = node.lbracket if isinstance(node, cst.List) else node.lbrace
+    right = node.rbracket if isinstance(node, cst.List) else node.rbrace
+    items = cast("Sequence[cst.Element]", node.elements)
+    elements, before, after = without(items, operation.index, left.whitespace_after, right.whitespace_before)
+    changed = left.with_changes(whitespace_after=before), right.with_changes(whitespace_before=after)
+    names = ("lbracket", "rbracket") if isinstance(node, cst.List) else ("lbrace", "rbrace")
+    return node.with_changes(elements=elements, **dict(zip(names, changed, strict=True)))
 
 
 def _without_finally(node: Statement) -> list[Statement]:
@@ -336,9 +390,6 @@ def _is_removed(node: cst.CSTNode) -> bool:
         return False
     value = node.body[0].value
     return isinstance(value, cst.Name) and value.value == _REMOVED
-
-
-B = TypeVar("B", bound=cst.IndentedBlock | cst.Module)
 
 
 def _settle(block: B) -> B:

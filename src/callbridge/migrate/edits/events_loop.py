@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 
+from callbridge.migrate.edits.assumed import unstreamed
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import is_chat_model, receiver, run_models
 from callbridge.migrate.edits.operations import Operation, ReplaceStatement
 from callbridge.migrate.edits.source import Source
 
-__all__ = ["operations"]
+__all__ = ["direct", "operations"]
 
 _CALLS = ("acall", "ainvoke", "arun")
 
@@ -33,21 +34,35 @@ def operations(source: Source, loop: ast.AsyncFor, run: ast.Call) -> tuple[Opera
         loop: `async for token in handler.aiter():`.
         run: The legacy call, with the handler still attached.
     """
-    added = import_of(source, "contextlib", "aclosing")
-    models = run_models(source, run)
-    chats = models.complete and len(models.found) == 1 and all(is_chat_model(source, each) for each in models.found)
-    if added is None or not chats or not _is_plain(source, run) or not isinstance(loop.target, ast.Name):
+    added = import_of(source, "contextlib", "aclosing", loop)
+    if added is None or not _is_plain(source, run) or not isinstance(loop.target, ast.Name):
         return ()
     if _has_loose_comments(source, loop):
         return ()
     events, event = source.fresh(loop, "events", "event_stream"), source.fresh(loop, "event", "stream_event")
     template = _LOOP.format(events=events, event=event, token=loop.target.id)
     holes = {"RUNNABLE": source.span(receiver(run)), "INPUT": source.span(run.args[0])}
-    return added, ReplaceStatement(source.span(loop), template, holes)
+    return *added, ReplaceStatement(source.span(loop), template, holes)
+
+
+def direct(source: Source, run: ast.Call) -> str | None:
+    """Return why a direct stream of a runnable may not be what its call is: None if it is not known to be the same.
+
+    Args:
+        source: The file.
+        run: The legacy call.
+
+    Returns:
+        An assumption, which takes `--unsafe`; nothing if there is none.
+    """
+    models = run_models(source, run)
+    if not models.complete or len(models.found) != 1 or not all(is_chat_model(source, each) for each in models.found):
+        return None
+    return unstreamed(source, run)
 
 
 def _is_plain(source: Source, run: ast.Call) -> bool:
-    """Return whether a call is `runnable.acall(x)`, with nothing but callbacks besides, and nothing is retried."""
+    """Return whether a call is `runnable.acall(x)`, with nothing but callbacks besides."""
     if not isinstance(run.func, ast.Attribute) or run.func.attr not in _CALLS:
         return False
     if len(run.args) != 1 or isinstance(run.args[0], ast.Starred):
@@ -58,7 +73,7 @@ def _is_plain(source: Source, run: ast.Call) -> bool:
             handlers = handlers.values[0]
         if keyword.arg not in ("callbacks", "config") or not isinstance(handlers, ast.List) or len(handlers.elts) != 1:
             return False
-    return not any(isinstance(node, ast.Attribute) and node.attr in ("with_retry", "with_fallbacks") for node in source.nodes)
+    return True
 
 
 def _has_loose_comments(source: Source, loop: ast.AsyncFor) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from callbridge.migrate.analysis.homes import home_of, is_legacy_callback_module, provides, rule_of
 from callbridge.migrate.analysis.imports import legacy_aliases, obstacle
 from callbridge.migrate.edits.operations import AddImport, Change, MoveImport, Refusal
+from callbridge.migrate.edits.placing import has_import, place_import
 from callbridge.migrate.edits.source import Source
 
 __all__ = ["import_of", "plan"]
@@ -50,31 +51,19 @@ def _unmoved(node: ast.ImportFrom, name: str, rule: str) -> str:
     return _WHOLE if node.module == "langchain" else f"where {name} lives now is not known"
 
 
-def import_of(source: Source, module: str, name: str) -> AddImport | None:
-    """Return the operation that imports a name of ours at module level, or None if the name means something else here."""
-    if name in source.bound_here:
-        return None
-    origins = {source.origin(use) for use in source.uses(name)}
-    if origins - {f"{module}.{name}"}:
-        return None
-    body = [node for node in source.tree.body if not _is_future(node)]
-    leading: list[ast.stmt] = []
-    for node in body:
-        if not isinstance(node, ast.Import | ast.ImportFrom):
-            break
-        leading.append(node)
-    ordered = [node for node in leading if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "") > module]
-    ordered = [node for node in ordered if (node.module or "").startswith("lang")]
-    if ordered:
-        return AddImport(source.span(ordered[0]), True, module, name)
-    if leading:
-        return AddImport(source.span(leading[-1]), False, module, name)
-    before = [node for node in source.tree.body if _is_future(node)]
-    return AddImport(source.span(before[-1]) if before else None, False, module, name)
+def import_of(source: Source, module: str, name: str, near: ast.AST) -> tuple[AddImport, ...] | None:
+    """Return the operations that import a name for a node, or None if it means something else there.
 
-
-def _is_future(node: ast.stmt) -> bool:
-    """Return whether a statement comes before all imports: a docstring, or one from `__future__`."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-        return True
-    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    Args:
+        source: The file.
+        module: Where from.
+        name: What; empty to import the module itself.
+        near: Uses it.
+    """
+    bound = name or module
+    if bound in source.bound_here:
+        return None
+    origins = {source.origin(use) for use in source.uses(bound)}
+    if origins - {f"{module}.{name}" if name else module}:
+        return None
+    return () if has_import(source, module, name, near) else (place_import(source, module, name, near),)

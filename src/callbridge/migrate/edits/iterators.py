@@ -19,6 +19,7 @@ from itertools import combinations
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits import events_loop
+from callbridge.migrate.edits.assumed import silence
 from callbridge.migrate.edits.attachments import find_attachment
 from callbridge.migrate.edits.models import hearing
 from callbridge.migrate.edits.moving import moving, skipping
@@ -34,21 +35,23 @@ from callbridge.migrate.edits.operations import (
 from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.tasks import Task, find_task, is_statement_of
 from callbridge.migrate.edits.unfit import UnfitError
-from callbridge.migrate.edits.wrapping import passed
+from callbridge.migrate.edits.wrapping import check_streams, passed
 
 __all__ = ["plan"]
+
+_UNREAD = "the loop had no token so far, and will have all of the text"
 
 _CATCHING = (ast.Try, getattr(ast, "TryStar", ast.Try), ast.With, ast.AsyncWith)
 """Statements that may do something about an error of their body."""
 
 
-def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
-    """Return what can be done about the iterator handlers of a file."""
+def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
+    """Return what can be done about the iterator handlers of a file; level 2 only where it is the same, or `unsafe`."""
     for call in source.calls():
         origin = source.origin(call.func)
         if is_langchain(origin) and origin.endswith(".AsyncIteratorCallbackHandler"):
             try:
-                yield _Conversion(source, call, level).change()
+                yield _Conversion(source, call, level, unsafe=unsafe).change()
             except UnfitError as unfit:
                 yield Refusal("CB301", source.span(call), str(unfit))
 
@@ -56,10 +59,11 @@ def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
 class _Conversion:
     """One handler and all that is done with it, read step by step; a step that fails refuses all of it."""
 
-    def __init__(self, source: Source, made: ast.Call, level: int) -> None:
+    def __init__(self, source: Source, made: ast.Call, level: int, *, unsafe: bool) -> None:
         self._source = source
         self._made = made
         self._level = level
+        self._unsafe = unsafe
         self._operations: list[Operation] = []
         self._removed: list[ast.AST] = []
         self._places: list[Span] = []
@@ -71,6 +75,7 @@ class _Conversion:
         task = find_task(source, function, name)
         if isinstance(task, str):
             raise UnfitError(task)
+        check_streams(task.run)
         reasons = [task.reason, self._detach(name, function, task), *dict.fromkeys(self._leaving(loop, task) for loop in loops)]
         for loop in loops:
             self._check_order(function, loop, task)
@@ -79,7 +84,8 @@ class _Conversion:
         self._settle_errors(name, function, loops, task)
         self._remove(creation)
         self._remove(task.statement)
-        message = self._rewrite_loops(loops, task)
+        message, assumed = self._rewrite_loops(loops, task)
+        reasons.append(assumed)
         origin = source.origin(self._made.func) or ""
         used = {each.id for node in self._removed for each in ast.walk(node) if isinstance(each, ast.Name)}
         orphans = {*used, origin.rpartition(".")[2], *([task.guard.name] if task.guard else [])}
@@ -134,7 +140,7 @@ class _Conversion:
             possible, reason = hearing(self._source, attachment.call, task.run)
             if not possible:
                 raise UnfitError(reason)
-            reasons.append(reason)
+            reasons.append("; ".join(filter(None, [reason, silence(self._source, attachment.call, task.run, _UNREAD)])))
             self._places.extend(attachment.places)
             factory = attachment.call is not task.run and not is_langchain(self._source.origin(attachment.call.func))
             self._operations.extend([attachment.shortened] if factory else attachment.operations)
@@ -234,13 +240,16 @@ class _Conversion:
                 break
         return found
 
-    def _rewrite_loops(self, loops: Sequence[ast.AsyncFor], task: Task) -> str:
+    def _rewrite_loops(self, loops: Sequence[ast.AsyncFor], task: Task) -> tuple[str, str]:
+        """Rewrite the loops; return what is done, and what is assumed for it."""
         source = self._source
         results = [each for each in task.awaits if not is_statement_of(source, each)]
-        found = [events_loop.operations(source, loop, task.run) for loop in loops] if self._level == 2 and not results else [()]
-        if all(found):
-            self._operations += [operation for operations in found for operation in operations]
-            return "read the events of the run in place of the handler"
+        assumed = events_loop.direct(source, task.run) if self._level == 2 and not results else None
+        if assumed == "" or (assumed and self._unsafe):
+            found = [events_loop.operations(source, loop, task.run) for loop in loops]
+            if all(found):
+                self._operations += [operation for operations in found for operation in operations]
+                return "read the events of the run in place of the handler", assumed
         template, operations = passed(source, task.run, "astream_call", self._operations)
         self._operations += operations
         for loop in loops:
@@ -252,7 +261,7 @@ class _Conversion:
                 ReplaceStatement(source.span(loop), wrapped, holes),
                 *(ReplaceExpression(source.span(each), f"{stream}.result") for each in results),
             ]
-        return "read the text of the wrapped call in place of the handler"
+        return "read the text of the wrapped call in place of the handler", ""
 
     def _remove(self, statement: ast.stmt) -> None:
         self._removed.append(statement)

@@ -28,6 +28,10 @@ SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "w
 """Methods of a runnable that return one which runs the same models, and those among the arguments."""
 
 _UNSEEN = "which models the call runs cannot be seen here, and the text of all of them will be read"
+_FACTORY = (
+    "what becomes of the handler where it is passed to cannot be seen here, nor which models the call runs, "
+    "nor whether they stream"
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,9 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call) -> tuple[bool, st
     """
     models = run_models(source, run)
     if attached is run:
-        return True, "" if models.complete and len(models.found) == 1 else _UNSEEN
+        return True, ""  # it hears all that the call runs
     if not is_langchain(source.origin(attached.func)) and _reaches(source, receiver(run), attached, 0):
-        return True, "what becomes of the handler where it is passed to cannot be seen here, nor which models the call runs"
+        return True, _FACTORY
     if not is_model(source, attached):
         return False, "the handler is not attached to a model or to the call, but to something else that is made here"
     if attached not in models.found:

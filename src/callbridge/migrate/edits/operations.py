@@ -21,6 +21,7 @@ __all__ = [
     "PassCall",
     "Refusal",
     "RemoveArgument",
+    "RemoveComment",
     "RemoveElement",
     "RemoveFinally",
     "RemoveStatement",
@@ -128,7 +129,14 @@ class ReplaceStatement:
 
 @dataclass(frozen=True)
 class RemoveStatement:
-    """Take a statement away; its comments stay."""
+    """Take a statement away; comments stay, unless a `RemoveComment` speaks of them."""
+
+    span: Span
+
+
+@dataclass(frozen=True)
+class RemoveComment:
+    """Take a comment away that goes with something else; a line that holds nothing else goes as well."""
 
     span: Span
 
@@ -163,16 +171,16 @@ class DropImport:
 
 @dataclass(frozen=True)
 class AddImport:
-    """Import a name at module level, in the statement that imports from there already, or in a new one.
+    """Import a name, in the statement that imports from there already, or in a new one.
 
     Attributes:
-        anchor: A statement at module level, next to which a new one goes; None: first of all.
-        before: Whether it goes before the anchor, not after it.
+        anchor: The line of the statement next to which a new one goes; None: first of all.
+        before: Whether it goes before that, not after it.
         module: Where from.
-        name: What.
+        name: What; empty for the module itself.
     """
 
-    anchor: Span | None
+    anchor: int | None
     before: bool
     module: str
     name: str
@@ -195,6 +203,7 @@ Operation: TypeAlias = (
     AddArgument
     | RenameArgument
     | RemoveArgument
+    | RemoveComment
     | PassCall
     | RemoveElement
     | ReplaceExpression

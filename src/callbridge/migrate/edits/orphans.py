@@ -49,7 +49,7 @@ def _drop(source: Source, name: str) -> Iterator[tuple[DropImport | RemoveStatem
         if isinstance(node, ast.Import | ast.ImportFrom) and name in [alias.asname or alias.name for alias in node.names]:
             lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
             alone = sum(1 for each in source.block(node) if each.lineno == node.lineno) == 1
-            if not alone or any("noqa" in source.line(line) for line in lines):
+            if not alone or _is_guarded(source, node) or any("noqa" in source.line(line) for line in lines):
                 continue
             if isinstance(node, ast.ImportFrom):
                 yield DropImport(source.span(node), name), node
@@ -57,3 +57,9 @@ def _drop(source: Source, name: str) -> Iterator[tuple[DropImport | RemoveStatem
                 yield RemoveStatement(source.span(node)), node
         elif isinstance(node, Function | ast.ClassDef) and node.name == name and not node.decorator_list:
             yield RemoveStatement(source.span(node)), node
+
+
+def _is_guarded(source: Source, node: ast.Import | ast.ImportFrom) -> bool:
+    """Return whether an import is tried, or all that its block does: what is left of that would be a `pass`."""
+    tried = any(isinstance(each, ast.Try | ast.ExceptHandler) for each in source.ancestors(node))
+    return tried or (source.block(node) is not source.tree.body and len(source.block(node)) == 1 and len(node.names) == 1)

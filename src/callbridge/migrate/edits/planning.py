@@ -5,18 +5,20 @@ from __future__ import annotations
 from callbridge.migrate.edits import call_config, imports, iterators, managers, printing, threads, version
 from callbridge.migrate.edits.operations import Change, Refusal
 from callbridge.migrate.edits.source import Source
+from callbridge.migrate.edits.tidiness import tidy
 
 __all__ = ["plan_all"]
 
 
-def plan_all(source: Source, level: int = 1) -> list[Change | Refusal]:
+def plan_all(source: Source, level: int = 1, *, unsafe: bool = False) -> list[Change | Refusal]:
     """Return all that could be changed in a file, and all that stays as it is.
 
     Args:
         source: The file.
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
+        unsafe: Whether level 2 may assume what the file does not show.
     """
     plan = [each for planner in (imports, managers, call_config, version) for each in planner.plan(source)]
     for wrapper in (iterators, printing, threads):
-        plan += wrapper.plan(source, level)
-    return plan
+        plan += wrapper.plan(source, level, unsafe=unsafe)
+    return [tidy(source, each) if isinstance(each, Change) else each for each in plan]

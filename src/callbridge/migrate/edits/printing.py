@@ -17,61 +17,71 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from callbridge.migrate.analysis.known import is_langchain
-from callbridge.migrate.analysis.streaming import may_stream
+from callbridge.migrate.edits.assumed import disorder, silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
-from callbridge.migrate.edits.models import hearing, is_model, run_models
+from callbridge.migrate.edits.events_loop import direct
+from callbridge.migrate.edits.imports import import_of
+from callbridge.migrate.edits.models import hearing, is_model
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
-from callbridge.migrate.edits.wrapping import runs_of, wrap
+from callbridge.migrate.edits.wrapping import check_run, runs_of, wrap
 
 __all__ = ["plan"]
 
 _PRINTERS = ("print", "sys.stdout.write", "sys.stdout.flush")
 _PRINT = 'print({token}, end="", flush=True)'
+_WRITE = "sys.stdout.write({token})\nsys.stdout.flush()"
+_UNPRINTED = "nothing was printed so far, and all of the text will be"
+_OTHER_PRINT = "`print` is not the builtin one: an error that it raises was logged so far, and is raised in the loop"
 _BASES = ("BaseCallbackHandler", "StreamingStdOutCallbackHandler", "AsyncCallbackHandler")
 
 
 class _Sink(NamedTuple):
-    """What a handler does with a token: the name it gives it, and the statements."""
+    """What a handler does with a token: the name it gives it, and the statements, which stand in `hook` now."""
 
     rule: str
     variable: str
     body: str
+    hook: Function | None = None
 
 
-def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
-    """Return what can be done about the printing handlers of a file."""
+def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
+    """Return what can be done about the printing handlers of a file; level 2 only where it is the same, or `unsafe`."""
     for call in source.calls():
         sink = _sink(source, call)
         if sink is None:
             continue
         try:
-            yield _change(source, call, sink, level)
+            yield _change(source, call, sink, level, unsafe=unsafe)
         except UnfitError as unfit:
             yield Refusal(sink.rule, source.span(call), str(unfit))
 
 
-def _change(source: Source, made: ast.Call, sink: _Sink, level: int) -> Change:
+def _change(source: Source, made: ast.Call, sink: _Sink, level: int, *, unsafe: bool) -> Change:
     attachment, removal = _attachment(source, made)
+    seen = ""
     if is_model(source, attachment.call):
         runs = runs_of(source, attachment.call)
-    elif isinstance(attachment.call.func, ast.Attribute) or not is_langchain(source.origin(attachment.call.func)):
-        runs = [attachment.call]
     else:
-        raise UnfitError("the handler is attached to a chain, an agent or a tool, whose models may not be the only ones")
+        seen = check_run(source, attachment.call)
+        runs = [attachment.call]
     operations: list[Operation] = [*removal, *attachment.operations]
-    reasons: list[str] = []
+    reasons = [seen]
     for run in runs:
         possible, reason = hearing(source, attachment.call, run)
         if not possible:
             raise UnfitError(reason)
-        reasons += [reason, _silence(source, run)]
+        reasons += [reason, silence(source, attachment.call, run, _UNPRINTED), disorder(source, run)]
         variable = source.fresh(run, sink.variable, "piece")
-        body = sink.body if variable == sink.variable else _PRINT.format(token=variable)
-        if variable != sink.variable and sink.rule == "CB306":
-            raise UnfitError(f"the name {sink.variable} of its token means something else where the model is run")
-        operations += wrap(source, run, variable, body, level=level, operations=attachment.operations)
+        body, added, other = _printing(source, run, sink, variable)
+        reasons.append(other)
+        operations += added
+        assumed = direct(source, run) if level == 2 else None
+        is_direct = assumed == "" or (bool(assumed) and unsafe)
+        done, read = wrap(source, run, variable, body, direct=is_direct, operations=attachment.operations)
+        operations += done
+        reasons.append(assumed or "" if read else "")
     if len({source.statement(run) for run in runs}) < len(runs):
         raise UnfitError("one statement runs the model twice")
     orphans = tuple(node.id for node in ast.walk(made.func) if isinstance(node, ast.Name))
@@ -87,13 +97,32 @@ def _change(source: Source, made: ast.Call, sink: _Sink, level: int) -> Change:
     )
 
 
-def _silence(source: Source, run: ast.Call) -> str:
-    """Return which model of a call has not streamed, so that nothing was printed; empty if each may have."""
-    for each in sorted(run_models(source, run).found, key=source.span):
-        name = (source.origin(each.func) or "").rpartition(".")[2]
-        if not may_stream(name, each):
-            return f"{name} has no `streaming=True`: nothing was printed so far, and all of the text will be"
-    return ""
+def _printing(source: Source, run: ast.Call, sink: _Sink, variable: str) -> tuple[str, list[Operation], str]:
+    """Return what prints a token where the call is, what has to be imported for it, and what that assumes."""
+    if sink.hook is not None:
+        _check_names(source, run, sink, variable)
+        other = any(use.id == "print" and not source.is_builtin("print", use) for use in _names(sink.hook))
+        return sink.body, [], _OTHER_PRINT if other else ""
+    if source.is_builtin("print", run):
+        return _PRINT.format(token=variable), [], ""
+    added = import_of(source, "sys", "", run)
+    if added is None:
+        raise UnfitError("the names print and sys mean something else here")
+    return _WRITE.format(token=variable), list(added), ""
+
+
+def _check_names(source: Source, run: ast.Call, sink: _Sink, variable: str) -> None:
+    """Refuse if a name in the handler's own statements would stand for something else where the call is."""
+    if variable != sink.variable:
+        raise UnfitError(f"the name {sink.variable} of its token means something else where the model is run")
+    for use in _names(sink.hook) if sink.hook is not None else ():
+        home = source.scopes.home(use)
+        if home is source.tree and source.scopes.home_of(use.id, run) is not source.tree:
+            raise UnfitError(f"the name {use.id} means something else where the model is run")
+
+
+def _names(hook: Function) -> list[ast.Name]:
+    return [node for statement in hook.body for node in ast.walk(statement) if isinstance(node, ast.Name)]
 
 
 def _attachment(source: Source, made: ast.Call) -> tuple[Attachment, tuple[Operation, ...]]:
@@ -143,7 +172,7 @@ def _printer(source: Source, node: ast.ClassDef) -> _Sink | None:
     if any(isinstance(each, ast.Name) and each.id in unwanted for statement in body for each in ast.walk(statement)):
         return None
     lines = [source.line(number) for number in range(body[0].lineno, (body[-1].end_lineno or 0) + 1)]
-    return _Sink("CB306", parameters[1], textwrap.dedent("".join(lines)).strip())
+    return _Sink("CB306", parameters[1], textwrap.dedent("".join(lines)).strip(), hook)
 
 
 def _prints(source: Source, node: ast.stmt) -> bool:

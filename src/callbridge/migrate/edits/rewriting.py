@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from callbridge.migrate.analysis.suppress import Suppression, find_suppressions
 from callbridge.migrate.edits import suppressions
+from callbridge.migrate.edits.comments import with_comments
 from callbridge.migrate.edits.leftovers import leftovers
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, ReplaceText
 from callbridge.migrate.edits.orphans import drop_unused
@@ -106,6 +107,7 @@ def rewrite(
         operations: Sequence[Operation] = [operation for change in chosen for operation in change.operations]
         if not chosen:
             operations, used = drop_unused(source, orphans)
+            operations = with_comments(source, operations)[0]
             orphans |= used
             if not operations:
                 return Rewritten(current, tuple(done), _refusals(plan, findings, lines, options))
@@ -123,14 +125,14 @@ def _parse(text: str, foreign_uses: frozenset[str], is_package: bool) -> Source:
 
 def _plan(source: Source, options: Options) -> tuple[list[Change | Refusal], list[Finding] | None]:
     """Return what can be done about the wanted rules where nothing suppresses them, and what a scan finds of them."""
-    plan = plan_all(source, options.level)
+    plan = plan_all(source, options.level, unsafe=options.unsafe)
     silent = [each for each in find_suppressions(source.text) if not each.problem]
-    plan = [each for each in plan if not _is_silent(each.rule, each.place, silent)]
+    plan = [each for each in plan if not _is_silent(each.rule, _about(source, each), silent)]
     shown: list[Finding] | None = None
     if options.scan is not None:
         findings = options.scan(source.text)
         live = [each for each in findings if each.verdict != "keep"]
-        shown = [each for each in live if options.wants(each.rule) and not _is_silent(each.rule, place_of(each), silent)]
+        shown = [each for each in live if options.wants(each.rule) and not _is_silent(each.rule, [place_of(each)], silent)]
         shown = settled(shown, plan, source)
         plan = [each for each in plan if is_found(each, live)]
         plan += suppressions.plan(source, silent, findings)
@@ -138,8 +140,16 @@ def _plan(source: Source, options: Options) -> tuple[list[Change | Refusal], lis
     return wanted, shown
 
 
-def _is_silent(rule: str, place: Span, suppressed: Sequence[Suppression]) -> bool:
-    return any(rule in each.codes and place.line <= each.target <= place.end_line for each in suppressed)
+def _is_silent(rule: str, places: Sequence[Span], suppressed: Sequence[Suppression]) -> bool:
+    return any(rule in each.codes and place.line <= each.target <= place.end_line for each in suppressed for place in places)
+
+
+def _about(source: Source, each: Change | Refusal) -> list[Span]:
+    """Return what an entry of a plan speaks of: its place, and the class of which the handler there is made."""
+    made = [call.func for call in source.calls() if source.span(call) == each.place]
+    names = {function.id for function in made if isinstance(function, ast.Name)}
+    classes = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name in names]
+    return [each.place, *map(source.span, classes)]
 
 
 def _chosen(changes: Sequence[Change], options: Options) -> list[Change]:

@@ -27,11 +27,15 @@ class Scopes:
 
     def home(self, name: ast.Name) -> ast.AST:
         """Return the function, lambda, comprehension or class that binds what a name stands for; else the module."""
-        path: list[ast.AST] = [name]
+        return self.home_of(name.id, name)
+
+    def home_of(self, name: str, node: ast.AST) -> ast.AST:
+        """Return the home of what a name would stand for where a node stands."""
+        path: list[ast.AST] = [node]
         inside = False
         while (above := self._parents.get(path[-1])) is not None:
             if isinstance(above, _SCOPES) and _is_inside(above, path):
-                if name.id in self.bound(above) and not (inside and isinstance(above, ast.ClassDef)):
+                if name in self.bound(above) and not (inside and isinstance(above, ast.ClassDef)):
                     return above
                 inside = True
             path.append(above)

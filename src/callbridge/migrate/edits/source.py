@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
+import sys
+import tokenize
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
@@ -29,6 +32,10 @@ class Span(NamedTuple):
     def overlaps(self, other: Span) -> bool:
         """Return whether the two have a character in common."""
         return self[:2] < other[2:] and other[:2] < self[2:]
+
+
+def _is_stdlib(node: ast.ImportFrom) -> bool:
+    return not node.level and (node.module or "").partition(".")[0] in sys.stdlib_module_names
 
 
 def keyword_of(call: ast.Call, name: str) -> ast.keyword | None:
@@ -70,15 +77,28 @@ class Source:
 
     def code(self, node: ast.expr) -> str:
         """Return the source text of an expression."""
-        span = self.span(node)
+        return self.text_of(self.span(node))
+
+    def line(self, number: int) -> str:
+        """Return a line with its newline."""
+        return self.lines[number - 1]
+
+    def text_of(self, span: Span) -> str:
+        """Return the text at a place."""
         if span.line == span.end_line:
             return self.lines[span.line - 1][span.column : span.end_column]
         first, *middle = self.lines[span.line - 1 : span.end_line - 1]
         return "".join([first[span.column :], *middle, self.lines[span.end_line - 1][: span.end_column]])
 
-    def line(self, number: int) -> str:
-        """Return a line with its newline."""
-        return self.lines[number - 1]
+    @cached_property
+    def comments(self) -> Mapping[int, Span]:
+        """The place of each comment, by its line."""
+        found: dict[int, Span] = {}
+        with contextlib.suppress(tokenize.TokenError, SyntaxError):  # what `ast` reads, `tokenize` may not
+            for token in tokenize.generate_tokens(iter([*self.lines, ""]).__next__):
+                if token.type == tokenize.COMMENT:
+                    found[token.start[0]] = Span(*token.start, *token.end)
+        return found
 
     @property
     def line_count(self) -> int:
@@ -178,6 +198,20 @@ class Source:
         if isinstance(node, ast.Name) and node.id not in self.bound_here:
             return self._imported.get(node.id)
         return None
+
+    def is_imported(self, name: str) -> bool:
+        """Return whether an import binds a name somewhere in the file."""
+        return name in self._imported
+
+    def is_builtin(self, name: str, node: ast.AST) -> bool:
+        """Return whether a name stands for the builtin where a node stands: nothing binds it, no `import *` may."""
+        if self.scopes.home_of(name, node) is not self.tree or name in self.scopes.bound(self.tree):
+            return False
+        return not any(
+            (isinstance(each, ast.Global) and name in each.names)
+            or (isinstance(each, ast.ImportFrom) and each.names[0].name == "*" and not _is_stdlib(each))
+            for each in self.nodes
+        )
 
     def is_langchain_file(self) -> bool:
         """Return whether anything of LangChain's packages is imported."""

@@ -42,7 +42,7 @@ __all__ = ["plan"]
 _REVIEW = "an error of the call, which its thread has printed, is raised in the loop"
 
 
-def plan(source: Source, level: int) -> Iterator[Change | Refusal]:
+def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
     """Return what can be done about the queues of a file; both levels wrap the call."""
     handlers = queue_handlers(source)
     if not handlers:
@@ -76,11 +76,11 @@ class _Conversion:
         ends = self._ends_of(task, name, drain)
         threads = self._threads(function, task)
         self._check_uses(name, function, created, [*ends, *threads, drain.loop])
-        added = import_of(source, "callbridge", "stream_call")
+        added = import_of(source, "callbridge", "stream_call", drain.loop)
         if added is None:
             raise UnfitError("the name stream_call means something else here")
         self._removed += [created, *threads]
-        operations: list[Operation] = [added, *attached, *self._without_ends(ends), self._loop(task, drain)]
+        operations: list[Operation] = [*added, *attached, *self._without_ends(ends), self._loop(task, drain)]
         operations += self._without_sentinel(function, drain, ends)
         operations += [RemoveStatement(source.span(statement)) for statement in self._removed]
         used = {each.id for node in [*self._removed, *ends] for each in ast.walk(node) if isinstance(each, ast.Name)}

@@ -13,10 +13,13 @@ from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgum
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
 
-__all__ = ["passed", "runs_of", "wrap"]
+__all__ = ["check_run", "check_streams", "passed", "runs_of", "wrap"]
 
 _SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_prompt", "call_as_llm")
 _ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
+_STREAMS = ("astream", "astream_events", "astream_log", "stream", "stream_events", "stream_log", "transform", "atransform")
+"""Methods whose result is read piece by piece: nothing runs when they are called."""
+
 _READERS = ("callbridge.astream_call", "callbridge.stream_call", "functools.partial")
 """What a call is handed to when it has been wrapped."""
 
@@ -81,6 +84,54 @@ def _follow_variable(source: Source, statement: ast.Assign, name: str) -> Iterat
             yield from _follow(source, use)
 
 
+def check_run(source: Source, call: ast.Call) -> str:
+    """Return what is assumed if a call is taken for one that runs a model before it returns; empty if it is seen.
+
+    Args:
+        source: The file.
+        call: Is given a handler; not the constructor of a model.
+
+    Raises:
+        UnfitError: It makes something, returns a stream that nobody has begun to read, or may do either.
+    """
+    function = call.func
+    check_streams(call)
+    if is_langchain(source.origin(function)):
+        raise UnfitError("the handler is attached to a chain, an agent or a tool, whose models may not be the only ones")
+    if (isinstance(function, ast.Attribute) and function.attr in _SYNC + _ASYNC) or _is_chain(source, function):
+        return ""
+    unseen = f"whether {ast.unparse(function)}() runs a model, or makes something that is run later, cannot be seen here"
+    if isinstance(function, ast.Name) and call.args and not _is_defined(source, function.id):
+        return unseen
+    raise UnfitError(unseen)
+
+
+def check_streams(call: ast.Call) -> None:
+    """Refuse a call that returns a stream: wrapping what makes it loses its text, since nobody begins to read it there."""
+    function = call.func
+    if isinstance(function, ast.Attribute) and function.attr in _STREAMS:
+        raise UnfitError(f"{function.attr}() is read as a stream: what is done with its text belongs where that is read")
+
+
+def _is_defined(source: Source, name: str) -> bool:
+    """Return whether a name is one of a function or class: what that does with a handler is its own affair."""
+    defined = any(isinstance(each, Function | ast.ClassDef) and each.name == name for each in source.nodes)
+    return defined or source.is_imported(name)
+
+
+def _is_chain(source: Source, node: ast.expr) -> bool:
+    """Return whether what is called is a chain of LangChain's: a variable or attribute that is made of one here."""
+    if isinstance(node, ast.Name):
+        value = source.value(node)
+        return value is not None and _is_made_of(value, source)
+    if not isinstance(node, ast.Attribute):
+        return False
+    stored = [
+        each for each in source.nodes if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == ast.unparse(node)
+    ]
+    return bool(stored) and all(_is_made_of(each.value, source) for each in stored)
+
+
 def passed(source: Source, run: ast.Call, function: str, operations: Sequence[Operation]) -> tuple[str, list[Operation]]:
     """Return the template that hands a call to a function of ours, whose hole `RUN` is the call, and what it takes.
 
@@ -100,27 +151,29 @@ def passed(source: Source, run: ast.Call, function: str, operations: Sequence[Op
     template, taker, names = "RUN", function, [("callbridge", function)]
     if any(keyword.arg not in removed for keyword in run.keywords):  # ours would take them for options of the stream
         template, taker, names = f"{function}(RUN)", "partial", [*names, ("functools", "partial")]
-    return template, [*(_import(source, *name) for name in names), PassCall(span, taker)]
+    return template, [*(each for name in names for each in _import(source, *name, run)), PassCall(span, taker)]
 
 
-def _import(source: Source, module: str, name: str) -> Operation:
-    added = import_of(source, module, name)
+def _import(source: Source, module: str, name: str, near: ast.AST) -> Sequence[Operation]:
+    added = import_of(source, module, name, near)
     if added is None:
         raise UnfitError(f"the name {name} means something else here")
     return added
 
 
 def wrap(
-    source: Source, run: ast.Call, variable: str, body: str, *, level: int = 1, operations: Sequence[Operation] = ()
-) -> list[Operation]:
+    source: Source, run: ast.Call, variable: str, body: str, *, direct: bool = False, operations: Sequence[Operation] = ()
+) -> tuple[list[Operation], bool]:
     """Return the operations that read the text of a call in a loop before the statement that uses its result.
+
+    They come with whether the runnable's events are read, and the call is not made.
 
     Args:
         source: The file.
         run: The call.
         variable: The loop's variable.
         body: The loop's body.
-        level: 2 reads the runnable's events where the result of the call is not used.
+        direct: Reads the runnable's events where the result of the call is not used.
         operations: What is done with the call otherwise.
 
     Raises:
@@ -136,10 +189,13 @@ def wrap(
     elif isinstance(source.scope(run), ast.AsyncFunctionDef):
         raise UnfitError("a blocking call in a coroutine: a loop over its text would block as well; make it async first")
     statement = _statement(source, value)
-    direct = level == 2 and isinstance(statement, ast.Expr) and statement.value is value and _is_direct(run)
+    direct = direct and isinstance(statement, ast.Expr) and statement.value is value and _is_direct(run)
     prefix = "a" if is_async else ""
     if direct:
-        context, done = f"{prefix}stream_events(RUNNABLE, INPUT)", [_import(source, "callbridge", f"{prefix}stream_events")]
+        context, done = (
+            f"{prefix}stream_events(RUNNABLE, INPUT)",
+            [*_import(source, "callbridge", f"{prefix}stream_events", run)],
+        )
     else:
         context, done = passed(source, run, f"{prefix}stream_call", operations)
     stream = source.fresh(run, "stream", "text_stream", "event_stream")
@@ -151,7 +207,7 @@ def wrap(
         template += "STATEMENT\n"
         holes["STATEMENT"] = source.span(statement)
         done.append(ReplaceExpression(source.span(value), f"{stream}.result"))
-    return [*done, ReplaceStatement(source.span(statement), template, holes)]
+    return [*done, ReplaceStatement(source.span(statement), template, holes)], direct
 
 
 def _is_direct(run: ast.Call) -> bool:

@@ -1,0 +1,150 @@
+"""What the file does not show and an edit would take for granted: that is the reason for which it takes `--unsafe`.
+
+One function for each assumption, asked by all planners. What is seen to be otherwise is told as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.streaming import flag_of, told
+from callbridge.migrate.edits.models import is_model, receiver, run_models
+from callbridge.migrate.edits.source import Source
+
+__all__ = ["disorder", "silence", "unstreamed"]
+
+_FLAGS = ("stream", "streaming")
+_CACHES = ("set_llm_cache", "llm_cache")
+_VERBOSE = ("set_debug", "set_verbose")
+_NO_CACHE = "it is assumed that no program that runs this sets a cache of models (`set_llm_cache`): a direct stream asks none"
+
+
+def silence(source: Source, attached: ast.Call, run: ast.Call, consequence: str) -> str:
+    """Return why the handler may have heard nothing so far; empty if all that it is attached to is seen to stream.
+
+    Args:
+        source: The file.
+        attached: What the handler is attached to: a model, the call itself, or something of the project's own.
+        run: The call.
+        consequence: What is different then, as a clause.
+    """
+    models = run_models(source, run)
+    heard = models.found if attached is run else models.found & {attached}
+    for each in sorted(heard, key=source.span):
+        reason = _of_model(source, each)
+        if reason:
+            return f"{reason}: {consequence}"
+    if attached is run and not (models.complete and models.found):
+        return f"whether the models that the call runs stream cannot be seen here: if they do not, {consequence}"
+    switch = _switch(source, run)
+    return f"{switch} may turn streaming off: then {consequence}" if switch and heard else ""
+
+
+def _of_model(source: Source, model: ast.Call) -> str:
+    name = (source.origin(model.func) or "").rpartition(".")[2]
+    flag = flag_of(name, model, source.value)
+    if flag == "on":
+        return ""
+    said = {each.arg: each for each in model.keywords}
+    given = next((said[name] for name in ("disable_streaming", *_FLAGS) if name in said), None)
+    if given is not None:
+        shown = f"{name} has `{given.arg}={source.code(given.value)}`"
+        return shown if flag == "off" else f"{shown}, which may be off"
+    if flag == "off":
+        return f"{name} has no `streaming=True`"
+    return f"whether {name} is told to stream is in arguments that cannot be seen here; if not"
+
+
+def _switch(source: Source, run: ast.Call) -> str:
+    """Return what may turn the streaming of models off, or on, after they were made; empty if nothing does."""
+    for node in source.nodes:
+        if isinstance(node, ast.Attribute) and node.attr in (*_FLAGS, "disable_streaming") and isinstance(node.ctx, ast.Store):
+            statement = source.statement(node)
+            if not isinstance(statement, ast.Assign) or told(statement.value) != "on":
+                return f"`{source.code(node)} = …`"
+    calls = [run, *(each for each in _calls_in(source, receiver(run), 0) if _is_bind(each))]
+    for call in calls:
+        for keyword in call.keywords:
+            if keyword.arg in _FLAGS and told(keyword.value, source.value) != "on":
+                return f"`{keyword.arg}={source.code(keyword.value)}`"
+            if keyword.arg is None and (call is not run or _is_of_model(source, run)):
+                return f"`**{source.code(keyword.value)}`"
+    return ""
+
+
+def _is_bind(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "bind"
+
+
+def _is_of_model(source: Source, run: ast.Call) -> bool:
+    node = receiver(run)
+    value = source.value(node) if isinstance(node, ast.Name) else node
+    return isinstance(value, ast.Call) and is_model(source, value)
+
+
+def _calls_in(source: Source, node: ast.expr, depth: int) -> Iterator[ast.Call]:
+    """Return the calls that an expression is made of, those in its variables included."""
+    for each in ast.walk(node):
+        if isinstance(each, ast.Call):
+            yield each
+        elif isinstance(each, ast.Name) and depth < 12 and (value := source.value(each)) is not None:
+            yield from _calls_in(source, value, depth + 1)
+
+
+def disorder(source: Source, run: ast.Call) -> str:
+    """Return what else prints during a call, whose lines may change places with the text; empty if nothing is seen to."""
+    for node in source.nodes:
+        name = _called(node)
+        if name in _VERBOSE or (
+            isinstance(node, ast.Attribute) and node.attr in ("debug", "verbose") and _is_set(source, node)
+        ):
+            return _shuffled(f"`{name or source.code(node)}`" if isinstance(node, ast.expr) else "")
+    for call in _calls_in(source, receiver(run), 0):
+        for keyword in call.keywords:
+            chain = keyword.arg == "verbose" and is_langchain(source.origin(call.func)) and not is_model(source, call)
+            if chain and told(keyword.value, source.value) != "off":
+                return _shuffled("`verbose=`")
+    return ""
+
+
+def _shuffled(what: str) -> str:
+    return f"what {what} prints may change places with the text, which is printed by another thread or task"
+
+
+def _is_set(source: Source, node: ast.Attribute) -> bool:
+    """Return whether this sets `langchain.debug` or `langchain.verbose`."""
+    return isinstance(node.ctx, ast.Store) and is_langchain(source.origin(node.value))
+
+
+def _called(node: ast.AST) -> str:
+    if not isinstance(node, ast.Call):
+        return ""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def unstreamed(source: Source, run: ast.Call) -> str | None:
+    """Return what a direct stream of a runnable would not do and its call does.
+
+    Returns:
+        None if something is seen to be lost: a retry, a fallback, a cache. An assumption as a clause if something may be;
+        nothing if it is the same.
+    """
+    attributes = {node.attr for node in source.nodes if isinstance(node, ast.Attribute)}
+    if attributes & {"with_retry", "with_fallbacks"}:
+        return None
+    if _is_legacy_chain(source, run):
+        return ""  # its stream is its call, which asks the cache
+    models = run_models(source, run).found
+    caches = [each.value for model in models for each in model.keywords if each.arg == "cache"]
+    names = {_called(node) for node in source.nodes} | attributes | source.names
+    if any(told(each, source.value) != "off" for each in caches) or names & set(_CACHES):
+        return None
+    return "" if models and len(caches) == len(models) else _NO_CACHE
+
+
+def _is_legacy_chain(source: Source, run: ast.Call) -> bool:
+    node = receiver(run)
+    made = source.value(node) if isinstance(node, ast.Name) else node
+    return isinstance(made, ast.Call) and is_langchain(source.origin(made.func)) and not is_model(source, made)

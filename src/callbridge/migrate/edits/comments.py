@@ -1,0 +1,284 @@
+"""Which comments go with what an edit takes away: one rule for all edits.
+
+A comment goes with the statement, argument, element or name that it is about:
+
+* inside of it, behind it on its last line, or directly above it without a blank line between: it is about it;
+* if others stand there too (the paragraph goes on below it, the line has other arguments), its words decide: it is about what
+  shares a word with it;
+* if they do not decide, the comment stays, and the edit takes `--unsafe`.
+
+All other comments stay where they are.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from callbridge.migrate.edits.operations import (
+    DropImport,
+    Operation,
+    RemoveArgument,
+    RemoveComment,
+    RemoveElement,
+    RemoveFinally,
+    RemoveStatement,
+    ReplaceExpression,
+    ReplaceStatement,
+)
+from callbridge.migrate.edits.source import Source, Span, keyword_of
+from callbridge.migrate.words import words
+
+__all__ = ["with_comments"]
+
+_SPOKEN_OF = (
+    (r"create_task|ensure_future", "async background concurrently create launch parallel run running schedule start task"),
+    (r"(?i:handler|callback)", "attach callback callbacks handler handlers stdout stream streamer streaming token tokens"),
+    (r"\bawait\b", "await complete completed completes done end ends finish finished finishes join wait waiting waits"),
+    (r"\.set\(\)", "close done end ends event finish finished signal"),
+    (r"(?i:queue)", "queue sentinel"),
+    (r"Thread\b|\.join\(|\.start\(", "background join run start starts thread threading worker"),
+    (r"\basync for\b|\baiter\b", "iterate loop over read stream streaming token tokens yield"),
+    (r"\bfinally\b", "always cleanup done ensure error errors exception finally make sure"),
+    (r"\bimport\b", "import imports"),
+)
+"""What code is recognised by, and words that speak of it."""
+
+_COMMON = words("all and are for from into new not our self that the this use used with")
+
+
+@dataclass
+class _Fate:
+    """Comments that go, by line, and the first that cannot be placed."""
+
+    gone: set[int] = field(default_factory=set)
+    loose: str = ""
+
+
+def with_comments(source: Source, operations: Sequence[Operation]) -> tuple[tuple[Operation, ...], str]:
+    """Return operations with those that take comments along, and why a comment cannot be placed; empty if all can."""
+    fate = _Fate()
+    nodes = _Nodes(source)
+    removed = [node for each in operations if isinstance(each, RemoveStatement) and (node := nodes.statement(each.span))]
+    removed += _emptied(operations, nodes)
+    for statement in removed:
+        _with_statement(source, statement, removed, fate)
+    for each in operations:
+        if isinstance(each, RemoveFinally) and isinstance(attempt := nodes.statement(each.span), ast.Try):
+            _with_finally(source, attempt, fate)
+        elif isinstance(each, RemoveArgument | RemoveElement | DropImport):
+            for items, index in nodes.items(each):
+                _with_item(source, items, index, fate)
+        elif isinstance(each, ReplaceExpression | ReplaceStatement):
+            _with_rest(source, each, fate)
+    added = [RemoveComment(source.comments[line]) for line in sorted(fate.gone)]
+    return (*operations, *added), fate.loose
+
+
+class _Nodes:
+    """The nodes of a file by their places."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._statements = {source.span(node): node for node in source.nodes if isinstance(node, ast.stmt)}
+        found = [node for node in source.nodes if isinstance(node, ast.Call | ast.List | ast.Dict)]
+        self._expressions = {source.span(node): node for node in found}
+
+    def statement(self, span: Span) -> ast.stmt | None:
+        return self._statements.get(span)
+
+    def items(self, operation: RemoveArgument | RemoveElement | DropImport) -> Iterator[tuple[list[Span], int]]:
+        """Yield the places of what stands between commas, and which of them goes."""
+        span = self._source.span
+        if isinstance(operation, DropImport):
+            node = self._statements.get(operation.span)
+            if isinstance(node, ast.ImportFrom):
+                names = [alias.asname or alias.name for alias in node.names]
+                yield [span(alias) for alias in node.names], names.index(operation.name)
+            return
+        found = self._expressions.get(operation.span)
+        if isinstance(operation, RemoveArgument) and isinstance(found, ast.Call):
+            given = found.args[operation.position] if operation.position >= 0 else keyword_of(found, operation.name)
+            spans = sorted([*map(span, found.args), *map(span, found.keywords)])
+            if given is not None:
+                yield spans, spans.index(span(given))
+        elif isinstance(operation, RemoveElement) and isinstance(found, ast.List):
+            yield [span(each) for each in found.elts], operation.index
+        elif isinstance(operation, RemoveElement) and isinstance(found, ast.Dict):
+            pairs = zip(found.keys, found.values, strict=True)
+            yield [_pair(span(key if key is not None else value), span(value)) for key, value in pairs], operation.index
+
+
+def _pair(key: Span, value: Span) -> Span:
+    return Span(key.line, key.column, value.end_line, value.end_column)
+
+
+def _emptied(operations: Sequence[Operation], nodes: _Nodes) -> list[ast.stmt]:
+    """Return the import statements that lose all their names."""
+    found: list[ast.stmt] = []
+    drops = [each for each in operations if isinstance(each, DropImport)]
+    for span in {each.span for each in drops}:
+        node = nodes.statement(span)
+        if isinstance(node, ast.ImportFrom) and sum(each.span == span for each in drops) == len(node.names):
+            found.append(node)
+    return found
+
+
+# -- statements
+
+
+def _with_statement(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt], fate: _Fate) -> None:
+    first, last = _first_line(statement), statement.end_lineno or statement.lineno
+    fate.gone.update(_comments(source, range(first, last + 1)))
+    above = _above(source, first, statement.col_offset)
+    if not above:
+        return
+    kept = _rest_of_paragraph(source, statement, removed)
+    if not kept:
+        fate.gone.update(above)
+    else:
+        gone = [each for each in removed if each.lineno < kept[0].lineno and each.lineno >= statement.lineno]
+        _decide(source, above, gone or [statement], kept, fate)
+
+
+def _rest_of_paragraph(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements that follow without a blank line and stay."""
+    block, found, end = source.block(statement), list[ast.stmt](), statement.end_lineno or statement.lineno
+    for each in block[block.index(statement) + 1 :]:
+        if _first_line(each) > end + 1:
+            break
+        if each not in removed:
+            found.append(each)
+        end = each.end_lineno or each.lineno
+    return found
+
+
+def _first_line(statement: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(each.lineno for each in decorators)])
+
+
+def _above(source: Source, line: int, column: int) -> list[int]:
+    """Return the lines of the comments directly above a line, in its column."""
+    found: list[int] = []
+    while (span := source.comments.get(line - 1)) and span.column == column and not source.line(line - 1)[:column].strip():
+        line -= 1
+        found.append(line)
+    return found
+
+
+def _with_finally(source: Source, attempt: ast.Try, fate: _Fate) -> None:
+    """Take along what stands in a `finally`; of a `try` that goes as well, what is said of it."""
+    first = attempt.finalbody[0]
+    line = first.lineno
+    while line > attempt.lineno and not source.line(line).lstrip().startswith("finally"):
+        line -= 1
+    end = attempt.end_lineno or first.lineno
+    while (span := source.comments.get(end + 1)) and span.column >= first.col_offset:
+        end += 1
+    fate.gone.update(_comments(source, range(line, end + 1)))
+    fate.gone.update(_above(source, line, attempt.col_offset))
+    if not attempt.handlers:
+        fate.gone.update(_comments(source, [attempt.lineno]))
+        above = _above(source, attempt.lineno, attempt.col_offset)
+        if above:
+            _decide(source, above, [attempt], attempt.body, fate, "try finally error")
+
+
+# -- what stands between commas
+
+
+def _with_item(source: Source, items: Sequence[Span], index: int, fate: _Fate) -> None:
+    item = items[index]
+    fate.gone.update(_comments(source, range(item.line, item.end_line)))
+    others = [each for each in items if each is not item]
+    behind = source.comments.get(item.end_line)
+    if behind and behind[:2] >= item[2:]:
+        between = source.line(item.end_line)[item.end_column : behind.column]
+        sharing = [each for each in others if item.end_line in (each.line, each.end_line)]
+        rest = " ".join(map(source.text_of, sharing))
+        if any(bracket in between for bracket in ")]}"):  # it is the statement's
+            rest += source.line(item.end_line)[: item.column if item.line == item.end_line else 0]
+            if _is_about(source, [item.end_line], source.text_of(item), rest) == "removed":
+                fate.gone.add(item.end_line)
+        else:
+            _decide_text(source, [item.end_line], source.text_of(item), rest, fate)
+    above = _above_item(source, item)
+    if above:
+        following = [each for each in others if each.line == item.end_line and each > item]
+        _decide_text(source, above, source.text_of(item), " ".join(map(source.text_of, following)), fate)
+
+
+def _above_item(source: Source, item: Span) -> list[int]:
+    if source.line(item.line)[: item.column].strip():
+        return []
+    return _above(source, item.line, item.column)
+
+
+# -- what is replaced
+
+
+def _with_rest(source: Source, operation: ReplaceExpression | ReplaceStatement, fate: _Fate) -> None:
+    """Take along what stands in the place of something else and goes nowhere."""
+    span, holes = operation.span, list(operation.holes.values())
+    if isinstance(operation, ReplaceStatement):
+        if span in holes or "BODY" in operation.template or not holes:
+            return
+        if all(name.startswith("STATEMENT_") for name in operation.holes):
+            above = {line for hole in holes for line in _above(source, hole.line, hole.column)}
+            inside = {line for hole in holes for line in range(hole.line, hole.end_line + 1)}
+            fate.gone.update(set(_comments(source, range(span.line, span.end_line + 1))) - above - inside)
+        return
+    lost = [line for line in _comments(source, range(span.line, span.end_line)) if source.comments[line][:2] >= span[:2]]
+    lost = [line for line in lost if not any(hole.overlaps(source.comments[line]) for hole in holes)]
+    if lost:
+        fate.gone.update(lost)
+        fate.loose = fate.loose or _told(source, lost[0], "stands inside of what is replaced")
+
+
+# -- words
+
+
+def _decide(
+    source: Source, lines: Sequence[int], gone: Sequence[ast.stmt], kept: Sequence[ast.stmt], fate: _Fate, more: str = ""
+) -> None:
+    removed = more or " ".join(ast.unparse(each) for each in gone)
+    _decide_text(source, lines, removed, " ".join(ast.unparse(each) for each in kept), fate)
+
+
+def _decide_text(source: Source, lines: Sequence[int], removed: str, kept: str, fate: _Fate) -> None:
+    """Let comments go if they are about what is removed, stay if about what is kept; else they are loose."""
+    about = _is_about(source, lines, removed, kept) if kept.strip() else "removed"
+    if about == "removed":
+        fate.gone.update(lines)
+    elif not about:
+        fate.loose = fate.loose or _told(source, min(lines), "may be about what is taken away, or about what stays")
+
+
+def _is_about(source: Source, lines: Sequence[int], removed: str, kept: str) -> str:
+    """Return what comments are about, by their words: `"removed"`, `"kept"`, or nothing if they do not say."""
+    said = _words(" ".join(source.text_of(source.comments[line]) for line in lines))
+    about_removed, about_kept = said & _spoken_of(removed), said & _spoken_of(kept)
+    if bool(about_removed) == bool(about_kept):
+        return ""
+    return "removed" if about_removed else "kept"
+
+
+def _told(source: Source, line: int, why: str) -> str:
+    text = source.text_of(source.comments[line]).strip()
+    return f"the comment `{text if len(text) <= 40 else text[:37] + '...'}` in line {line} {why}"
+
+
+def _words(text: str) -> set[str]:
+    found = re.findall(r"[A-Za-z]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", text))
+    return {word.lower() for word in found if len(word) > 2} - _COMMON
+
+
+def _spoken_of(code: str) -> set[str]:
+    return _words(code).union(*(alike.split() for pattern, alike in _SPOKEN_OF if re.search(pattern, code)))
+
+
+def _comments(source: Source, lines: Iterable[int]) -> list[int]:
+    return [line for line in lines if line in source.comments]

@@ -1,0 +1,137 @@
+"""Arguments, elements and imported names as LibCST nodes: taking one out and putting one in, with every comment kept.
+
+Which comments go along with what is taken away is decided elsewhere (`comments`), and they are gone before this is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import libcst as cst
+
+__all__ = ["appended", "without"]
+
+E = TypeVar("E", bound=cst.Arg | cst.BaseElement | cst.BaseDictElement | cst.ImportAlias)
+Space = cst.BaseParenthesizableWhitespace
+
+_NOTHING = cst.SimpleWhitespace("")
+
+
+def without(items: Sequence[E], index: int, before: Space, after: Space) -> tuple[list[E], Space, Space]:
+    """Return items of a comma-separated sequence without one, and the white space inside its brackets.
+
+    Args:
+        items: The sequence.
+        index: Which one goes.
+        before: Between the opening bracket and the first item.
+        after: Between the last item and the closing bracket; what an argument says itself counts as well.
+    """
+    kept: list[E] = [*items[:index], *items[index + 1 :]]
+    gone: E = items[index]
+    if not kept:
+        return [], before, after
+    if index < len(items) - 1:
+        behind = _space_of(gone)
+        if index == 0:
+            return kept, _joined(before, behind), after
+        kept[index - 1] = _with_space(kept[index - 1], _joined(_space_of(kept[index - 1]), behind))
+        return kept, before, after
+    last = kept[-1]
+    own = gone.whitespace_after_arg if isinstance(gone, cst.Arg) else _NOTHING
+    if isinstance(after, cst.ParenthesizedWhitespace):  # the bracket has a line of its own
+        kept[-1], after = _with_space(last, _NOTHING), _closing(_space_of(last), after)
+        if not isinstance(gone.comma, cst.Comma):
+            kept[-1] = _without_comma(kept[-1])
+    elif isinstance(gone.comma, cst.Comma):  # a trailing comma stays one
+        kept[-1] = _with_space(last, _closing(_space_of(last), gone.comma.whitespace_after))
+    elif _has_comments(_space_of(last)):
+        kept[-1] = _with_space(last, _closing(_space_of(last), own))
+    else:
+        kept[-1] = _with_arg_space(_without_comma(last), own)
+    return kept, before, after
+
+
+def appended(items: Sequence[E], new: Sequence[E]) -> list[E]:
+    """Return a comma-separated sequence, which is not empty, with more items at its end; no comment moves or is doubled."""
+    last = items[-1]
+    between: Space = cst.SimpleWhitespace(" ")
+    if len(items) > 1:
+        between = _bare(_space_of(items[0]))
+    added = [_with_space(item, between) for item in new]
+    own = last.whitespace_after_arg if isinstance(last, cst.Arg) else _NOTHING
+    if isinstance(last.comma, cst.Comma):
+        closing = last.comma.whitespace_after
+        added[-1] = _with_space(added[-1], _bare(closing, keep_lines=True))
+        first = _commented(between, closing)
+    else:
+        added[-1] = _with_arg_space(_without_comma(added[-1]), _bare(own, keep_lines=True))
+        first = _commented(between, own)
+    before = _with_arg_space(_with_space(last, first), _NOTHING)
+    return [*items[:-1], before, *added]
+
+
+def _space_of(item: cst.Arg | cst.BaseElement | cst.BaseDictElement | cst.ImportAlias) -> Space:
+    return item.comma.whitespace_after if isinstance(item.comma, cst.Comma) else _NOTHING
+
+
+def _with_space(item: E, space: Space) -> E:
+    comma = item.comma if isinstance(item.comma, cst.Comma) else cst.Comma()
+    return cast("E", item.with_changes(comma=comma.with_changes(whitespace_after=space)))
+
+
+def _without_comma(item: E) -> E:
+    return cast("E", item.with_changes(comma=cst.MaybeSentinel.DEFAULT))
+
+
+def _with_arg_space(item: E, space: Space) -> E:
+    return cast("E", item.with_changes(whitespace_after_arg=space)) if isinstance(item, cst.Arg) else item
+
+
+def _has_comments(space: Space) -> bool:
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        return False
+    return space.first_line.comment is not None or any(line.comment is not None for line in space.empty_lines)
+
+
+def _joined(first: Space, second: Space) -> Space:
+    """Return the white space that is left when what stood between two is gone."""
+    if not isinstance(second, cst.ParenthesizedWhitespace):
+        return first
+    if not isinstance(first, cst.ParenthesizedWhitespace):
+        return second
+    return second.with_changes(first_line=first.first_line, empty_lines=[*first.empty_lines, *_lines(second)])
+
+
+def _closing(first: Space, second: Space) -> Space:
+    """Return what is left before a closing bracket, which stays where it was unless a comment ends the line."""
+    if isinstance(second, cst.ParenthesizedWhitespace):
+        if isinstance(first, cst.ParenthesizedWhitespace):
+            return _joined(first, second)
+        return second
+    return first if _has_comments(first) else second
+
+
+def _lines(space: cst.ParenthesizedWhitespace) -> list[cst.EmptyLine]:
+    """Return the lines of white space, a comment behind what is gone on a line of its own."""
+    comment = space.first_line.comment
+    own = [cst.EmptyLine(comment=comment, whitespace=space.last_line)] if comment is not None else []
+    return [*own, *space.empty_lines]
+
+
+def _bare(space: Space, *, keep_lines: bool = False) -> Space:
+    """Return white space without the comment behind what stands before it, and without those on lines of their own."""
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        return space
+    lines = space.empty_lines if keep_lines else ()
+    line = space.first_line.with_changes(comment=None, whitespace=_NOTHING) if space.first_line.comment else space.first_line
+    return space.with_changes(first_line=line, empty_lines=lines)
+
+
+def _commented(space: Space, closing: Space) -> Space:
+    """Return white space between two items, with the comment that stood behind the first when it was the last one."""
+    if not isinstance(closing, cst.ParenthesizedWhitespace) or closing.first_line.comment is None:
+        return space
+    if isinstance(space, cst.ParenthesizedWhitespace):
+        return space.with_changes(first_line=closing.first_line)
+    return closing.with_changes(empty_lines=())

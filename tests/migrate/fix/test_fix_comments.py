@@ -1,0 +1,276 @@
+"""Comments go with what they are about, by one rule for all edits; what cannot be placed takes `--unsafe`."""
+
+from __future__ import annotations
+
+import pytest
+from fixing import check_rewritten, code
+
+from callbridge.migrate.edits.rewriting import Options, rewrite
+
+pytest.importorskip("libcst")
+
+HEAD = """
+    import asyncio
+    from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+    from langchain_core.callbacks import StreamingStdOutCallbackHandler
+    from langchain_openai import ChatOpenAI
+"""
+STDOUT = "StreamingStdOutCallbackHandler()"
+
+
+def after(text: str, *, unsafe: bool = False) -> str:
+    """Return what becomes of a snippet, which is changed."""
+    before = code(f"{HEAD}\n{text}")
+    rewritten = rewrite(before, Options(unsafe=unsafe))
+    assert rewritten.changes, rewritten.refusals
+    assert not rewrite(rewritten.text, Options(unsafe=unsafe)).changes
+    return rewritten.text
+
+
+ARGUMENTS = [
+    ("streaming=True,  # as it comes\n    HANDLERS\n", "streaming=True,  # as it comes\n"),
+    ("streaming=True,  # as it comes\n                 HANDLERS", "streaming=True,  # as it comes\n                 "),
+    ("\n    # fast\n    streaming=True,\n    # who prints\n    HANDLERS,  # this one\n", "\n    # fast\n    streaming=True,\n"),
+    (
+        "\n    # who prints\n    HANDLERS,  # this one\n    # fast\n    streaming=True,  # yes\n",
+        "\n    # fast\n    streaming=True,  # yes\n",
+    ),
+    (
+        "\n    streaming=True,\n    # a heading\n\n    HANDLERS,\n    # the end\n",
+        "\n    streaming=True,\n    # a heading\n\n    # the end\n",
+    ),
+    (
+        "\n    streaming=True,  # why\n    callbacks=[\n        # one\n        PRINTER,  # two\n    ],\n    n=1,\n",
+        "\n    streaming=True,  # why\n    n=1,\n",
+    ),
+    ("\n    streaming=True, HANDLERS,  # the handlers\n    n=1", "\n    streaming=True,\n    n=1"),
+    ("\n    seed=1, HANDLERS,  # same seed\n    streaming=True", "\n    seed=1,  # same seed\n    streaming=True"),
+    ("HANDLERS, streaming=True", "streaming=True"),
+    ("streaming=True, HANDLERS,", "streaming=True,"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "left"), ARGUMENTS)
+def test_comments_of_arguments(arguments: str, left: str) -> None:
+    given = arguments.replace("HANDLERS", "callbacks=[PRINTER]").replace("PRINTER", STDOUT)
+    before = code(HEAD) + f"\nllm = ChatOpenAI({given})\nllm.invoke('q')\n"
+    rewritten = rewrite(before)
+    assert rewritten.changes, rewritten.refusals
+    assert f"\nllm = ChatOpenAI({left})\nwith stream_call" in rewritten.text
+
+
+def test_a_comment_that_may_be_about_either_argument_takes_unsafe_and_stays() -> None:
+    text = (
+        f"    llm = ChatOpenAI(\n        streaming=True, callbacks=[{STDOUT}],  # see the notes\n    )\n    llm.invoke('q')\n"
+    )
+    rewritten = rewrite(code(f"{HEAD}\n{text}"))
+    assert not rewritten.changes
+    assert any("`# see the notes` in line 7 may be about what is taken away" in each.reason for each in rewritten.refusals)
+    assert "streaming=True,  # see the notes\n" in after(text, unsafe=True)
+
+
+def test_the_comment_of_a_statement_stays_unless_it_speaks_of_the_handler_alone() -> None:
+    kept = f"    llm = ChatOpenAI(streaming=True, callbacks=[{STDOUT}])  # the model\n    llm.invoke('q')\n"
+    assert "llm = ChatOpenAI(streaming=True)  # the model\n" in after(kept)
+    gone = f"    llm = ChatOpenAI(streaming=True, callbacks=[{STDOUT}])  # attach a callback\n    llm.invoke('q')\n"
+    assert "llm = ChatOpenAI(streaming=True)\n" in after(gone)
+
+
+def test_comments_of_list_elements() -> None:
+    text = """
+    def ask(other, third):
+        llm = ChatOpenAI(streaming=True, callbacks=[
+            other,  # counts
+            # prints
+            StreamingStdOutCallbackHandler(),  # at once
+            # watches
+            third,  # and logs
+        ])
+        llm.invoke('q')
+    """
+    assert "callbacks=[\n        other,  # counts\n        # watches\n        third,  # and logs\n    ])" in after(text)
+    last = text.replace("            # watches\n            third,  # and logs\n", "")
+    assert "callbacks=[\n        other,  # counts\n    ])" in after(last)
+    bare = last.replace(f"{STDOUT},  # at once", f"{STDOUT}  # at once")
+    assert "callbacks=[\n        other  # counts\n    ])" in after(bare)
+
+
+def test_comments_of_imported_names() -> None:
+    check_rewritten(
+        """
+        from langchain_core.callbacks import (
+            BaseCallbackHandler,  # the base
+            # it prints
+            StreamingStdOutCallbackHandler,  # at once
+            # it counts
+            UsageMetadataCallbackHandler,
+        )
+        from langchain_openai import ChatOpenAI
+
+        def ask(q):
+            llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            return llm.invoke(q)
+        """,
+        """
+        from callbridge import stream_call
+        from langchain_core.callbacks import (
+            BaseCallbackHandler,  # the base
+            # it counts
+            UsageMetadataCallbackHandler,
+        )
+        from langchain_openai import ChatOpenAI
+
+        def ask(q):
+            llm = ChatOpenAI(streaming=True)
+            with stream_call(llm.invoke, q) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            return stream.result
+        """,
+    )
+
+
+def test_comments_of_statements_that_go() -> None:
+    check_rewritten(
+        """
+        import asyncio
+        from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        # An endpoint.
+        async def answer(q):
+            # the handler of this request
+            cb = AsyncIteratorCallbackHandler()  # an iterator
+
+            # the model
+            llm = ChatOpenAI(streaming=True, callbacks=[cb])
+
+            # start it in the background
+            # (the loop reads meanwhile)
+            task = asyncio.create_task(llm.ainvoke(q))  # runs
+
+            # to the browser
+            async for token in cb.aiter():
+                yield token  # one by one
+
+            # wait for the end
+            await task  # joins
+            # nothing more
+        """,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        # An endpoint.
+        async def answer(q):
+            # the model
+            llm = ChatOpenAI(streaming=True)
+
+            # to the browser
+            async with astream_call(llm.ainvoke, q) as stream:
+                async for token in stream.text():
+                    yield token  # one by one
+            # nothing more
+        """,
+    )
+
+
+@pytest.mark.parametrize(
+    ("comment", "stays"),
+    [("run it in the background", False), ("create the task", False), ("send each token to the client", True)],
+)
+def test_in_a_paragraph_the_words_of_a_comment_decide(comment: str, stays: bool) -> None:
+    text = (
+        "    async def answer(q, client):\n        cb = AsyncIteratorCallbackHandler()\n"
+        "        llm = ChatOpenAI(streaming=True, callbacks=[cb])\n\n"
+        f"        # {comment}\n        task = asyncio.create_task(llm.ainvoke(q))\n        async for token in cb.aiter():\n"
+        "            client.send(token)\n        await task\n"
+    )
+    assert (f"# {comment}" in after(text)) is stays
+
+
+def test_a_comment_over_a_paragraph_that_is_not_placed_by_its_words_takes_unsafe() -> None:
+    text = (
+        "    def ask(q):\n        # see the ticket\n        handler = StreamingStdOutCallbackHandler()\n"
+        "        llm = ChatOpenAI(streaming=True, callbacks=[handler])\n        llm.invoke(q)\n"
+    )
+    rewritten = rewrite(code(f"{HEAD}\n{text}"))
+    assert not rewritten.changes
+    assert any("`# see the ticket`" in each.reason for each in rewritten.refusals)
+    assert "    # see the ticket\n    llm = ChatOpenAI(streaming=True)\n" in after(text, unsafe=True)
+
+
+def test_comments_of_a_finally_that_goes_go_and_those_of_the_rest_stay() -> None:
+    text = """
+    async def answer(q):
+        cb = AsyncIteratorCallbackHandler()
+        llm = ChatOpenAI(streaming=True, callbacks=[cb])
+        task = asyncio.create_task(llm.ainvoke(q))
+        # make sure that it ends
+        try:  # may fail
+            # to the client
+            async for token in cb.aiter():
+                yield token
+        # in any case
+        finally:  # always
+            # tell the loop
+            cb.done.set()
+        # wait
+        await task
+    """
+    left = after(text)
+    assert "# to the client" in left
+    assert not any(gone in left for gone in ("make sure", "may fail", "any case", "always", "tell the loop", "wait"))
+
+
+def test_a_comment_inside_of_what_is_replaced_takes_unsafe() -> None:
+    text = """
+        from langchain_core.callbacks import CallbackManager
+        from langchain_openai import ChatOpenAI
+
+        llm = ChatOpenAI(callbacks=CallbackManager(
+            # for this model alone
+            [h]))
+    """
+    rewritten = rewrite(code(text))
+    assert not rewritten.changes
+    assert any("stands inside of what is replaced" in each.reason for each in rewritten.refusals)
+
+
+def test_a_comment_stays_with_its_argument_when_another_one_is_added() -> None:
+    check_rewritten(
+        """
+        from langchain_core.runnables import Runnable
+
+        def a(chain, x, y):
+            chain.astream_events(
+                x,  # the question
+                y,  # the config
+            )
+            chain.astream_events(x,
+                                 y  # the config
+                                 )
+        """,
+        """
+        from langchain_core.runnables import Runnable
+
+        def a(chain, x, y):
+            chain.astream_events(
+                x,  # the question
+                y,  # the config
+                version="v2",
+            )
+            chain.astream_events(x,
+                                 y,  # the config
+                                 version="v2"
+                                 )
+        """,
+    )
+
+
+def test_comments_for_tools_stay_on_the_line_of_the_call() -> None:
+    calls = "    llm.invoke('q')  # noqa: S1\n    llm.invoke('r')  # again\n"
+    text = f"    llm = ChatOpenAI(streaming=True, callbacks=[{STDOUT}])\n{calls}"
+    left = after(text)
+    assert "with stream_call(llm.invoke, 'q') as stream:  # noqa: S1\n" in left
+    assert "# again\nwith stream_call(llm.invoke, 'r') as stream:\n" in left
