@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from callbridge.observe.options import HandlerOptions, StreamOptions
     from callbridge.observe.runnables import astream_events, stream_events
     from callbridge.observe.streams import AsyncEventStream, EventStream
+    from callbridge.observe.token_handler import with_tokens
     from callbridge.observe.wrapped_handler import wrap_handler
 
     __version__: str
@@ -168,6 +169,7 @@ __all__ = [
     "relay",
     "stream_call",
     "stream_events",
+    "with_tokens",
     "wrap_handler",
 ]
 
@@ -189,6 +191,7 @@ _MODULES = MappingProxyType(
         "observe.options": ("HandlerOptions", "StreamOptions"),
         "observe.runnables": ("astream_events", "stream_events"),
         "observe.streams": ("AsyncEventStream", "EventStream"),
+        "observe.token_handler": ("with_tokens",),
         "observe.wrapped_handler": ("wrap_handler",),
     }
 )
