@@ -38,7 +38,7 @@ from callbridge.errors import (
 )
 from callbridge.relay.hub import Batch, Entry, Hub, Listener
 from callbridge.relay.log import Log
-from callbridge.relay.records import END, Ending, Position, Record, RunState, parse_position
+from callbridge.relay.records import END, LIVE, Ending, Position, Record, RunState, parse_position
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -90,6 +90,52 @@ class Follower:
     def position(self) -> str | None:
         """Behind the last event that was read: what `after` of `follow` takes; None before the first one."""
         return self._position.shown(self.run) if self._position.seq else None
+
+    # -- for the web --------------------------------------------------------------------------------------------------
+
+    def frame_id(self, made: int) -> str:
+        """Return what a page calls a frame of the event in hand, given how many of it came before."""
+        return f"{self._position.shown(self.run)}.{made}"
+
+    async def resume(self, last_id: str | None, *, seek: bool) -> tuple[bool, Callable[[str], bool] | None]:
+        """Get ready to be read, before anything is sent; see `callbridge.web`.
+
+        Args:
+            last_id: What `frame_id` has returned for the last frame that a page has.
+            seek: Whether the events before that one may be left out.
+
+        Returns:
+            Whether the run is over, and what says of a frame whether the page has it.
+
+        Raises:
+            UnknownRunError: There is no such run.
+            PositionError: The id is none of this run.
+        """
+        had: tuple[Position, int] | None = None
+        if last_id is not None:
+            had = self._parse_frame(last_id)
+            self._position = Position(had[0].attempt, max(0, had[0].seq - 1) if seek else 0)
+            self._is_bound = had[0].attempt > 0
+        limiter = anyio.CapacityLimiter(1)
+        log, hub, retrying = await run_sync(self._opened, abandon_on_cancel=True, limiter=limiter)
+        state = await run_sync(
+            lambda: retrying(lambda: log.state(self.run)), abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
+        )
+        self._begin_at(state)
+        if had is not None and had[0] > state.position:
+            raise PositionError("Last-Event-ID", last_id, "the id of a frame that this run has reached")
+        self._log, self._hub, self._retrying = log, hub, retrying
+        is_over = state.status not in LIVE
+        if had is None:
+            return is_over, None
+        last = had
+        return is_over, lambda frame_id: self._parse_frame(frame_id) <= last
+
+    def _parse_frame(self, frame_id: str) -> tuple[Position, int]:
+        position, _, made = frame_id.rpartition(".")
+        if not (made.isdecimal() and len(made) < 10):
+            raise PositionError("Last-Event-ID", frame_id, "the id of a frame of this run")
+        return parse_position(self.run, position), int(made)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -22,16 +22,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import anyio
 from starlette.exceptions import HTTPException
 
 from callbridge.codec.encode import dumps
-from callbridge.errors import ArgumentError, EventFormatError, ResultNotReadyError
+from callbridge.errors import ArgumentError, EventFormatError, ResultNotReadyError, RunStoppedError
 from callbridge.observe.reading import AsyncTexts, HandlerTexts
 from callbridge.observe.streams import AsyncEventStream
+from callbridge.web.resuming import Numbering, relayed_failure
 from callbridge.web.wire import BaseEncoder, Failure, Frame, FrameEncoder, WireFormat, check_frame
 
 __all__ = [
@@ -39,7 +40,6 @@ __all__ = [
     "DescribeError",
     "EventSource",
     "Limits",
-    "NumberFrame",
     "Outcome",
     "Packed",
     "check_describe",
@@ -57,9 +57,6 @@ EventSource: TypeAlias = AsyncIterator[Any]
 
 DescribeError: TypeAlias = Callable[[Exception], "Failure | None"]
 """Returns what the client is told of an error; None: what it is told without this function."""
-
-NumberFrame: TypeAlias = Callable[[int], str]
-"""Returns the id of a frame, given how many frames the event in hand has made before. Equal runs get equal ids."""
 
 Packed = TypeVar("Packed")
 """A frame as it goes over the wire."""
@@ -113,9 +110,8 @@ class Delivery:
         end_event: Whether a frame says that nothing more will come.
         beat: Sends something that clients skip; called when nothing was sent for a while.
         heartbeat: How long that is, in seconds; None: never.
-        number: Given how many frames the event in hand has made before, returns the id of a frame; None: a frame has the id
-            that the format gave it.
-        after: The id of the last frame that the client has: frames up to it are made, and not sent.
+        numbering: Numbers the frames, and leaves out those that the client has; None: a frame has the id that the format
+            gave it.
 
     Cancellation: the run is cancelled and awaited, at most `limits.cancel_seconds`, and the cancellation goes on.
     """
@@ -132,8 +128,7 @@ class Delivery:
         end_event: bool = True,
         beat: Callable[[], Awaitable[None]] | None = None,
         heartbeat: float | None = None,
-        number: NumberFrame | None = None,
-        after: str | None = None,
+        numbering: Numbering | None = None,
     ) -> None:
         self._source = source
         self._format = format
@@ -145,9 +140,7 @@ class Delivery:
         self._end_event = end_event
         self._beat = beat if heartbeat is not None else None
         self._heartbeat = heartbeat or 0.0
-        self._number = number
-        self._after = after
-        self._made = 0  # frames, of the event in hand
+        self._numbering = numbering
         self._writing = anyio.Lock()
         self._sent = 0  # frames and heartbeats
         self._cancelled = False
@@ -208,6 +201,8 @@ class Delivery:
                 if not _has_ended(self._source):
                     raise
                 return "cancelled", _CANCELLED  # the run was, by somebody else
+            except RunStoppedError as error:
+                return "cancelled", failure_of(error, self._describe)
             except Exception as error:
                 _logger.exception("a run failed while its events were sent to a client")
                 return "failed", failure_of(error, self._describe)
@@ -215,20 +210,12 @@ class Delivery:
 
     def _packed(self, event: Any) -> tuple[Any, ...]:
         _check_mapping(event)
-        self._made = 0
-        frames = self._begun().feed(event)
-        return tuple(map(self._pack, frames if self._number is None else self._numbered(frames)))
+        if self._numbering is not None:
+            self._numbering.begin_event()
+        return tuple(map(self._pack, self._numbered(self._begun().feed(event))))
 
     def _numbered(self, frames: Iterable[Frame]) -> Iterable[Frame]:
-        """Give frames their numbers; leave out those that the client has."""
-        assert self._number is not None
-        for frame in frames:
-            numbered = replace(frame, id=self._number(self._made))
-            self._made += 1
-            if self._after is None:
-                yield numbered
-            elif numbered.id == self._after:
-                self._after = None
+        return frames if self._numbering is None else self._numbering.numbered(frames)
 
     def _begun(self) -> FrameEncoder:
         if self._encoder is None:
@@ -248,7 +235,7 @@ class Delivery:
         with anyio.move_on_after(self._limits.farewell_seconds) as clock:
             try:
                 frames = last_words(self._begun, self._format.begin, failure, and_end=self._end_event)
-                await self._write(map(self._pack, frames if self._number is None else self._numbered(frames)))
+                await self._write(map(self._pack, self._numbered(frames)))
             except _ClientGoneError:
                 return "gone"
         return "gone" if clock.cancel_called else outcome
@@ -281,6 +268,9 @@ def failure_of(error: Exception, describe: DescribeError | None) -> Failure:
         return told
     if told is not None:
         _logger.error("describe_error has returned %r, which is no callbridge.web.Failure", told)
+    relayed = relayed_failure(error)
+    if relayed is not None:
+        return relayed
     if isinstance(error, HTTPException):
         detail: Any = error.detail  # FastAPI allows any JSON
         return Failure(error.status_code, detail if isinstance(detail, str) else dumps(detail))
@@ -356,14 +346,14 @@ def check_describe(describe: object) -> DescribeError | None:
     return cast("DescribeError | None", describe)
 
 
-def check_heartbeat(heartbeat: Any) -> float | None:
-    """Return the interval of heartbeats in seconds.
+def check_heartbeat(heartbeat: Any, name: str = "heartbeat") -> float | None:
+    """Return an interval in seconds, such as that of heartbeats.
 
     Raises:
         ArgumentError: It is neither a positive number nor None.
     """
     if heartbeat is not None and not (isinstance(heartbeat, (int, float)) and heartbeat > 0):
-        raise ArgumentError("heartbeat", heartbeat, "a positive number of seconds, or None")
+        raise ArgumentError(name, heartbeat, "a positive number of seconds, or None")
     return heartbeat
 
 

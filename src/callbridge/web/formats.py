@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from langchain_core.documents import Document
 from pydantic import BaseModel
@@ -50,6 +50,8 @@ class V2Format(EventFilter, BaseFormat):
     Raises:
         ArgumentError: A filter is no sequence of strings.
     """
+
+    stateless: ClassVar[bool] = True
 
     omit_input: bool = False
     """Whether `data` goes without `input`: prompts and whole histories are no business of most pages."""

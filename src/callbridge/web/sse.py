@@ -7,9 +7,11 @@ from types import MappingProxyType
 
 import anyio
 from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from callbridge.core.arguments import check_flag
 from callbridge.web.delivery import (
     Delivery,
     DescribeError,
@@ -21,6 +23,7 @@ from callbridge.web.delivery import (
     check_source,
 )
 from callbridge.web.named import format_named
+from callbridge.web.resuming import Numbering, numbering_of
 from callbridge.web.wire import Frame, WireFormat, framing_of, sse_bytes, sse_comment
 
 __all__ = ["EventStreamResponse"]
@@ -37,9 +40,12 @@ class EventStreamResponse(Response):
         return EventStreamResponse(callbridge.astream_events(chain, {"question": question}), "json")
     ```
 
-    The run starts when the response does, and belongs to this request alone. A client that goes away cancels it and waits for
-    its end (the stream's own `on_exit="detach"`: lets it run on unread); one that reads slowly slows it down. What goes wrong
-    after the headers is an `error` frame, and the exception goes to the logger `callbridge.web`.
+    Of `relay.follow(run)` it sends a run of another process: a client that goes leaves the run as it is; one that comes back
+    with `Last-Event-ID` gets the rest, in every format, and 204 when there is none; an unknown run is answered with 404.
+
+    Any other run starts when the response does, and belongs to this request alone. A client that goes away cancels it and
+    waits for its end (the stream's own `on_exit="detach"`: lets it run on unread); one that reads slowly slows it down.
+    What goes wrong after the headers is an `error` frame, and the exception goes to the logger `callbridge.web`.
 
     Args:
         stream: `astream_call(...)`, `astream_events(...)`, an `EventStreamHandler`, or another async iterator of v2 events.
@@ -52,6 +58,10 @@ class EventStreamResponse(Response):
             its own sends that in any case.
         describe_error: Makes of an exception the `Failure` that the client is told. Without it, or if it returns None, that is
             the status and detail of a Starlette `HTTPException`, and a bare 500 for anything else.
+        retry: After how many seconds an `EventSource` asks again when the connection is cut; None: as it likes. Use it with
+            streams that can be resumed: those of `relay.follow`.
+        only_live: Whether a run that is over or unknown is answered with 204 and nothing else: what `useChat` expects when a
+            page asks whether there is anything to resume.
         status_code: Of the response.
         headers: More headers, or others in place of ours and the format's.
         background: Run when all is over.
@@ -71,6 +81,8 @@ class EventStreamResponse(Response):
         limits: Limits | None = None,
         end_event: bool = True,
         describe_error: DescribeError | None = None,
+        retry: float | None = None,
+        only_live: bool = False,
         status_code: int = 200,
         headers: Mapping[str, str] | None = None,
         background: BackgroundTask | None = None,
@@ -82,6 +94,11 @@ class EventStreamResponse(Response):
         self._limits = check_limits(limits)
         self._end_event = end_event or self._framing.always_ends
         self._describe = check_describe(describe_error)
+        line_end = self._framing.line_end
+        seconds = check_heartbeat(retry, "retry")
+        self._opening = b"" if seconds is None else f"retry: {round(seconds * 1000)}{line_end * 2}".encode()
+        check_flag("only_live", only_live)
+        self._only_live = only_live
         self.status_code = status_code
         self.background = background
         own = {name.lower(): value for name, value in (headers or {}).items()}
@@ -89,20 +106,34 @@ class EventStreamResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response; called by Starlette."""
+        last_id = _last_event_id(scope)
+        try:
+            numbering = await numbering_of(self._stream, self._format, last_id)
+        except HTTPException as error:
+            status = 204 if error.status_code == 404 and (self._only_live or last_id is not None) else error.status_code
+            await _plainly(status, error.detail)(scope, receive, send)
+            return
+        if self._only_live and numbering is not None and numbering.is_over:
+            await _plainly(204, "")(scope, receive, send)
+            return
         async with anyio.create_task_group() as group:
             group.start_soon(_until_gone, receive, group.cancel_scope)
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            outcome = "ended" if scope.get("method") == "HEAD" else await self._deliver(send, _last_event_id(scope))
+            # A client that comes back when all was sent gets no response but 204, which tells an EventSource to stay away.
+            start = _Start(send, self.status_code, self.raw_headers, self._opening)
+            if last_id is None or numbering is None:
+                await start()
+            outcome = "ended" if scope.get("method") == "HEAD" else await self._deliver(send, start, numbering)
             if outcome != "gone":
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await start.finish()
             group.cancel_scope.cancel()
         if self.background is not None:
             await self.background()
 
-    async def _deliver(self, send: Send, last_id: str | None) -> str:
+    async def _deliver(self, send: Send, start: _Start, numbering: Numbering | None) -> str:
         line_end = self._framing.line_end
 
         async def body(content: bytes) -> None:
+            await start()
             await send({"type": "http.response.body", "body": content, "more_body": True})
 
         def pack(frame: Frame) -> bytes:
@@ -121,10 +152,47 @@ class EventStreamResponse(Response):
             end_event=self._end_event,
             beat=beat,
             heartbeat=self._heartbeat,
-            number=(number := getattr(self._stream, "frame_id", None)),
-            after=None if number is None else last_id,
+            numbering=numbering,
         )
         return await delivery.run()
+
+
+class _Start:
+    """The beginning of a response, sent once.
+
+    Args:
+        send: Starlette's.
+        status: Of the response.
+        headers: Of it.
+        opening: The first bytes of its body.
+    """
+
+    def __init__(self, send: Send, status: int, headers: list[tuple[bytes, bytes]], opening: bytes) -> None:
+        self._send = send
+        self._status = status
+        self._headers = headers
+        self._opening = opening
+        self._is_sent = False
+
+    async def __call__(self) -> None:
+        """Send it, unless that is done."""
+        if not self._is_sent:
+            self._is_sent = True
+            await self._send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+            if self._opening:
+                await self._send({"type": "http.response.body", "body": self._opening, "more_body": True})
+
+    async def finish(self) -> None:
+        """End the response; one that has not begun has nothing to say."""
+        if not self._is_sent:
+            self._is_sent = True
+            kept = [header for header in self._headers if header[0] != b"content-type"]
+            await self._send({"type": "http.response.start", "status": 204, "headers": kept})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _plainly(status: int, detail: str) -> Response:
+    return Response(None if status == 204 else detail, status, {"cache-control": "no-cache"}, "text/plain")
 
 
 async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:

@@ -39,6 +39,7 @@ from callbridge.web.delivery import (
     last_words,
 )
 from callbridge.web.named import format_named
+from callbridge.web.resuming import numbering_of
 from callbridge.web.wire import Failure, Frame, Framing, WireFormat, framing_of, websocket_text
 
 __all__ = ["StartRun", "websocket_endpoint"]
@@ -88,6 +89,9 @@ def websocket_endpoint(
     the connection because it shuts down, cancels the run and waits for its end. A socket that was accepted already, by an
     endpoint of one's own that has looked who it is, is taken as it is. An `error` frame says what went wrong, `end`
     follows whatever comes of a message, and the socket lives on.
+
+    Of `relay.follow(...)` the messages have an `id`. A client that comes back says `"lastEventId"` in its message, which is an
+    object then, and gets what comes after that.
 
     What the client sends is not to be trusted; `start` refuses a message as an endpoint of HTTP would:
 
@@ -205,6 +209,7 @@ class _Conversation:
         try:
             made = self.options.start(self.websocket, message)
             source = check_source(await made if inspect.isawaitable(made) else made)
+            numbering = await numbering_of(source, self.options.format, _last_id(message))
         except Exception as error:
             if isinstance(error, HTTPException):  # said on purpose; a client must not be able to fill the log
                 _logger.info("a client's message was refused: %s", error)
@@ -221,6 +226,7 @@ class _Conversation:
             describe=self.options.describe,
             beat=self._beat,
             heartbeat=None if self.options.framing.bare else self.options.heartbeat,  # no protocol of others has one
+            numbering=numbering,
         )
         if self._is_cancelled:
             self._delivery.cancel()
@@ -245,3 +251,9 @@ class _Conversation:
                 await self.websocket.send_text(self._text(frame))
         except (OSError, RuntimeError, WebSocketDisconnect):
             return
+
+
+def _last_id(message: Any) -> str | None:
+    """Return the id of the last frame that a client has, if it says that it has been here before."""
+    last_id = message.get("lastEventId") if isinstance(message, dict) else None
+    return last_id if isinstance(last_id, str) and last_id else None

@@ -110,6 +110,9 @@ class BaseFormat:
     always_ends: ClassVar[bool] = False
     """Whether what the encoder's `end` returns is sent in any case, even with `end_event=False`: a part of the protocol."""
 
+    stateless: ClassVar[bool] = False
+    """Whether the frames of an event are the same whatever came before, but for their ids: then resuming needs no replay."""
+
     bare: ClassVar[bool] = False
     """Whether a message of a WebSocket is the data of a frame, and not `{"data": ..., "event": ...}`."""
 
