@@ -31,7 +31,7 @@ from langchain_core.prompt_values import ChatPromptValue, ChatPromptValueConcret
 
 from callbridge.core.revive import AGENT_STEP_CLASSES, MESSAGE_CLASSES
 
-__all__ = ["Id", "class_of_id", "id_of_class", "is_known_id"]
+__all__ = ["Id", "class_of_id", "id_of_class", "is_known_id", "listed_classes"]
 
 _CLASSES: Final = (
     *MESSAGE_CLASSES,
@@ -66,7 +66,7 @@ Id: TypeAlias = tuple[str, ...]
 
 def id_of_class(kind: type[Any]) -> Id | None:
     """Return the id under which instances of exactly this class are written; `None` if it is not allowed."""
-    found = _by_class().get(kind)
+    found = listed_classes().get(kind)
     if found is not None or kind.__name__ not in _ELSEWHERE.get(kind.__module__, ()):
         return found
     is_that_one = getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind
@@ -95,7 +95,8 @@ def _is_elsewhere(path: Id) -> bool:
 
 
 @cache
-def _by_class() -> Mapping[type[Any], Id]:
+def listed_classes() -> Mapping[type[Any], Id]:
+    """Return the classes of the list that are always installed, each with its id."""
     return MappingProxyType({kind: _lc_id(kind) for kind in _CLASSES})
 
 

@@ -22,17 +22,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
+import marshal
 import math
 import re
 from base64 import b64encode
-from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache, lru_cache
 from itertools import chain
-from types import MappingProxyType
-from typing import Any, Final
+from json.encoder import encode_basestring_ascii as _quoted
+from types import MappingProxyType, NoneType
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from langchain_core.load.serializable import Serializable
@@ -40,7 +41,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel
 
-from callbridge.codec.allowed import id_of_class
+from callbridge.codec.allowed import Id, id_of_class, listed_classes
 from callbridge.codec.unknown import UnknownObject
 from callbridge.core.calls import Payload
 
@@ -53,6 +54,7 @@ LC_ESCAPED: Final = "__lc_escaped__"
 """LangChain's own mark for a dict of the user's (`langchain_core/load/_validation.py`, since 1.2.5)."""
 
 _REPR_SHOWN: Final = 500
+_LONGEST_KEPT: Final = 4096  # bytes of what is remembered of a run's events, for 512 runs at most
 _WIDEST_INT: Final = 2**256  # beyond, a reader may refuse the digits: CPython does at 4300
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -71,150 +73,219 @@ def dumps(event: Payload) -> str:
     """
     for depth in (MAX_DEPTH, 40, 8):
         try:
-            tree = _Encoder(depth).encode(event, 1)
-            return json.dumps(tree, allow_nan=False, separators=(",", ":"))
+            return _of_a_run(event) or _Encoder(depth).encode(event, 1)
         except RecursionError:  # called from deep inside: there is less room
             continue
-    return json.dumps(_unknown(event))
+    return _unknown(event)
+
+
+def _of_a_run(event: Payload) -> str | None:
+    """Return the JSON of an event whose members but for `data` are those of an event before, as they are all through a run.
+
+    `None` where there may be more to it: members that are no plain data, or long.
+    """
+    if type(event) is not dict or type(event.get("data")) is not dict:
+        return None
+    try:
+        known = marshal.dumps({**event, "data": None}, 2)  # it tells 1 from True and from 1.0
+    except ValueError:
+        return None
+    around = _around_data(known) if len(known) <= _LONGEST_KEPT else None
+    return around and around[0] + _Encoder(MAX_DEPTH, event).encode(event["data"], 2) + around[1]
+
+
+@lru_cache(512)
+def _around_data(known: bytes) -> tuple[str, str] | None:
+    """Return the JSON of an event before and after its data."""
+    members: dict[Payload, Payload] = marshal.loads(known)
+    if not all(type(key) is str and key != "lc" for key in members):
+        return None
+    texts = [f"{_quoted(key)}:{_Encoder(MAX_DEPTH).encode(item, 2)}" for key, item in members.items()]
+    at = list(members).index("data")
+    before, after = ",".join([*texts[:at], '"data":']), ",".join(["", *texts[at + 1 :]])
+    # Whatever has a buffer looks like bytes here.
+    return None if '"type":"bytes"' in before + after else ("{" + before, after + "}")
 
 
 class _Encoder:
-    """Makes of a value what `json` can write.
+    """Makes JSON of a value.
+
+    It writes the text itself: a tree for `json.dumps` would take as long again, most of it for `json.dumps` to find out what
+    is known here already.
 
     Args:
         max_depth: Levels of JSON that may be written.
+        inside: What the values are in.
     """
 
-    def __init__(self, max_depth: int) -> None:
+    def __init__(self, max_depth: int, *inside: Payload) -> None:
         self._max_depth = max_depth
-        self._path: set[int] = set()  # ids of the objects being written; each removed when it is done
+        self._forms = _forms()
+        self._path: set[int] = {id(value) for value in inside}  # ids of the objects being written; each removed when it is done
         self._in_key = False  # in a key of a dict or an item of a set: what is restored must be hashable
 
-    def encode(self, value: Payload, depth: int) -> Payload:
-        """Return the JSON value that stands for a value at a certain depth."""
+    def encode(self, value: Payload, depth: int) -> str:
+        """Return the JSON of a value at a certain depth."""
         kind = type(value)
-        if kind is str or kind is bool or value is None:
-            return value
-        if kind is not dict and kind is not list:
+        plain = _PLAIN.get(kind)
+        if plain is not None:
+            return plain(value)
+        form = self._forms.get(kind)
+        if form is None and kind not in _NESTED:
             for base, encoder in _SCALARS.items():
                 if issubclass(kind, base):
                     return _guarded(encoder, value)
-        if depth + 3 > self._max_depth or id(value) in self._path:
+        path, identity = self._path, id(value)
+        if depth + 3 > self._max_depth or identity in path:
             return _unknown(value)
-        with self._inside(value):
-            try:
-                return self._container(value, kind, depth)
-            except RecursionError:
-                raise
-            except Exception:  # noqa: BLE001 - whatever an odd class makes of being looked at
-                return _unknown(value)
-
-    @contextmanager
-    def _inside(self, value: Payload) -> Iterator[None]:
-        self._path.add(id(value))
+        path.add(identity)
         try:
-            yield
+            if kind is dict and not self._in_key:
+                return self._dict(value, kind, depth)
+            if form is None or self._in_key:
+                return self._container(value, kind, depth)
+            return self._listed(value, form, depth)
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever an odd class makes of being looked at
+            return _unknown(value)
         finally:
-            self._path.discard(id(value))
+            path.discard(identity)
 
-    def _container(self, value: Payload, kind: type[Any], depth: int) -> Payload:
+    def _container(self, value: Payload, kind: type[Any], depth: int) -> str:
+        if not self._in_key:
+            if issubclass(kind, dict):
+                return self._dict(value, kind, depth)
+            if issubclass(kind, list):
+                return self._items(list.copy(value), depth)
         if issubclass(kind, tuple):
             return _mark("tuple", value=self._items(tuple.__iter__(value), depth + 1))
         if issubclass(kind, frozenset):
             return _mark("frozenset", value=self._unordered(frozenset.copy(value), depth + 1))
         if issubclass(kind, BaseException):
-            content = {"message": _text(value), "args": self._items(_made_with(value), depth + 1)}
-            return _mark("exception", id=_id(kind), **content)
+            content = {"message": _quoted(_text(value)), "args": self._items(_made_with(value), depth + 1)}
+            return _mark("exception", id=_array(map(_quoted, _id(kind))), **content)
         if kind is UnknownObject:
             return _unknown_mark(value.id, value.repr, self._fields(value.fields.items(), depth + 1))
         if self._in_key:
             return _unknown(value)
-        if issubclass(kind, dict):
-            return self._dict(value, kind, depth)
-        if issubclass(kind, list):
-            return self._items(list.copy(value), depth)
         if issubclass(kind, set):
             return _mark("set", value=self._unordered(set.copy(value), depth + 1))
         return self._object(value, kind, depth)
 
-    def _unordered(self, values: Iterable[Payload], depth: int) -> list[Payload]:
+    def _unordered(self, values: Iterable[Payload], depth: int) -> str:
         """Return the items of a set, in an order that does not change from one process to the next."""
-        return sorted((self._key(value, depth + 1) for value in values), key=json.dumps)
+        return _array(sorted(self._key(value, depth + 1) for value in values))
 
-    def _key(self, value: Payload, depth: int) -> Payload:
+    def _key(self, value: Payload, depth: int) -> str:
         was_in_key, self._in_key = self._in_key, True
         try:
             return self.encode(value, depth)
         finally:
             self._in_key = was_in_key
 
-    def _items(self, values: Iterable[Payload], depth: int) -> list[Payload]:
-        return [self.encode(value, depth + 1) for value in values]
+    def _items(self, values: Iterable[Payload], depth: int) -> str:
+        return _array([self.encode(value, depth + 1) for value in values])
 
-    def _dict(self, value: dict[Payload, Payload], kind: type[Any], depth: int) -> Payload:
+    def _dict(self, value: dict[Payload, Payload], kind: type[Any], depth: int) -> str:
         pairs = list(dict.items(value))
-        if any(type(key) is not str or key == "lc" for key, _ in pairs) or (len(pairs) == 1 and pairs[0][0] == LC_ESCAPED):
-            return _mark("dict", value=[[self._key(key, depth + 3), self.encode(item, depth + 3)] for key, item in pairs])
-        if issubclass(kind, AddableDict):
-            return _mark("addable_dict", value={key: self.encode(item, depth + 2) for key, item in pairs})
-        return {key: self.encode(item, depth + 1) for key, item in pairs}
+        for key, _ in pairs:
+            if type(key) is not str or key == "lc" or (key == LC_ESCAPED and len(pairs) == 1):
+                return _mark("dict", value=_array([self._pair(key, item, depth + 3) for key, item in pairs]))
+        if kind is not dict and issubclass(kind, AddableDict):
+            return _mark("addable_dict", value=self._members(pairs, depth + 2))
+        return self._members(pairs, depth + 1)
 
-    def _object(self, value: Payload, kind: type[Any], depth: int) -> Payload:
+    def _pair(self, key: Payload, item: Payload, depth: int) -> str:
+        return f"[{self._key(key, depth)},{self.encode(item, depth)}]"
+
+    def _members(self, pairs: Iterable[tuple[str, Payload]], depth: int) -> str:
+        encode, quoted, find = self.encode, _quoted, _PLAIN.get
+        parts = [
+            f"{quoted(key)}:{plain(item) if (plain := find(type(item))) else encode(item, depth)}"  # most are texts
+            for key, item in pairs
+        ]
+        return f"{{{','.join(parts)}}}"
+
+    def _object(self, value: Payload, kind: type[Any], depth: int) -> str:
         path = id_of_class(kind)
         if path is not None:
-            kwargs = self._fields(_arguments(value, kind), depth + 1)
-            return _mark("constructor", id=list(path), kwargs=kwargs)
+            return _constructor(path, self._fields(_arguments(value, kind), depth + 1))
         base = next((base for base in kind.__mro__ if issubclass(base, BaseModel) and id_of_class(base)), None)
         if base is not None:
             kwargs = self._fields(chain(_arguments(value, base), _own_fields(value, kind, base)), depth + 1)
-            return _mark("constructor", id=list(id_of_class(base) or ()), kwargs=kwargs, name=kind.__name__)
+            return _constructor(id_of_class(base) or (), kwargs, name=_quoted(kind.__name__))
         return _unknown_mark(_id(kind), _repr(value), self._fields(_shown_fields(value, kind), depth + 1))
 
-    def _fields(self, fields: Iterable[tuple[str, Payload]], depth: int) -> dict[str, Payload]:
-        return {str(name): self.encode(value, depth + 1) for name, value in fields}
+    def _listed(self, value: BaseModel, form: _Form, depth: int) -> str:
+        """Return the JSON of an instance of a model on the list, by what was looked up of its class before."""
+        held, pairs = value.__dict__, []
+        for name, empty, default in form.fields:
+            item = held.get(name, default)
+            if item is not default and not _goes_without_saying(item, empty, default):
+                pairs.append((name, item))
+        pairs.extend((value.__pydantic_extra__ or {}).items())
+        return f"{form.beginning}{self._members(pairs, depth + 2)}}}"
+
+    def _fields(self, fields: Iterable[tuple[str, Payload]], depth: int) -> str:
+        return self._members({str(name): value for name, value in fields}.items(), depth + 1)
 
 
 # -- scalars ----------------------------------------------------------------------------------------------------------
 
 
-def _int(value: int) -> Payload:
+def _int(value: int) -> str:
     number = int.__index__(value)
-    return number if -_WIDEST_INT < number < _WIDEST_INT else _mark("int", value=hex(number))
+    return int.__repr__(number) if -_WIDEST_INT < number < _WIDEST_INT else _mark("int", value=_quoted(hex(number)))
 
 
-def _float(value: float) -> Payload:
+def _float(value: float) -> str:
     number = float.__float__(value)
-    return number if math.isfinite(number) else _mark("float", value=float.__repr__(number))
+    text = float.__repr__(number)
+    return text if math.isfinite(number) else _mark("float", value=_quoted(text))
 
 
-def _timedelta(value: timedelta) -> Payload:
-    return _mark("timedelta", value=[value.days, value.seconds, value.microseconds])
+def _timedelta(value: timedelta) -> str:
+    return _mark("timedelta", value=f"[{value.days},{value.seconds},{value.microseconds}]")
 
 
-def _bytes(value: bytes | bytearray | memoryview) -> Payload:
-    return _mark("bytes", value=b64encode(value).decode("ascii"))
+def _bytes(value: bytes | bytearray | memoryview) -> str:
+    return _mark("bytes", value=_quoted(b64encode(value).decode("ascii")))
 
 
-_SCALARS: Final = MappingProxyType[type[Any], Callable[[Any], Payload]](
+_PLAIN: Final = MappingProxyType[type[Any], Callable[[Any], str]](
     {
-        str: lambda value: str.__str__(value),
+        str: _quoted,
+        NoneType: lambda value: "null",
+        bool: lambda value: "true" if value else "false",
+        int: _int,
+        float: _float,
+    }
+)
+"""Exactly these classes; nothing of theirs can fail."""
+
+_NESTED: Final = frozenset({dict, list, tuple, set, frozenset})
+
+_SCALARS: Final = MappingProxyType[type[Any], Callable[[Any], str]](
+    {
+        str: lambda value: _quoted(str.__str__(value)),
         int: _int,
         float: _float,
         bytes: _bytes,
         bytearray: _bytes,
         memoryview: _bytes,
-        UUID: lambda value: _mark("uuid", value=UUID.__str__(value)),
-        datetime: lambda value: _mark("datetime", value=datetime.isoformat(value)),
-        date: lambda value: _mark("date", value=date.isoformat(value)),
-        time: lambda value: _mark("time", value=time.isoformat(value)),
+        UUID: lambda value: _mark("uuid", value=_quoted(UUID.__str__(value))),
+        datetime: lambda value: _mark("datetime", value=_quoted(datetime.isoformat(value))),
+        date: lambda value: _mark("date", value=_quoted(date.isoformat(value))),
+        time: lambda value: _mark("time", value=_quoted(time.isoformat(value))),
         timedelta: _timedelta,
-        Decimal: lambda value: _mark("decimal", value=Decimal.__str__(value)),
+        Decimal: lambda value: _mark("decimal", value=_quoted(Decimal.__str__(value))),
     }
 )
 """Base class to what writes it; a subclass comes before its base."""
 
 
-def _guarded(encoder: Callable[[Any], Payload], value: Payload) -> Payload:
+def _guarded(encoder: Callable[[Any], str], value: Payload) -> str:
     try:
         return encoder(value)
     except Exception:  # noqa: BLE001 - a time zone of somebody's own may raise what it likes
@@ -222,6 +293,52 @@ def _guarded(encoder: Callable[[Any], Payload], value: Payload) -> Payload:
 
 
 # -- objects ----------------------------------------------------------------------------------------------------------
+
+
+_ALWAYS: Final = object()
+"""The default of a field that is written whatever it is."""
+
+
+class _Form(NamedTuple):
+    """How instances of a model on the list are written."""
+
+    beginning: str
+    fields: tuple[_FormField, ...]
+
+
+_FormField: TypeAlias = tuple[str, type[Any] | None, Payload]
+"""A field's name, the class of the empty list or dict that is its default, and its default."""
+
+
+@cache
+def _forms() -> Mapping[type[Any], _Form]:
+    """Return the form of each model on the list; pydantic is asked once, because that takes longer than the writing."""
+    return MappingProxyType(
+        {
+            kind: _Form(_constructor(path, "")[:-1], tuple(_form_fields(kind)))
+            for kind, path in listed_classes().items()
+            if issubclass(kind, BaseModel)
+        }
+    )
+
+
+def _form_fields(kind: type[BaseModel]) -> Iterator[_FormField]:
+    for name, field in kind.model_fields.items():
+        default: Payload = _ALWAYS if name == "type" else field.default
+        empty: type[Any] | None = None
+        one: type[Any]
+        for one in (list, dict):
+            if field.default_factory is one or (type(default) is one and not default):
+                empty = one
+        yield name, empty, default
+
+
+def _goes_without_saying(value: Payload, empty: type[Any] | None, default: Payload) -> bool:
+    """Return whether a value is its field's default. Compares only what compares without surprises."""
+    kind = type(value)
+    if kind is list or kind is dict:
+        return not value and kind is empty
+    return kind in _PLAIN and kind is type(default) and bool(value == default)
 
 
 def _arguments(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]:
@@ -232,21 +349,13 @@ def _arguments(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]
                 yield name, getattr(value, name)
         return
     held, is_own = value.__dict__, type(value) is not kind
-    for name, field in kind.model_fields.items():
+    for name, empty, default in _form_fields(kind):
         # What a class of one's own calls its type, the one on the list would refuse.
-        if name in held and (not is_own if name == "type" else not _is_default(held[name], field)):
+        skipped = is_own if name == "type" else name in held and _goes_without_saying(held[name], empty, default)
+        if name in held and not skipped:
             yield name, held[name]
     if not is_own:
         yield from (value.__pydantic_extra__ or {}).items()
-
-
-def _is_default(value: Payload, field: Any) -> bool:
-    """Return whether a value goes without saying. Compares only what compares without surprises."""
-    if type(value) in (list, dict):
-        return not value and (
-            field.default_factory is type(value) or (type(field.default) is type(value) and not field.default)
-        )
-    return type(value) in (str, int, bool, float, type(None)) and type(value) is type(field.default) and value == field.default
 
 
 def _own_fields(value: Payload, kind: type[Any], base: type[Any]) -> Iterator[tuple[str, Payload]]:
@@ -279,19 +388,27 @@ def _shown_fields(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payloa
         yield from ((field.name, getattr(value, field.name)) for field in dataclasses.fields(kind) if field.repr)
 
 
-def _mark(type: str, **content: Payload) -> dict[str, Payload]:
-    return {"lc": 1, "type": type, **content}
+def _array(items: Iterable[str]) -> str:
+    return f"[{','.join(items)}]"
 
 
-def _unknown(value: Payload) -> dict[str, Payload]:
+def _mark(type: str, **content: str) -> str:
+    return f'{{"lc":1,"type":"{type}",{",".join([f"{chr(34)}{key}{chr(34)}:{text}" for key, text in content.items()])}}}'
+
+
+def _constructor(path: Id, kwargs: str, **name: str) -> str:
+    return _mark("constructor", id=_array(map(_quoted, path)), kwargs=kwargs, **name)
+
+
+def _unknown(value: Payload) -> str:
     if type(value) is UnknownObject:
-        return _unknown_mark(value.id, value.repr, {})
-    return _unknown_mark(_id(type(value)), _repr(value), {})
+        return _unknown_mark(value.id, value.repr, "{}")
+    return _unknown_mark(_id(type(value)), _repr(value), "{}")
 
 
-def _unknown_mark(path: Iterable[str], shown: str | None, fields: dict[str, Payload]) -> dict[str, Payload]:
-    content: dict[str, Payload] = {"fields": fields} if fields else {}
-    return _mark("not_implemented", id=list(path), repr=shown, **content)
+def _unknown_mark(path: Iterable[str], shown: str | None, fields: str) -> str:
+    content = {} if fields == "{}" else {"fields": fields}
+    return _mark("not_implemented", id=_array(map(_quoted, path)), repr="null" if shown is None else _quoted(shown), **content)
 
 
 def _id(kind: type[Any]) -> list[str]:
