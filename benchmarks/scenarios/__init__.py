@@ -7,6 +7,7 @@ from benchmarks.scenarios import (
     dispatching,
     full,
     growth,
+    json_text,
     latency,
     memory,
     platforms,
@@ -18,7 +19,7 @@ from benchmarks.scenarios import (
 
 __all__ = ["HIDDEN", "SCENARIOS"]
 
-_FAMILIES = (reading, same_loop, threads, latency, dispatching, sync_calls, memory, growth, full, platforms)
+_FAMILIES = (reading, same_loop, threads, latency, dispatching, sync_calls, memory, growth, json_text, full, platforms)
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for family in _FAMILIES for scenario in family.SCENARIOS}
 """By name, in the order in which they run."""

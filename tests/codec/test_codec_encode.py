@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
@@ -14,6 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.load.serializable import Serializable
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import PromptTemplate
+from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel, Field, SecretStr
 
 from callbridge import UnknownObject, dumps, loads
@@ -274,3 +276,38 @@ def test_other_errors_tell_their_type_and_message(kind: type[BaseException]) -> 
     assert revived.value["type"] == kind.__name__
     assert type(loads(dumps(revived))) is RemoteError
     assert loads(dumps(revived)).value == revived.value
+
+
+def event(metadata: Any, data: Any = None) -> dict[str, Any]:
+    return {"event": "on_chain_stream", "run_id": "1", "data": {"chunk": data}, "tags": [], "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        *({"a": one} for one in (1, True, 1.0, "1", b"1", bytearray(b"1"), array("B", b"1"), (1,), [1], {1}, AddableDict(a=1))),
+        *({"a": one} for one in (-0.0, 0.0, float("inf"))),
+        *({1: 1}, {"lc": 1}, [1], None),
+    ],
+    ids=repr,
+)
+def test_what_does_not_change_in_a_run_is_written_as_it_is(metadata: Any) -> None:
+    """It is written once for many events; what only looks alike is another thing."""
+    for like in ({"a": 1}, {"a": b"1"}, {"a": 0.0}, metadata):
+        dumps(event(like))
+    assert dumps(event(metadata, 2)) == dumps([event(metadata, 2)])[1:-1]
+
+
+def test_an_event_in_its_own_data_is_a_cycle() -> None:
+    """It is written once, and a mark stands for it inside."""
+    own = event({})
+    own["data"]["again"] = own
+    assert dumps(own) == dumps([own])[1:-1]
+    assert loads(dumps(own))["data"]["again"].id == ("builtins", "dict")
+
+
+@pytest.mark.parametrize("text", ["plain", "é 漢字 🎉", '"\\/\b\f\n\r\t\x00\x1f\x7f\u2028', "\ud800"])
+def test_it_writes_what_json_would(text: str) -> None:
+    """The same escapes, no blanks, numbers as Python shows them."""
+    value = {text: [text, 1, -2.5, 1e16, 5e-324, 2**70, None, True, {}]}
+    assert dumps(value) == json.dumps(value, separators=(",", ":"))

@@ -10,7 +10,6 @@ import builtins
 import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from uuid import UUID
 
 from langchain_core.messages import RemoveMessage
 from langchain_core.runnables.utils import AddableDict
+from pydantic_core import from_json
 
 from callbridge.codec.allowed import Id, class_of_id, is_known_id
 from callbridge.codec.encode import LC_ESCAPED, MAX_DEPTH
@@ -56,8 +56,7 @@ def loads(text: str | bytes) -> Payload:
     if not isinstance(text, (str, bytes, bytearray)):
         raise JSONFormatError(text, f"{type(text).__name__} is no text")
     try:
-        tree = json.loads(text, parse_constant=_refuse_constant)
-        return _decode(tree, 1)
+        return _decode(_parse(text), 1)
     except JSONFormatError:
         raise
     except RecursionError:
@@ -66,22 +65,35 @@ def loads(text: str | bytes) -> Payload:
         raise JSONFormatError(text, f"it is no JSON ({error})") from error
 
 
+def _parse(text: str | bytes) -> Payload:
+    """Return what `json.loads` does, in less time; that decides what pydantic's parser refuses, such as half a character."""
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return json.loads(text, parse_constant=_refuse_constant)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise JSONFormatError(name, "JSON has no such number")
 
 
 def _decode(value: Payload, depth: int) -> Payload:
-    if isinstance(value, (str, int, float)) or value is None:
+    kind = type(value)
+    if kind is not dict and kind is not list:
         return value
     if depth > MAX_DEPTH + 1:
         raise JSONFormatError(value, f"it is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, list):
-        return [_decode(item, depth + 1) for item in value]
+    if kind is list:
+        return [_decode(item, depth + 1) for item in value] if value else value
     if value.get("lc") == 1 and isinstance(value.get("type"), str):
         return _marked(value, depth)
     if len(value) == 1 and LC_ESCAPED in value:
         return value[LC_ESCAPED]  # LangChain's mark: what is inside means nothing
-    return {key: _decode(item, depth + 1) for key, item in value.items()}
+    return _members(value, depth + 1)
+
+
+def _members(value: dict[str, Payload], depth: int) -> dict[str, Payload]:
+    return {key: item if type(item) is str else _decode(item, depth) for key, item in value.items()}  # most are texts
 
 
 def _marked(mark: dict[str, Payload], depth: int) -> Payload:
@@ -105,13 +117,15 @@ def _constructor(mark: dict[str, Payload], depth: int) -> Payload:
     # Before anything inside is looked at.
     if not is_known_id(path):
         raise JSONFormatError(mark, f"{'.'.join(path)} is not among the classes that may be restored")
-    kwargs = {str(name): _decode(value, depth + 2) for name, value in dict.items(mark["kwargs"])}
+    kwargs = _members(mark["kwargs"], depth + 2)
     kind = class_of_id(path)
     if kind is RemoveMessage:
         kwargs.pop("content", None)  # LangChain writes it, and does not take it
     if kind is not None:
-        with suppress(Exception):  # what another version had, or somebody has changed since it was made, is not lost
+        try:
             return (open_class(kind, kwargs) if "name" in mark else kind)(**kwargs)
+        except Exception:  # noqa: BLE001 - what another version had, or somebody has changed since it was made, is not lost
+            pass
     return UnknownObject(path, None, kwargs)
 
 
@@ -128,7 +142,7 @@ def _decode_fields(fields: dict[str, Payload], depth: int) -> dict[str, Payload]
 
 def _path(mark: dict[str, Payload]) -> Id:
     path = mark["id"]
-    if not (isinstance(path, list) and all(isinstance(part, str) for part in path)):
+    if not (isinstance(path, list) and set(map(type, path)) <= {str}):
         raise JSONFormatError(mark, "its id is no list of names")
     return tuple(path)
 
