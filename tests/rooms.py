@@ -77,7 +77,11 @@ def may_import_codec(found: Import) -> bool:
     if top == "callbridge":
         return (rest or found.name).split(".")[0] in ("codec", "core", "errors")
     data = found.module.split(".")[1:2] in [[name] for name in LANGCHAIN_DATA] or found.name in ("AddableDict", "Runnable")
-    return data if top == "langchain_core" else top == "pydantic" or (top in sys.stdlib_module_names and top not in WAITING)
+    return (
+        data
+        if top == "langchain_core"
+        else top in ("pydantic", "pydantic_core") or (top in sys.stdlib_module_names and top not in WAITING)
+    )
 
 
 def may_import_relay(found: Import) -> bool:
