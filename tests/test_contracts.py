@@ -203,7 +203,12 @@ def test_a_module_lists_what_others_import_from_it(path: Path) -> None:
     if path.name in ("__init__.py", "__main__.py"):
         pytest.skip("no module of its own")
     name = ".".join(("callbridge", *path.relative_to(PACKAGE).with_suffix("").parts))
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        if "pip install 'callbridge[" not in str(error):
+            raise
+        pytest.skip(str(error))
     missing = [public for public in module.__all__ if not hasattr(module, public)]
     assert not missing
     assert sorted(module.__all__) == sorted(set(module.__all__))

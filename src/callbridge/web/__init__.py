@@ -14,15 +14,18 @@ except ImportError as error:
         name=error.name,
     ) from error
 
+from callbridge.web.ai_sdk import AISDKFormat
 from callbridge.web.delivery import Limits
 from callbridge.web.formats import SourceDocumentsFormat, TokenFormat, V2Format
 from callbridge.web.named import FORMATS, UnknownFormatError, format_named
+from callbridge.web.openai import OpenAIFormat
 from callbridge.web.sse import EventStreamResponse
 from callbridge.web.websocket import websocket_endpoint
 from callbridge.web.wire import BaseEncoder, BaseFormat, Failure, Frame, FrameEncoder, WireFormat
 
 __all__ = [
     "FORMATS",
+    "AISDKFormat",
     "BaseEncoder",
     "BaseFormat",
     "EventStreamResponse",
@@ -30,6 +33,7 @@ __all__ = [
     "Frame",
     "FrameEncoder",
     "Limits",
+    "OpenAIFormat",
     "SourceDocumentsFormat",
     "TokenFormat",
     "UnknownFormatError",

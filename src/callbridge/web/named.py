@@ -13,10 +13,19 @@ from starlette.exceptions import HTTPException
 
 from callbridge.core.arguments import class_hint
 from callbridge.errors import ArgumentError
+from callbridge.web.ai_sdk import AISDKFormat
 from callbridge.web.formats import SourceDocumentsFormat, TokenFormat, V2Format
+from callbridge.web.openai import OpenAIFormat
 from callbridge.web.wire import WireFormat
 
 __all__ = ["FORMATS", "UnknownFormatError", "format_named"]
+
+
+def _ag_ui() -> WireFormat:
+    from callbridge.web.ag_ui import AGUIFormat  # noqa: PLC0415 - an extra of its own
+
+    return AGUIFormat()
+
 
 FORMATS: Final[Mapping[str, Callable[[], WireFormat]]] = MappingProxyType(
     {
@@ -26,6 +35,9 @@ FORMATS: Final[Mapping[str, Callable[[], WireFormat]]] = MappingProxyType(
         "final-text": lambda: TokenFormat("text", final=True),
         "final-json": lambda: TokenFormat("json", final=True),
         "source-documents": SourceDocumentsFormat,
+        "ai-sdk": AISDKFormat,
+        "ag-ui": _ag_ui,
+        "openai": OpenAIFormat,
     }
 )
 """What makes the format of each name; formats are compared by value, and made in no time."""
@@ -57,6 +69,7 @@ def format_named(format: str | WireFormat) -> WireFormat:
 
     Raises:
         UnknownFormatError: There is no such format.
+        ImportError: The format needs an extra that is not installed.
     """
     made = FORMATS[format]() if isinstance(format, str) and format in FORMATS else format
     if not isinstance(made, WireFormat) or isinstance(made, type):

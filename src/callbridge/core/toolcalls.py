@@ -1,0 +1,204 @@
+"""`ToolCalls`: which run of a tool belongs to which call of a model.
+
+A model calls tools by id; the run of a tool says only its name and arguments when it starts, and the id, if any, when it ends.
+
+```
+streaming ──model ends──▶ whole ──a run starts──▶ bound ──it ends──▶ answered
+    │                       ▲                       │
+    └─▶ broken              └─────── it fails ◀─────┘   held: a retry may follow. Told when a run around it ends.
+```
+
+A run is bound to the oldest free call of its name with its arguments, then to one whose arguments are among its own, then
+to the oldest of its name. A run that no call fits is a call of its own, made by code. An answer that names a call wins over
+all this. Ids that were shown before in this stream, and missing ones, are replaced by unique ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from langchain_core.messages import ToolMessage
+
+from callbridge.core.calls import Payload
+
+__all__ = ["Call", "ToolCalls", "ToolRun", "answers_in"]
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a tool."""
+
+    id: str
+    """As it is shown."""
+    name: str
+    given_id: str | None = None
+    """As the provider gave it."""
+    arguments: Payload = None
+    pieces: list[str] = field(default_factory=list)
+    """Of the JSON of the arguments, while they come."""
+    shown: bool = False
+    """Whether clients know of it."""
+    whole: bool = False
+    bound: bool = False
+    was_bound: bool = False
+    error: str | None = None
+    """Why it has failed, as long as that is held."""
+
+
+@dataclass(eq=False)
+class ToolRun:
+    """A run of a tool that is on, or that has failed and holds its error."""
+
+    call: Call
+    parents: Sequence[str]
+
+
+class ToolCalls:
+    """The calls of one stream that nobody has answered yet."""
+
+    def __init__(self) -> None:
+        self._open: list[Call] = []  # removed when answered, broken or given up
+        self._runs: dict[str, ToolRun] = {}  # removed when the run ends, or one around it
+        self._held: list[ToolRun] = []  # removed when told, or when a retry starts
+        self._ids: set[str] = set()
+
+    def __bool__(self) -> bool:
+        """Whether any call is open."""
+        return bool(self._open)
+
+    def add(self, name: str, given_id: str | None, other_id: str) -> Call:
+        """Return a new call.
+
+        Args:
+            name: Of the tool.
+            given_id: What the provider calls it, if anything.
+            other_id: What it is called if it has no id.
+        """
+        base = given_id or other_id
+        shown, count = base, 1
+        while shown in self._ids:
+            count += 1
+            shown = f"{base}-{count}"
+        self._ids.add(shown)
+        call = Call(shown, name, given_id)
+        self._open.append(call)
+        return call
+
+    def drop(self, call: Call) -> None:
+        """Forget a call: it was answered, or never will be."""
+        if call in self._open:
+            self._open.remove(call)
+        self._held = [run for run in self._held if run.call is not call]
+
+    def start(self, run_id: str, name: str, given: Payload, parents: Sequence[str]) -> Call | None:
+        """Bind a run that starts; return its call, or None if it needs one of its own."""
+        free = [call for call in self._open if call.name == name and call.whole and not call.bound]
+        call = next(
+            (call for fits in (_equal, _among, _any) for call in free if fits(call.arguments, given)),
+            None,
+        )
+        if call is not None:
+            self.bind(run_id, call, parents)
+        return call
+
+    def bind(self, run_id: str, call: Call, parents: Sequence[str]) -> None:
+        """Bind a run to a call; what an earlier run of it has failed with is forgotten."""
+        call.bound, call.was_bound, call.error = True, True, None
+        self._held = [run for run in self._held if run.call is not call]
+        self._runs[run_id] = ToolRun(call, parents)
+
+    def end(self, run_id: str, given_id: str | None) -> Call | None:
+        """Say that a run has ended; return the call that it answers, or None if nobody knows of one.
+
+        Args:
+            run_id: The run.
+            given_id: The id that its answer names, if any.
+        """
+        run = self._runs.pop(run_id, None)
+        named = self.named(given_id)
+        if run is None:
+            return named
+        if named is None or named is run.call:
+            return run.call if run.call in self._open else None
+        run.call.bound = False
+        for other in self._runs.values():
+            if other.call is named:  # two runs of one name and equal arguments were taken for each other
+                other.call = run.call
+                run.call.bound = True
+        return named
+
+    def fail(self, run_id: str, given_id: str | None, error: str | None) -> None:
+        """Say that a run has failed, or was left (`error` is None); its call may be run once more."""
+        run = self._runs.get(run_id)
+        parents = run.parents if run is not None else ()
+        call = self.end(run_id, given_id)
+        if call is None:
+            return
+        call.bound, call.error = False, error
+        if error is not None:
+            self._held.append(ToolRun(call, parents))
+
+    def named(self, given_id: str | None) -> Call | None:
+        """Return the newest open call of an id."""
+        if not given_id:
+            return None
+        return next((call for call in reversed(self._open) if call.given_id == given_id), None)
+
+    def unmade(self) -> list[Call]:
+        """Return the whole calls of models that no run was ever bound to."""
+        return [call for call in self._open if call.whole and not call.was_bound]
+
+    def run_over(self, run_id: str) -> Iterable[Call]:
+        """Say that some run has ended; return the calls whose errors are final now."""
+        for inner, run in list(self._runs.items()):
+            if run_id in run.parents:
+                run.call.bound = False
+                del self._runs[inner]
+        return self._final([run for run in self._held if run_id in run.parents or not run.parents])
+
+    def all_over(self) -> Iterable[Call]:
+        """Say that everything is over; return the calls whose errors are final now."""
+        self._runs.clear()
+        return self._final(list(self._held))
+
+    def _final(self, held: Iterable[ToolRun]) -> Iterable[Call]:
+        calls = [run.call for run in held]
+        for call in calls:
+            self.drop(call)
+        return calls
+
+
+def _equal(called: Payload, given: Payload) -> bool:
+    return bool(called == given)
+
+
+def _among(called: Payload, given: Payload) -> bool:
+    """Tell whether what a model gave is among what a tool got: more may have been injected, or filled in."""
+    if not isinstance(called, Mapping) or not isinstance(given, Mapping):
+        return False
+    return all(name in given and given[name] == value for name, value in called.items())
+
+
+def _any(called: Payload, given: Payload) -> bool:
+    return True
+
+
+def answers_in(output: Payload) -> list[ToolMessage]:
+    """Return the tool messages in what a tool or a node of a graph puts out: itself, in a list, a state or a `Command`."""
+    if isinstance(output, ToolMessage):
+        return [output]
+    if isinstance(output, list | tuple):
+        return [message for each in output for message in _answers_beside(each)]
+    return _answers_beside(output)
+
+
+def _answers_beside(output: Payload) -> list[ToolMessage]:
+    if isinstance(output, ToolMessage):
+        return [output]
+    update = output if isinstance(output, Mapping) else getattr(output, "update", None)  # a `Command` has one
+    if not isinstance(update, Mapping):
+        return []
+    lists = [value for value in update.values() if isinstance(value, list | tuple)]
+    found = [message for value in lists for message in value if isinstance(message, ToolMessage)]
+    return found + [value for value in update.values() if isinstance(value, ToolMessage)]

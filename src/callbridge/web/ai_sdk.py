@@ -1,0 +1,170 @@
+"""`"ai-sdk"`: the UI message stream that `useChat` of the AI SDK reads, in versions 5, 6 and 7 at once.
+
+Old clients fail at a key or a type that they do not know, so only what 5.0.115 knows is sent. A step ends when no model speaks
+any more: up to version 6 the end of a step takes away all texts that are open. A stream that just ends looks like a whole
+answer to every version, so it always ends with `finish` or `error`. After an `abort` no client says that anything is missing:
+`error` follows that, too.
+
+Source: `uiMessageChunkSchema` and `processUIMessageStream` (npm `ai`, 5.0.115 to 7.0.173).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Final
+
+from callbridge.core.facts import (
+    CallAnswered,
+    CallArguments,
+    CallBegan,
+    CallBroken,
+    CallFailed,
+    CallWhole,
+    CustomCame,
+    Interrupted,
+    ModelBegan,
+    ModelEnded,
+    PieceBegan,
+    PieceCame,
+    PieceEnded,
+    SourceFound,
+)
+from callbridge.web.projected import ProjectedEncoder, Shown, plain_json, quoted
+from callbridge.web.wire import BaseFormat, Failure, FrameEncoder
+
+__all__ = ["AISDKFormat"]
+
+CANCELLED: Final = 499
+
+
+@dataclass(frozen=True)
+class AISDKFormat(Shown, BaseFormat):
+    """The AI SDK's UI message stream: text, reasoning, tools, sources, custom events as `data-...`, and how it ends.
+
+    Raises:
+        ArgumentError: An option has a value that is not allowed.
+    """
+
+    send_usage: bool = False
+    """Whether the last chunk says in `messageMetadata.usage` what the models have cost."""
+
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({"x-vercel-ai-ui-message-stream": "v1"})
+    line_end: ClassVar[str] = "\n"
+    always_ends: ClassVar[bool] = True
+    bare: ClassVar[bool] = True
+
+    def begin(self) -> FrameEncoder:
+        """Return the encoder of one run."""
+        return _Encoder(self)
+
+
+class _Encoder(ProjectedEncoder):
+    def __init__(self, options: AISDKFormat) -> None:
+        super().__init__(options.projection())
+        self._options = options
+
+    def begin(self) -> None:
+        self.send(
+            '{"type":"start"}' if self.run_id is None else f'{{"type":"start","messageId":{quoted(f"msg-{self.run_id}")}}}'
+        )
+
+    def failed(self, failure: Failure) -> None:
+        if failure.status_code == CANCELLED:
+            self.send('{"type":"abort"}')
+        self.send(f'{{"type":"error","errorText":{quoted(failure.detail)}}}')
+
+    def finished(self) -> None:
+        usage = self.projection.usage
+        reason = "other" if self.projection.interrupts else usage.reason
+        if reason == "tool-calls" and not self.projection.pending:
+            reason = "stop"  # the run has made them itself
+        metadata = ""
+        if self._options.send_usage:
+            counted = {
+                "inputTokens": usage.input_tokens,
+                "outputTokens": usage.output_tokens,
+                "totalTokens": usage.total_tokens,
+            }
+            metadata = f',"messageMetadata":{plain_json({"usage": counted})}'
+        self.send(f'{{"type":"finish","finishReason":"{reason}"{metadata}}}')
+
+    def ended(self) -> None:
+        self.send("[DONE]")
+
+    # -- facts
+
+    def _model_began(self, fact: ModelBegan) -> None:
+        if fact.first:
+            self.send('{"type":"start-step"}')
+
+    def _model_ended(self, fact: ModelEnded) -> None:
+        if fact.last:
+            self.send('{"type":"finish-step"}')
+
+    def _piece_began(self, fact: PieceBegan) -> None:
+        self.send(f'{{"type":"{fact.kind}-start","id":"{fact.id}"}}')
+
+    def _piece_came(self, fact: PieceCame) -> None:
+        self.send(f'{{"type":"{fact.kind}-delta","id":"{fact.id}","delta":{quoted(fact.text)}}}')
+
+    def _piece_ended(self, fact: PieceEnded) -> None:
+        self.send(f'{{"type":"{fact.kind}-end","id":"{fact.id}"}}')
+
+    def _call_began(self, fact: CallBegan) -> None:
+        self._call("tool-input-start", fact.id, f',"toolName":{quoted(fact.name)}')
+
+    def _call_arguments(self, fact: CallArguments) -> None:
+        self.send(f'{{"type":"tool-input-delta","toolCallId":{quoted(fact.id)},"inputTextDelta":{quoted(fact.text)}}}')
+
+    def _call_whole(self, fact: CallWhole) -> None:
+        self._call("tool-input-available", fact.id, f',"toolName":{quoted(fact.name)},"input":{plain_json(fact.arguments)}')
+
+    def _call_broken(self, fact: CallBroken) -> None:
+        told = f',"toolName":{quoted(fact.name)},"input":{quoted(fact.text)},"errorText":"The call is not complete"'
+        self._call("tool-input-error", fact.id, told)
+
+    def _call_answered(self, fact: CallAnswered) -> None:
+        self._call("tool-output-available", fact.id, f',"output":{plain_json(fact.content)}')
+
+    def _call_failed(self, fact: CallFailed) -> None:
+        text = fact.error if self._options.show_errors and fact.error else "Tool failed"
+        self._call("tool-output-error", fact.id, f',"errorText":{quoted(text)}')
+
+    def _call(self, kind: str, call_id: str, rest: str) -> None:
+        """Send a chunk about a call; `dynamic`, because the client's program need not know the tool."""
+        self.send(f'{{"type":"{kind}","toolCallId":{quoted(call_id)}{rest},"dynamic":true}}')
+
+    def _source_found(self, fact: SourceFound) -> None:
+        said = f'"sourceId":{quoted(fact.id)},"title":{quoted(fact.title)}'
+        if fact.url is None:
+            self.send(f'{{"type":"source-document",{said},"mediaType":"text/plain"}}')
+        else:
+            self.send(f'{{"type":"source-url",{said},"url":{quoted(fact.url)}}}')
+
+    def _custom_came(self, fact: CustomCame) -> None:
+        self.send(f'{{"type":{quoted(f"data-{fact.name}")},"data":{plain_json(fact.data)}}}')
+
+    def _interrupted(self, fact: Interrupted) -> None:
+        value = {"id": fact.id, "value": fact.value}
+        self.send(f'{{"type":"data-interrupt","id":{quoted(fact.id)},"data":{plain_json(value)}}}')
+
+    table = MappingProxyType(
+        {
+            PieceCame: _piece_came,
+            ModelBegan: _model_began,
+            ModelEnded: _model_ended,
+            PieceBegan: _piece_began,
+            PieceEnded: _piece_ended,
+            CallBegan: _call_began,
+            CallArguments: _call_arguments,
+            CallWhole: _call_whole,
+            CallBroken: _call_broken,
+            CallAnswered: _call_answered,
+            CallFailed: _call_failed,
+            SourceFound: _source_found,
+            CustomCame: _custom_came,
+            Interrupted: _interrupted,
+        }
+    )

@@ -1,0 +1,202 @@
+"""`"openai"`: chunks of OpenAI's chat completions, which any OpenAI client reads, and any program that has one.
+
+There is one text and no place for what else happens: the text of models that speak at once is sent one after the other. Calls
+of tools that the run has made itself are not sent, since a client would make them once more. Calls that nobody has made are the
+client's to make. What is cut short is an error: a `finish_reason` would say that the answer is whole.
+
+Source: OpenAI's API reference, "The chat completion chunk object"; `Stream` of the SDKs (Python 3.57.0, JavaScript 7.59.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from callbridge.core.facts import PieceBegan, PieceCame, PieceEnded
+from callbridge.errors import ArgumentError
+from callbridge.web.projected import ProjectedEncoder, Shown, plain_json, quoted
+from callbridge.web.wire import BaseFormat, Failure, FrameEncoder
+
+__all__ = ["OpenAIFormat"]
+
+PATIENCE: Final = 32
+"""Pieces of text that wait for a model that was first and says nothing: it may have been given up for a fallback."""
+
+_REASONS: Final = MappingProxyType({"length": "length", "content-filter": "content_filter"})
+_TYPES: Final = MappingProxyType({499: "cancelled", 504: "timeout", 507: "limit_exceeded"})
+
+
+@dataclass(frozen=True)
+class OpenAIFormat(Shown, BaseFormat):
+    """Chat completion chunks: the text, reasoning if asked for, what it has cost if asked for, and how it ends.
+
+    Raises:
+        ArgumentError: An option has a value that is not allowed.
+    """
+
+    model: str = "callbridge"
+    """What the chunks call the model."""
+
+    include_usage: bool = False
+    """Whether a last chunk says what the models have cost: `stream_options.include_usage` of the request."""
+
+    between: str = ""
+    """What is put between the texts of two models, or before and after a tool; a blank line, say."""
+
+    line_end: ClassVar[str] = "\n"
+    always_ends: ClassVar[bool] = True
+    bare: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("model", "between"):
+            value: object = getattr(self, name)
+            if not isinstance(value, str):
+                raise ArgumentError(name, value, "a text")
+
+    def begin(self) -> FrameEncoder:
+        """Return the encoder of one run."""
+        return _Encoder(self)
+
+
+@dataclass
+class _Piece:
+    """Text that has begun and has not been sent whole."""
+
+    id: str
+    waiting: list[str] = field(default_factory=list)
+    has_ended: bool = False
+
+
+class _Encoder(ProjectedEncoder):
+    def __init__(self, options: OpenAIFormat) -> None:
+        super().__init__(options.projection())
+        self._options = options
+        self._pieces: list[_Piece] = []  # in their order; the first one is being sent. Removed when sent whole.
+        self._waited = 0  # pieces that have come since the first one said something
+        self._has_text = False
+        self._head = ""
+
+    def begin(self) -> None:
+        run_id = self.run_id or "none"
+        self._head = (
+            f'{{"id":{quoted(f"chatcmpl-{run_id}")},"object":"chat.completion.chunk","created":{_created(run_id)},'
+            f'"model":{quoted(self._options.model)}'
+        )
+        self._delta('{"role":"assistant","content":""}')
+
+    def failed(self, failure: Failure) -> None:
+        self._flush()
+        kind = _TYPES.get(failure.status_code, "server_error")
+        self._error(failure.detail, kind, failure.status_code)
+
+    def finished(self) -> None:
+        self._flush()
+        if self.projection.interrupts:
+            self._error("The run waits for an answer that this protocol cannot give", "interrupted", 409)
+            return
+        pending = self.projection.pending
+        if pending:
+            calls = [
+                {
+                    "index": index,
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": plain_json(call.arguments)},
+                }
+                for index, call in enumerate(pending)
+            ]
+            self._delta(plain_json({"tool_calls": calls}))
+        reason = "tool_calls" if pending else _REASONS.get(self.projection.usage.reason, "stop")
+        self._delta("{}", f'"{reason}"')
+        if self._options.include_usage:
+            usage = self.projection.usage
+            counted = {
+                "prompt_tokens": usage.input_tokens,
+                "completion_tokens": usage.output_tokens,
+                "total_tokens": usage.total_tokens,
+            }
+            self.send(f'{self._head},"choices":[],"usage":{plain_json(counted)}}}')
+
+    def ended(self) -> None:
+        self.send("[DONE]")
+
+    def _error(self, message: str, kind: str, code: int) -> None:
+        self.send(plain_json({"error": {"message": message, "type": kind, "param": None, "code": code}}))
+
+    def _delta(self, delta: str, reason: str = "null") -> None:
+        self.send(f'{self._head},"choices":[{{"index":0,"delta":{delta},"finish_reason":{reason}}}]}}')
+
+    # -- text: one after the other
+
+    def _piece_began(self, fact: PieceBegan) -> None:
+        if fact.kind == "text":
+            self._pieces.append(_Piece(fact.id))
+            if len(self._pieces) == 1:
+                self._separate()
+
+    def _piece_came(self, fact: PieceCame) -> None:
+        if fact.kind == "reasoning":
+            self._delta(f'{{"reasoning_content":{quoted(fact.text)}}}')
+        elif self._pieces[0].id == fact.id:
+            self._waited = 0
+            self._text(fact.text)
+        else:
+            next(piece for piece in self._pieces if piece.id == fact.id).waiting.append(fact.text)
+            self._waited += 1
+            if self._waited > PATIENCE:
+                self._pieces.append(self._pieces.pop(0))
+                self._advance()
+
+    def _piece_ended(self, fact: PieceEnded) -> None:
+        for piece in self._pieces:
+            if piece.id == fact.id:
+                piece.has_ended = True
+        if self._pieces and self._pieces[0].has_ended:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Send what waits, up to a piece that goes on."""
+        self._waited = 0
+        while self._pieces and self._pieces[0].has_ended and not self._pieces[0].waiting:
+            del self._pieces[0]
+        while self._pieces:
+            piece = self._pieces[0]
+            self._separate()
+            for text in piece.waiting:
+                self._text(text)
+            piece.waiting.clear()
+            if not piece.has_ended:
+                return
+            del self._pieces[0]
+
+    def _flush(self) -> None:
+        """Send what waits, if the encoder was broken before it could."""
+        for piece in self._pieces:
+            for text in piece.waiting:
+                self._text(text)
+        self._pieces.clear()
+
+    def _separate(self) -> None:
+        if self._has_text and self._options.between:
+            self._text(self._options.between)
+
+    def _text(self, text: str) -> None:
+        self._has_text = True
+        self._delta(f'{{"content":{quoted(text)}}}')
+
+    table: ClassVar[Mapping[type[Any], Any]] = MappingProxyType(
+        {PieceCame: _piece_came, PieceBegan: _piece_began, PieceEnded: _piece_ended}
+    )
+
+
+def _created(run_id: str) -> int:
+    """Return when a run was made, in seconds: what its id says, so that the same run is always told in the same bytes."""
+    try:
+        number = UUID(run_id)
+    except ValueError:
+        return 0
+    return (number.int >> 80) // 1000 if number.version == 7 else 0
