@@ -172,6 +172,7 @@ TESTED_ELSEWHERE = MappingProxyType(
         "core/arguments.py": "observe/test_bad_input.py",
         "core/calls.py": "core/test_round_trip.py",
         "core/check.py": "test_events.py",
+        "core/facts.py": "core/test_projection.py",
         "core/filters.py": "observe/test_against_langchain.py",
         "core/methods.py": "test_contracts.py",
         "core/protocol/envelope.py": "core/protocol/test_protocol_decode.py",
@@ -179,6 +180,7 @@ TESTED_ELSEWHERE = MappingProxyType(
         "core/protocol/whole.py": "core/protocol/test_to_chunks.py",
         "core/runs.py": "core/test_encode.py",
         "core/stand_in.py": "dispatch/test_duplicates.py",
+        "core/sources.py": "core/test_projection.py",
         "core/status.py": "observe/test_terminals.py",
         "channel/state.py": "channel/test_model.py",
         "channel/statistics.py": "channel/test_memory.py",
@@ -220,8 +222,11 @@ TESTED_ELSEWHERE = MappingProxyType(
         "testing/hearing.py": "testing/test_parity.py",
         "testing/replaying.py": "testing/test_recording.py",
         "testing/showing.py": "test_main.py",
+        "web/ag_ui.py": "web/test_protocols.py",
+        "web/ai_sdk.py": "web/test_protocols.py",
         "web/delivery.py": "web/test_sse.py",
-        "web/wire.py": "web/test_formats.py",
+        "web/openai.py": "web/test_protocols.py",
+        "web/projected.py": "web/test_protocols.py",
     }
 )
 """Source file to where its tests are."""

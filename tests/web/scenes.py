@@ -157,6 +157,8 @@ class Scene:
     """`"finished"`, `"failed"`, `"limited"` or `"cancelled"`."""
     error: str = "Internal Server Error"
     limits: Limits = field(default_factory=Limits)
+    between: str = ""
+    """What is between the texts where there is one text for all."""
 
 
 def events_of(runnable: Any, value: Any = SECRET) -> Callable[[], AsyncEventStream[Any]]:
@@ -269,8 +271,8 @@ SCENES: Final[Mapping[str, Scene]] = MappingProxyType(
             events_of(lambda: Script(parts=[[*THOUGHT, *text_chunks("So.")]])), ("So.",), reasoning="Think twice"
         ),
         "two models at once": Scene(events_of(two_models), ("one two", "a b c d e f")),
-        "fallback": Scene(events_of(fallback), ("half ", "whole answer")),
-        "retry": Scene(lambda: astream_call(retry().ainvoke, SECRET), ("half ", "whole answer")),
+        "fallback": Scene(events_of(fallback), ("half ", "whole answer"), between="\n\n"),
+        "retry": Scene(lambda: astream_call(retry().ainvoke, SECRET), ("half ", "whole answer"), between="\n\n"),
         "sources": Scene(events_of(rag), ("A leaf.",), sources=("Tea", "Leaf")),
         "model error": Scene(
             events_of(lambda: Script(parts=[[*text_chunks("Half "), ValueError(SECRET)]])), ("Half ",), ends="failed"

@@ -95,7 +95,7 @@ async def test_openai_clients_read_what_the_run_said(name: str, clients: Clients
             clients.ask("openai", url(site, "openai", name)), ask_with_python(url(site, "openai", name))
         )
     for seen in (of_js, of_python):
-        assert seen["text"] == "".join(scene.texts), seen
+        assert seen["text"] == scene.between.join(scene.texts), seen
         assert seen["reasoning"] == scene.reasoning
         assert seen["toolCalls"] == []
         assert (scene.error in seen["error"]) if scene.ends != "finished" else seen["error"] is None

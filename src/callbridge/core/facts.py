@@ -52,6 +52,8 @@ class ModelEnded(NamedTuple):
     run_id: str
     last: bool
     """Whether no other one is speaking any more."""
+    failed: bool
+    """Whether it is known to have failed."""
 
 
 class PieceBegan(NamedTuple):

@@ -214,10 +214,10 @@ class Projection:
     def _model_failed(self, event: Any, facts: list[Fact]) -> None:
         model = self._models.get(event["run_id"])
         if model is not None:
-            self._close_model(model, facts)
+            self._close_model(model, facts, failed=True)
         self._run_ended(event, facts)
 
-    def _close_model(self, model: _Model, facts: list[Fact]) -> None:
+    def _close_model(self, model: _Model, facts: list[Fact], *, failed: bool = False) -> None:
         del self._models[model.run_id]
         self._over.add(model.run_id)
         self._end_piece(model, facts)
@@ -226,7 +226,7 @@ class Projection:
                 self._break(call, facts)
         if model.shown:
             self._speaking -= 1
-            facts.append(ModelEnded(model.run_id, last=self._speaking == 0))
+            facts.append(ModelEnded(model.run_id, last=self._speaking == 0, failed=failed))
 
     # -- calls of tools -----------------------------------------------------------------------------------------------
 
@@ -268,18 +268,14 @@ class Projection:
         """Complete the calls of a model that has ended with what it has put out."""
         rest = list(model.calls)
         for found in _calls_in(output):
-            call = _same(rest, found.get("id"), found.get("name"))
+            call = _same(rest, found)
             if call is None:
                 call = self._add_call(model, found.get("name") or "", found.get("id"))
             else:
                 rest.remove(call)
             self._complete(model, call, found, facts)
         for call in rest:
-            try:
-                arguments = json.loads("".join(call.pieces) or "{}")
-            except ValueError:
-                continue  # is broken when the model is closed
-            self._complete(model, call, {"args": arguments}, facts)
+            self._complete(model, call, {"args": _parsed(call)}, facts)  # what is no JSON is broken when the model is closed
 
     def _complete(self, model: _Model, call: Call, found: Mapping[str, Any], facts: list[Fact]) -> None:
         call.name = call.name or found.get("name") or ""
@@ -346,7 +342,7 @@ class Projection:
 
     def _answer_named(self, message: Any, facts: list[Fact]) -> None:
         call = self._calls.named(message.tool_call_id)
-        if call is not None and call.whole:
+        if call is not None:
             self._answer_with(call, message, facts)
 
     def _answer_with(self, call: Call, message: Any, facts: list[Fact]) -> None:
@@ -493,12 +489,21 @@ def _calls_in(output: Payload) -> list[Mapping[str, Any]]:
     return found
 
 
-def _same(calls: list[Call], given_id: str | None, name: str | None) -> Call | None:
-    if given_id:
-        named = next((call for call in calls if call.given_id == given_id), None)
-        if named is not None:
-            return named
-    return next((call for call in calls if not (call.given_id and given_id) and call.name == (name or "")), None)
+def _same(calls: list[Call], found: Mapping[str, Any]) -> Call | None:
+    """Return that of some calls whose pieces a whole one is made of: by id and name, and if there are more, by arguments."""
+    given_id, name = found.get("id"), found.get("name") or ""
+    fits = [call for call in calls if call.name == name and (call.given_id == given_id or not (call.given_id and given_id))]
+    exact = [call for call in fits if call.given_id == given_id]
+    return next((call for call in exact + fits if _parsed(call) == found["args"]), next(iter(exact + fits), None))
+
+
+def _parsed(call: Call) -> Payload:
+    """Return the arguments of a call as far as they have come: a text if they are no JSON."""
+    text = "".join(call.pieces)
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return text
 
 
 def _is_said(given: Payload, text: str) -> bool:

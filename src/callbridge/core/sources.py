@@ -25,10 +25,11 @@ class Sources:
         for document in documents:
             metadata: Mapping[str, Any] = document.metadata
             url = _url(metadata)
-            key = (getattr(document, "id", None), document.page_content, url, str(metadata.get("source")))
+            title = _title(metadata)
+            key = (getattr(document, "id", None), document.page_content, title, url, str(metadata.get("source")))
             if key not in self._known:
                 self._known.add(key)
-                found.append(self._source(getattr(document, "id", None), _title(metadata), url))
+                found.append(self._source(getattr(document, "id", None), title, url))
         return found
 
     def citations(self, citations: Iterable[Mapping[str, Any]]) -> list[SourceFound]:

@@ -44,6 +44,8 @@ class Call:
     was_bound: bool = False
     error: str | None = None
     """Why it has failed, as long as that is held."""
+    failed_in: Sequence[str] = ()
+    """The runs around the one that has failed."""
 
 
 @dataclass(eq=False)
@@ -103,8 +105,8 @@ class ToolCalls:
         return call
 
     def bind(self, run_id: str, call: Call, parents: Sequence[str]) -> None:
-        """Bind a run to a call; what an earlier run of it has failed with is forgotten."""
-        call.bound, call.was_bound, call.error = True, True, None
+        """Bind a run to a call; what an earlier run of it has failed with is not told for as long as this one is on."""
+        call.bound, call.was_bound = True, True
         self._held = [run for run in self._held if run.call is not call]
         self._runs[run_id] = ToolRun(call, parents)
 
@@ -119,14 +121,20 @@ class ToolCalls:
         named = self.named(given_id)
         if run is None:
             return named
-        if named is None or named is run.call:
+        if named is None or run.call.given_id == given_id:
             return run.call if run.call in self._open else None
-        run.call.bound = False
+        self._free(run)
         for other in self._runs.values():
             if other.call is named:  # two runs of one name and equal arguments were taken for each other
                 other.call = run.call
                 run.call.bound = True
         return named
+
+    def _free(self, run: ToolRun) -> None:
+        """Say that a run tells nothing of its call; if an earlier one has failed, that is what there is."""
+        run.call.bound = False
+        if run.call.error is not None and run.call in self._open:
+            self._held.append(ToolRun(run.call, run.call.failed_in))
 
     def fail(self, run_id: str, given_id: str | None, error: str | None) -> None:
         """Say that a run has failed, or was left (`error` is None); its call may be run once more."""
@@ -135,15 +143,16 @@ class ToolCalls:
         call = self.end(run_id, given_id)
         if call is None:
             return
-        call.bound, call.error = False, error
+        call.bound, call.error, call.failed_in = False, error, parents
+        self._held = [run for run in self._held if run.call is not call]
         if error is not None:
             self._held.append(ToolRun(call, parents))
 
     def named(self, given_id: str | None) -> Call | None:
-        """Return the newest open call of an id."""
+        """Return the newest call of an id that is whole and open."""
         if not given_id:
             return None
-        return next((call for call in reversed(self._open) if call.given_id == given_id), None)
+        return next((call for call in reversed(self._open) if call.given_id == given_id and call.whole), None)
 
     def unmade(self) -> list[Call]:
         """Return the whole calls of models that no run was ever bound to."""
@@ -153,8 +162,8 @@ class ToolCalls:
         """Say that some run has ended; return the calls whose errors are final now."""
         for inner, run in list(self._runs.items()):
             if run_id in run.parents:
-                run.call.bound = False
                 del self._runs[inner]
+                self._free(run)
         return self._final([run for run in self._held if run_id in run.parents or not run.parents])
 
     def all_over(self) -> Iterable[Call]:
@@ -163,9 +172,11 @@ class ToolCalls:
         return self._final(list(self._held))
 
     def _final(self, held: Iterable[ToolRun]) -> Iterable[Call]:
-        calls = [run.call for run in held]
-        for call in calls:
-            self.drop(call)
+        calls = []
+        for run in held:
+            if run.call in self._open:
+                calls.append(run.call)
+                self.drop(run.call)
         return calls
 
 

@@ -117,7 +117,7 @@ class _Encoder(ProjectedEncoder):
         self._event(RunStartedEvent(thread_id=self._thread, run_id=self._run, protocol_version=PROTOCOL_VERSION))
 
     def failed(self, failure: Failure) -> None:
-        if failure.status_code == CANCELLED and self.run_id is not None:
+        if failure.status_code == CANCELLED and self.run_id is not None and not self.is_broken:
             self._finish(RunFinishedCancelledOutcome(type="cancelled"))
         else:
             self._event(RunErrorEvent(message=failure.detail, code=str(failure.status_code), usage=self._usage()))

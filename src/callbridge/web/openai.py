@@ -1,8 +1,9 @@
 """`"openai"`: chunks of OpenAI's chat completions, which any OpenAI client reads, and any program that has one.
 
-There is one text and no place for what else happens: the text of models that speak at once is sent one after the other. Calls
-of tools that the run has made itself are not sent, since a client would make them once more. Calls that nobody has made are the
-client's to make. What is cut short is an error: a `finish_reason` would say that the answer is whole.
+There is one text and no place for what else happens: the text of models that speak at once is sent one after the other, with a
+blank line before what is said in place of an attempt that has failed, as `text()` has it. Calls of tools that the run has made
+itself are not sent, since a client would make them once more. Calls that nobody has made are the client's to make. What is cut
+short is an error: a `finish_reason` would say that the answer is whole.
 
 Source: OpenAI's API reference, "The chat completion chunk object"; `Stream` of the SDKs (Python 3.57.0, JavaScript 7.59.0).
 """
@@ -15,15 +16,13 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from callbridge.core.facts import PieceBegan, PieceCame, PieceEnded
+from callbridge.core.attempts import Attempts
+from callbridge.core.facts import ModelBegan, ModelEnded, PieceBegan, PieceCame, PieceEnded
 from callbridge.errors import ArgumentError
 from callbridge.web.projected import ProjectedEncoder, Shown, plain_json, quoted
 from callbridge.web.wire import BaseFormat, Failure, FrameEncoder
 
 __all__ = ["OpenAIFormat"]
-
-PATIENCE: Final = 32
-"""Pieces of text that wait for a model that was first and says nothing: it may have been given up for a fallback."""
 
 _REASONS: Final = MappingProxyType({"length": "length", "content-filter": "content_filter"})
 _TYPES: Final = MappingProxyType({499: "cancelled", 504: "timeout", 507: "limit_exceeded"})
@@ -76,7 +75,7 @@ class _Encoder(ProjectedEncoder):
         super().__init__(options.projection())
         self._options = options
         self._pieces: list[_Piece] = []  # in their order; the first one is being sent. Removed when sent whole.
-        self._waited = 0  # pieces that have come since the first one said something
+        self._attempts = Attempts()
         self._has_text = False
         self._head = ""
 
@@ -132,6 +131,12 @@ class _Encoder(ProjectedEncoder):
 
     # -- text: one after the other
 
+    def _model_began(self, fact: ModelBegan) -> None:
+        self._attempts.start(fact.run_id)
+
+    def _model_ended(self, fact: ModelEnded) -> None:
+        self._attempts.end(fact.run_id, failed=fact.failed)
+
     def _piece_began(self, fact: PieceBegan) -> None:
         if fact.kind == "text":
             self._pieces.append(_Piece(fact.id))
@@ -141,15 +146,16 @@ class _Encoder(ProjectedEncoder):
     def _piece_came(self, fact: PieceCame) -> None:
         if fact.kind == "reasoning":
             self._delta(f'{{"reasoning_content":{quoted(fact.text)}}}')
-        elif self._pieces[0].id == fact.id:
-            self._waited = 0
-            self._text(fact.text)
+            return
+        piece = next(piece for piece in self._pieces if piece.id == fact.id)
+        text = self._attempts.say(fact.run_id, fact.text)
+        if text is not fact.text and piece is not self._pieces[0]:  # in place of what the first one has broken off
+            self._pieces.remove(piece)
+            self._pieces.insert(0, piece)
+        if piece is self._pieces[0]:
+            self._text(text)
         else:
-            next(piece for piece in self._pieces if piece.id == fact.id).waiting.append(fact.text)
-            self._waited += 1
-            if self._waited > PATIENCE:
-                self._pieces.append(self._pieces.pop(0))
-                self._advance()
+            piece.waiting.append(text)
 
     def _piece_ended(self, fact: PieceEnded) -> None:
         for piece in self._pieces:
@@ -160,7 +166,6 @@ class _Encoder(ProjectedEncoder):
 
     def _advance(self) -> None:
         """Send what waits, up to a piece that goes on."""
-        self._waited = 0
         while self._pieces and self._pieces[0].has_ended and not self._pieces[0].waiting:
             del self._pieces[0]
         while self._pieces:
@@ -189,7 +194,13 @@ class _Encoder(ProjectedEncoder):
         self._delta(f'{{"content":{quoted(text)}}}')
 
     table: ClassVar[Mapping[type[Any], Any]] = MappingProxyType(
-        {PieceCame: _piece_came, PieceBegan: _piece_began, PieceEnded: _piece_ended}
+        {
+            PieceCame: _piece_came,
+            PieceBegan: _piece_began,
+            PieceEnded: _piece_ended,
+            ModelBegan: _model_began,
+            ModelEnded: _model_ended,
+        }
     )
 
 

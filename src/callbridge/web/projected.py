@@ -89,7 +89,8 @@ class ProjectedEncoder:
         self.run_id: str | None = None
         """Of the first event; None before it."""
         self.failure: Failure | None = None
-        self._is_broken = False
+        self.is_broken = False
+        """Whether an event could not be read, so that it is not known what is open."""
 
     def feed(self, event: Event) -> Iterable[Frame]:
         """Return the frames that an event makes; none for most."""
@@ -102,7 +103,7 @@ class ProjectedEncoder:
             if facts:
                 self._tell(facts)
         except BaseException:
-            self._is_broken = True
+            self.is_broken = True
             raise
         return self.frames
 
@@ -110,7 +111,7 @@ class ProjectedEncoder:
         """Return what closes all that is open, and says that the run has failed."""
         self.frames = []
         self.failure = failure
-        if not self._is_broken:
+        if not self.is_broken:
             self._tell(self.projection.close())
         self.failed(failure)
         return self.frames
