@@ -196,14 +196,14 @@ def test_a_notebook_is_scanned_cell_by_cell() -> None:
     """Findings know their cell; a cell that does not parse hides no other; magics are no code."""
     text = notebook(
         {"cell_type": "markdown", "source": "from langchain.callbacks import x"},
-        ["%pip install langchain\n", "!ls\n", "files = !ls\n", LEGACY],
+        ["%pip install \\\n", "    langchain\n", "files = !ls \\\n", "    -l\n", "!ls\n", LEGACY],
         "%%bash\necho from langchain.callbacks import StdOutCallbackHandler",
         "def broken(:",
         "await chain.arun(1)\nStdOutCallbackHandler?\nhandler = StdOutCallbackHandler()",
     )
     found = scan_text(text, "book.ipynb").findings
     assert [(finding.rule, finding.facts["cell"], finding.facts["cell_line"]) for finding in found] == [
-        ("CB101", "2", "4"),
+        ("CB101", "2", "6"),
         ("CB900", "4", "1"),
         ("CB404", "5", "3"),
     ]

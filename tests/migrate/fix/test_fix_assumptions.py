@@ -182,7 +182,7 @@ def test_a_handler_that_prints_with_another_print_takes_unsafe() -> None:
 
 def test_a_name_of_the_handler_that_is_another_one_where_the_model_is_run_stays() -> None:
     text = printing("ChatOpenAI(streaming=True, callbacks=[Printer()])").replace("(q, flag", "(q, print, flag")
-    check_noop(text, "the name print means something else where the model is run", rule="CB306")
+    check_noop(text, "the name print means something else where the call is made", rule="CB306")
 
 
 # -- what runs a model

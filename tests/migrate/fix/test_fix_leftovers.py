@@ -65,6 +65,15 @@ PRINTING = """
         chat = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
         return chat.invoke(x)
 """
+SHOWN = CLASSES + PRINTING.replace("StreamingStdOutCallbackHandler()", "Shown(box)").replace("ask(x)", "ask(x, box)")
+SHOWING = """
+    class Shown(BaseCallbackHandler):
+        def __init__(self, place):
+            self.place = place
+
+        def on_llm_new_token(self, token, **kwargs):
+            SHOW
+"""
 EDITS = {
     "CB101": "from langchain.callbacks.base import BaseCallbackHandler\n",
     "CB102": "from langchain.callbacks import AsyncIteratorCallbackHandler\n",
@@ -78,6 +87,10 @@ EDITS = {
     "CB302": HEAD + CLASSES + QUEUE,
     "CB305": HEAD + PRINTING,
     "CB306": HEAD + CLASSES + PRINTING.replace("StreamingStdOutCallbackHandler", "Printer"),
+    "CB304": HEAD + SHOWING.replace("SHOW", "self.place.send_text(token)") + SHOWN,
+    "CB307": HEAD + SHOWING.replace("SHOW", "self.place.markdown(token)").replace("place", "container") + SHOWN,
+    "CB310": HEAD + SHOWING.replace("SHOW", "self.place.speak(token)") + SHOWN,
+    "CB401": HEAD + CLASSES + PRINTING.replace("StreamingStdOutCallbackHandler", "Printer"),
     "CB701": HEAD + "    async def ask(chain):\n        async for event in chain.astream_events(1): ...\n",
 }
 
@@ -153,7 +166,12 @@ def test_lines_are_those_of_the_file_before_and_suppressed_places_are_not_named(
     assert not automatic(rewritten.text)
     lines = before.splitlines()
     named = {(each.rule, lines[each.place.line - 1].split("(")[0].strip()) for each in rewritten.refusals}
-    assert named == {("CB306", "def on_llm_new_token"), ("CB302", "def on_llm_new_token")}
+    assert named == {
+        ("CB306", "def on_llm_new_token"),
+        ("CB302", "def on_llm_new_token"),
+        ("CB401", "class Printer"),
+        ("CB401", "class Filler"),
+    }
     hidden = before.replace("(self, token, **kwargs):", "(self, token, **kwargs):  # callbridge: ignore[CB302, CB306] old page")
     assert not [each for each in run(hidden).refusals if each.rule in ("CB302", "CB306")]
 
@@ -176,6 +194,6 @@ def test_a_selection_names_what_is_selected() -> None:
     text = code(HEAD + PRINTING)
     only = rewrite(text, Options(scan=scan, select=("CB203",)))
     assert [(each.rule, each.reason) for each in only.refusals] == [
-        ("CB203", "it goes with CB301 or CB302 or CB305 or CB306, which are not among the selected rules")
+        ("CB203", "it goes with its handler, whose rules are not among the selected ones")
     ]
     assert not rewrite(text, Options(scan=scan, select=("CB1",))).refusals

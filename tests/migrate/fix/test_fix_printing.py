@@ -277,16 +277,24 @@ def test_a_printing_handler_of_ones_own_becomes_the_body_of_the_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    "hook",
+    ("hook", "reason"),
     [
-        "def on_llm_new_token(self, token, **kwargs):\n                self.text += token\n",
-        "def on_llm_new_token(self, token, **kwargs):\n                print(kwargs, token)\n",
-        "def on_llm_new_token(self, token, **kwargs):\n                if token: print(token)\n",
-        "def on_llm_new_token(self, token, **kwargs): print(token)\n            def on_llm_end(self, r, **k): print()\n",
-        "color = 'red'\n            def on_llm_new_token(self, token, **kwargs):\n                print(token)\n",
+        (
+            "def on_llm_new_token(self, token, **kwargs):\n                self.text += token\n",
+            "where its self.text comes from",
+        ),
+        ("def on_llm_new_token(self, token, **kwargs):\n                print(kwargs, token)\n", "reads kwargs"),
+        ("def on_llm_new_token(self, token, **kwargs): print(token)\n", "on one line with its header"),
+        (
+            "def on_llm_new_token(self, token, **kwargs):\n                print(token)\n"
+            "            def on_tool_end(self, output, **kwargs):\n                print(output)\n",
+            "it hears on_tool_end as well",
+        ),
+        ("def on_llm_new_token(self, token, **kwargs):\n                self.show(token)\n", "where its self.show comes from"),
+        ("def on_llm_new_token(self, token, **kwargs):\n                return print(token)\n", "has a `return`"),
     ],
 )
-def test_handlers_that_do_more_than_print_are_none_of_our_business(hook: str) -> None:
+def test_handlers_whose_statements_have_no_place_in_a_loop_stay(hook: str, reason: str) -> None:
     check_noop(
         f"""
         from langchain_core.callbacks import BaseCallbackHandler
@@ -296,5 +304,6 @@ def test_handlers_that_do_more_than_print_are_none_of_our_business(hook: str) ->
             {hook}
         def main(x):
             return ChatOpenAI(callbacks=[Printer()]).invoke(x)
-        """
+        """,
+        reason,
     )

@@ -52,6 +52,25 @@ class Trimmed(ChatOpenAI): ...
 def make(handlers, streaming):
     return Trimmed(callback_manager=CallbackManager(handlers=handlers) if streaming else None)  # CB201 manual
 """,
+    "among keywords that are collected first": """
+from langchain_core.callbacks import CallbackManager
+from langchain_openai import ChatOpenAI
+def make(handler):
+    given = {"model": "gpt", "callback_manager": CallbackManager([handler])}  # CB201 auto-safe
+    return ChatOpenAI(**given)
+""",
+    "among keywords of nobody that is seen": """
+from langchain_core.callbacks import CallbackManager
+def make(handler, factory):
+    return factory(**settings({"callback_manager": CallbackManager([handler])}))  # CB201 manual
+""",
+    "another library's are fine": """
+from llama_index.core import Settings
+from llama_index.core.callbacks import CallbackManager
+def make():
+    given = {"callback_manager": CallbackManager([])}
+    return Settings(**given)
+""",
 }
 
 

@@ -57,7 +57,7 @@ from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_openai import ChatOpenAI
 
 def get_llm(callbacks): ...
-llm = get_llm(callbacks=[StreamingStdOutCallbackHandler()])  # CB203 auto-review
+llm = get_llm(callbacks=[StreamingStdOutCallbackHandler()])  # CB203 adapter
 """,
     "observers are fine": """
 from langchain_openai import ChatOpenAI
@@ -91,6 +91,24 @@ from langchain_openai import ChatOpenAI
 def make(settings, callbacks=None):
     ChatOpenAI(callbacks=callbacks)
     return ChatOpenAI(callbacks=cast(BaseCallbackManager, settings.callbacks))
+""",
+    "what a function makes of what it is given is handed on": """
+from langchain_core.callbacks import Callbacks
+from langchain_core.tools import load
+from langchain_openai import ChatOpenAI
+def joined(manager, callbacks):
+    return callbacks if manager is None else manager
+def make(names, callbacks: Callbacks = None, extra=None, **given):
+    callbacks = joined(given.get("manager"), callbacks)
+    one = ChatOpenAI(callbacks=callbacks)
+    both = (callbacks or []) + extra
+    return [load(name, callbacks=callbacks) for name in names], one, ChatOpenAI(callbacks=both)
+""",
+    "what a function adds is not": """
+from langchain_core.callbacks import StreamingStdOutCallbackHandler
+from langchain_openai import ChatOpenAI
+def make(callbacks=None):
+    return ChatOpenAI(callbacks=(callbacks or []) + [StreamingStdOutCallbackHandler()])  # CB203 adapter
 """,
 }
 

@@ -27,8 +27,8 @@ chain({"q": 1}, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-revi
     "a call that is made later": """
 from functools import partial
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
-late = partial(chain.run, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-review
-other = partial(chain.invoke, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 auto-review
+late = partial(chain.run, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 adapter
+other = partial(chain.invoke, callbacks=[StreamingStdOutCallbackHandler()])  # CB204 adapter
 """,
     "a handler that does more": """
 from langchain_community.callbacks import StreamlitCallbackHandler

@@ -16,7 +16,7 @@ chain.invoke("q", {"callbacks": [StreamingStdOutCallbackHandler()]})  # CB205 au
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_core.runnables import RunnableConfig
 config = RunnableConfig(callbacks=[StreamingStdOutCallbackHandler()])  # CB205 adapter
-bound = chain.with_config(callbacks=[StreamingStdOutCallbackHandler()])  # CB205 auto-review
+bound = chain.with_config(callbacks=[StreamingStdOutCallbackHandler()])  # CB205 adapter
 """,
     "in a dict that is used later": """
 from langchain_core.callbacks import StreamingStdOutCallbackHandler

@@ -57,6 +57,50 @@ async def read(response):
     async for line in response.aiter():
         yield line
 """,
+    "a parameter of that type": """
+import asyncio
+from typing import Optional
+from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+
+async def stream(chain, given: Optional[AsyncIteratorCallbackHandler] = None):
+    task = asyncio.create_task(chain.acall({"q": 1}))
+    async for token in given.aiter():  # CB301 adapter
+        yield token
+    await task
+""",
+    "a parameter that is attached": """
+import asyncio
+
+async def stream(chain, given):
+    task = asyncio.create_task(chain.ainvoke("q", config={"callbacks": [given]}))
+    async for token in given.aiter():  # CB301 adapter
+        yield token
+    await task
+""",
+    "another iterator that is a parameter is fine": """
+async def stream(response):
+    async for line in response.aiter():
+        yield line
+""",
+    "two loops of which one is run": """
+import asyncio
+from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+from langchain_openai import ChatOpenAI
+
+async def stream(question, whole):
+    handler = AsyncIteratorCallbackHandler()  # CB301 auto-review
+    model = ChatOpenAI(streaming=True, callbacks=[handler])
+    task = asyncio.create_task(model.ainvoke(question))
+    if whole:
+        text = ""
+        async for token in handler.aiter():
+            text += token
+        yield text
+    else:
+        async for token in handler.aiter():
+            yield token
+    await task
+""",
 }
 
 

@@ -90,6 +90,48 @@ class H(BaseCallbackHandler):
     def on_llm_end(self, response, **kwargs):
         self.websocket.send_text("done")
 """,
+    "the steps of an agent": """
+from langchain_core.callbacks import AsyncCallbackHandler
+class Steps(AsyncCallbackHandler):
+    def __init__(self, websocket):
+        self.websocket = websocket
+    async def on_agent_action(self, action, **kwargs):  # CB304 adapter
+        await self.websocket.send_json({"text": action.log})
+    async def on_tool_end(self, output, **kwargs):
+        await self.websocket.send_json({"text": str(output)})
+""",
+    "steps that are counted, logged or traced are fine": """
+import logging
+from langchain_core.callbacks import BaseCallbackHandler
+log = logging.getLogger(__name__)
+class Count(BaseCallbackHandler):
+    def __init__(self, tracker):
+        self.tracker = tracker
+        self.tools = 0
+    def on_tool_start(self, serialized, text, **kwargs):
+        self.tools += 1
+        log.info("tool %s", text)
+        self.tracker.emit("tool", text)
+    def on_agent_finish(self, finish, **kwargs):
+        self.tracker.send_event("done", finish.log)
+""",
+    "two classes below a base that is not there": """
+from project.sockets import BaseSocketCallbackHandler
+class Base(BaseSocketCallbackHandler):
+    def __init__(self, ws):
+        self.ws = ws
+class Show(Base):
+    async def on_llm_new_token(self, token, **kwargs):  # CB304 adapter
+        await self.ws.send_json({"token": token})
+""",
+    "below a base of any name, by the hook of tokens": """
+from project.streams import Streamer
+class Base(Streamer):
+    pass
+class Show(Base):
+    async def on_llm_new_token(self, token, **kwargs):  # CB304 adapter
+        await self.websocket.send_text(token)
+""",
 }
 
 

@@ -60,7 +60,7 @@ def ask(q):
 """,
     "through a re export under another name": """
 from langchain_core import callbacks
-llm = make(callbacks=[callbacks.StreamingStdOutCallbackHandler()])  # CB305 auto-review
+llm = make(callbacks=[callbacks.StreamingStdOutCallbackHandler()])  # CB305 adapter
 """,
     "the verbose handler is no stream": """
 from langchain_core.callbacks import StdOutCallbackHandler

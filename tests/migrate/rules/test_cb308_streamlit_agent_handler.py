@@ -22,6 +22,15 @@ class StreamlitCallbackHandler:
     pass
 handler = StreamlitCallbackHandler()
 """,
+    "a handler of one's own": """
+import streamlit as st
+from langchain_core.callbacks import BaseCallbackHandler
+class Thoughts(BaseCallbackHandler):
+    def __init__(self, container):
+        self.container = container
+    def on_agent_action(self, action, **kwargs):  # CB308 adapter
+        self.container.markdown(action.log)
+""",
 }
 
 

@@ -54,6 +54,37 @@ async def stream(chain):
     async for token in handler.aiter():
         yield token
 """,
+    "a coroutine that is awaited after the loop is never begun": """
+from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+
+async def stream(model):
+    handler = AsyncIteratorCallbackHandler()
+    answer = model.ainvoke("q", config={"callbacks": [handler]})
+    async for token in handler.aiter():  # CB603 adapter
+        yield token
+    await answer
+""",
+    "so it is if the handler is a parameter": """
+from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+
+async def stream(model, handler: AsyncIteratorCallbackHandler):
+    answer = model.ainvoke("q", config={"callbacks": [handler]})
+    async for token in handler.aiter():  # CB603 adapter
+        yield token
+    print(await answer)
+""",
+    "what is gathered with the loop is begun": """
+import asyncio
+from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+
+async def show(model):
+    handler = AsyncIteratorCallbackHandler()
+    async def read():
+        async for token in handler.aiter():
+            print(token)
+    answer = model.ainvoke("q", config={"callbacks": [handler]})
+    await asyncio.gather(read(), answer)
+""",
 }
 
 

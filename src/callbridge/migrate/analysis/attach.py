@@ -317,9 +317,12 @@ def _is_handed_on(name: ast.Name, module: Module, project: Project, depth: int) 
     if module.is_parameter(name.id, scope):
         return True
     found = module.binding(name.id, scope)
-    if found is None or found[1][:1] != [None] or len(found[1]) < 2:  # no parameter that is assigned again
+    values = [value for value in found[1] if value is not None] if found is not None else []
+    if not values or (found is not None and None in found[1][1:]):
         return False
-    values = [value for value in found[1] if value is not None]
+    given = found is not None and found[1][0] is None  # a parameter that is assigned again
+    if not given and not all(_sides(value) or isinstance(value, ast.Call) for value in values):
+        return False
     return all(_is_nothing(value) or _is_passed(value, module, project, depth + 1) for value in values)
 
 

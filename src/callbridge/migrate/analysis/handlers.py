@@ -168,7 +168,7 @@ def find_handler(dotted: str, origin: Module, project: Project) -> HandlerClass 
 
 
 def handler_class(
-    node: ast.ClassDef, module: Module, project: Project, depth: int = 0, *, hooked: bool = False
+    node: ast.ClassDef, module: Module, project: Project, depth: int = 0, *, hooked: frozenset[str] = frozenset()
 ) -> HandlerClass | None:
     """Return what there is to know about a class if it is a handler: by its bases, or by having the hooks of one.
 
@@ -177,11 +177,11 @@ def handler_class(
         module: Where it stands.
         project: Where imports lead.
         depth: How many classes below it led here.
-        hooked: Whether one of these has a hook.
+        hooked: The hooks that these have.
     """
     own = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
     hooks = {name: each for name, each in own.items() if name in HOOKS}
-    hooked = hooked or bool(hooks)
+    hooked = hooked | {name for name, each in hooks.items() if len(_arguments(each)) > 1}
     base, is_async, is_handler, inherited = _bases(node, module, project, depth, hooked=hooked)
     bare = not node.bases and _TOKEN in hooks and "self" in _arguments(hooks[_TOKEN])
     if (not is_handler and not bare) or _is_manager(node):
@@ -196,7 +196,7 @@ def handler_class(
 
 
 def _bases(
-    node: ast.ClassDef, module: Module, project: Project, depth: int, *, hooked: bool
+    node: ast.ClassDef, module: Module, project: Project, depth: int, *, hooked: frozenset[str]
 ) -> tuple[Role | None, bool, bool, HandlerClass | None]:
     role: Role | None = None
     is_async = is_handler = False
@@ -213,19 +213,18 @@ def _bases(
             is_async = is_async or name.startswith("Async")
         elif depth < _DEPTH and (parent := _parent(dotted, node, module, project, depth, hooked=hooked)) is not None:
             is_handler, inherited, role, is_async = True, parent, role or parent.base, is_async or parent.is_async
-        elif _is_external(name, node, hooked=hooked) and project.find(dotted, module) is None:
+        elif _is_external(name, hooked) and project.find(dotted, module) is None:
             is_handler, is_async = True, is_async or name.startswith("Async")
     return role, is_async, is_handler, inherited
 
 
-def _is_external(name: str, node: ast.ClassDef, *, hooked: bool) -> bool:
+def _is_external(name: str, hooked: frozenset[str]) -> bool:
     """Return whether a base that is nowhere to be seen is a handler's: by its name, or by the hook of tokens below it."""
-    hooks = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
-    return hooked and (_EXTERNAL_HANDLER.match(name) is not None or (_TOKEN in hooks and len(_arguments(hooks[_TOKEN])) > 1))
+    return bool(hooked) and (_EXTERNAL_HANDLER.match(name) is not None or _TOKEN in hooked)
 
 
 def _parent(
-    dotted: str, node: ast.ClassDef, module: Module, project: Project, depth: int, *, hooked: bool
+    dotted: str, node: ast.ClassDef, module: Module, project: Project, depth: int, *, hooked: frozenset[str]
 ) -> HandlerClass | None:
     found = project.find(dotted, module)
     if found is None or not isinstance(found[1], ast.ClassDef) or found[1] is node:

@@ -131,7 +131,8 @@ def fix_files(
     outcomes: list[FileOutcome] = []
     for name, path in files:
         scan = partial(_scan, name, project, keep)
-        outcome = _fixed(name, partial(_read, path, max_bytes), options, uses.of(name), scan)
+        wanted = replace(options, path=name, project=project)
+        outcome = _fixed(name, partial(_read, path, max_bytes), wanted, uses.of(name), scan)
         if outcome.problem or outcome.changed or (outcome.rewritten and outcome.rewritten.refusals):
             outcomes.append(outcome)
     return outcomes

@@ -77,7 +77,8 @@ def scan_source(text: str, path: str, project: Project | None = None, keep: tupl
     if not any(each.rule in REWRITTEN_BY and each.verdict != "keep" for each in found):
         return found
     try:
-        source = Source(text, foreign_uses=where.foreign_uses(path), is_package=path.endswith("__init__.py"))
+        uses, is_package = where.foreign_uses(path), path.endswith("__init__.py")
+        source = Source(text, foreign_uses=uses, is_package=is_package, path=path, project=where)
         return settled(found, plan_all(source), source)
     except RecursionError:
         return [_unparsable(path, UnparsableError("nested more deeply than the scan can follow"))]

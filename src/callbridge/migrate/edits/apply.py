@@ -198,6 +198,8 @@ class _Editor(cst.CSTTransformer):
 
     def _replaced(self, node: Statement, operation: ReplaceStatement) -> list[Statement]:
         parsed = cst.parse_module(textwrap.dedent(operation.template), self._module.config_for_parsing)
+        if operation.renames:
+            parsed = parsed.visit(_Renamer(operation.renames))
         body = getattr(node, "body", None)
         indent = body.indent if isinstance(body, cst.IndentedBlock) else self._indents[-1] if self._indents else None
         filled = parsed.visit(_Indenter(indent)).visit(self._filler(operation.holes, body))
@@ -252,6 +254,29 @@ class _Editor(cst.CSTTransformer):
         added = [importing.new(key[2], sorted(self._imports.pop(key))) for key in first]
         self._added += added
         return module.with_changes(body=[*added, *module.body]) if added else module
+
+
+class _Renamer(cst.CSTTransformer):
+    """Puts expressions in the place of names, and of attributes of `self`."""
+
+    def __init__(self, renames: Mapping[str, str]) -> None:
+        super().__init__()
+        self._renames = renames
+
+    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:  # noqa: N802
+        """Put another name there."""
+        new = self._renames.get(original_node.value)
+        return cst.parse_expression(new) if new is not None else updated_node
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:  # noqa: N802
+        """Put something else in the place of an attribute of `self`; the names of other attributes stay."""
+        owner = original_node.value.value if isinstance(original_node.value, cst.Name) else ""
+        new = self._renames.get(f"{owner}.{original_node.attr.value}")
+        return cst.parse_expression(new) if new is not None else updated_node.with_changes(attr=original_node.attr)
+
+    def leave_Arg(self, original_node: cst.Arg, updated_node: cst.Arg) -> cst.Arg:  # noqa: N802
+        """Leave the keyword as it was."""
+        return updated_node.with_changes(keyword=original_node.keyword)
 
 
 class _Indenter(cst.CSTTransformer):

@@ -30,7 +30,7 @@ def leftovers(findings: Iterable[Finding], plan: Sequence[Change | Refusal], wan
 def _reason(finding: Finding, plan: Sequence[Change | Refusal], wants: Callable[[str], bool]) -> str:
     codes = REWRITTEN_BY[finding.rule]
     if not any(map(wants, codes)):
-        return f"it goes with {' or '.join(codes)}, which are not among the selected rules" if finding.automatic else ""
+        return "it goes with its handler, whose rules are not among the selected ones" if finding.automatic else ""
     handler = next((each for each in plan if each.rule != finding.rule and concerns(each, finding)), None)
     if handler is None or handler.rule == finding.rule:
         return f"takes --unsafe: {finding.reason}" if finding.automatic else finding.reason

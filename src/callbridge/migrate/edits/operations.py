@@ -120,11 +120,13 @@ class ReplaceStatement:
             statement; the name `BODY` alone on a line stands for the body of the statement that goes, and `STATEMENT` for the
             statement itself, which takes its comment along.
         holes: Name in the template to the place of the node that goes there.
+        renames: Names, and attributes `self.x`, of the template to the expressions that stand for them.
     """
 
     span: Span
     template: str
     holes: Mapping[str, Span] = field(default_factory=dict)
+    renames: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callbridge.migrate.edits import call_config, imports, iterators, managers, printing, threads, version
+from callbridge.migrate.edits import call_config, imports, inlining, iterators, managers, printing, threads, version
 from callbridge.migrate.edits.operations import Change, Refusal
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.tidiness import tidy
@@ -19,6 +19,6 @@ def plan_all(source: Source, level: int = 1, *, unsafe: bool = False) -> list[Ch
         unsafe: Whether level 2 may assume what the file does not show.
     """
     plan = [each for planner in (imports, managers, call_config, version) for each in planner.plan(source)]
-    for wrapper in (iterators, printing, threads):
+    for wrapper in (iterators, printing, inlining, threads):
         plan += wrapper.plan(source, level, unsafe=unsafe)
     return [tidy(source, each) if isinstance(each, Change) else each for each in plan]

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from callbridge.migrate.analysis.project import Project
 from callbridge.migrate.analysis.suppress import Suppression, find_suppressions
 from callbridge.migrate.edits import suppressions
 from callbridge.migrate.edits.comments import with_comments
@@ -51,12 +52,16 @@ class Options(Choice):
     Attributes:
         unsafe: Also what may change behaviour, or needs another dependency.
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
+        path: The file's label, by which relative imports are resolved.
+        project: Where imports lead; by default nowhere.
         scan: Returns everything that the rules find in a text. Only what is found is edited, and suppressions of what is not
             found go. None: all that can be planned is edited.
     """
 
     unsafe: bool = False
     level: int = 1
+    path: str = ""
+    project: Project | None = None
     scan: Callable[[str], Sequence[Finding]] | None = None
 
 
@@ -100,7 +105,7 @@ def rewrite(
     options = options or Options()
     current, done, orphans = text, list[Change](), set[str]()
     for _ in range(_PASSES):
-        source = _parse(current, foreign_uses, is_package)
+        source = _parse(current, foreign_uses, is_package, options)
         plan, findings = _plan(source, options)
         lines = _LineMap(text, current)
         chosen = _chosen([change for change in plan if isinstance(change, Change)], options)
@@ -117,10 +122,10 @@ def rewrite(
     raise UneditableError("the edits do not settle")
 
 
-def _parse(text: str, foreign_uses: frozenset[str], is_package: bool) -> Source:
+def _parse(text: str, foreign_uses: frozenset[str], is_package: bool, options: Options) -> Source:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in somebody's strings
-        return Source(text, foreign_uses=foreign_uses, is_package=is_package)
+        return Source(text, foreign_uses=foreign_uses, is_package=is_package, path=options.path, project=options.project)
 
 
 def _plan(source: Source, options: Options) -> tuple[list[Change | Refusal], list[Finding] | None]:

@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
+from callbridge.migrate.analysis.handlers import HandlerClass, find_handler
 from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.module import Module
+from callbridge.migrate.analysis.project import Project, module_name
 from callbridge.migrate.edits.scopes import Scopes
 
 __all__ = ["Function", "Source", "Span", "keyword_of"]
@@ -50,6 +53,8 @@ class Source:
         text: The decoded text, with the newlines that the file has.
         foreign_uses: Names that other files of the project use, so that they stay where they are; `*` for all of them.
         is_package: Whether the file is an `__init__.py`, whose imports are exports.
+        path: Its label, by which relative imports are resolved.
+        project: Where imports lead; by default nowhere.
 
     Attributes:
         lines: With their ends.
@@ -59,12 +64,32 @@ class Source:
         ValueError: It has null bytes.
     """
 
-    def __init__(self, text: str, *, foreign_uses: frozenset[str] = frozenset(), is_package: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        foreign_uses: frozenset[str] = frozenset(),
+        is_package: bool = False,
+        path: str = "",
+        project: Project | None = None,
+    ) -> None:
         self.text = text
+        self.path = path
+        self.project = project
         self.tree = ast.parse(text)
         self.foreign_uses = foreign_uses
         self.is_package = is_package
         self.lines = _NEWLINE.split(text)
+
+    @cached_property
+    def module(self) -> Module:
+        """The file as a scan reads it."""
+        return Module(self.text, self.path or "__main__.py", module_name(self.path or "__main__.py"), self.tree)
+
+    def handler_class(self, call: ast.Call) -> HandlerClass | None:
+        """Return the handler class of the project that a call makes an object of."""
+        dotted = self.module.resolve(call.func)
+        return find_handler(dotted, self.module, self.project or Project.build([])) if dotted is not None else None
 
     # -- places
 

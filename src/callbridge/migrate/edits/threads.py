@@ -21,7 +21,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.edits.attachments import Attachment, attachment_of
+from callbridge.migrate.edits.attachments import Attachment
+from callbridge.migrate.edits.hearing import kept
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import hearing, is_model
 from callbridge.migrate.edits.operations import (
@@ -111,25 +112,20 @@ class _Conversion:
         return task
 
     def _attachment(self) -> Attachment:
-        """Return where the handler is attached: where it is made, or by the variable that holds it, which goes."""
-        statement = self._source.parents[self._made]
-        if not isinstance(statement, ast.Assign):
-            return attachment_of(self._source, self._made)
-        target, scope = statement.targets[0], self._source.scope(statement)
-        if not isinstance(target, ast.Name) or self._source.assignment(target.id, scope) is not statement:
-            raise UnfitError("the handler is not kept in a variable of its own")
-        uses = [use for use in self._source.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
-        if len(uses) != 1:
-            raise UnfitError(f"{target.id} is used {len(uses)} times, and once, in `callbacks`, is expected")
-        self._removed.append(statement)
-        return attachment_of(self._source, uses[0])
+        """Return where the handler is attached; the variable that holds it goes."""
+        attachment, statement, reads = kept(self._source, self._made)
+        if reads:
+            raise UnfitError("the handler is used otherwise than in `callbacks`")
+        if statement is not None:
+            self._removed.append(statement)
+        return attachment
 
     def _attached(self) -> tuple[tuple[Operation, ...], ast.Call]:
         """Return what takes the handler off, and the one call that runs with it."""
         attachment = self._attachment()
         self._places = attachment.places
         runs = runs_of(self._source, attachment.call) if is_model(self._source, attachment.call) else [attachment.call]
-        if len(runs) != 1:
+        if len(runs) != 1 or len(attachment.calls) != 1:
             raise UnfitError("the model is run at more than one place")
         possible, reason = hearing(self._source, attachment.call, runs[0])
         if not possible:

@@ -20,8 +20,9 @@ from callbridge.migrate.finding import Finding, Verdict
 
 __all__ = ["REWRITTEN_BY", "concerns", "is_found", "place_of", "settled"]
 
-_OF_HANDLERS = ("CB301", "CB302", "CB305", "CB306")
-_OF_CLASSES = ("CB302", "CB306")
+_INLINED = ("CB304", "CB306", "CB307", "CB310", "CB401")
+_OF_HANDLERS = ("CB301", "CB302", "CB305", *_INLINED)
+_OF_CLASSES = ("CB302", *_INLINED)
 
 REWRITTEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -30,6 +31,7 @@ REWRITTEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "CB203": _OF_HANDLERS,
         "CB204": ("CB204", *_OF_HANDLERS),
         "CB205": _OF_HANDLERS,
+        "CB401": _OF_CLASSES,
     }
 )
 """Rules with automatic findings, and those whose edits deal with them: where a handler is attached goes with the handler."""
@@ -97,7 +99,7 @@ def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Re
     """Return a finding in a handler's class, which goes when all that is made of it in the file goes."""
     uses = [each for each in source.uses(holder.name) if isinstance(each.ctx, ast.Load)]
     entries = [each for each in plan if each.rule in _OF_CLASSES]
-    mine = [next((each for each in entries if each.place.overlaps(source.span(use))), None) for use in uses]
+    mine = [_entry(entries, source.span(use)) for use in uses]
     changes = [each for each in mine if isinstance(each, Change)]
     if source.is_exported(holder.name):
         return _left(finding, f"other files use {holder.name}: what is attached there decides")
@@ -107,6 +109,12 @@ def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Re
         return _automatic(finding, changes, safe=all(each.safe for each in changes))
     refusal = next((each for each in mine if isinstance(each, Refusal)), None)
     return _left(finding, refusal.reason if refusal else f"{holder.name} is used otherwise than to make a handler")
+
+
+def _entry(entries: Sequence[Change | Refusal], place: Span) -> Change | Refusal | None:
+    """Return what can be done about a handler that is made at a place, before why it stays."""
+    here = [each for each in entries if each.place.overlaps(place)]
+    return next((each for each in here if isinstance(each, Change)), here[0] if here else None)
 
 
 def _automatic(finding: Finding, changes: Sequence[Change], *, safe: bool) -> Finding:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeGuard
 
 from callbridge.migrate.analysis.known import is_langchain
@@ -162,7 +163,15 @@ def _import(source: Source, module: str, name: str, near: ast.AST) -> Sequence[O
 
 
 def wrap(
-    source: Source, run: ast.Call, variable: str, body: str, *, direct: bool = False, operations: Sequence[Operation] = ()
+    source: Source,
+    run: ast.Call,
+    variable: str,
+    body: str,
+    *,
+    direct: bool = False,
+    operations: Sequence[Operation] = (),
+    around: tuple[str, str] = ("", ""),
+    renames: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[Operation], bool]:
     """Return the operations that read the text of a call in a loop before the statement that uses its result.
 
@@ -175,6 +184,8 @@ def wrap(
         body: The loop's body.
         direct: Reads the runnable's events where the result of the call is not used.
         operations: What is done with the call otherwise.
+        around: Statements that go before and after the loop, as source.
+        renames: Names and attributes in the loop's body and around it that stand for others.
 
     Raises:
         UnfitError: The result is used in a way that would change the order of things.
@@ -202,12 +213,13 @@ def wrap(
     start = "async " if is_async else ""
     lines = "\n".join(f"        {line}" for line in body.splitlines())
     template = f"{start}with {context} as {stream}:\n    {start}for {variable} in {stream}.text():\n{lines}\n"
+    template = around[0] + template + around[1]
     holes = {"RUNNABLE": source.span(receiver(run)), "INPUT": source.span(run.args[0])} if direct else {"RUN": source.span(run)}
     if not (isinstance(statement, ast.Expr) and statement.value is value):
         template += "STATEMENT\n"
         holes["STATEMENT"] = source.span(statement)
         done.append(ReplaceExpression(source.span(value), f"{stream}.result"))
-    return [*done, ReplaceStatement(source.span(statement), template, holes)], direct
+    return [*done, ReplaceStatement(source.span(statement), template, holes, renames)], direct
 
 
 def _is_direct(run: ast.Call) -> bool:

@@ -23,7 +23,7 @@ RULE = Rule(
     code="CB304",
     name="socket-push-handler",
     severity="warning",
-    fix="adapter",
+    fix="auto-review, adapter",
     summary="a handler that sends tokens over a websocket, socket.io, a channel layer or ASGI",
     why=(
         "What the user sees is sent from within the model's callback: an error in sending is logged and swallowed, and a "

@@ -23,7 +23,7 @@ RULE = Rule(
     code="CB306",
     name="print-handler",
     severity="warning",
-    fix="auto-review, adapter",
+    fix="auto-safe, auto-review, adapter",
     summary="a handler of your own that prints tokens",
     why=(
         "Printing from a callback mixes with every other run that shares the model, and does nothing if the model does "

@@ -23,7 +23,7 @@ RULE = Rule(
     code="CB307",
     name="streamlit-token-handler",
     severity="warning",
-    fix="adapter",
+    fix="auto-safe, auto-review, adapter",
     summary="a handler that writes tokens into a Streamlit container",
     why=(
         "Streamlit draws from the script's own thread only; from a callback in another thread it warns and draws nothing. "

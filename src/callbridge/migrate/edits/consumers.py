@@ -1,0 +1,274 @@
+"""What a handler class does with tokens, as statements that can stand in a loop where its call is made.
+
+```
+class Show(BaseCallbackHandler):                          box = st.empty()
+    def __init__(self, box):                              text = ""
+        self.box = box                                    with stream_call(chain.invoke, x) as stream:
+        self.text = ""                             →          for token in stream.text():
+    def on_llm_new_token(self, token, **kwargs):                  text += token
+        self.text += token                                        box.markdown(text)
+        self.box.markdown(self.text)
+```
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from callbridge.migrate.analysis.handlers import HandlerClass, Sink, is_effective
+from callbridge.migrate.analysis.module import Function
+from callbridge.migrate.analysis.sinks import main_sink
+from callbridge.migrate.edits.unfit import UnfitError
+
+__all__ = ["Consumer", "Field", "read_consumer"]
+
+_TOKEN = "on_llm_new_token"  # the name of a method
+_BEFORE = ("on_llm_start", "on_chat_model_start")
+_AFTER = "on_llm_end"
+_RULES: Mapping[Sink | None, str] = MappingProxyType(
+    {"print": "CB306", "streamlit": "CB307", "socket": "CB304", "other": "CB310", None: "CB401"}
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """An attribute of a handler that its hooks read.
+
+    Attributes:
+        value: What it holds at first.
+        parameter: The parameter of `__init__` that it is, empty if it is made otherwise.
+        changes: Whether a hook binds it anew.
+    """
+
+    value: ast.expr
+    parameter: str
+    changes: bool
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A handler class as statements.
+
+    Attributes:
+        handler: The class.
+        rule: Of its sink.
+        sink: Where its tokens go; None if they are only kept.
+        token: Its name for a token.
+        body: What it does with one, as source.
+        before: What it does when a model starts.
+        after: What it does when a model has ended.
+        fields: Its attributes, by name.
+        parameters: Of its `__init__`, in their order, each with its default.
+        names: What its statements read beyond their own variables.
+        locals: What its statements bind.
+        is_async: Whether its hook is a coroutine function.
+        awaits: Whether something is awaited in it.
+    """
+
+    handler: HandlerClass
+    rule: str
+    sink: Sink | None
+    token: str
+    body: str
+    before: str
+    after: str
+    fields: Mapping[str, Field]
+    parameters: Mapping[str, ast.expr | None]
+    names: frozenset[str]
+    locals: frozenset[str]
+    is_async: bool
+    awaits: bool
+
+    @property
+    def hooks(self) -> list[Function]:
+        """The methods that its statements are from."""
+        return [hook for name, hook in self.handler.hooks.items() if name in (_TOKEN, *_BEFORE, _AFTER) and is_effective(hook)]
+
+
+def read_consumer(handler: HandlerClass) -> Consumer:
+    """Return what a handler class does.
+
+    Raises:
+        UnfitError: It does something that has no place in a loop over text.
+    """
+    sink = main_sink(handler)
+    hook = handler.token_hook
+    if hook is None or sink not in _RULES:
+        raise UnfitError("its tokens go through a queue: read the text of the call where the queue is read")
+    others = [name for name in handler.effective if name not in (_TOKEN, *_BEFORE, _AFTER)]
+    if others:
+        raise UnfitError(f"it hears {', '.join(others)} as well: read events with `stream_events(...)` in place of it")
+    starts = [handler.hooks[name] for name in _BEFORE if name in handler.hooks and is_effective(handler.hooks[name])]
+    if len(starts) > 1:
+        raise UnfitError("it does something of its own at the start of chat models and of others")
+    ends = [handler.hooks[_AFTER]] if _AFTER in handler.effective else []
+    hooks = [hook, *starts, *ends]
+    token = _token(hook)
+    for each in hooks:
+        _check_hook(each, token if each is hook else "")
+    fields = _fields(handler, hooks)
+    bound = frozenset(name for each in hooks for name in _bound(each))
+    read = frozenset(name for each in hooks for name in _read(each)) - bound - {token, "self"}
+    return Consumer(
+        handler,
+        _RULES[sink],
+        sink,
+        token,
+        _source(handler, hook),
+        "\n".join(_source(handler, each) for each in starts),
+        "\n".join(_source(handler, each) for each in ends),
+        fields,
+        _parameters(handler),
+        read,
+        bound,
+        isinstance(hook, ast.AsyncFunctionDef),
+        any(isinstance(node, ast.Await) for each in hooks for node in ast.walk(each)),
+    )
+
+
+def _token(hook: Function) -> str:
+    names = [each.arg for each in [*hook.args.posonlyargs, *hook.args.args]]
+    if len(names) < 2 or names[0] != "self":
+        raise UnfitError("its hook has no parameter for the token")
+    return names[1]
+
+
+def _statements(function: Function) -> list[ast.stmt]:
+    """Return the statements of a function but for what does nothing at its beginning."""
+    body = list(function.body)
+    while len(body) > 1 and (isinstance(body[0], ast.Pass) or _is_text(body[0])):
+        body.pop(0)
+    return body
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _source(handler: HandlerClass, hook: Function) -> str:
+    """Return the statements of a hook as they are written, the comments between them included."""
+    body = _statements(hook)
+    if body[0].lineno == hook.lineno:
+        raise UnfitError("its hook stands on one line with its header")
+    first = body[0].lineno
+    lines = handler.module.lines
+    while first - 2 > hook.lineno and lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    text = "\n".join(lines[first - 1 : body[-1].end_lineno])
+    if any(isinstance(node, ast.Constant) and "\n" in str(node.value) for each in body for node in ast.walk(each)):
+        raise UnfitError("its hook has a text over several lines, whose indentation would change")
+    return textwrap.dedent(text).strip("\n")
+
+
+def _check_hook(hook: Function, token: str) -> None:
+    """Refuse what can only stand in a method, or what is read besides the token."""
+    given = [*hook.args.posonlyargs, *hook.args.args, *hook.args.kwonlyargs, hook.args.vararg, hook.args.kwarg]
+    unwanted = {each.arg for each in given if each is not None} - {token, "self"}
+    nodes = [node for each in _statements(hook) for node in ast.walk(each)]
+    for node in nodes:
+        if isinstance(node, ast.Name) and node.id in unwanted:
+            raise UnfitError(f"its {hook.name} reads {node.id}, which a loop over text does not have: read events")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            raise UnfitError(f"its {hook.name} defines functions of its own")
+        if isinstance(node, ast.Global | ast.Nonlocal | ast.Yield | ast.YieldFrom | ast.Raise | ast.Return):
+            raise UnfitError(f"its {hook.name} has a `{type(node).__name__.lower()}`, which means something else in a loop")
+        if isinstance(node, ast.Name) and node.id == "super":
+            raise UnfitError(f"its {hook.name} calls that of its base")
+    selves = [node for node in nodes if isinstance(node, ast.Name) and node.id == "self"]
+    if len(selves) != sum(1 for node in nodes if _attribute(node)):
+        raise UnfitError(f"its {hook.name} hands the handler itself on")
+
+
+def _attribute(node: ast.AST) -> str:
+    """Return `x` for `self.x`."""
+    own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    return node.attr if isinstance(node, ast.Attribute) and own else ""
+
+
+def _bound(hook: Function) -> Iterator[str]:
+    for each in _statements(hook):
+        for node in ast.walk(each):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                yield node.id
+            elif isinstance(node, ast.ExceptHandler) and node.name:
+                yield node.name
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+
+
+def _read(hook: Function) -> Iterator[str]:
+    for each in _statements(hook):
+        yield from (node.id for node in ast.walk(each) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+
+
+# -- attributes -----------------------------------------------------------------------------------------------------------
+
+
+def _init(handler: HandlerClass) -> Function | None:
+    own = [each for each in handler.node.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+    return own[0] if own else None
+
+
+def _parameters(handler: HandlerClass) -> dict[str, ast.expr | None]:
+    init = _init(handler)
+    if init is None:
+        return {}
+    if init.args.vararg or init.args.kwarg or init.args.posonlyargs:
+        raise UnfitError("its __init__ takes any arguments")
+    names = [each.arg for each in init.args.args][1:]
+    defaults: list[ast.expr | None] = [*([None] * (len(names) - len(init.args.defaults))), *init.args.defaults]
+    found = dict(zip(names, defaults[len(defaults) - len(names) :], strict=True))
+    found.update(zip((each.arg for each in init.args.kwonlyargs), init.args.kw_defaults, strict=True))
+    return found
+
+
+def _fields(handler: HandlerClass, hooks: Sequence[Function]) -> dict[str, Field]:
+    """Return the attributes that the hooks use, each with what it holds at first."""
+    used = {name: None for hook in hooks for each in _statements(hook) for node in ast.walk(each) if (name := _attribute(node))}
+    changed = {
+        name
+        for hook in hooks
+        for node in ast.walk(hook)
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and (name := _attribute(node))
+    }
+    stored = _stored(handler)
+    methods = {each.name for each in handler.node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    parameters = _parameters(handler)
+    found: dict[str, Field] = {}
+    for name in used:
+        if name in methods:
+            raise UnfitError(f"its hook calls self.{name}(), another method of its own")
+        if name not in stored:
+            raise UnfitError(f"where its self.{name} comes from cannot be seen")
+        value = stored[name]
+        parameter = value.id if isinstance(value, ast.Name) and value.id in parameters else ""
+        found[name] = Field(value, parameter, name in changed)
+    return found
+
+
+def _stored(handler: HandlerClass) -> dict[str, ast.expr]:
+    """Return what a class and its `__init__` store in attributes."""
+    found: dict[str, ast.expr] = {}
+    for each in handler.node.body:
+        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name):
+            found[each.targets[0].id] = each.value
+        elif isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.value is not None:
+            found[each.target.id] = each.value
+    init = _init(handler)
+    for statement in _statements(init) if init is not None else ():
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        target = statement.target if isinstance(statement, ast.AnnAssign) else target
+        value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+        if target is not None and value is not None and _attribute(target):
+            found[_attribute(target)] = value
+        elif not (_is_text(statement) or isinstance(statement, ast.Pass) or _is_super(statement)):
+            raise UnfitError("its __init__ does more than to store what it is given")
+    return found
+
+
+def _is_super(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and ast.unparse(node.value).startswith("super(")

@@ -1,0 +1,93 @@
+"""What a handler that is made in a file hears: where it is attached, the calls it hears of, and what is assumed of them."""
+
+from __future__ import annotations
+
+import ast
+from typing import NamedTuple
+
+from callbridge.migrate.edits.assumed import disorder, silence
+from callbridge.migrate.edits.attachments import Attachment, attachment_of
+from callbridge.migrate.edits.models import hearing, is_model
+from callbridge.migrate.edits.source import Source
+from callbridge.migrate.edits.unfit import UnfitError
+from callbridge.migrate.edits.wrapping import check_run, runs_of
+
+__all__ = ["Kept", "Run", "heard_runs", "kept"]
+
+
+class Kept(NamedTuple):
+    """How a handler is kept.
+
+    Attributes:
+        attachment: Where it is attached.
+        statement: The assignment to the variable that holds it; None if it is made where it is attached.
+        reads: Where its attributes are read.
+    """
+
+    attachment: Attachment
+    statement: ast.Assign | None
+    reads: tuple[ast.Attribute, ...]
+
+
+class Run(NamedTuple):
+    """A call that a handler hears, and what it is attached to: a model, or the call itself."""
+
+    attached: ast.Call
+    call: ast.Call
+
+
+def kept(source: Source, made: ast.Call) -> Kept:
+    """Return how a handler is kept.
+
+    Args:
+        source: The file.
+        made: Makes the handler.
+
+    Raises:
+        UnfitError: It is not attached at a place that can be seen, or used otherwise as well.
+    """
+    statement = source.parents[made]
+    if not isinstance(statement, ast.Assign):
+        return Kept(attachment_of(source, made), None, ())
+    target, scope = statement.targets[0], source.scope(statement)
+    if not isinstance(target, ast.Name) or len(statement.targets) != 1:
+        raise UnfitError("the handler is not kept in a variable of its own")
+    if source.assignment(target.id, scope) is not statement:
+        raise UnfitError(source.why_unclear(target.id, scope))
+    if isinstance(scope, ast.Module) and source.is_exported(target.id):
+        raise UnfitError(f"{target.id} is used in other files as well")
+    uses = [use for use in source.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
+    reads = tuple(parent for use in uses if isinstance(parent := source.parents[use], ast.Attribute))
+    given = [use for use in uses if not isinstance(source.parents[use], ast.Attribute)]
+    if len(given) != 1:
+        raise UnfitError(f"{target.id} is used {len(given)} times, and once, in `callbacks`, is expected")
+    return Kept(attachment_of(source, given[0]), statement, reads)
+
+
+def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tuple[list[Run], list[str]]:
+    """Return the calls that a handler hears, and what is assumed of them.
+
+    Args:
+        source: The file.
+        attachment: Of the handler.
+        consequence: What is different if the handler has heard nothing so far, as a clause.
+
+    Raises:
+        UnfitError: Some cannot be seen, or the handler hears less of one than a loop over its text would.
+    """
+    found: list[Run] = []
+    reasons: list[str] = []
+    for call in attachment.calls:
+        if is_model(source, call):
+            found += [Run(call, run) for run in runs_of(source, call)]
+        else:
+            reasons.append(check_run(source, call))
+            found.append(Run(call, call))
+    for each in found:
+        possible, reason = hearing(source, each.attached, each.call)
+        if not possible:
+            raise UnfitError(reason)
+        reasons += [reason, silence(source, each.attached, each.call, consequence), disorder(source, each.call)]
+    if len({source.statement(each.call) for each in found}) < len(found):
+        raise UnfitError("one statement runs the model twice")
+    return found, reasons

@@ -1,0 +1,328 @@
+"""CB304, CB306, CB307, CB310, CB401: what a handler of the project does with tokens, done in a loop over the call's text.
+
+The handler's statements stand in the loop, its attributes become variables, and the handler goes. What is different then: an
+error of these statements is raised in the loop, not logged.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from callbridge.migrate.edits.attachments import Attachment
+from callbridge.migrate.edits.consumers import Consumer, Field, read_consumer
+from callbridge.migrate.edits.hearing import heard_runs, kept
+from callbridge.migrate.edits.imports import import_of
+from callbridge.migrate.edits.models import run_models
+from callbridge.migrate.edits.operations import (
+    Change,
+    Operation,
+    Refusal,
+    RemoveStatement,
+    ReplaceExpression,
+    ReplaceStatement,
+)
+from callbridge.migrate.edits.queues import queue_handlers
+from callbridge.migrate.edits.source import Function, Source, Span
+from callbridge.migrate.edits.unfit import UnfitError
+from callbridge.migrate.edits.wrapping import wrap
+
+__all__ = ["plan"]
+
+_OF_TEXT = ("capitalize", "lower", "lstrip", "replace", "rstrip", "strip", "swapcase", "title", "upper")
+_QUEUES = frozenset({"async-queue", "process-queue", "thread-queue"})
+_UNPRINTED = "nothing was printed so far, and all of the text will be"
+_UNSHOWN = "nothing was shown so far, and all of the text will be"
+_RAISED = "an error of what is done with a token was logged so far, and ends the call now"
+_OTHER_PRINT = "`print` is not the builtin one: an error that it raises was logged so far, and is raised in the loop"
+_ONCE = "what it does when a model starts or ends is done once for the call"
+_EMPTY = "it was called for tokens without text as well, which the loop leaves out"
+_LOOP = "its hook ran in a thread, and runs in the event loop now"
+_CONTEXT = "what Streamlit knows of its script is missing in the thread that runs the call, if something in it asks for that"
+
+
+def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
+    """Return what can be done about the handlers of the project that do something with tokens; both levels wrap the call."""
+    queues = queue_handlers(source)
+    for call in source.calls():
+        handler = source.handler_class(call)
+        if handler is None or handler.role != "token" or handler.base not in (None, "stdout"):
+            continue
+        if isinstance(call.func, ast.Name) and call.func.id in queues:
+            continue  # CB302 speaks of it
+        rule = "CB302" if set(handler.sinks) & _QUEUES else "CB401"
+        try:
+            consumer = read_consumer(handler)
+            rule = consumer.rule
+            yield _Inlining(source, call, consumer).change()
+        except UnfitError as unfit:
+            yield Refusal(rule, source.span(call), str(unfit))
+
+
+class _Setup(NamedTuple):
+    """A variable that takes the place of an attribute: its name, and what it holds at first, as a template with holes."""
+
+    name: str
+    template: str
+    holes: Mapping[str, Span]
+
+
+class _Inlining:
+    """One handler object, its class as statements, and the calls that it hears."""
+
+    def __init__(self, source: Source, made: ast.Call, consumer: Consumer) -> None:
+        self._source = source
+        self._made = made
+        self._consumer = consumer
+        self._renames: dict[str, str] = {}
+        self._setup: list[_Setup] = []
+        self._operations: list[Operation] = []
+        self._reasons: list[str] = []
+
+    def change(self) -> Change:
+        source, consumer = self._source, self._consumer
+        attachment, statement, reads = kept(source, self._made)
+        runs, reasons = heard_runs(source, attachment, _UNPRINTED if consumer.sink == "print" else _UNSHOWN)
+        calls = [each.call for each in runs]
+        scope = source.scope(self._made)
+        if self._stateful and any(source.scope(call) is not scope for call in calls):
+            raise UnfitError("it keeps something between tokens, and the call is made in another function than the handler")
+        self._reasons = [*reasons, *(each for call in calls for each in self._assumed(call))]
+        self._name_fields(calls[0])
+        self._replace_uses(reads)
+        self._place_setup(statement, calls)
+        for call in calls:
+            self._wrap(attachment, call)
+        self._operations += attachment.operations
+        orphans = tuple(sorted({node.id for node in ast.walk(self._made) if isinstance(node, ast.Name)}))
+        message = "do in a loop over the text of the wrapped call what the handler did"
+        reason = "; ".join(sorted({*self._reasons} - {""}))
+        place, operations = source.span(self._made), tuple(self._operations)
+        return Change(consumer.rule, place, message, operations, reason, orphans, attachment.places)
+
+    @property
+    def _stateful(self) -> bool:
+        return any(each.changes for each in self._consumer.fields.values())
+
+    def _assumed(self, run: ast.Call) -> Iterator[str]:
+        """Return what is different where the statements stand in a loop."""
+        consumer, is_async = self._consumer, isinstance(self._source.parents[run], ast.Await)
+        if consumer.awaits and not is_async:
+            raise UnfitError("its hook awaits, and the call is not awaited")
+        if consumer.before or consumer.after:
+            yield _ONCE
+        if "print" in consumer.names and not self._source.is_builtin("print", run):
+            yield _OTHER_PRINT
+        if consumer.sink in ("socket", "other"):
+            yield _RAISED
+        if consumer.sink == "streamlit" and not run_models(self._source, run).complete:
+            yield _CONTEXT
+        if is_async and not consumer.is_async and consumer.sink not in ("print", None):
+            yield _LOOP
+        if not _is_idle_without_text(consumer):
+            yield _EMPTY
+
+    # -- attributes
+
+    def _name_fields(self, run: ast.Call) -> None:
+        """Find for each attribute what stands for it: what was given for it, or a variable of its own."""
+        arguments = self._arguments()
+        assigned = _assigned_first(self._consumer)
+        for name, each in self._consumer.fields.items():
+            given = arguments.get(each.parameter) if each.parameter else None
+            if isinstance(given, ast.expr) and not each.changes and self._is_stable(given, run):
+                self._renames[f"self.{name}"] = self._source.code(given)
+                continue
+            variable = self._free(name.lstrip("_") or "value", run)
+            self._renames[f"self.{name}"] = variable
+            if name not in assigned:
+                self._setup.append(self._initial(variable, each, arguments))
+        for name in sorted(self._consumer.locals):
+            self._renames[name] = self._free(name, run)
+
+    def _free(self, wanted: str, run: ast.Call) -> str:
+        taken = {*self._renames.values(), *(f"self.{each}" for each in self._renames)}
+        names = [wanted, *(f"{wanted}_{number}" for number in range(2, 100))]
+        return next(name for name in names if name not in taken and self._source.fresh(run, name) == name)
+
+    def _arguments(self) -> dict[str, ast.expr | str]:
+        """Return the arguments that the handler is made of; of those that are left out the default, as source."""
+        parameters, call = list(self._consumer.parameters), self._made
+        if any(isinstance(each, ast.Starred) for each in call.args) or any(each.arg is None for each in call.keywords):
+            raise UnfitError("the handler is made of `*` or `**` arguments")
+        if len(call.args) > len(parameters) or any(each.arg not in parameters for each in call.keywords):
+            raise UnfitError("the handler is made of arguments that its class does not take")
+        found: dict[str, ast.expr | str] = dict(zip(parameters, call.args, strict=False))
+        found.update({each.arg: each.value for each in call.keywords if each.arg is not None})
+        for name, default in self._consumer.parameters.items():
+            if name not in found:
+                if not isinstance(default, ast.Constant):
+                    raise UnfitError(f"what {name} of the handler is cannot be seen here")
+                found[name] = ast.unparse(default)
+        return found
+
+    def _is_stable(self, node: ast.expr, run: ast.Call) -> bool:
+        """Return whether an expression means the same where the call is made: a name that is bound once, or a constant."""
+        if isinstance(node, ast.Constant):
+            return not isinstance(node.value, str) or len(node.value) < 20
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return False
+        home = self._source.scopes.home(node)
+        stores = [use for use in self._source.uses(node.id, home) if not isinstance(use.ctx, ast.Load)]
+        given = [each.arg for each in ast.walk(home.args) if isinstance(each, ast.arg)] if isinstance(home, Function) else []
+        return self._source.scopes.home_of(node.id, run) is home and len(stores) <= (node.id not in given)
+
+    def _initial(self, variable: str, each: Field, arguments: Mapping[str, ast.expr | str]) -> _Setup:
+        """Return what a variable holds at first: what the attribute held when the handler had been made."""
+        holes: dict[str, Span] = {}
+        value = ast.parse(ast.unparse(each.value), mode="eval").body
+        for node in ast.walk(value):
+            if isinstance(node, ast.Name) and node.id in self._consumer.parameters:
+                given = arguments[node.id]
+                if isinstance(given, str):
+                    node.id = given
+                else:
+                    hole = f"ARGUMENT_{list(self._consumer.parameters).index(node.id)}"
+                    holes[hole] = self._source.span(given)
+                    node.id = hole
+            elif isinstance(node, ast.Name):
+                self._need(node.id, self._made)
+        if len(set(holes.values())) < len(holes):
+            raise UnfitError("the handler is given the same thing twice")
+        return _Setup(variable, f"{variable} = {_quoted(ast.unparse(value))}", holes)
+
+    def _replace_uses(self, uses: Sequence[ast.Attribute]) -> None:
+        """Put the variables where the handler's attributes are read."""
+        for use in uses:
+            known = self._renames.get(f"self.{use.attr}")
+            if known is None or not isinstance(use.ctx, ast.Load):
+                raise UnfitError(f"its {use.attr} is used outside of the handler")
+            self._operations.append(ReplaceExpression(self._source.span(use), known))
+
+    def _place_setup(self, kept_in: ast.Assign | None, runs: Sequence[ast.Call]) -> None:
+        """Make the variables where the handler was made, or in front of the one call that it was made for."""
+        source = self._source
+        statement = source.statement(self._made)
+        template = "".join(f"{each.template}\n" for each in self._setup)
+        holes = {name: span for each in self._setup for name, span in each.holes.items()}
+        if kept_in is not None:
+            span = source.span(statement)
+            self._operations.append(ReplaceStatement(span, template, holes) if template else RemoveStatement(span))
+        elif template and any(source.statement(run) is statement for run in runs):
+            if holes:
+                raise UnfitError("the handler is made in the call itself: keep it in a variable first")
+            self._in_front = template
+        elif template:
+            if any(source.block(source.statement(run)) is not source.block(statement) for run in runs):
+                raise UnfitError("it keeps something between tokens, and may be made once for several calls")
+            whole = {**holes, "STATEMENT": source.span(statement)}
+            self._operations.append(ReplaceStatement(source.span(statement), f"{template}STATEMENT\n", whole))
+
+    _in_front = ""
+
+    # -- the call
+
+    def _wrap(self, attachment: Attachment, run: ast.Call) -> None:
+        source, consumer = self._source, self._consumer
+        variable = source.fresh(run, consumer.token, "piece", "token_text")
+        renames = {**self._renames, **({consumer.token: variable} if variable != consumer.token else {})}
+        for name in consumer.names:
+            self._need(name, run)
+        done, _ = wrap(
+            source,
+            run,
+            variable,
+            consumer.body,
+            operations=attachment.operations,
+            around=(self._in_front + _lines(consumer.before), _lines(consumer.after)),
+            renames=renames,
+        )
+        self._operations += done
+
+    def _need(self, name: str, place: ast.AST) -> None:
+        """Make sure that a name of the handler's file means the same at a place of this one."""
+        source, module = self._source, self._consumer.handler.module
+        origin = module.imports.get(name)
+        local = module.definition(name, module.tree) is not None or module.binding(name, module.tree) is not None
+        if module.text == source.text:
+            if source.scopes.home_of(name, place) is not source.tree:
+                raise UnfitError(f"the name {name} means something else where the call is made")
+            return
+        if origin is None and not local:  # a builtin
+            if not source.is_builtin(name, place):
+                raise UnfitError(f"the name {name} means something else where the call is made")
+            return
+        known = source.origin(ast.Name(name, ast.Load())) if name not in source.bound_here else None
+        if origin is not None and known == origin:
+            return
+        owner, _, attribute = (origin or f"{module.name}.{name}").rpartition(".")
+        if local or not owner or attribute != name or owner.startswith("."):
+            raise UnfitError(f"what {name} is in the handler's file is not known here: import it first")
+        added = import_of(source, owner, name, place)
+        if added is None:
+            raise UnfitError(f"the name {name} means something else where the call is made")
+        self._operations += added
+
+
+def _lines(code: str) -> str:
+    return f"{code}\n" if code else ""
+
+
+def _quoted(code: str) -> str:
+    """Return source with its one empty or simple string in double quotes, as it is written mostly."""
+    return code.replace("'", '"') if code.count("'") == 2 and '"' not in code else code
+
+
+def _assigned_first(consumer: Consumer) -> set[str]:
+    """Return the attributes that are bound when a model starts, before anything reads them."""
+    found: set[str] = set()
+    for hook in consumer.hooks:
+        if hook.name in ("on_llm_start", "on_chat_model_start"):
+            for statement in hook.body:
+                target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+                if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
+                    found.add(target.attr)
+    return found
+
+
+def _is_idle_without_text(consumer: Consumer) -> bool:
+    """Return whether a token without text changes nothing: it is added, printed without a line end, or asked for first."""
+    hook = consumer.handler.token_hook
+    body = [each for each in hook.body if not isinstance(each, ast.Pass)] if hook is not None else []
+    return all(_is_idle(each, consumer) for each in body)
+
+
+def _is_idle(node: ast.stmt, consumer: Consumer) -> bool:
+    if isinstance(node, ast.AugAssign):
+        return isinstance(node.op, ast.Add) and isinstance(node.value, ast.Name) and node.value.id == consumer.token
+    if isinstance(node, ast.If) and not node.orelse:
+        return isinstance(node.test, ast.Name) and node.test.id == consumer.token
+    if isinstance(node, ast.Assign):
+        return ast.unparse(node.value) == f"{ast.unparse(node.targets[0])} + {consumer.token}"
+    if not isinstance(node, ast.Expr):
+        return False
+    call = node.value
+    if isinstance(call, ast.Constant):
+        return True
+    if not isinstance(call, ast.Call):
+        return False
+    texts = [_is_empty_without_text(each, consumer.token) for each in call.args]
+    if ast.unparse(call.func) == "print":
+        ends = [each.value for each in call.keywords if each.arg == "end"]
+        return texts == [True] and len(ends) == 1 and isinstance(ends[0], ast.Constant) and ends[0].value == ""
+    if ast.unparse(call.func) in ("sys.stdout.write", "sys.stdout.flush"):
+        return all(texts)
+    read = {each.id for each in ast.walk(call) if isinstance(each, ast.Name)}
+    return consumer.sink == "streamlit" and consumer.token not in read
+
+
+def _is_empty_without_text(node: ast.expr, token: str) -> bool:
+    """Return whether an expression is an empty text if the token is one."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in _OF_TEXT and _is_empty_without_text(node.func.value, token)
+    if isinstance(node, ast.JoinedStr):
+        return all(isinstance(each, ast.FormattedValue) and _is_empty_without_text(each.value, token) for each in node.values)
+    return isinstance(node, ast.Name) and node.id == token
