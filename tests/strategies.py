@@ -26,6 +26,12 @@ payloads = st.one_of(
 inputs = payloads.filter(lambda value: value != {"input": ""})
 errors = st.sampled_from([ValueError, RuntimeError, KeyboardInterrupt]).flatmap(lambda kind: texts.map(kind))
 
+said = st.sampled_from([None, {"finish_reason": "stop"}, {"model_name": "m"}, {"model_name": "m", "odd": 1}])
+"""What providers say beside an answer."""
+
+tool_extras = st.sampled_from([{}, {"color": "blue"}, {"llm_prefix": "Thought:"}])
+"""What an agent executor passes to the callbacks of its tools."""
+
 TYPES = ("chain", "prompt", "parser", "chat_model", "llm", "tool", "retriever")
 
 
@@ -38,6 +44,7 @@ class Open:
     parent: Open | None
     tags: list[str]
     name: str
+    own_name: str | None = None
     placeholder: bool = False
     tool_call_id: str | None = None
     children: int = 0
@@ -45,8 +52,15 @@ class Open:
 
 
 def _start(draw: st.DrawFn, run: Open) -> Call:
+    own = draw(names) if run.run_type in ("chat_model", "llm", "tool") else None  # models and tools have a name of their own
+    called = run.name if own is None or draw(st.booleans()) else None
+    run.name = run.own_name = called if own is None else own
     serialized = {"name": run.name, "id": [run.name]}
-    kwargs: dict[str, Any] = {**run.ids, "metadata": draw(st.dictionaries(texts, st.integers(), max_size=2)), "name": run.name}
+    if own is not None and called is not None:
+        run.name = called
+    kwargs: dict[str, Any] = {**run.ids, "metadata": draw(st.dictionaries(texts, st.integers(), max_size=2)), "name": called}
+    if own is None and called == "Unnamed":
+        kwargs["name"] = None  # what v2 makes of that
     model = {"invocation_params": {}, "options": {}, "batch_size": 1}
     if run.run_type == "chat_model":
         messages = [[HumanMessage(content=text) for text in draw(st.lists(texts, min_size=1, max_size=2))]]
@@ -54,10 +68,13 @@ def _start(draw: st.DrawFn, run: Open) -> Call:
     if run.run_type == "llm":
         return Call("on_llm_start", (serialized, [draw(texts)]), kwargs | model)
     if run.run_type == "tool":
-        arguments = draw(st.dictionaries(texts, st.integers(), min_size=1, max_size=2))
+        arguments = draw(st.one_of(st.none(), st.dictionaries(texts, st.integers(), max_size=2)))
+        text = draw(texts) if arguments is None else str(arguments)
         run.tool_call_id = draw(st.one_of(st.none(), st.just("call_1")))
-        called = {} if run.tool_call_id is None else {"tool_call_id": run.tool_call_id}
-        return Call("on_tool_start", (serialized, str(arguments)), kwargs | {"inputs": arguments, "color": "green"} | called)
+        kwargs |= {"inputs": arguments, "color": "green"} | draw(tool_extras)
+        return Call(
+            "on_tool_start", (serialized, text), kwargs | ({} if run.tool_call_id is None else {"tool_call_id": "call_1"})
+        )
     if run.run_type == "retriever":
         return Call("on_retriever_start", (serialized, draw(texts)), kwargs)
     if run.run_type != "chain":
@@ -69,23 +86,34 @@ def _start(draw: st.DrawFn, run: Open) -> Call:
 def _token(draw: st.DrawFn, run: Open) -> Call:
     text = draw(texts)
     chunk = (
-        ChatGenerationChunk(message=AIMessageChunk(content=text))
+        ChatGenerationChunk(
+            message=AIMessageChunk(content=text, response_metadata=draw(said) or {}), generation_info=draw(said)
+        )
         if run.run_type == "chat_model"
         else GenerationChunk(text=text)
     )
     return Call("on_llm_new_token", (text,), {"chunk": chunk, **run.ids})
 
 
+def _chat_result(draw: st.DrawFn) -> LLMResult:
+    """A result with all that one may have, in any combination."""
+    generations = [
+        ChatGeneration(message=AIMessage(content=text, response_metadata=draw(said) or {}), generation_info=draw(said))
+        for text in draw(st.lists(texts, min_size=1, max_size=2))
+    ]
+    return LLMResult(generations=[generations], llm_output=draw(said))
+
+
 def _end(draw: st.DrawFn, run: Open) -> Call:
     if run.run_type == "chat_model":
-        return Call("on_llm_end", (LLMResult(generations=[[ChatGeneration(message=AIMessage(content=draw(texts)))]]),), run.ids)
+        return Call("on_llm_end", (_chat_result(draw),), run.ids)
     if run.run_type == "llm":
         generations = [[Generation(text=draw(texts), generation_info=draw(st.sampled_from([None, {"stop": 1}])))]]
         return Call(
             "on_llm_end", (LLMResult(generations=generations, llm_output=draw(st.sampled_from([None, {"a": 1}]))),), run.ids
         )
     if run.run_type == "tool":
-        return Call("on_tool_end", (draw(texts),), {**run.ids, "color": "green", "name": run.name})
+        return Call("on_tool_end", (draw(texts),), {**run.ids, "color": "green", "name": run.own_name} | draw(tool_extras))
     if run.run_type == "retriever":
         return Call("on_retriever_end", ([Document(page_content=draw(texts))],), run.ids)
     late = {"inputs": draw(st.dictionaries(texts, st.integers(), max_size=1))} if run.placeholder else {}
@@ -94,8 +122,12 @@ def _end(draw: st.DrawFn, run: Open) -> Call:
 
 def _error(draw: st.DrawFn, run: Open) -> Call:
     kind = {"chat_model": "llm", "llm": "llm", "tool": "tool", "retriever": "retriever"}.get(run.run_type, "chain")
-    called = {"tool_call_id": run.tool_call_id} if run.run_type == "tool" and run.tool_call_id else {}
-    return Call(f"on_{kind}_error", (draw(errors),), run.ids | called)
+    more: dict[str, Any] = {"tool_call_id": run.tool_call_id} if run.run_type == "tool" and run.tool_call_id else {}
+    if kind == "llm":
+        more["response"] = _chat_result(draw)
+    elif run.placeholder and draw(st.booleans()):
+        more["inputs"] = draw(st.dictionaries(texts, st.integers(), max_size=1))
+    return Call(f"on_{kind}_error", (draw(errors),), run.ids | more)
 
 
 def _note(draw: st.DrawFn, run: Open) -> Call:
@@ -109,7 +141,7 @@ def _note(draw: st.DrawFn, run: Open) -> Call:
     if method == "on_custom_event":
         kwargs = {"run_id": run.run_id, "tags": draw(tags), "metadata": {}}
         return Call(method, (draw(texts), draw(payloads)), kwargs)
-    colour = {"color": "blue"} if method != "on_retry" and draw(st.booleans()) else {}
+    colour = {"color": "blue", "verbose": True} if method != "on_retry" and draw(st.booleans()) else {}
     return Call(method, subject[method](), run.ids | colour)
 
 

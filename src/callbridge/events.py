@@ -38,7 +38,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard, cast
 from langchain_core.agents import AgentAction, AgentFinish
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import GenerationChunk
+from langchain_core.outputs import ChatGeneration, GenerationChunk, LLMResult
 
 from callbridge.core.check import EVENT_NAMES, EXTENDED_EVENT_NAMES, completed, is_whole
 from callbridge.core.status import Status
@@ -101,7 +101,12 @@ class EndData(StartData):
     """What it returned."""
 
 
-class ErrorData(TypedDict):
+class _Response(TypedDict, total=False):
+    response: LLMResult
+    """Of a model: what it had said until then."""
+
+
+class ErrorData(_Response):
     """A run of any type but a tool has raised, was cancelled or was interrupted."""
 
     error: BaseException
@@ -221,20 +226,38 @@ class _ChatModelInput(TypedDict, total=False):
     """The messages; missing at the end of the run that began the stream."""
 
 
-class ChatModelStartData(TypedDict):
+class _Component(TypedDict, total=False):
+    component: str
+    """The name of its class, or its own, if the run was given another name; in extended streams alone."""
+
+
+class _ChatModelInfo(TypedDict, total=False):
+    generation_info: dict[str, Any] | None
+    """What the provider says of this answer, or of this chunk if its metadata says something else; in extended streams alone."""
+
+
+class _ChatModelOutput(_ChatModelInput, _ChatModelInfo, total=False):
+    llm_output: dict[str, Any] | None
+    """What the provider says of the whole call; in extended streams alone."""
+
+    further: list[ChatGeneration]
+    """Other answers to the same prompt, if there are any; in extended streams alone."""
+
+
+class ChatModelStartData(_Component):
     """A chat model was called."""
 
     input: ChatModelInput | Any
     """The messages; of the run that begins the stream what the call was given."""
 
 
-class ChatModelStreamData(TypedDict):
+class ChatModelStreamData(_ChatModelInfo):
     """A chat model has said something."""
 
     chunk: AIMessageChunk
 
 
-class ChatModelEndData(_ChatModelInput):
+class ChatModelEndData(_ChatModelOutput):
     """A chat model has answered."""
 
     output: AIMessage
@@ -302,7 +325,7 @@ class _LLMInput(TypedDict, total=False):
     """The prompt; missing at the end of the run that began the stream."""
 
 
-class LLMStartData(TypedDict):
+class LLMStartData(_Component):
     """A string model was called."""
 
     input: LLMInput | Any
@@ -358,12 +381,22 @@ class _ToolCall(TypedDict, total=False):
     """The call in the model's message that the tool answers; in v2 at errors alone."""
 
 
-class _ToolInput(_ToolCall, total=False):
+class _ToolKwargs(_ToolCall, total=False):
+    kwargs: dict[str, Any]
+    """What an agent passes to the callbacks of its tools besides, such as a color; in extended streams alone."""
+
+
+class _ToolText(_ToolKwargs, _Component, total=False):
+    input_str: str
+    """What it was called with as text, unless that is the text of the arguments; in extended streams alone."""
+
+
+class _ToolInput(_ToolKwargs, total=False):
     input: dict[str, Any] | None
     """The arguments; `None` if the tool was called with a plain string."""
 
 
-class ToolStartData(_ToolCall):
+class ToolStartData(_ToolText):
     """A tool was called."""
 
     input: Any
@@ -478,6 +511,9 @@ class RetrieverError(EventFields):
 class _Color(TypedDict, total=False):
     color: str
     """What the terminal handlers print it in, if the run says so."""
+
+    verbose: bool
+    """Whether the run prints what it does, if it says so."""
 
 
 class AgentActionData(_Color):

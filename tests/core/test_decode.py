@@ -49,7 +49,8 @@ def begun(run: Run) -> dict[str, Any]:
 
 
 THING = {"name": "thing", "id": ["thing"]}
-MODEL = {"invocation_params": {}, "options": {}, "batch_size": 1}
+UNNAMED = {"name": None}
+MODEL = {"invocation_params": {}, "options": {}, "batch_size": 1, **UNNAMED}
 
 # -- arguments --------------------------------------------------------------------------------------------------------
 
@@ -67,20 +68,20 @@ MODEL = {"invocation_params": {}, "options": {}, "batch_size": 1}
         ("chat_model", {"input": "hi"}, "on_chat_model_start", [[HumanMessage("hi")]], MODEL),
         ("chat_model", {}, "on_chat_model_start", [[]], MODEL),
         ("llm", {"input": {"prompts": ["hi"]}}, "on_llm_start", ["hi"], MODEL),
-        ("tool", {"input": {"a": 1}}, "on_tool_start", "{'a': 1}", {"inputs": {"a": 1}, "color": "green"}),
+        ("tool", {"input": {"a": 1}}, "on_tool_start", "{'a': 1}", {"inputs": {"a": 1}, "color": "green", **UNNAMED}),
         (
             "tool",
             {"input": {"name": "t", "args": {"a": 1}, "id": "c1", "type": "tool_call"}},
             "on_tool_start",
             "{'a': 1}",
-            {"inputs": {"a": 1}, "color": "green", "tool_call_id": "c1"},
+            {"inputs": {"a": 1}, "color": "green", "tool_call_id": "c1", **UNNAMED},
         ),
         (
             "tool",
             {"input": {"a": 1}, "tool_call_id": "c2"},
             "on_tool_start",
             "{'a': 1}",
-            {"inputs": {"a": 1}, "color": "green", "tool_call_id": "c2"},
+            {"inputs": {"a": 1}, "color": "green", "tool_call_id": "c2", **UNNAMED},
         ),
         ("retriever", {"input": {"query": "tea"}}, "on_retriever_start", "tea", {}),
         ("retriever", {"input": "tea"}, "on_retriever_start", "tea", {}),
@@ -92,6 +93,28 @@ def test_starts_have_the_arguments_that_langchain_passes(
     """Two positional arguments, of which the first is never None; the rest by keyword."""
     run = Run(run_type)
     assert decoded(run.start(**data)) == [Call(method, (THING, subject), {**begun(run), **more})]
+
+
+def test_what_extended_starts_tell_is_handed_on() -> None:
+    """A tool's text, color and whatever else its agent passes; the name of the class where the run has another."""
+    tool, model = Run("tool", "mine"), Run("chat_model", "mine", metadata={"ls_model_name": "m-1", "ls_temperature": 0.0})
+    start = tool.start(input={}, input_str="Oslo", component="weather", kwargs={"color": "blue", "llm_prefix": "Thought:"})
+    call = decoded(start)[0]
+    assert call.args == ({"name": "weather", "id": ["weather"]}, "Oslo")
+    told = {"inputs": None, "color": "blue", "llm_prefix": "Thought:", "name": "mine"}
+    assert {name: call.kwargs[name] for name in told} == told
+    end = decoded(start, tool.end("sunny", kwargs={"color": "blue", "llm_prefix": "Thought:"}))[-1]
+    assert (end.kwargs["color"], end.kwargs["llm_prefix"]) == ("blue", "Thought:")
+    call = decoded(model.start(input="hi", component="ChatFake"))[0]
+    settings = {"model": "m-1", "model_name": "m-1", "temperature": 0.0}
+    assert call.args[0] == {"name": "ChatFake", "id": ["ChatFake"], "kwargs": settings}
+    assert (call.kwargs["name"], call.kwargs["invocation_params"]) == ("mine", settings)
+
+
+def test_a_run_without_a_name_has_none() -> None:
+    """v2 calls it "Unnamed", LangChain passes None; `serialized` can still be indexed."""
+    call = decoded(Run(name="Unnamed").start(input=1))[0]
+    assert (call.kwargs["name"], call.args[0]["name"]) == (None, "Unnamed")
 
 
 @pytest.mark.parametrize(
@@ -251,31 +274,6 @@ def test_a_chat_result_holds_the_message(message: Any, generation: type) -> None
 
 
 USAGE: Any = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
-COUNTED = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-
-
-@pytest.mark.parametrize(
-    ("message", "llm_output"),
-    [
-        (AIMessage(content="a", usage_metadata=USAGE), {"token_usage": COUNTED}),
-        (
-            AIMessage(content="a", usage_metadata=USAGE, response_metadata={"model_name": "m"}),
-            {"token_usage": COUNTED, "model_name": "m"},
-        ),
-        (AIMessage(content="a", response_metadata={"model": "m"}), {"model_name": "m"}),
-        (
-            AIMessage(content="a", response_metadata={"token_usage": {"total_tokens": 9, "cached": 1}}),
-            {"token_usage": {"total_tokens": 9, "cached": 1}},
-        ),
-        (
-            AIMessage(content="a").model_copy(update={"usage_metadata": {"total_cost": 0}}),
-            {"token_usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}},
-        ),
-    ],
-)
-def test_llm_output_tells_usage_and_model(message: AIMessage, llm_output: dict[str, Any]) -> None:
-    """Where old handlers look for them, with the provider's own numbers first."""
-    assert result(message).llm_output == llm_output
 
 
 def test_chat_results_out_of_json() -> None:
@@ -317,8 +315,6 @@ def test_documents_and_tool_messages_out_of_json() -> None:
         ("chain", "on_chain_error"),
         ("prompt", "on_chain_error"),
         ("my_type", "on_chain_error"),
-        ("chat_model", "on_llm_error"),
-        ("llm", "on_llm_error"),
         ("tool", "on_tool_error"),
         ("retriever", "on_retriever_error"),
     ],
@@ -329,6 +325,42 @@ def test_error_events_give_the_very_error(run_type: str, method: str) -> None:
     call = decoded(run.start(input="x"), run.error(error, input="x"))[-1]
     assert call == Call(method, (error,), ids(run))
     assert call.args[0] is error
+
+
+@pytest.mark.parametrize(
+    ("run_type", "chunks", "generations"),
+    [
+        ("chat_model", [], [[]]),
+        (
+            "chat_model",
+            [AIMessageChunk("One"), AIMessageChunk(" two", response_metadata={"finish_reason": "length"})],
+            [["One two"], []],
+        ),
+        ("llm", [], []),
+        ("llm", [GenerationChunk(text="One"), GenerationChunk(text=" two")], [["One two"]]),
+        ("llm", ["One", " two"], [["One two"]]),
+    ],
+)
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_failed_model_has_what_it_had_said(run_type: str, chunks: list[Any], generations: Any, extended: bool) -> None:
+    """As a response, in LangChain's shape, whether or not the events tell of the failure."""
+    run, error = Run(run_type), ConnectionError("gone")
+    decode = EventsToCalls()
+    for event in (run.start(input="x"), *map(run.stream, chunks)):
+        decode.feed(event)
+    call = (decode.feed(run.error(error)) if extended else decode.close(error))[-1]
+    assert (call.method, call.args) == ("on_llm_error", (error,))
+    response = call.kwargs["response"]
+    assert [[one.text for one in group] for group in response.generations] == generations
+    if run_type == "chat_model" and chunks:
+        assert response.generations[0][0].generation_info == {"finish_reason": "length"}
+
+
+def test_a_failed_model_has_the_response_that_the_event_tells() -> None:
+    """The very one; chunks were streamed, and LangChain did not keep them."""
+    run, response = Run("chat_model"), LLMResult(generations=[[]])
+    events = run.start(input="x"), run.stream(AIMessageChunk("One")), run.error(ValueError(), response=response)
+    assert decoded(*events)[-1].kwargs["response"] is response
 
 
 def test_errors_of_tools_carry_the_id_of_the_call() -> None:

@@ -46,8 +46,8 @@ class Trail(BaseCallbackHandler):
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: Any, name: str, **_: Any) -> Any:
         self.note(run_id, name)
 
-    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, name: str, **_: Any) -> Any:
-        self.note(run_id, name)
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, **_: Any) -> Any:
+        self.note(run_id, serialized["name"])
 
     def on_llm_new_token(self, token: str, *, run_id: Any, **_: Any) -> Any:
         self.note(run_id, "token")

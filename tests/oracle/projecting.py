@@ -111,7 +111,7 @@ class _Projector:
             return self._token(seen, args, kwargs)
         if method in _ERRORS:
             # `response=`, `inputs=` and `tool_call_id=` of error callbacks are on no event of v2.
-            return {**seen, "error": args[0]}
+            return {**seen, "error": args[0]} | self._told_of_error(method, kwargs)
         assert method in _ENDS, f"unknown callback {method}"
         return self._end(seen, args, kwargs)
 
@@ -138,6 +138,8 @@ class _Projector:
             seen["inputs"] = kwargs.get("inputs") or {}
             if self._extended:
                 seen["tool_call_id"] = kwargs.get("tool_call_id")
+                seen["input_str"] = args[1]
+                seen["own"] = (args[0]["name"], kwargs.get("name"), kwargs.get("color"))
         else:
             if method == "on_chat_model_start":
                 self._chat.add(run_id)
@@ -147,10 +149,21 @@ class _Projector:
             del seen["inputs"]
         return seen
 
+    def _told_of_error(self, method: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if not self._extended:
+            return {}
+        if method == "on_llm_error":
+            return {"response": kwargs.get("response")}
+        if method == "on_chain_error":
+            # Who passes `inputs=` and who leaves it to the start call is lost.
+            return {"inputs": kwargs.get("inputs") or self._inputs.get(kwargs["run_id"]) or {}}
+        return {}
+
     def _end(self, seen: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         method, run_id = seen["method"], kwargs["run_id"]
         if method == "on_llm_end":
-            return {**seen, "output": self._model_output(args[0], run_id)}
+            told = {"result": _whole(args[0])} if self._extended and run_id in self._chat else {}
+            return {**seen, "output": self._model_output(args[0], run_id), **told}
         # `color` and `name` of tool ends are lost.
         seen["output"] = args[0]
         if method == "on_chain_end" and not self._is_edited(run_id):
@@ -176,8 +189,9 @@ class _Projector:
         text = token if isinstance(token, str) else _text_of_blocks(token)
         chunk = kwargs.get("chunk")
         if kwargs["run_id"] in self._chat:
-            # `ChatGenerationChunk.generation_info` is lost. A token without a chunk gets a plain one.
+            # A token without a chunk gets a plain one.
             message = AIMessageChunk(content=token) if chunk is None else chunk.message
+            # `ChatGenerationChunk.generation_info` is lost, at a tapped root in extended events, too.
             return {**seen, "token": text, "chunk": message}
         if self._is_edited(kwargs["run_id"]):
             # The chunks of a string LLM at the root are the strings of its iterator.
@@ -204,6 +218,11 @@ def _name(serialized: Any, explicit: str | None) -> str:
     if serialized and "name" in serialized:
         return str(serialized["name"])
     return str(serialized["id"][-1]) if serialized and "id" in serialized else "Unnamed"
+
+
+def _whole(result: Any) -> Any:
+    """All that a chat model's result has, but for the class of its generations (chunk or final)."""
+    return result.llm_output, [[(one.text, one.message, one.generation_info) for one in group] for group in result.generations]
 
 
 def _text_of_blocks(blocks: Any) -> str:

@@ -14,7 +14,7 @@ Source: `ChatGeneration.set_text` (`langchain_core/outputs/chat_generation.py`, 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
@@ -40,13 +40,16 @@ _LAYOUT_IS_KNOWN: Final = (
 _set: Final = object.__setattr__  # pydantic's own `__setattr__` is for fields alone
 
 
-def chat_chunk(message: AIMessageChunk) -> ChatGenerationChunk:
-    """Return what `ChatGenerationChunk(message=message)` returns.
+def chat_chunk(message: AIMessageChunk, info: dict[str, Any] | None = None) -> ChatGenerationChunk:
+    """Return what `ChatGenerationChunk(message=message, generation_info=info)` returns.
 
     Args:
         message: A valid message. The chunk holds it, not a copy, as LangChain's does.
+        info: Its `generation_info`.
     """
     content = message.content
+    if info is not None:
+        return ChatGenerationChunk(message=message, generation_info=info)
     if type(content) is not str or type(message) is not AIMessageChunk or not _LAYOUT_IS_KNOWN:
         return ChatGenerationChunk(message=message)
     fields = _FIELDS.copy()

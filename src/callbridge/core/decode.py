@@ -6,12 +6,15 @@ events lack is filled in:
 
 | argument | is |
 |---|---|
-| `serialized` | `{"name": name, "id": [name]}`: old handlers index it, so it is never None |
-| `invocation_params`, `options` | `{}`; `batch_size` 1 |
+| `serialized` | `{"name": name, "id": [name]}`, of models with settings as `kwargs`; never None: old handlers index it |
+| `name` of models and tools | None: LangChain passes one only if the run was given it, which v2 does not say |
+| `invocation_params` | the settings that LangChain has put into the metadata; `options` is `{}`, `batch_size` 1 |
 | `inputs` of a chain whose start shows none | `{"input": ""}`, as LangChain's streaming path says; its end has them |
 | `input_str` | the text of the arguments |
 | `color` | `"green"`, LangChain's default for tools |
-| `LLMResult.llm_output` | `token_usage` and `model_name` of the message, None if it has neither |
+| `llm_output`, `generation_info`, `response` of a failed model | see `results` |
+
+Extended events say most of it; what they say is handed on.
 
 A run whose end never comes (a fallback or retry rescued it, or it was cancelled) is open when its parent ends. It is closed
 just before, by its error callback; what is reported of it afterwards is ignored (D7 in `docs/divergences.md`). A token that is
@@ -29,11 +32,8 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 from uuid import UUID, uuid5
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import (
-    ChatGeneration,
-    ChatGenerationChunk,
-    Generation,
     GenerationChunk,
     LLMResult,
 )
@@ -43,15 +43,16 @@ from callbridge.core.check import EXTENDED_EVENT_NAMES, NOTES, completed, is_who
 from callbridge.core.chunks import chat_chunk
 from callbridge.core.inputs import messages_of, prompts_of, query_of, tool_input_of
 from callbridge.core.methods import METHODS
+from callbridge.core.results import MANY, chat_result, documents, error_response, folded, generation_info_of, text_result
 from callbridge.core.revive import (
     revive_agent_step,
-    revive_document,
     revive_error,
     revive_generation,
     revive_message,
     revive_tool_output,
 )
-from callbridge.core.runs import MISSING, Run, RunTree
+from callbridge.core.runs import MISSING, UNNAMED, Run, RunTree
+from callbridge.core.settings import settings_of
 from callbridge.core.text import text_of
 from callbridge.errors import EventFormatError, EventSequenceError, RunUnfinishedError
 
@@ -69,23 +70,24 @@ _FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Run type to the middle of its callbacks' names; all others are `chain`."""
 
+_NAMED_BY_CLASS: Final = frozenset({"chat_model", "llm", "tool"})
+"""Run types of which LangChain passes the name in `serialized` alone, unless the run was given one."""
 
-_USAGE: Final[Mapping[str, str]] = MappingProxyType(
-    {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
-)
-"""The names that old handlers look for in `llm_output`, to those of `AIMessage.usage_metadata`."""
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class _Run(Run):
     """A run as the calls name it, which may be another than the tree's view of it."""
 
-    __slots__ = ("has_input", "ids", "members", "scope", "source_id")
+    __slots__ = ("has_input", "ids", "members", "said", "scope", "source_id", "streamed")
 
     source_id: str  # the id as the events spell it
     ids: dict[str, Any]  # `run_id`, `parent_run_id`, `tags` of all its calls; that parent may be one that filters hide
     has_input: bool  # whether the start showed an input
     members: list[str]  # of a root: source ids of all runs of its family, its own included
+    said: list[Payload]  # of a model: its chunks so far, if anybody wants to hear of them should it fail
     scope: Scope | None  # None when the run has ended
+    streamed: bool  # whether a model has said anything before its end
 
 
 class EventsToCalls:
@@ -102,6 +104,8 @@ class EventsToCalls:
     def __init__(self, *, list_tokens: bool = False, methods: Collection[str] | None = None) -> None:
         self._list_tokens = list_tokens
         self._wanted = frozenset(METHODS if methods is None else methods)
+        self._keeps_said = "on_llm_error" in self._wanted
+        self._hears_models = not self._wanted.isdisjoint(("on_llm_new_token", "on_llm_end", "on_llm_error"))
         self._tree = RunTree()
         self._runs: dict[str, _Run] = {}  # by source id, open and ended; an entry goes with its root
         self._finished: deque[str] = deque(maxlen=_REMEMBERED)  # source ids of the last finished roots' runs
@@ -169,7 +173,7 @@ class EventsToCalls:
             raise EventSequenceError(event["event"], source_id, "it has started already; expected its end first")
         data: dict[str, Any] = event["data"]
         run = self._new_run(event, run_type, data)
-        calls = self._start_call(run, data.get("input", MISSING))
+        calls = self._start_call(run, data)
         self._tree.start(run)
         self._runs[source_id] = run
         cast("_Run", run.root).members.append(source_id)
@@ -195,22 +199,36 @@ class EventsToCalls:
         run.has_input = "input" in data
         run.members = []
         run.tool_call_id = data.get("tool_call_id")
+        run.said, run.streamed = [], False
         run.scope = Scope(_open_scope(ancestor))
         return run
 
     def _stream(self, event: Mapping[str, Any], run_type: str) -> list[CallParts]:
         run = self._running(event)
-        if run is None or "on_llm_new_token" not in self._wanted or run_type not in ("chat_model", "llm"):
+        if run is None or run_type not in ("chat_model", "llm") or not self._hears_models:
             return []
         payload: Payload = event["data"]["chunk"]
-        if run_type == "llm":
-            chunk = _text_chunk(event, payload)
-            return [("on_llm_new_token", (chunk.text,), {"chunk": chunk, **run.ids}, _scope(run))]
-        message = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
-        if message is None:
+        is_chat = run_type == "chat_model"
+        said: Any
+        if is_chat:
+            said = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
+        else:
+            said = _text_chunk(event, payload)
+        if said is None:
             return []
-        token: Payload = message.content if self._list_tokens else text_of(message.content)
-        return [("on_llm_new_token", (token,), {"chunk": chat_chunk(message), **run.ids}, _scope(run))]
+        run.streamed = True
+        if self._keeps_said:
+            run.said.append(said)
+            if len(run.said) >= MANY:
+                run.said = folded(run.said)
+        if "on_llm_new_token" not in self._wanted:
+            return []
+        if not is_chat:
+            return [("on_llm_new_token", (said.text,), {"chunk": said, **run.ids}, _scope(run))]
+        token: Payload = said.content if self._list_tokens else text_of(said.content)
+        info = generation_info_of(said, streamed=True) if said.response_metadata else None
+        chunk = chat_chunk(said, event["data"].get("generation_info", info))
+        return [("on_llm_new_token", (token,), {"chunk": chunk, **run.ids}, _scope(run))]
 
     def _end(self, event: Mapping[str, Any], run_type: str, phase: str) -> list[CallParts]:
         run = self._running(event)
@@ -221,7 +239,7 @@ class EventsToCalls:
         if phase == "error":
             error = revive_error(data["error"])
             run.tool_call_id = data.get("tool_call_id") or run.tool_call_id
-            calls = self._error_call(run, error, data.get("input"))
+            calls = self._error_call(run, error, data)
         else:
             calls = self._end_call(event, run, run_type, data)
         orphaned: list[CallParts] = []
@@ -262,20 +280,24 @@ class EventsToCalls:
 
     # -- calls --------------------------------------------------------------------------------------------------------
 
-    def _start_call(self, run: _Run, value: Payload) -> list[CallParts]:
+    def _start_call(self, run: _Run, data: dict[str, Any]) -> list[CallParts]:
         method = _start_method(run.run_type)
         # A handler without `on_chat_model_start` gets `on_llm_start` instead.
         if method not in self._wanted and not (method == "on_chat_model_start" and "on_llm_start" in self._wanted):
             return []
-        serialized = {"name": run.name, "id": [run.name]}
+        value = data.get("input", MISSING)
+        # What says of which class a run is that was given another name; without it, models and tools bear no name but that.
+        component = data.get("component")
+        own_name = component if isinstance(component, str) else run.name
+        serialized: dict[str, Any] = {"name": own_name, "id": [own_name]}
         kwargs = dict(run.ids)
         kwargs["metadata"] = run.metadata
-        kwargs["name"] = run.name
+        is_named = component is not None if run.run_type in _NAMED_BY_CLASS else run.name != UNNAMED
+        kwargs["name"] = run.name if is_named else None
         subject: Payload
         if method == "on_tool_start":
-            subject, inputs, tool_call_id = tool_input_of(value)
-            run.tool_call_id = run.tool_call_id or tool_call_id
-            kwargs |= {"inputs": inputs, "color": "green"} | _tool_call_id(run)
+            subject, told = self._tool_start(run, data)
+            kwargs |= told
         elif method == "on_retriever_start":
             subject = query_of(value)
         elif method == "on_chain_start":
@@ -284,8 +306,20 @@ class EventsToCalls:
                 kwargs["run_type"] = run.run_type
         else:
             subject = messages_of(value) if method == "on_chat_model_start" else prompts_of(value)
-            kwargs |= {"invocation_params": {}, "options": {}, "batch_size": 1}
+            settings = settings_of(run.metadata)
+            if settings:
+                serialized["kwargs"] = settings
+            kwargs |= {"invocation_params": settings, "options": {}, "batch_size": 1}
         return [(method, (serialized, subject), kwargs, _scope(run))]
+
+    def _tool_start(self, run: _Run, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return what a tool is called with, as text and as keyword arguments."""
+        value = data.get("input", MISSING)
+        text, inputs, tool_call_id = tool_input_of(value)
+        run.tool_call_id = run.tool_call_id or tool_call_id
+        if isinstance(data.get("input_str"), str):
+            text, inputs = data["input_str"], inputs or None
+        return text, {"inputs": inputs, "color": "green"} | _tool_call_id(run) | _told(data)
 
     def _end_call(self, event: Mapping[str, Any], run: _Run, run_type: str, data: dict[str, Any]) -> list[CallParts]:
         method = f"on_{_FAMILIES.get(run_type, 'chain')}_end"
@@ -294,23 +328,23 @@ class EventsToCalls:
         output = data["output"]
         kwargs = dict(run.ids)
         if method == "on_llm_end":
-            output = _chat_result(event, output) if run_type == "chat_model" else _text_result(event, output)
+            output = chat_result(event, streamed=run.streamed) if run_type == "chat_model" else text_result(event)
         elif method == "on_tool_end":
             output = revive_tool_output(output)
-            kwargs |= {"color": "green", "name": run.name}
+            kwargs |= {"color": "green", "name": run.name} | _told(data)
         elif method == "on_retriever_end":
-            output = _documents(output)
+            output = documents(output)
         elif not run.has_input and "input" in data:
             kwargs["inputs"] = data["input"]
         return [(method, (output,), kwargs, _scope(run))]
 
-    def _error_call(self, run: _Run, error: BaseException | None, inputs: Payload = None) -> list[CallParts]:
+    def _error_call(self, run: _Run, error: BaseException | None, data: Mapping[str, Any] = _NOTHING) -> list[CallParts]:
         """Make the error callback of a run.
 
         Args:
             run: The run.
             error: What ended it; None if that is not known.
-            inputs: What the report of the failure says the run was given.
+            data: What the report of the failure says, if there is one.
         """
         method = f"on_{_FAMILIES.get(run.run_type, 'chain')}_error"
         if method not in self._wanted:
@@ -318,8 +352,11 @@ class EventsToCalls:
         kwargs = dict(run.ids)
         if method == "on_tool_error":
             kwargs |= _tool_call_id(run)
-        elif method == "on_chain_error" and inputs is not None and not run.has_input:
-            kwargs["inputs"] = inputs
+        elif method == "on_llm_error":
+            told = data.get("response")
+            kwargs["response"] = told if isinstance(told, LLMResult) else error_response(run.run_type, run.said, error)
+        elif method == "on_chain_error" and data.get("input") is not None and not run.has_input:
+            kwargs["inputs"] = data["input"]
         cause = RunUnfinishedError(run.source_id, run.name) if error is None else error
         return [(method, (cause,), kwargs, _scope(run))]
 
@@ -398,6 +435,12 @@ def _uuid(text: str) -> UUID:
         return uuid5(_NAMESPACE, text)
 
 
+def _told(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments that an extended event carries as such."""
+    told = data.get("kwargs")
+    return dict(told) if isinstance(told, dict) else {}
+
+
 def _tool_call_id(run: _Run) -> dict[str, str]:
     return {} if run.tool_call_id is None else {"tool_call_id": run.tool_call_id}
 
@@ -424,61 +467,10 @@ def _text_chunk(event: Mapping[str, Any], payload: Payload) -> GenerationChunk:
     return chunk
 
 
-def _chat_result(event: Mapping[str, Any], output: Payload) -> LLMResult:
-    """Return the result of a chat model; `{}` is what v2 says of one without generations."""
-    message = revive_message(output)
-    if isinstance(message, str):
-        message = AIMessage(content=message)
-    if isinstance(message, dict) and (not message or "generations" in message):
-        return _text_result(event, message)
-    if not isinstance(message, BaseMessage):
-        raise EventFormatError(event, f"its output is {type(output).__name__}, no message")
-    generation: Generation = (
-        ChatGenerationChunk(message=message) if isinstance(message, AIMessageChunk) else ChatGeneration(message=message)
-    )
-    return LLMResult(generations=[[generation]], llm_output=_llm_output(message))
-
-
 def _root_output(run_type: str, output: Payload) -> Payload:
     """Return what a root's caller would have got."""
     if run_type == "chat_model":
         return revive_message(output)
     if run_type == "tool":
         return revive_tool_output(output)
-    return _documents(output) if run_type == "retriever" else output
-
-
-def _text_result(event: Mapping[str, Any], output: Payload) -> LLMResult:
-    if isinstance(output, LLMResult):
-        return output
-    if isinstance(output, str):
-        return LLMResult(generations=[[Generation(text=output)]])
-    if not isinstance(output, dict):
-        raise EventFormatError(event, f"its output is {type(output).__name__}, no dict of generations")
-    groups = [[revive_generation(item, chunk=False) for item in group] for group in output.get("generations") or [[]]]
-    if not all(isinstance(item, Generation) for group in groups for item in group):
-        raise EventFormatError(event, "its output has generations that are none")
-    return LLMResult(generations=groups, llm_output=output.get("llm_output"))
-
-
-def _llm_output(message: BaseMessage) -> dict[str, Any] | None:
-    """Return what handlers look for in `llm_output`, as far as the message has it."""
-    said = message.response_metadata
-    usage = getattr(message, "usage_metadata", None)
-    found: dict[str, Any] = {}
-    if isinstance(said.get("token_usage"), dict):
-        found["token_usage"] = dict(said["token_usage"])
-    elif usage:
-        # A message out of LangChain's cache says what it cost, and not how many tokens it had.
-        found["token_usage"] = {theirs: usage.get(ours, 0) for theirs, ours in _USAGE.items()}
-    model_name = said.get("model_name") or said.get("model")
-    if model_name:
-        found["model_name"] = model_name
-    return found or None
-
-
-def _documents(output: Payload) -> Payload:
-    """Return a retriever's documents; the list itself unless some came out of JSON."""
-    if isinstance(output, list) and any(isinstance(item, dict) for item in output):
-        return [revive_document(item) for item in output]
-    return output
+    return documents(output) if run_type == "retriever" else output

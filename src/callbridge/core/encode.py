@@ -18,7 +18,7 @@ Source: `_AstreamEventsCallbackHandler` and `_astream_events_implementation_v2`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from langchain_core.messages import AIMessageChunk
@@ -30,7 +30,8 @@ from callbridge.core.calls import Call, Payload
 from callbridge.core.filters import EventFilter, Filters
 from callbridge.core.methods import METHODS
 from callbridge.core.protocol.to_chunks import MessageToChunks
-from callbridge.core.runs import MISSING, Run, RunTree
+from callbridge.core.results import generation_info_of
+from callbridge.core.runs import MISSING, UNNAMED, Run, RunTree
 from callbridge.core.status import status_of
 from callbridge.errors import CallFormatError, RunUnfinishedError
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from callbridge.events import Event
 
 __all__ = ["CallsToEvents"]
+
+_ON_EVENTS: Final = frozenset({"metadata", "parent_run_id", "run_id", "tags", "tool_call_id"})
+"""Keyword arguments of callbacks that the fields of all events have, or their own."""
 
 
 class CallsToEvents:
@@ -158,12 +162,14 @@ class CallsToEvents:
     def on_chat_model_start(self, serialized: Payload, messages: Payload, /, **kwargs: Payload) -> Sequence[Event]:
         """Start a chat model run."""
         run = self._start(kwargs, serialized, "chat_model", {"messages": messages})
-        return self._event("on_chat_model_start", run, {"input": {"messages": messages}})
+        return self._event(
+            "on_chat_model_start", run, {"input": {"messages": messages}} | self._with_component(kwargs, serialized)
+        )
 
     def on_llm_start(self, serialized: Payload, prompts: Payload, /, **kwargs: Payload) -> Sequence[Event]:
         """Start a run of a completion model."""
         run = self._start(kwargs, serialized, "llm", {"prompts": prompts})
-        return self._event("on_llm_start", run, {"input": {"prompts": prompts}})
+        return self._event("on_llm_start", run, {"input": {"prompts": prompts}} | self._with_component(kwargs, serialized))
 
     def on_llm_new_token(
         self,
@@ -189,7 +195,10 @@ class CallsToEvents:
         run.source = "tokens"
         if run.run_type == "chat_model":
             message = AIMessageChunk(content=token) if chunk is None else chunk.message
-            return self._event(run.stream_event, run, {"chunk": message})
+            data = {"chunk": message}
+            if self.extended and chunk is not None and chunk.generation_info != generation_info_of(message, streamed=True):
+                data["generation_info"] = chunk.generation_info
+            return self._event(run.stream_event, run, data)
         if run.run_type != "llm":
             return ()  # a model run that bears the id of the chain around it
         if chunk is None:
@@ -241,10 +250,11 @@ class CallsToEvents:
             first = next((generation for group in response.generations for generation in group), None)
             repaired, run = self._repair(run_id, parent_run_id, tags, isinstance(first, ChatGeneration))
             return (*repaired, *self.on_llm_end(response, run_id=run_id)) if run else ()
-        output = _chat_output(response) if run.run_type == "chat_model" else _llm_output(response)
-        return self._end(run, output, run.inputs)
+        if run.run_type != "chat_model":
+            return self._end(run, _llm_output(response), run.inputs)
+        return self._end(run, _chat_output(response), run.inputs, _beside_message(response))
 
-    def on_llm_error(self, error: BaseException, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
+    def on_llm_error(self, error: BaseException, /, *, run_id: UUID, response: Payload = None, **_: Payload) -> Sequence[Event]:
         """Fail a run of either kind of model.
 
         One whose message was complete has not failed: who reads a v3 stream's text may go when it ends, and the task that makes
@@ -259,7 +269,7 @@ class CallsToEvents:
             and status_of(error) == "cancelled"
         ):
             return self._end(run, run.message.message(), run.inputs)
-        return self._fail(run_id, error)
+        return self._fail(run_id, error, None if response is None else {"response": response})
 
     # -- chains, prompts, parsers -------------------------------------------------------------------------------------
 
@@ -280,9 +290,11 @@ class CallsToEvents:
         stored = None if run.inputs is MISSING else run.inputs
         return self._end(run, outputs, _first_true(inputs, stored, {}))
 
-    def on_chain_error(self, error: BaseException, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
+    def on_chain_error(self, error: BaseException, /, *, run_id: UUID, inputs: Payload = None, **_: Payload) -> Sequence[Event]:
         """Fail such a run."""
-        return self._fail(run_id, error)
+        run = self._tree.get(run_id)
+        is_late = run is not None and run.inputs is MISSING and inputs is not None
+        return self._fail(run_id, error, {"input": inputs} if is_late else None)
 
     # -- tools --------------------------------------------------------------------------------------------------------
 
@@ -292,16 +304,21 @@ class CallsToEvents:
         """Start a tool run."""
         run = self._start(kwargs, serialized, "tool", inputs)
         run.tool_call_id = kwargs.get("tool_call_id")
-        return self._event("on_tool_start", run, self._with_tool_call_id(run, {"input": _first_true(inputs, {})}))
+        data = self._with_tool_call_id(run, {"input": _first_true(inputs, {})}) | self._with_component(kwargs, serialized)
+        if self.extended:
+            if not isinstance(inputs, dict) or str(inputs) != input_str:
+                data["input_str"] = input_str
+            data |= _as_told(kwargs, ("name", kwargs.get("name")))
+        return self._event("on_tool_start", run, data)
 
-    def on_tool_end(self, output: Payload, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
+    def on_tool_end(self, output: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
         """End a tool run."""
         run = self._tree.get(run_id)
         if run is None:
             return ()
         if run.tool_call_id is None:
             run.tool_call_id = getattr(output, "tool_call_id", None)
-        return self._end(run, output, run.inputs)
+        return self._end(run, output, run.inputs, _as_told(kwargs, ("name", run.name)))
 
     def on_tool_error(
         self, error: BaseException, /, *, run_id: UUID, tool_call_id: str | None = None, **_: Payload
@@ -310,7 +327,7 @@ class CallsToEvents:
         run = self._tree.get(run_id)
         if run is not None and tool_call_id is not None:
             run.tool_call_id = tool_call_id
-        return self._fail(run_id, error, in_v2=compat.V2_HAS_TOOL_ERROR)
+        return self._fail(run_id, error, None, in_v2=compat.V2_HAS_TOOL_ERROR)
 
     # -- retrievers ---------------------------------------------------------------------------------------------------
 
@@ -364,19 +381,19 @@ class CallsToEvents:
 
     def on_agent_action(self, action: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
         """Pass on what an agent decided to do (extended)."""
-        return self._note("on_agent_action", run_id, {"action": action}, kwargs, ("color",))
+        return self._note("on_agent_action", run_id, {"action": action}, kwargs)
 
     def on_agent_finish(self, finish: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
         """Pass on an agent's answer (extended)."""
-        return self._note("on_agent_finish", run_id, {"finish": finish}, kwargs, ("color",))
+        return self._note("on_agent_finish", run_id, {"finish": finish}, kwargs)
 
     def on_text(self, text: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
         """Pass on arbitrary text of a chain (extended)."""
-        return self._note("on_text", run_id, {"text": text}, kwargs, ("color", "end"))
+        return self._note("on_text", run_id, {"text": text}, kwargs)
 
     def on_retry(self, retry_state: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
         """Pass on that a model is called again (extended)."""
-        return self._note("on_retry", run_id, {"retry_state": retry_state}, kwargs, ())
+        return self._note("on_retry", run_id, {"retry_state": retry_state}, kwargs)
 
     # -- taps: chunks that are not reported by callbacks --------------------------------------------------------------
 
@@ -460,35 +477,47 @@ class CallsToEvents:
         run = self._start(start, None, "chat_model" if chat else "llm", inputs)
         return self._event(f"on_{run.run_type}_start", run, {"input": inputs}), run
 
-    def _end(self, run: Run, output: Payload, inputs: Payload) -> Sequence[Event]:
+    def _end(self, run: Run, output: Payload, inputs: Payload, told: dict[str, Any] | None = None) -> Sequence[Event]:
+        """End a run.
+
+        Args:
+            run: The run.
+            output: What it returned.
+            inputs: What it was given.
+            told: What the extended vocabulary says besides.
+        """
         if not run.open or self._tree.end_double(run):
             return ()
         orphaned = self._end_orphans(run, None)
         data: dict[str, Any] = {"output": output}
         if inputs is not MISSING and run.id != self._shown_in:
             data["input"] = inputs
+        if self.extended and told:
+            data |= told
         event = self._event(f"on_{run.run_type}_end", run, self._with_tool_call_id(run, data))
         if run.root is run:
             self.root_output = output
         self._leave(run)
         return (*orphaned, *event)
 
-    def _fail(self, run_id: UUID, error: BaseException, *, in_v2: bool = False) -> Sequence[Event]:
+    def _fail(
+        self, run_id: UUID, error: BaseException, told: dict[str, Any] | None = None, *, in_v2: bool = False
+    ) -> Sequence[Event]:
         run = self._tree.get(run_id)
         if run is None or not run.open or self._tree.end_double(run):
             return ()
         orphaned = self._end_orphans(run, error)
-        event = self._error_event(run, error) if in_v2 or self.extended else ()
+        event = self._error_event(run, error, told) if in_v2 or self.extended else ()
         self._leave(run)
         return (*orphaned, *event)
 
-    def _error_event(self, run: Run, error: BaseException) -> Sequence[Event]:
+    def _error_event(self, run: Run, error: BaseException, told: dict[str, Any] | None = None) -> Sequence[Event]:
         inputs = None if run.inputs is MISSING else run.inputs
         data: dict[str, Any] = {"error": error, "input": inputs}
         if run.run_type == "tool" and (self.extended or compat.V2_HAS_TOOL_CALL_ID):
             data["tool_call_id"] = run.tool_call_id
         if self.extended:
-            data["status"] = status_of(error)
+            data |= {"status": status_of(error), **(told or {})}
         return self._event(f"on_{run.run_type}_error", run, data)
 
     def _end_orphans(self, run: Run, error: BaseException | None) -> Sequence[Event]:
@@ -509,13 +538,18 @@ class CallsToEvents:
     def _leave(self, run: Run) -> None:
         self._tree.end(run, forget=not self._linger)
 
-    def _note(
-        self, event: str, run_id: UUID, data: dict[str, Any], kwargs: dict[str, Any], carried: tuple[str, ...]
-    ) -> Sequence[Event]:
+    def _note(self, event: str, run_id: UUID, data: dict[str, Any], kwargs: dict[str, Any]) -> Sequence[Event]:
         run = self._tree.get(run_id)
         if run is None or not self.extended:
             return ()
-        return self._event(event, run, data | {key: kwargs[key] for key in carried if kwargs.get(key) is not None})
+        told = {key: value for key, value in kwargs.items() if key not in _ON_EVENTS and value is not None}
+        return self._event(event, run, data | told)
+
+    def _with_component(self, kwargs: dict[str, Any], serialized: Payload) -> dict[str, Any]:
+        """Return what says that a model or tool run was given a name: that of its class, which no other field has then."""
+        if not self.extended or kwargs.get("name") is None:
+            return {}
+        return {"component": _name(None, serialized)}
 
     def _with_tool_call_id(self, run: Run, data: dict[str, Any]) -> dict[str, Any]:
         if self.extended and run.run_type == "tool":
@@ -549,7 +583,29 @@ def _name(name: str | None, serialized: Payload) -> str:
             return cast("str", serialized["name"])
         if "id" in serialized:
             return cast("str", serialized["id"][-1])
-    return "Unnamed"
+    return UNNAMED
+
+
+def _as_told(kwargs: dict[str, Any], *usual: tuple[str, Payload]) -> dict[str, Any]:
+    """Return the keyword arguments of a tool's callback that no event has a place for, unless they are as always.
+
+    Args:
+        kwargs: All of them.
+        *usual: What else they usually are.
+    """
+    told = {
+        key: value
+        for key, value in kwargs.items()
+        if key not in _ON_EVENTS and value is not None and (key, value) not in (("color", "green"), *usual)
+    }
+    return {"kwargs": told} if told else {}
+
+
+def _beside_message(response: Payload) -> dict[str, Any]:
+    """Return what a chat model's result has beside its first message."""
+    first, *further = next((group for group in response.generations if group), [None])
+    told: dict[str, Any] = {"llm_output": response.llm_output, "generation_info": getattr(first, "generation_info", None)}
+    return {**told, "further": further} if further else told
 
 
 def _is_placeholder(inputs: Payload) -> bool:

@@ -21,7 +21,7 @@ from callbridge.core.calls import Payload
 if TYPE_CHECKING:
     from callbridge.events import Event
 
-__all__ = ["merge_chunks", "mergeable"]
+__all__ = ["merge_chunks", "mergeable", "sum_chunks"]
 
 
 def mergeable(event: Event) -> Hashable | None:
@@ -59,6 +59,21 @@ def merge_chunks(events: Sequence[Event]) -> Event:
         raise TypeError(str(error)) from error
     # Of the other keys only the first event of a run can have any.
     return cast("Event", {**events[0], "data": {**data[0], "chunk": chunk}})
+
+
+def sum_chunks(chunks: Sequence[Payload]) -> Payload:
+    """Return what the chunks of one answer add up to, as LangChain adds them up at its end; at least one.
+
+    Raises:
+        TypeError: They are of kinds that have no sum.
+        ValueError: They contradict each other.
+    """
+    first, *rest = chunks
+    if not rest:
+        return first
+    if all(isinstance(chunk, AIMessageChunk) for chunk in chunks):
+        return add_ai_message_chunks(_own(first), *rest)
+    return reduce(add, rest, _own(first))
 
 
 def _sum(chunks: Sequence[Payload]) -> Payload:

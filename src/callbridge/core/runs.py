@@ -26,7 +26,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from callbridge.core.protocol.to_chunks import MessageToChunks
 
-__all__ = ["MISSING", "Run", "RunTree"]
+__all__ = ["MISSING", "UNNAMED", "Run", "RunTree"]
 
 
 class _Missing:
@@ -38,6 +38,9 @@ class _Missing:
 
 MISSING: Final[Any] = _Missing()
 """An input that was not reported; `None` is an input."""
+
+UNNAMED: Final = "Unnamed"
+"""The name that v2 gives to a run without one."""
 
 _STEP: Final = "seq:step:"
 """How the tag begins that LangChain gives to the steps of a sequence: each asks the one before it for the next chunk."""

@@ -208,4 +208,7 @@ def _own_arguments(parts: CallParts) -> tuple[tuple[Payload, ...], dict[str, Pay
     for filler in ("invocation_params", "options"):
         if filler in kwargs:
             kwargs[filler] = dict(kwargs[filler])
-    return ({**serialized, "id": list(serialized["id"])}, subject), kwargs
+    own = {**serialized, "id": list(serialized["id"])}
+    if "kwargs" in own:
+        own["kwargs"] = dict(own["kwargs"])
+    return (own, subject), kwargs
