@@ -233,7 +233,7 @@ class _Component(TypedDict, total=False):
 
 class _ChatModelInfo(TypedDict, total=False):
     generation_info: dict[str, Any] | None
-    """What the provider says of this answer, or of this chunk if its metadata says something else; in extended streams alone."""
+    """What the provider says of this answer, or of this chunk if its metadata does not; in extended streams alone."""
 
 
 class _ChatModelOutput(_ChatModelInput, _ChatModelInfo, total=False):

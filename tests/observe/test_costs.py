@@ -262,7 +262,7 @@ TOKEN = recorded("on_chat_model_stream", {"chunk": AIMessageChunk(content="tok "
 
 @pytest.mark.parametrize("handlers", [1, 8])
 @pytest.mark.parametrize(
-    ("kind", "calls", "lines", "more_calls", "more_lines"), [(OneMethod, 15, 100, 1.1, 17), (OneCoroutine, 19, 117, 3.1, 24)]
+    ("kind", "calls", "lines", "more_calls", "more_lines"), [(OneMethod, 15, 102, 1.1, 17), (OneCoroutine, 19, 119, 3.1, 24)]
 )
 def test_a_token_that_is_dispatched(
     kind: type[BaseCallbackHandler], calls: float, lines: float, more_calls: float, more_lines: float, handlers: int
@@ -288,7 +288,7 @@ def test_a_token_that_is_dispatched_from_sync_code() -> None:
                     dispatcher.feed(TOKEN)
         return {"calls": counts.calls, "lines": counts.lines}
 
-    at_most(slope(count), calls=15, lines=100)
+    at_most(slope(count), calls=15, lines=102)
 
 
 def test_a_token_that_is_dispatched_and_passed_on() -> None:
@@ -296,7 +296,7 @@ def test_a_token_that_is_dispatched_and_passed_on() -> None:
         assert await callbridge.adrive([START, *[TOKEN] * tokens], OneMethod()) is None
 
     # Other tasks have their turn after each 64 events of a list.
-    at_most(per_item(workload), woken=0, scheduled=0.02, calls=17, lines=117)
+    at_most(per_item(workload), woken=0, scheduled=0.02, calls=17, lines=119)
 
 
 @pytest.mark.parametrize("below", [False, True], ids=["roots", "of one root"])

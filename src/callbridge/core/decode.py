@@ -104,8 +104,9 @@ class EventsToCalls:
     def __init__(self, *, list_tokens: bool = False, methods: Collection[str] | None = None) -> None:
         self._list_tokens = list_tokens
         self._wanted = frozenset(METHODS if methods is None else methods)
-        self._keeps_said = "on_llm_error" in self._wanted
-        self._hears_models = not self._wanted.isdisjoint(("on_llm_new_token", "on_llm_end", "on_llm_error"))
+        of_models = self._wanted & {"on_llm_new_token", "on_llm_end", "on_llm_error"}
+        self._wants_no_model = not of_models
+        self._wants_tokens_alone = of_models == {"on_llm_new_token"}
         self._tree = RunTree()
         self._runs: dict[str, _Run] = {}  # by source id, open and ended; an entry goes with its root
         self._finished: deque[str] = deque(maxlen=_REMEMBERED)  # source ids of the last finished roots' runs
@@ -205,30 +206,29 @@ class EventsToCalls:
 
     def _stream(self, event: Mapping[str, Any], run_type: str) -> list[CallParts]:
         run = self._running(event)
-        if run is None or run_type not in ("chat_model", "llm") or not self._hears_models:
+        if run is None or self._wants_no_model or run_type not in ("chat_model", "llm"):
             return []
         payload: Payload = event["data"]["chunk"]
-        is_chat = run_type == "chat_model"
-        said: Any
-        if is_chat:
-            said = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
-        else:
-            said = _text_chunk(event, payload)
-        if said is None:
+        if run_type == "llm":
+            text = _text_chunk(event, payload)
+            is_wanted = self._wants_tokens_alone or self._note_said(run, text)
+            return [("on_llm_new_token", (text.text,), {"chunk": text, **run.ids}, _scope(run))] if is_wanted else []
+        message = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
+        if message is None or not (self._wants_tokens_alone or self._note_said(run, message)):
             return []
+        token: Payload = message.content if self._list_tokens else text_of(message.content)
+        info = generation_info_of(message, streamed=True) if message.response_metadata else None
+        chunk = chat_chunk(message, event["data"].get("generation_info", info))
+        return [("on_llm_new_token", (token,), {"chunk": chunk, **run.ids}, _scope(run))]
+
+    def _note_said(self, run: _Run, chunk: Payload) -> bool:
+        """Remember what a model has said for its end; return whether anybody wants to hear of it now."""
         run.streamed = True
-        if self._keeps_said:
-            run.said.append(said)
+        if "on_llm_error" in self._wanted:
+            run.said.append(chunk)
             if len(run.said) >= MANY:
                 run.said = folded(run.said)
-        if "on_llm_new_token" not in self._wanted:
-            return []
-        if not is_chat:
-            return [("on_llm_new_token", (said.text,), {"chunk": said, **run.ids}, _scope(run))]
-        token: Payload = said.content if self._list_tokens else text_of(said.content)
-        info = generation_info_of(said, streamed=True) if said.response_metadata else None
-        chunk = chat_chunk(said, event["data"].get("generation_info", info))
-        return [("on_llm_new_token", (token,), {"chunk": chunk, **run.ids}, _scope(run))]
+        return "on_llm_new_token" in self._wanted
 
     def _end(self, event: Mapping[str, Any], run_type: str, phase: str) -> list[CallParts]:
         run = self._running(event)

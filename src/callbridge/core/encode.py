@@ -194,11 +194,9 @@ class CallsToEvents:
             return ()
         run.source = "tokens"
         if run.run_type == "chat_model":
+            data = _token_data(chunk) if self.extended and chunk is not None else None
             message = AIMessageChunk(content=token) if chunk is None else chunk.message
-            data = {"chunk": message}
-            if self.extended and chunk is not None and chunk.generation_info != generation_info_of(message, streamed=True):
-                data["generation_info"] = chunk.generation_info
-            return self._event(run.stream_event, run, data)
+            return self._event(run.stream_event, run, data or {"chunk": message})
         if run.run_type != "llm":
             return ()  # a model run that bears the id of the chain around it
         if chunk is None:
@@ -599,6 +597,14 @@ def _as_told(kwargs: dict[str, Any], *usual: tuple[str, Payload]) -> dict[str, A
         if key not in _ON_EVENTS and value is not None and (key, value) not in (("color", "green"), *usual)
     }
     return {"kwargs": told} if told else {}
+
+
+def _token_data(chunk: Payload) -> dict[str, Any]:
+    """Return a chat model's chunk, and what the provider says of it if that cannot be told by its message."""
+    message, info = chunk.message, chunk.generation_info
+    if info == generation_info_of(message, streamed=True):
+        return {"chunk": message}
+    return {"chunk": message, "generation_info": info}
 
 
 def _beside_message(response: Payload) -> dict[str, Any]:
