@@ -19,6 +19,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from callbridge import compat
 
 needs_v3 = pytest.mark.skipif(not compat.HAS_V3, reason='langchain-core before 1.4 has no version="v3"')
+MIXES = compat.CORE_VERSION < (1, 5, 0)
+"""Whether LangChain itself makes one block of a text and a call that follows it."""
+
 quiet_beta = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 

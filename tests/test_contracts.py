@@ -440,7 +440,7 @@ def public_callables() -> Iterator[tuple[str, Any]]:
                     yield f"{name}.{attribute}", method
 
 
-MADE_BY_THE_PACKAGE = ("AsyncEventStream", "EventStream")
+MADE_BY_THE_PACKAGE = ("AsyncEventStream", "AsyncMessageStream", "EventStream", "MessageStream")
 """Classes that users get from functions; their constructors are no business of theirs."""
 
 

@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from callbridge.dispatch.dispatched_events import adispatch_events, adrive, dispatch_events, drive
     from callbridge.dispatch.dispatcher import CallbackDispatcher
     from callbridge.observe.handler import EventStreamHandler
+    from callbridge.observe.message_streams import AsyncMessageStream, MessageStream, astream_messages, stream_messages
     from callbridge.observe.observed_calls import astream_call, stream_call
     from callbridge.observe.options import HandlerOptions, StreamOptions
     from callbridge.observe.runnables import astream_events, stream_events
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArgumentError",
     "AsyncEventStream",
+    "AsyncMessageStream",
     "Call",
     "CallFormatError",
     "CallableTypeError",
@@ -123,6 +125,7 @@ __all__ = [
     "HandlerTypeError",
     "JSONFormatError",
     "LeaseLostError",
+    "MessageStream",
     "OptionError",
     "OptionWarning",
     "OverflowPolicyError",
@@ -160,6 +163,7 @@ __all__ = [
     "adrive",
     "astream_call",
     "astream_events",
+    "astream_messages",
     "dispatch_events",
     "drive",
     "dumps",
@@ -169,6 +173,7 @@ __all__ = [
     "relay",
     "stream_call",
     "stream_events",
+    "stream_messages",
     "with_tokens",
     "wrap_handler",
 ]
@@ -187,6 +192,7 @@ _MODULES = MappingProxyType(
         "dispatch.dispatched_events": ("adispatch_events", "adrive", "dispatch_events", "drive"),
         "dispatch.dispatcher": ("CallbackDispatcher",),
         "observe.handler": ("EventStreamHandler",),
+        "observe.message_streams": ("AsyncMessageStream", "MessageStream", "astream_messages", "stream_messages"),
         "observe.observed_calls": ("astream_call", "stream_call"),
         "observe.options": ("HandlerOptions", "StreamOptions"),
         "observe.runnables": ("astream_events", "stream_events"),

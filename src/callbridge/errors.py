@@ -150,7 +150,7 @@ class OverflowPolicyError(ArgumentError):
 
 
 class VersionError(ArgumentError):
-    """The event schema is not one that callbridge speaks."""
+    """The event schema is not one that callbridge speaks, or LangChain is too old for what was asked for."""
 
 
 class UnsupportedRunnableError(ArgumentError, NotImplementedError):

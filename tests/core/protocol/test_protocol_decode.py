@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 import callbridge as cb
 from callbridge.core.protocol.from_chunks import ChunksToMessage
 from core.protocol.test_protocol_encode import agent, graph, protocol_of
-from scripted import SCRIPTS, model, needs_v3, quiet_beta, read_v3
+from scripted import MIXES, SCRIPTS, model, needs_v3, quiet_beta, read_v3
 
 START = {"event": "message-start", "role": "ai", "id": "lc_run--7"}
 
@@ -65,7 +65,7 @@ class TestAgainstLangChain:
     def test_a_models_stream_is_told_as_v2_tells_it(self, script: str) -> None:
         wanted = told(list(cb.stream_events(model(script), "hi")))
         found = told(events_of(read_v3(model(script))))
-        if script == "arguments that are no JSON":  # D-number of the strict reading
+        if script == "arguments that are no JSON" or (MIXES and script == "one tool call"):  # D21; LangChain loses the text
             wanted, found = wanted[:-1], found[:-1]
         assert found == wanted
 
