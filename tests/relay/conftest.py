@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from nursery import Nursery
 from servers import REQUIRED, Server, missing
 
 ENGINES = ("memory", "sqlite", "redis", "valkey")
@@ -77,3 +78,11 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield make
     for server in started:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """What makes workers."""
+    made = Nursery()
+    yield made
+    made.close()
