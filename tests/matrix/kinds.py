@@ -16,7 +16,7 @@ from langchain_core.tools import StructuredTool
 
 import callbridge as cb
 import lives
-from callbridge.compat import CORE_VERSION
+from callbridge.compat import CORE_VERSION, HAS_V3
 from lives import Book, Provider, ProviderError, Run
 
 
@@ -122,6 +122,33 @@ def by_sync_call(run: Run, **options: Any) -> Any:
     return cb.astream_call(run.runnable.invoke, run.value, **options)
 
 
+async def answer(run: Run) -> Any:
+    """Read a model under version 3."""
+    return await (await run.runnable.astream_events(run.value, version="v3"))
+
+
+async def state(run: Run) -> Any:
+    """Read a graph under version 3."""
+    return await (await run.runnable.astream_events(run.value, version="v3")).output()
+
+
+def output(run: Run) -> Any:
+    """Read either under version 3, from sync code."""
+    return run.runnable.stream_events(run.value, version="v3").output
+
+
+def by_v3(run: Run, **options: Any) -> Any:
+    return cb.astream_call(answer, run, **options)
+
+
+def by_v3_graph(run: Run, **options: Any) -> Any:
+    return cb.astream_call(state, run, **options)
+
+
+def by_sync_v3(run: Run, **options: Any) -> Any:
+    return cb.stream_call(output, run, **options)
+
+
 def by_pool(run: Run, **options: Any) -> Any:
     return cb.astream_call(in_pool, run, **options)
 
@@ -174,3 +201,11 @@ if CORE_VERSION < (0, 3, 15):
 if lives.HAS_LANGGRAPH:
     KINDS.insert(-1, Kind("graph with a subgraph", lives.graph, by_events))
     SYNC_KINDS.insert(-1, Kind("graph with a subgraph", lives.graph, by_stream_events))
+
+if HAS_V3:
+    KINDS.append(Kind("chat model under version 3", model, by_v3))
+    SYNC_KINDS.append(Kind("chat model under version 3", model, by_sync_v3))
+
+if HAS_V3 and lives.HAS_LANGGRAPH:
+    KINDS.append(Kind("graph under version 3", lives.graph, by_v3_graph))
+    SYNC_KINDS.append(Kind("graph under version 3", lives.graph, by_sync_v3))

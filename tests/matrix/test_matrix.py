@@ -20,6 +20,9 @@ from matrix.kinds import KINDS, SYNC_KINDS, Kind
 from matrix.moments import MOMENTS, OPTIONS
 from matrix.ways import SYNC_WAYS, WAYS, is_possible
 
+# The rows of version 3, which LangChain calls experimental.
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+
 
 def cases(ways: dict[str, Any], kinds: list[Kind]) -> list[Any]:
     return [
