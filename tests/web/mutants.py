@@ -197,7 +197,7 @@ MUTANTS = (
     Mutant(
         "a failure looks like an end",
         "openai",
-        "        self._error(failure.detail, kind, failure.status_code)\n",
+        "        self.send(_error(failure.detail, kind, failure.status_code))\n",
         "        self._delta('{}', '\"stop\"')\n",
         ("openai",),
     ),

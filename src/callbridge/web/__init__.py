@@ -5,6 +5,8 @@ Needs the extra: `pip install 'callbridge[web]'`. FastAPI works, because it is S
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 try:
     import sse_starlette as _sse_starlette
     import starlette as _starlette
@@ -15,10 +17,13 @@ except ImportError as error:
     ) from error
 
 from callbridge.web.ai_sdk import AISDKFormat
+from callbridge.web.ai_sdk_request import ui_messages
+from callbridge.web.bodies import RequestBodyError, read_json, refusing
 from callbridge.web.delivery import Limits
 from callbridge.web.formats import SourceDocumentsFormat, TokenFormat, V2Format
 from callbridge.web.named import FORMATS, UnknownFormatError, format_named
 from callbridge.web.openai import OpenAIFormat
+from callbridge.web.openai_request import openai_format, openai_messages
 from callbridge.web.sse import EventStreamResponse
 from callbridge.web.websocket import websocket_endpoint
 from callbridge.web.wire import BaseEncoder, BaseFormat, Failure, Frame, FrameEncoder, WireFormat
@@ -34,13 +39,37 @@ __all__ = [
     "FrameEncoder",
     "Limits",
     "OpenAIFormat",
+    "RequestBodyError",
     "SourceDocumentsFormat",
     "TokenFormat",
     "UnknownFormatError",
     "V2Format",
     "WireFormat",
     "format_named",
+    "openai_format",
+    "openai_messages",
+    "read_json",
+    "refusing",
+    "ui_messages",
     "websocket_endpoint",
 ]
 
 del _sse_starlette, _starlette
+
+if TYPE_CHECKING:
+    from callbridge.web.ag_ui import AGUIFormat as AGUIFormat
+    from callbridge.web.ag_ui_request import ag_ui_input as ag_ui_input
+    from callbridge.web.ag_ui_request import ag_ui_messages as ag_ui_messages
+
+
+def __getattr__(name: str) -> Any:
+    """Return what needs the extra `ag-ui`, when somebody asks for it."""
+    if name == "AGUIFormat":
+        from callbridge.web.ag_ui import AGUIFormat  # noqa: PLC0415 - an extra of its own
+
+        return AGUIFormat
+    if name in ("ag_ui_input", "ag_ui_messages"):
+        from callbridge.web import ag_ui_request as module  # noqa: PLC0415 - an extra of its own
+
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -56,6 +56,11 @@ class OpenAIFormat(Shown, BaseFormat):
             if not isinstance(value, str):
                 raise ArgumentError(name, value, "a text")
 
+    def refusal(self, failure: Failure) -> tuple[str, str]:
+        """Return the media type and the text of a response that refuses a request: an error as OpenAI's own."""
+        kind = "invalid_request_error" if failure.status_code < 500 else "server_error"
+        return "application/json", _error(failure.detail, kind, failure.status_code)
+
     def begin(self) -> FrameEncoder:
         """Return the encoder of one run."""
         return _Encoder(self)
@@ -90,12 +95,12 @@ class _Encoder(ProjectedEncoder):
     def failed(self, failure: Failure) -> None:
         self._flush()
         kind = _TYPES.get(failure.status_code, "server_error")
-        self._error(failure.detail, kind, failure.status_code)
+        self.send(_error(failure.detail, kind, failure.status_code))
 
     def finished(self) -> None:
         self._flush()
         if self.projection.interrupts:
-            self._error("The run waits for an answer that this protocol cannot give", "interrupted", 409)
+            self.send(_error("The run waits for an answer that this protocol cannot give", "interrupted", 409))
             return
         pending = self.projection.pending
         if pending:
@@ -122,9 +127,6 @@ class _Encoder(ProjectedEncoder):
 
     def ended(self) -> None:
         self.send("[DONE]")
-
-    def _error(self, message: str, kind: str, code: int) -> None:
-        self.send(plain_json({"error": {"message": message, "type": kind, "param": None, "code": code}}))
 
     def _delta(self, delta: str, reason: str = "null") -> None:
         self.send(f'{self._head},"choices":[{{"index":0,"delta":{delta},"finish_reason":{reason}}}]}}')
@@ -202,6 +204,10 @@ class _Encoder(ProjectedEncoder):
             ModelEnded: _model_ended,
         }
     )
+
+
+def _error(message: str, kind: str, code: int) -> str:
+    return plain_json({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
 def _created(run_id: str) -> int:

@@ -64,6 +64,10 @@ class Shown:
         if isinstance(tools, str) or not isinstance(tools, bool | Collection):
             raise ArgumentError("send_tools", tools, "True, False, or the names of the tools that are shown")
 
+    def refusal(self, failure: Failure) -> tuple[str, str]:
+        """Return the media type and the text of a response that refuses a request: what the client shows as it is."""
+        return "text/plain", failure.detail
+
     def projection(self) -> Projection:
         """Return what makes facts of one run."""
         return Projection(

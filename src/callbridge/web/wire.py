@@ -116,6 +116,10 @@ class BaseFormat:
     bare: ClassVar[bool] = False
     """Whether a message of a WebSocket is the data of a frame, and not `{"data": ..., "event": ...}`."""
 
+    def refusal(self, failure: Failure) -> tuple[str, str]:
+        """Return the media type and the text of a response that refuses a request, so that the client shows the reason."""
+        return "application/json", json_text({"status_code": failure.status_code, "detail": failure.detail})
+
 
 @dataclass(frozen=True)
 class Framing:
