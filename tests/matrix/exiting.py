@@ -10,9 +10,12 @@ import asyncio
 import atexit
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+
+from langchain_core._api import LangChainBetaWarning
 
 import callbridge as cb
 from matrix.kinds import KINDS, SYNC_KINDS, Kind, model
@@ -67,6 +70,7 @@ def read_what_fails() -> None:
 
 def main(form: str, moment: str) -> None:
     """Read, and leave everything as it is."""
+    warnings.simplefilter("ignore", LangChainBetaWarning)  # of the rows of version 3
     if form == "handler":
         read_from_pool()
     elif form == "failing":
