@@ -287,7 +287,7 @@ def test_a_parser_that_dies_takes_no_other_file_with_it(tmp_path: Path, monkeypa
     )
     files[3][1].write_text("# kill\n" + LEGACY)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
-    monkeypatch.setattr(scan, "_WORTH_PROCESSES", 1)
+    monkeypatch.setattr(scan, "WORTH_PROCESSES", 1)
     results = scan_files(files, jobs=2)
     assert [rules(result) for result in results] == [["CB101"]] * 3 + [["CB900"]] + [["CB101"]] * 2
     assert results[3].findings[0].message == "not scanned: the parser crashed"

@@ -14,6 +14,10 @@ import pytest
 
 from callbridge.__main__ import main
 from callbridge.migrate.analysis import contents
+from callbridge.migrate.analysis.files import find_files
+from callbridge.migrate.commands.fix import fix_files
+from callbridge.migrate.commands.parallel import WORTH_PROCESSES
+from callbridge.migrate.edits.rewriting import Options
 
 pytest.importorskip("libcst")
 
@@ -363,3 +367,35 @@ def test_names_that_other_files_use_stay(project: Path) -> None:
     assert run("kept.py", "starred.py", "named.py", "free.py") == 0
     kept = {path.name for path in project.glob("*.py") if b"import CallbackManager" in path.read_bytes()}
     assert kept == {"kept.py", "starred.py", "named.py", "user.py"}
+
+
+LEFT = "def ask(chain, q, h):\n    return chain.run(q, callbacks=[h()])\n"
+
+
+def many_files(folder: Path) -> int:
+    """Write more files than one process works on: with edits, with places that stay, broken ones, and others."""
+    imported = "from langchain.callbacks.base import BaseCallbackHandler\n"
+    texts = [f"{imported}\nclass H(BaseCallbackHandler): pass\n", f"{imported}\n\n{LEFT}", f"{imported}\ndef (:\n", "x = 1\n"]
+    for number in range(WORTH_PROCESSES + 8):
+        (folder / f"m{number:03}.py").write_text(texts[number % len(texts)])
+    return WORTH_PROCESSES + 8
+
+
+def test_several_processes_say_and_do_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    files = find_files(["."], tmp_path)
+    steps: list[int] = []
+    alone = fix_files(files, dict(files), Options())
+    together = fix_files(files, dict(files), Options(), jobs=2, progress=steps.append)
+    assert together == alone
+    assert sum(steps) == len(files)
+    assert (
+        sum(each.changed for each in together) == sum(bool(each.rewritten and each.rewritten.changes) for each in alone) > 100
+    )
+
+
+def test_a_number_of_processes_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    assert main(["fix", "--jobs", "0", str(tmp_path)]) == 2
+    assert "--jobs has to be 1 or more, got 0" in capsys.readouterr().err

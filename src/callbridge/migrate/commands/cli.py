@@ -156,6 +156,7 @@ def _fix_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--diff", action="store_true", help="write nothing; print a patch for git apply")
     show.add_argument("--check", action="store_true", help="write nothing; say what would be done")
     parser.add_argument("--quiet", "-q", action="store_true", help="say nothing about what stays")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes for many files (default: one for each core)")
     _stdin_filename(parser)
 
 

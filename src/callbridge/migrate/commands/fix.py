@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeAlias
 
 from callbridge.migrate.analysis.contents import SourceFile, decoded, read_source, write_atomically
 from callbridge.migrate.analysis.files import MAX_BYTES, find_files
-from callbridge.migrate.analysis.foreign import ForeignUses
 from callbridge.migrate.analysis.module import UnparsableError, is_relevant, parse
 from callbridge.migrate.analysis.project import Project
 from callbridge.migrate.commands.config import Config, load_config
+from callbridge.migrate.commands.parallel import WORTH_PROCESSES, in_processes, no_collection
+from callbridge.migrate.commands.progress import progress_bar
 from callbridge.migrate.commands.scan import find_all
 from callbridge.migrate.edits.operations import Refusal
 from callbridge.migrate.edits.patch import unified_patch
@@ -84,7 +86,12 @@ def run_fix(options: argparse.Namespace) -> int:
     known = dict([*_neighbours(paths, config.root), *files])
     failed = 0
     outcomes: list[FileOutcome] = []
-    for outcome in fix_files(files, known, wanted, keep=config.keep, max_bytes=config.max_file_size):
+    if options.jobs is not None and options.jobs < 1:
+        raise MigrateError(f"--jobs has to be 1 or more, got {options.jobs}")
+    jobs = options.jobs or os.cpu_count() or 1
+    with progress_bar(len(files)) as progress:
+        found = fix_files(files, known, wanted, keep=config.keep, max_bytes=config.max_file_size, jobs=jobs, progress=progress)
+    for outcome in found:
         written = options.diff or options.check or not outcome.changed or _written(outcome, known[outcome.path])
         failed += not written
         if written:
@@ -109,6 +116,8 @@ def fix_files(
     *,
     keep: tuple[str, ...] = (),
     max_bytes: int = MAX_BYTES,
+    jobs: int = 1,
+    progress: Callable[[int], object] | None = None,
 ) -> list[FileOutcome]:
     """Work out what is to become of files; nothing is written.
 
@@ -118,24 +127,52 @@ def fix_files(
         options: What to rewrite.
         keep: Patterns of dotted class names whose handlers are observers.
         max_bytes: Larger files that mention callbacks are not rewritten, and say so.
+        jobs: Processes, if there are files enough to be worth it.
+        progress: Called with the number of files done since it was last called.
 
     Returns:
-        One outcome for each file that could not be looked at, or has something to rewrite or to leave; in the given order.
+        One outcome for each file that could not be looked at, or has something to rewrite or to leave; in the given order,
+        whatever the number of processes.
 
     Raises:
         MigrateError: LibCST is missing, and there is something to edit.
     """
-    texts = {name: text for name, path in known.items() if name.endswith((".py", ".pyw")) and (text := _text(path)) is not None}
-    uses = ForeignUses(texts.items())
-    project = Project(texts, texts.get)
-    outcomes: list[FileOutcome] = []
-    for name, path in files:
-        scan = partial(_scan, name, project, keep)
-        wanted = replace(options, path=name, project=project)
-        outcome = _fixed(name, partial(_read, path, max_bytes), wanted, uses.of(name), scan)
-        if outcome.problem or outcome.changed or (outcome.rewritten and outcome.rewritten.refusals):
-            outcomes.append(outcome)
-    return outcomes
+    sources = {name: path for name, path in known.items() if name.endswith((".py", ".pyw"))}
+    project = Project(sources, partial(_text, sources))
+    work = partial(_fix_chunk, project, options, keep, max_bytes)
+    items = [(name, path, project.foreign_uses(name)) for name, path in files]
+    advance = progress or (lambda _: None)
+    if jobs > 1 and len(items) >= WORTH_PROCESSES:
+        outcomes = in_processes(items, work, _crashed, jobs=jobs, advance=advance)
+    else:
+        outcomes = []
+        for item in items:
+            outcomes += work([item])
+            advance(1)
+    return [each for each in outcomes if each.problem or each.changed or (each.rewritten and each.rewritten.refusals)]
+
+
+_Item: TypeAlias = tuple[str, Path, frozenset[str]]
+
+
+def _fix_chunk(
+    project: Project, options: Options, keep: tuple[str, ...], max_bytes: int, items: list[_Item]
+) -> list[FileOutcome]:
+    with no_collection():
+        return [
+            _fixed(
+                name,
+                partial(_read, path, max_bytes),
+                replace(options, path=name, project=project),
+                uses,
+                partial(_scan, name, project, keep),
+            )
+            for name, path, uses in items
+        ]
+
+
+def _crashed(item: _Item) -> FileOutcome:
+    return FileOutcome(item[0], problem="CB900 not rewritten: the parser crashed")
 
 
 def _read(path: Path, max_bytes: int) -> SourceFile:
@@ -151,9 +188,9 @@ def _editable(file: SourceFile, max_bytes: int) -> SourceFile:
     return file
 
 
-def _text(path: Path) -> str | None:
+def _text(known: dict[str, Path], label: str) -> str | None:
     try:
-        return read_source(path).text
+        return read_source(known[label]).text
     except UnparsableError:
         return None
 

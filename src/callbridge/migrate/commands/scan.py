@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from callbridge.migrate.analysis.contents import SourceFile, read_source
@@ -19,6 +14,7 @@ from callbridge.migrate.analysis.module import Module, UnparsableError, is_relev
 from callbridge.migrate.analysis.notebook import Notebook, read_notebook
 from callbridge.migrate.analysis.project import Project, module_name
 from callbridge.migrate.analysis.suppress import apply_suppressions, find_suppressions
+from callbridge.migrate.commands.parallel import WORTH_PROCESSES, in_processes, no_collection
 from callbridge.migrate.edits.planning import plan_all
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.verdicts import REWRITTEN_BY, settled
@@ -27,9 +23,6 @@ from callbridge.migrate.rules.choice import Choice
 from callbridge.migrate.rules.table import RULES
 
 __all__ = ["FileResult", "Settings", "find_all", "scan_files", "scan_read", "scan_source", "scan_text"]
-
-_SMALLEST_CHUNK = 16
-_WORTH_PROCESSES = 200
 
 
 @dataclass(frozen=True)
@@ -155,26 +148,15 @@ def scan_files(
     known = {label: path for label, path in [*roots, *files] if label.endswith((".py", ".pyw"))}
     project = Project(known, partial(_read, known))
     advance = progress or (lambda _: None)
-    if jobs <= 1 or len(files) < _WORTH_PROCESSES:
+    if jobs <= 1 or len(files) < WORTH_PROCESSES:
         results = []
-        with _no_collection():
+        with no_collection():
             for label, path in files:
                 results.append(scan_read(label, partial(read_source, path), project, settings))
                 advance(1)
         return results
-    return _in_processes(files, project, settings, jobs, advance)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Switch the garbage collector off: syntax trees have no cycles, and looking for some costs a fifth of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    work, crashed = partial(_scan_chunk, project, settings), partial(_crashed, settings)
+    return in_processes(files, work, crashed, jobs=jobs, advance=advance)
 
 
 def _read(known: dict[str, Path], label: str) -> str | None:
@@ -184,54 +166,13 @@ def _read(known: dict[str, Path], label: str) -> str | None:
         return None
 
 
-def _scan_chunk(files: list[tuple[str, Path]]) -> list[FileResult]:
-    project, settings = _Worker.given
-    with _no_collection():
+def _scan_chunk(project: Project, settings: Settings, files: list[tuple[str, Path]]) -> list[FileResult]:
+    with no_collection():
         return [scan_read(label, partial(read_source, path), project, settings) for label, path in files]
 
 
-class _Worker:
-    """What a worker process was given when it started."""
-
-    given: tuple[Project, Settings]
-
-    @classmethod
-    def start(cls, project: Project, settings: Settings) -> None:
-        cls.given = (project, settings)
-
-
-def _chunks(files: list[tuple[str, Path]], jobs: int) -> Iterator[list[tuple[str, Path]]]:
-    """Yield ever smaller parts of a list: neighbours import from each other, and no process is to wait for the last one."""
-    start = 0
-    while start < len(files):
-        size = max((len(files) - start) // (4 * jobs), _SMALLEST_CHUNK)
-        yield files[start : start + size]
-        start += size
-
-
-def _in_processes(
-    files: list[tuple[str, Path]], project: Project, settings: Settings, jobs: int, advance: Callable[[int], object]
-) -> list[FileResult]:
-    chunks = list(_chunks(files, jobs))
-    done: list[list[FileResult]] = []
-    try:
-        with ProcessPoolExecutor(jobs, get_context("spawn"), _Worker.start, (project, settings)) as pool:
-            for results in pool.map(_scan_chunk, chunks):
-                done.append(results)
-                advance(len(results))
-    except BrokenProcessPool:  # the parser itself died on a file: find out which
-        for chunk in chunks[len(done) :]:
-            done.append([_alone(each, project, settings) for each in chunk])
-            advance(len(chunk))
-    return [result for results in done for result in results]
-
-
-def _alone(file: tuple[str, Path], project: Project, settings: Settings) -> FileResult:
-    try:
-        with ProcessPoolExecutor(1, get_context("spawn"), _Worker.start, (project, settings)) as pool:
-            return pool.submit(_scan_chunk, [file]).result()[0]
-    except BrokenProcessPool:
-        return _broken(file[0], UnparsableError("the parser crashed"), settings)
+def _crashed(settings: Settings, file: tuple[str, Path]) -> FileResult:
+    return _broken(file[0], UnparsableError("the parser crashed"), settings)
 
 
 def _broken(path: str, error: UnparsableError, settings: Settings) -> FileResult:
