@@ -26,6 +26,8 @@ __all__ = [
     "NAMES",
     "Task",
     "Unpromised",
+    "abort_transports",
+    "awaiter_of",
     "before_threads_are_joined",
     "calling_frame",
     "children_of",
@@ -102,6 +104,22 @@ NAMES: Final = (
         "asyncio._get_running_loop",
         "the loop that runs here, without an error where none does",
         "time: each callback of a sync run raises and catches one more error",
+    ),
+    Unpromised(
+        "asyncio.TaskGroup._parent_task",
+        "which task waits for those of a group, when sync code runs a loop of its own and is left",
+        "only the tasks of the group are cancelled, and what waits for them goes on to the run's next callback",
+        "CPython 3.11 and later",
+    ),
+    Unpromised(
+        "anyio.TaskGroup.cancel_scope._host_task",
+        "the same for AnyIO's groups",
+        "only the tasks of the group are cancelled, and what waits for them goes on to the run's next callback",
+    ),
+    Unpromised(
+        "asyncio.BaseSelectorEventLoop._transports",
+        "the connections that clients have kept on the loop of async calls from sync code, when the interpreter exits",
+        "a `ResourceWarning` at exit, where those are shown",
     ),
     # -- threads
     Unpromised(
@@ -255,6 +273,36 @@ def module_of(task: Task) -> str:
     """Return the module of a task's coroutine."""
     frame = getattr(task.get_coro(), "cr_frame", None)
     return "" if frame is None else str(frame.f_globals.get("__name__", ""))
+
+
+def awaiter_of(future: Future) -> Task | None:
+    """Return a task that waits for a future: by `await`, `gather`, `wait`, `wait_for`, `shield` or a task group.
+
+    Nothing but the future's callbacks knows: a bound method of the task or of `asyncio.TaskGroup`, or a function that holds
+    another future or AnyIO's task group.
+    """
+    seen: set[Future] = set()
+    left = [future]
+    while left:
+        held_by, found = left.pop(), None
+        seen.add(held_by)
+        for callback, _ in getattr(held_by, "_callbacks", None) or ():
+            owner = getattr(callback, "__self__", None)
+            found = found or (owner if isinstance(owner, asyncio.Task) else getattr(owner, "_parent_task", None))
+            cells = (cell.cell_contents for cell in getattr(callback, "__closure__", None) or ())
+            for held in (*getattr(callback, "args", ()), *cells):
+                found = found or getattr(getattr(held, "cancel_scope", None), "_host_task", None)
+                if isinstance(held, asyncio.Future) and held not in seen:
+                    left.append(held)
+        if isinstance(found, asyncio.Task):
+            return found
+    return None
+
+
+def abort_transports(loop: asyncio.AbstractEventLoop) -> None:
+    """Close the connections that are open on a loop; asyncio's own knows them, others do not tell."""
+    for transport in list(getattr(loop, "_transports", {}).values()):
+        transport.abort()
 
 
 # -- threads ----------------------------------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from langchain_core.callbacks import adispatch_custom_event, dispatch_custom_event
@@ -105,6 +107,34 @@ def stage(place: str) -> Callable[..., Run]:
     return make
 
 
+def looping_tool(**options: Any) -> Run:
+    """A sync tool that runs a loop of its own for a chain."""
+    provider = Provider(**options)
+    inner = provider | StrOutputParser()
+
+    def think(q: str) -> str:
+        return asyncio.run(inner.ainvoke(q))
+
+    return Run(StructuredTool.from_function(think, description="Think."), {"q": "tea"}, provider.book)
+
+
+def on_own_loop(run: Run) -> Any:
+    """Call async code from sync code, as scripts, Django's sync views and Celery's tasks do."""
+    return asyncio.run(run.runnable.ainvoke(run.value))
+
+
+def on_another_loop(run: Run) -> Any:
+    """The same by a loop that another thread runs, as for clients that keep connections."""
+    return asyncio.run_coroutine_threadsafe(run.runnable.ainvoke(run.value), _another_loop()).result()
+
+
+@cache
+def _another_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="the application's loop", daemon=True).start()
+    return loop
+
+
 async def in_pool(run: Run) -> Any:
     """Run sync code as web frameworks do: in a thread of a pool, with the caller's context."""
     return await asyncio.to_thread(run.runnable.invoke, run.value)
@@ -149,6 +179,14 @@ def by_sync_v3(run: Run, **options: Any) -> Any:
     return cb.stream_call(output, run, **options)
 
 
+def by_own_loop(run: Run, **options: Any) -> Any:
+    return cb.astream_call(on_own_loop, run, **options)
+
+
+def by_another_loop(run: Run, **options: Any) -> Any:
+    return cb.astream_call(on_another_loop, run, **options)
+
+
 def by_pool(run: Run, **options: Any) -> Any:
     return cb.astream_call(in_pool, run, **options)
 
@@ -160,6 +198,9 @@ KINDS = [
     Kind("sync invoke that blocks in the prompt", stage("the prompt"), by_sync_call),
     Kind("sync invoke that blocks in the model", stage("the model"), by_sync_call),
     Kind("sync invoke that blocks in the parser", stage("the parser"), by_sync_call),
+    Kind("sync code that runs a loop of its own", lives.chain, by_own_loop),
+    Kind("sync code that uses another thread's loop", lives.chain, by_another_loop),
+    Kind("sync tool that runs a loop of its own", looping_tool, by_call),
     Kind("tool", tool, by_call),
     # Each step of a branch or of a sequence that is streamed is a task or a call in a pool of its own.
     Kind("retriever", lives.retriever, by_events, instrumented=False),
@@ -180,13 +221,24 @@ def by_stream_call_of_coroutine(run: Run, **options: Any) -> Any:
     return cb.stream_call(run.runnable.ainvoke, run.value, **options)
 
 
+def by_stream_call_of_own_loop(run: Run, **options: Any) -> Any:
+    return cb.stream_call(on_own_loop, run, **options)
+
+
+def by_stream_call_of_another_loop(run: Run, **options: Any) -> Any:
+    return cb.stream_call(on_another_loop, run, **options)
+
+
 SYNC_KINDS = [
     Kind("chat model", model, by_stream_events),
     Kind("chain", lives.chain, by_stream_call),
-    Kind("async chain in a thread's loop", lives.chain, by_stream_call_of_coroutine),
+    Kind("async chain on the shared loop", lives.chain, by_stream_call_of_coroutine),
     Kind("sync invoke that blocks in the prompt", stage("the prompt"), by_stream_call),
     Kind("sync invoke that blocks in the model", stage("the model"), by_stream_call),
     Kind("sync invoke that blocks in the parser", stage("the parser"), by_stream_call),
+    Kind("sync code that runs a loop of its own", lives.chain, by_stream_call_of_own_loop),
+    Kind("sync code that uses another thread's loop", lives.chain, by_stream_call_of_another_loop),
+    Kind("sync tool that runs a loop of its own", looping_tool, by_stream_call),
     Kind("tool", tool, by_stream_call),
     Kind("retriever", lives.retriever, by_stream_events, instrumented=False),
     Kind("parallel", lives.parallel, by_stream_events, instrumented=False),

@@ -97,6 +97,10 @@ class CallsToEvents:
         """Root runs that have started and not ended."""
         return self._tree.open_roots
 
+    def only_root(self) -> UUID | None:
+        """Return the id of the root run, if there is one and no other."""
+        return self._tree.only_root()
+
     @property
     def roots_ended(self) -> int:
         """Root runs that have ended, however they ended."""

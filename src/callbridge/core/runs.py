@@ -141,6 +141,11 @@ class RunTree:
         """Roots that have not ended."""
         return len(self._open_roots)
 
+    def only_root(self) -> UUID | None:
+        """Return the id of the root that is open, if there is exactly one."""
+        roots = [run.run_id for run in list(self._runs.values()) if run.root is run and run.open]
+        return roots[0] if len(roots) == 1 else None
+
     @property
     def roots_ended(self) -> int:
         """Roots that have ended, however they ended."""

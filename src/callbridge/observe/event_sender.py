@@ -21,7 +21,8 @@ from callbridge.core.runs import Run
 from callbridge.errors import ChannelClosedError, ChannelOverflow
 from callbridge.internals import running_loop
 from callbridge.observe.callers import is_cleanup
-from callbridge.observe.repeated_calls import RepeatedCalls
+from callbridge.observe.repeated_calls import STARTS, RepeatedCalls
+from callbridge.running.entered_loops import EnteredLoops
 from callbridge.running.leftover_frames import LeftoverFrames
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ class EventSender:
         # Of a run that was stopped:
         self.leftover_frames = LeftoverFrames()
         """To be cleared by its source."""
+        self.entered_loops = EnteredLoops()
+        """Loops that the run enters, noted where runs begin."""
         self._cancelled = False
-        self._cut = False
         self._open: set[Payload] = set()  # what was open when its reader left, and what began before it was cancelled
         self._told: set[int] = set()  # threads in which its end has begun
         self._call_ended = False
@@ -114,6 +116,10 @@ class EventSender:
         """
         if self._stopped:
             return self._report_stopped(method, args, kwargs, awaited)
+        if awaited and method in STARTS:
+            self.entered_loops.note()
+            if self.stopped:  # meanwhile, and it may not have seen this one
+                self.entered_loops.cancel_all()
         if self._send.closed or self._repeated.has(method, kwargs):
             return False
         if self._encoder.extended or self._roots is not None:
@@ -140,8 +146,11 @@ class EventSender:
             return False
         if method.endswith("_end") and kwargs.get("parent_run_id") is None:
             return False
-        if awaited and not self._cancelled and method.endswith("_start"):
+        if awaited and not self._cancelled and method in STARTS and not is_cleanup():
             self._open.add(run_id)
+            entry = self.entered_loops.note()
+            if entry is not None:
+                self.entered_loops.cancel(entry)
         return self._stop(run_id, awaited)
 
     def _report_in_order(self, method: str, /, *args: Payload, **kwargs: Payload) -> bool:
@@ -323,6 +332,10 @@ class EventSender:
             return self._report_in_order("chunk", run, chunk)
         return self._push(self._encoder.chunk(run, chunk))
 
+    def pass_on(self, event: Event) -> bool:
+        """Send an event that somebody else has made; return whether the channel is full."""
+        return self._stopped or self._push((event,))
+
     async def room(self) -> None:
         """Wait until the reader has made room, if there is a reader."""
         self._in_room += 1
@@ -349,19 +362,17 @@ class EventSender:
     def stop(self) -> None:
         """Stop the run at its next sync callback: it belongs to a reader who has left. Idempotent; any thread.
 
-        Callbacks that are awaited pass, unheard, until `cut`: an async run is cancelled where it waits.
+        Callbacks that are awaited pass, unheard: an async run is cancelled where it waits. Should it have lost that, such a
+        callback cancels it again.
         """
         self._note_open()
         self._stopped = True
         self._send.never_wait()
+        self.entered_loops.cancel_all()
 
     def note_cancelled(self) -> None:
         """Say that the run has been cancelled: what begins from now on is cleanup, or somebody else's."""
         self._cancelled = True
-
-    def cut(self) -> None:
-        """Stop what was open before that at its next callback of any kind."""
-        self._cut = True
 
     def _note_open(self) -> None:
         self._open |= self._encoder.open_run_ids()
@@ -385,10 +396,16 @@ class EventSender:
         was_open = run_id in self._open
         if self._is_over and not was_open:
             return False
-        if awaited and not (was_open and self._cut):
+        if awaited:
+            if was_open:
+                self.entered_loops.tell_again()
             return True
         if not was_open and is_cleanup():
             return False
+        if running_loop() is None:
+            self.entered_loops.wait_settled()
+        else:
+            self.entered_loops.tell_later()
         raise self._stopping()
 
     def _stopping(self) -> BaseException:
@@ -411,6 +428,7 @@ class EventSender:
     def end_run(self) -> None:
         """Say that this is over, too: whatever begins now is somebody else's."""
         self._is_over = True
+        self.entered_loops.unbind()
 
     def finish(self, error: BaseException | None = None) -> None:
         """Close the channel and forget all runs: nothing more will come. Idempotent."""

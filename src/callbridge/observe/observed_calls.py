@@ -27,7 +27,7 @@ from callbridge.internals import is_unread_v3_stream
 from callbridge.observe.options import OnExit, StreamOptions, check_option_names
 from callbridge.observe.owned_run_handler import OwnedRunHandler
 from callbridge.observe.streams import AsyncEventStream, EventStream
-from callbridge.running.owned_runs import OwnedRun, TaskRun, ThreadRun, call_in_thread
+from callbridge.running.owned_runs import LateRun, OwnedRun, TaskRun, ThreadRun, call_in_thread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -196,10 +196,13 @@ def _async_run(handler: OwnedRunHandler, call: Callable[[], Any], is_async: bool
         result = call() if is_async else await call_in_thread(sender, call)
         return _checked(await result if inspect.isawaitable(result) else result)
 
-    if is_async or _on_asyncio():
-        return TaskRun(sender, run, partial(observed, handler))
-    # trio: LangChain's async API does not run there, sync code does, in its thread.
-    return ThreadRun(sender, partial(_called, call), partial(observed, handler))
+    def make() -> OwnedRun:
+        if is_async or _on_asyncio():
+            return TaskRun(sender, run, partial(observed, handler))
+        # trio: LangChain's async API does not run there, sync code does, in its thread.
+        return ThreadRun(sender, partial(_called, call), partial(observed, handler))
+
+    return LateRun(make)
 
 
 def _called(call: Callable[[], Any]) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from itertools import chain
 from types import FrameType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,9 +21,37 @@ from callbridge.core.runs import Run
 from callbridge.errors import ChannelOverflow
 from callbridge.observe.event_sender import EventSender
 
-__all__ = ["tap", "tap_async"]
+__all__ = ["tap", "tap_async", "tap_root", "tap_root_async"]
 
 T = TypeVar("T")
+
+
+async def tap_root_async(sender: EventSender, output: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Do what `tap_async` does for the root run, whose id is known when it has begun: at its first chunk."""
+    async for first in output:
+        run_id = sender.encoder.only_root()
+        rest = output if run_id is None else tap_async(sender, run_id, _joined_async(first, output))
+        if run_id is None:
+            yield first
+        async for chunk in rest:
+            yield chunk
+
+
+def tap_root(sender: EventSender, output: Iterator[T]) -> Iterator[T]:
+    """Do for a sync run what `tap_root_async` does for an async one."""
+    for first in output:
+        run_id = sender.encoder.only_root()
+        if run_id is None:
+            yield first
+            yield from output
+        else:
+            yield from tap(sender, run_id, chain((first,), output))
+
+
+async def _joined_async(first: T, output: AsyncIterator[T]) -> AsyncIterator[T]:
+    yield first
+    async for chunk in output:
+        yield chunk
 
 
 async def tap_async(sender: EventSender, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:

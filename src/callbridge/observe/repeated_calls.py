@@ -12,9 +12,9 @@ from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
 from callbridge.core.methods import METHODS
 
-__all__ = ["RepeatedCalls"]
+__all__ = ["STARTS", "RepeatedCalls"]
 
-_STARTS = frozenset(row.name for row in METHODS.values() if row.phase == "start")
+STARTS = frozenset(row.name for row in METHODS.values() if row.phase == "start")
 _LAST = frozenset(row.name for row in METHODS.values() if row.phase in ("end", "error"))
 
 
@@ -35,7 +35,7 @@ class RepeatedCalls:
 
     def has(self, method: str, kwargs: dict[str, Payload]) -> bool:
         """Return whether this call is a further copy of one that was reported."""
-        if method in _STARTS:
+        if method in STARTS:
             return self._has_start(method, kwargs)
         # Custom events are dispatched by the managers of children, which keep a handler once.
         if not self.copies or method == "on_custom_event":

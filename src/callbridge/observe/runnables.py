@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, closing, nullcontext
 from contextvars import copy_context
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
@@ -18,11 +18,13 @@ from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
 
 from callbridge.compat import new_run_id
 from callbridge.core.calls import Payload
+from callbridge.core.filters import Filters
 from callbridge.core.runs import MISSING
 from callbridge.errors import ArgumentError, UnsupportedRunnableError, VersionError
 from callbridge.internals import merged_config
 from callbridge.observe.options import OnExit, StreamOptions, warn_of_misspelled
-from callbridge.observe.output_taps import tap, tap_async
+from callbridge.observe.output_taps import tap, tap_async, tap_root, tap_root_async
+from callbridge.observe.own_events import has_own_events, pass_on_events, runs_elsewhere
 from callbridge.observe.owned_run_handler import OwnedRunHandler
 from callbridge.observe.streams import AsyncEventStream, EventStream
 from callbridge.running.owned_runs import TaskRun, ThreadRun
@@ -57,8 +59,9 @@ def astream_events(
     if isinstance(run.runnable, RunnableEachBase):
         expected = "one that implements astream_events; for this one there is astream_call(runnable.ainvoke, x)"
         raise UnsupportedRunnableError("runnable", run.runnable, expected)
+    work = run.pass_on if run.has_own_events else run.astream
     return AsyncEventStream(
-        run.handler, TaskRun(run.handler.sender, run.astream, copy_context), on_exit=run.on_exit, attached=run.attached
+        run.handler, TaskRun(run.handler.sender, work, copy_context), on_exit=run.on_exit, attached=run.attached
     )
 
 
@@ -85,9 +88,16 @@ def stream_events(
             that LangChain takes.
     """
     run = _Run(runnable, input, config, version, kwargs, other="stream_call")
+    work = run.pass_on if run.has_own_events else run.stream
     return EventStream(
-        run.handler, ThreadRun(run.handler.sender, run.stream, copy_context), on_exit=run.on_exit, attached=run.attached
+        run.handler, ThreadRun(run.handler.sender, work, copy_context), on_exit=run.on_exit, attached=run.attached
     )
+
+
+_NOT_EXTENDED: Final = (
+    "one without an astream_events of its own, whose events are LangChain's v2; of this one leave out extended=True, or read "
+    "what is heard here: astream_call(runnable.ainvoke, x, extended=True)"
+)
 
 
 class _Run:
@@ -123,34 +133,56 @@ class _Run:
         options = cast("StreamOptions", {key: kwargs.pop(key) for key in StreamOptions.__annotations__.keys() & kwargs.keys()})
         warn_of_misspelled(kwargs, stacklevel=3)
         self.on_exit: OnExit = options.pop("on_exit", "cancel")
-        self.runnable, config, self.kwargs = _unbound(runnable, config, kwargs)
+        self.runnable, self.given_config, self.kwargs = _unbound(runnable, config, kwargs)
         self.value = value
+        self.has_own_events = has_own_events(self.runnable)
+        if self.has_own_events:
+            self.kwargs |= _own_filters(self.runnable, options)
         self.handler = OwnedRunHandler(root_input=value, **{"streaming": True, **options})
-        _check_callbacks(config)
-        self.config = ensure_config(config)
-        self.attached = _handlers(self.config.get("callbacks"))
-        # LangGraph and others see the run's id in the config; LangChain makes it a version 7 one there, too.
-        self.run_id: UUID = self.config.get("run_id") or new_run_id()
-        self.config["run_id"] = self.run_id
-        self.config["callbacks"] = _with_handler(self.config.get("callbacks"), self.handler)
+        _check_callbacks(self.given_config)
+        self.attached = _handlers(ensure_config(self.given_config).get("callbacks"))
+
+    def _config(self) -> tuple[RunnableConfig, UUID | None]:
+        """Return the config of the run, and its id if that is known before it begins; called where it runs."""
+        config = ensure_config(self.given_config)
+        config["callbacks"] = _with_handler(config.get("callbacks"), self.handler)
+        if "run_id" not in config and not runs_elsewhere(self.runnable):
+            # LangGraph and others see the run's id in the config; LangChain makes it a version 7 one there, too.
+            config["run_id"] = new_run_id()
+        return config, config.get("run_id")
 
     async def astream(self) -> Payload:
         """Run it in this task."""
-        async with _aclosing(self.runnable.astream(self.value, self.config, **self.kwargs)) as output:
-            async for _ in tap_async(self.handler.sender, self.run_id, output):
+        config, run_id = self._config()
+        async with _aclosing(self.runnable.astream(self.value, config, **self.kwargs)) as output:
+            sender = self.handler.sender
+            async for _ in tap_root_async(sender, output) if run_id is None else tap_async(sender, run_id, output):
                 pass  # what it yields is in the events
         return self._output()
 
     def stream(self) -> Payload:
         """Run it in this thread."""
-        with _closing(self.runnable.stream(self.value, self.config, **self.kwargs)) as output:
-            for _ in tap(self.handler.sender, self.run_id, output):
+        config, run_id = self._config()
+        with _closing(self.runnable.stream(self.value, config, **self.kwargs)) as output:
+            sender = self.handler.sender
+            for _ in tap_root(sender, output) if run_id is None else tap(sender, run_id, output):
                 pass
         return self._output()
+
+    async def pass_on(self) -> Payload:
+        """Run it in this task, or wherever it runs, and send the events that it makes itself."""
+        return await pass_on_events(self.handler.sender, self.runnable, self.value, self.given_config, self.kwargs)
 
     def _output(self) -> Payload:
         output = self.handler.sender.encoder.root_output
         return None if output is MISSING else output
+
+
+def _own_filters(runnable: Runnable[Any, Any], options: StreamOptions) -> dict[str, Any]:
+    """Return the options that a runnable with events of its own is to see to itself."""
+    if options.get("extended"):
+        raise UnsupportedRunnableError("runnable", runnable, _NOT_EXTENDED)
+    return {name: value for name, value in options.items() if name in Filters.__annotations__ and value is not None}
 
 
 def _unbound(

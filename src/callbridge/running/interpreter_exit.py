@@ -11,6 +11,7 @@ callback, most of them at once, and get a moment for that.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cache
 from time import monotonic
 from typing import Protocol
@@ -18,7 +19,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from callbridge.internals import before_threads_are_joined
 
-__all__ = ["end_at_exit", "is_exiting", "leave_at_exit"]
+__all__ = ["call_at_exit", "end_at_exit", "is_exiting", "leave_at_exit"]
 
 _EXIT_SECONDS = 0.5
 """How long the interpreter's exit waits for threads that were stopped, all together."""
@@ -45,6 +46,11 @@ def end_at_exit(thread: threading.Thread) -> None:
     _being_read().threads.add(thread)
 
 
+def call_at_exit(function: Callable[[float], object]) -> None:
+    """Call a function when the interpreter exits, after all that, with the seconds that it may take."""
+    _being_read().functions.append(function)
+
+
 class _Readings(WeakValueDictionary[int, _Reading]):
     """What is to be left, by identity: handlers may be unhashable."""
 
@@ -53,6 +59,7 @@ class _Readings(WeakValueDictionary[int, _Reading]):
     def __init__(self) -> None:
         super().__init__()
         self.threads: WeakSet[threading.Thread] = WeakSet()
+        self.functions: list[Callable[[float], object]] = []
 
 
 @cache
@@ -73,3 +80,5 @@ def _leave_all(readings: _Readings) -> None:
     for thread in list(readings.threads):
         if thread.is_alive():
             thread.join(max(0.0, deadline - monotonic()))
+    for function in readings.functions:
+        function(_EXIT_SECONDS)

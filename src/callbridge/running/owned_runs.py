@@ -11,7 +11,6 @@ still leaves no task and no thread behind.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import inspect
 import logging
 import threading
@@ -20,8 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, Literal, Protocol
-from weakref import WeakSet
+from typing import Any, Protocol
 
 import anyio
 
@@ -31,30 +29,25 @@ from callbridge.core.runs import MISSING
 from callbridge.core.status import status_of
 from callbridge.errors import EventLoopError
 from callbridge.internals import elsewhere, running_loop
-from callbridge.running.branch_ends import BranchEnds
+from callbridge.running.cancelling import Cancelling, Phase
 from callbridge.running.interpreter_exit import end_at_exit, is_exiting
-from callbridge.running.loop_tasks import awaited_by
-from callbridge.running.pool_jobs import end_jobs, waited_for
+from callbridge.running.loop_tasks import in_thread
 from callbridge.running.reporter import Reporter
 from callbridge.running.run_scope import RunScope
+from callbridge.running.shared_loop import is_on_shared_loop, run_on_shared_loop
 
-__all__ = ["OwnedRun", "TaskRun", "ThreadRun", "call_in_thread"]
+__all__ = ["LateRun", "OwnedRun", "TaskRun", "ThreadRun", "call_in_thread"]
 
 _logger = logging.getLogger("callbridge.stream")
-
-PARKING_TURNS = 100
-"""Turns of the loop for which a cancelled run may go on until it waits for something; one that never does is cancelled then."""
-
-_PARKED_TURNS = 3
-"""Turns in a row for which a run waits for the same before it is taken to wait: old LangChain awaits callbacks through
-`asyncio.shield`, whose future is behind the callback by two turns."""
 
 
 class OwnedRun(Protocol):
     """A run that a stream owns."""
 
-    result: Payload
-    """What the run returned; `MISSING` before."""
+    @property
+    def result(self) -> Payload:
+        """What the run returned; `MISSING` before."""
+        ...
 
     def start(self) -> None:
         """Start the run, from the reader's task or thread."""
@@ -151,26 +144,19 @@ def _is_cancellation(error: BaseException | None) -> bool:
 
 
 class _AsyncRun:
-    """An async run inside a task: how it is awaited, and cancelled where it waits.
-
-    While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
-    cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the garbage
-    collector, which runs it in another context. Where the run waits, they all wait. So a run that is stopped goes on, unheard,
-    until it waits for something; one that does not is cancelled after some turns of the loop, in its next callback. Should it
-    lose the cancellation, it is stopped at the next callback of what was open before.
+    """An async run inside a task: how it is awaited, and what it is cancelled by.
 
     Args:
         reporter: Where it reports.
         scope: What is part of it.
+        cancelling: How it is cancelled.
     """
 
-    def __init__(self, reporter: Reporter, scope: RunScope) -> None:
+    def __init__(self, reporter: Reporter, scope: RunScope, cancelling: Cancelling) -> None:
         self._reporter = reporter
         self._scope = scope
-        self._phase: Literal["new", "running", "over"] = "new"
-        # That it waited for when it was cancelled:
-        self._jobs: set[concurrent.futures.Future[Any]] = set()
-        self._told: WeakSet[asyncio.Future[Any]] = WeakSet()  # tasks, which were cancelled with it
+        self._cancelling = cancelling
+        self._phase: Phase = "new"
 
     async def complete(self, awaitable: Awaitable[Payload]) -> Payload:
         """Await the run and the end of all that it must not leave behind."""
@@ -178,7 +164,6 @@ class _AsyncRun:
         self._phase = "running"
         try:
             result = await awaitable
-            await reporter.settle()
             failed = False
             return result
         except BaseException as error:
@@ -190,58 +175,14 @@ class _AsyncRun:
             self._phase = "over"
             reporter.end_call()
             if reporter.stopped:
-                await self._scope.end_leftovers(reporter.leftover_frames, self._told)
-                await end_jobs(self._jobs, reporter.leftover_frames)
+                await self._cancelling.end()
             elif failed:
                 await self._scope.end_branches()
             reporter.end_run()
 
-    def begin_cancelling(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop) -> None:
+    def begin_cancelling(self, task: asyncio.Task[Payload]) -> None:
         """Cancel the task that completes the run, as soon as the run waits. Called on its loop, once or more."""
-        self._jobs |= self._scope.jobs(loop)
-        branch_ends = BranchEnds.expect(loop)
-        task.add_done_callback(lambda _: branch_ends.done(loop))
-        self._cancel(task, loop, PARKING_TURNS, 0, frozenset())
-
-    def _cancel(
-        self,
-        task: asyncio.Task[Payload],
-        loop: asyncio.AbstractEventLoop,
-        turns: int,
-        parked: int,
-        before: frozenset[asyncio.Future[Any]],
-    ) -> None:
-        """Cancel the run if it waits, or else look again in the next turn of the loop.
-
-        Args:
-            task: The task that completes the run.
-            loop: Its loop.
-            turns: How many more turns there are.
-            parked: In how many turns in a row it was seen waiting.
-            before: For what it waited then.
-        """
-        found = frozenset[asyncio.Future[Any]]() if self._reporter.in_callback else waited_for(task)
-        parked = parked + 1 if found and found == before else bool(found)
-        if self._phase == "running" and turns and parked < _PARKED_TURNS:
-            loop.call_soon(self._cancel, task, loop, turns - 1, parked, found)
-        elif self._phase != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
-            self._jobs |= self._scope.jobs(loop)
-            self._told.update(awaited_by({task}))
-            self._reporter.note_cancelled()
-            task.cancel()
-            loop.call_soon(self._insist, task, loop, PARKING_TURNS)
-
-    def _insist(self, task: asyncio.Task[Payload], loop: asyncio.AbstractEventLoop, turns: int) -> None:
-        """Stop the run at its callbacks if it goes on: `asyncio.wait_for` of CPython 3.11 and before may lose a cancellation.
-
-        Not sooner: branches that nobody has cancelled yet would not understand a callback that raises.
-        """
-        if task.done():
-            return
-        if turns:
-            loop.call_soon(self._insist, task, loop, turns - 1)
-        else:
-            self._reporter.cut()
+        self._cancelling.begin(task, lambda: self._phase)
 
 
 class TaskRun:
@@ -259,7 +200,8 @@ class TaskRun:
         self._make_context = context
         self._context: Context | None = None
         self._scope = RunScope()
-        self._run = _AsyncRun(reporter, self._scope)
+        self._cancelling = Cancelling(reporter, self._scope)
+        self._run = _AsyncRun(reporter, self._scope, self._cancelling)
         self._done = _Done()
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -277,6 +219,7 @@ class TaskRun:
             raise EventLoopError("a running asyncio loop (LangChain's async API has no other)", "none in this thread") from None
         self._context = self._make_context()
         self._context.run(self._scope.enter)
+        self._cancelling.bind()
         self._begin(self._drive())
 
     def cancel(self) -> None:
@@ -285,8 +228,10 @@ class TaskRun:
         if task is None or loop is None:
             return
         end: Callable[[], None]
+        entered = self._reporter.entered_loops
         if not task.done():
-            end = partial(self._run.begin_cancelling, task, loop)
+            end = partial(self._run.begin_cancelling, task)
+            entered.expect()
         elif self.result is MISSING:
             end = self._begin_clearing
         else:
@@ -299,7 +244,7 @@ class TaskRun:
                 loop.call_soon_threadsafe(end)
         except RuntimeError:
             # The loop is closed, and the task with it.
-            return
+            entered.settle()
 
     def _begin_clearing(self) -> None:
         """End what is left of a run that has failed by itself and whose error nobody will read."""
@@ -327,6 +272,8 @@ class TaskRun:
 
     async def _drive(self) -> None:
         self._task = self._task or asyncio.current_task()  # an eager task gets here before `_begin` has it
+        assert self._task is not None
+        self._reporter.entered_loops.own(self._task)
         try:
             self.result = await self._run.complete(self._call())
         except Exception as error:  # noqa: BLE001 - for the reader, who gets it from the channel
@@ -344,6 +291,7 @@ class TaskRun:
 
     def _ended(self, done: _Done, task: asyncio.Task[None]) -> None:
         """Called by the loop, for a task that was cancelled before its first step as well."""
+        self._reporter.entered_loops.unbind()
         self._reporter.finish(asyncio.CancelledError() if task.cancelled() else None)
         if not task.cancelled():
             task.exception()  # the reader gets it; asking keeps the loop from complaining that nobody has
@@ -357,7 +305,7 @@ class ThreadRun:
 
     Args:
         reporter: Where it reports.
-        call: Makes the run; an awaitable that it returns is run to its end on a loop of the thread's own.
+        call: Makes the run; an awaitable that it returns is run to its end on the shared loop.
         context: Makes the context it runs in, when it starts.
     """
 
@@ -366,10 +314,12 @@ class ThreadRun:
         self._call = call
         self._context = context
         self._scope = RunScope()
-        self._run = _AsyncRun(reporter, self._scope)
+        self._cancelling = Cancelling(reporter, self._scope)
+        self._run = _AsyncRun(reporter, self._scope, self._cancelling)
         self._done = _Done()
         self._thread: threading.Thread | None = None
         self._over = False
+        self._is_nested = False
         # The loop and task of a call that returned an awaitable, for `cancel`.
         self._inner: tuple[asyncio.AbstractEventLoop, asyncio.Task[Payload]] | None = None
         self.result: Payload = MISSING
@@ -378,6 +328,8 @@ class ThreadRun:
         """Start the thread."""
         context = self._context()
         context.run(self._scope.enter)
+        self._cancelling.bind()
+        self._is_nested = is_on_shared_loop()  # and may block it
         # Known before it runs: another thread may close the stream at once, and has to wait for it.
         self._thread = _make_thread(context, self._drive)
         try:
@@ -388,13 +340,18 @@ class ThreadRun:
 
     def cancel(self) -> None:
         """Stop the run at its next callback: a thread cannot be stopped before, but an awaitable can."""
+        inner, entered = self._inner, self._reporter.entered_loops
+        if inner is not None:
+            entered.expect()
         self._reporter.stop()
         if self._over and self.result is MISSING:
             self._reporter.leftover_frames.clear_unread()
-        if self._inner is not None:
-            loop, task = self._inner
-            with suppress(RuntimeError):  # the loop is closed, and the task with it
-                loop.call_soon_threadsafe(self._run.begin_cancelling, task, loop)
+        if inner is not None:
+            loop, task = inner
+            try:
+                loop.call_soon_threadsafe(self._run.begin_cancelling, task)
+            except RuntimeError:  # the loop is closed, and the task with it
+                entered.settle()
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the thread has ended; the run itself does not wait for it."""
@@ -411,9 +368,10 @@ class ThreadRun:
             self._thread.join()
 
     def _drive(self) -> None:
+        run = _run_on_own_loop if self._is_nested else run_on_shared_loop
         try:
             result = self._call()
-            self.result = asyncio.run(self._await(result)) if inspect.isawaitable(result) else result
+            self.result = run(partial(self._await, result)) if inspect.isawaitable(result) else result
         except BaseException as error:  # noqa: BLE001 - all of it is the reader's: this thread has nobody else to tell
             _finish(self._reporter, error)
             self._end(error)
@@ -427,16 +385,60 @@ class ThreadRun:
         self._reporter.end_call()
         self._over = True  # before: `cancel` looks at the two the other way round
         _clear_frames(self._reporter, error)
+        if self._reporter.stopped:
+            self._cancelling.end_sync()
         self._reporter.end_run()
 
     async def _await(self, awaitable: Awaitable[Payload]) -> Payload:
-        """Called in the thread, on a loop of its own."""
+        """Called on the loop that it is run on."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._inner = loop, task
+        self._reporter.entered_loops.own(task)
         if self._reporter.stopped:  # since before `cancel` could see the task
-            self._run.begin_cancelling(task, loop)
+            self._reporter.entered_loops.expect()
+            self._run.begin_cancelling(task)
         return await self._run.complete(awaitable)
+
+
+class LateRun:
+    """A run whose kind depends on where it is started.
+
+    Args:
+        make: Makes it, there.
+    """
+
+    def __init__(self, make: Callable[[], OwnedRun]) -> None:
+        self._make = make
+        self._run: OwnedRun | None = None
+
+    @property
+    def result(self) -> Payload:
+        """What the run returned; `MISSING` before."""
+        return MISSING if self._run is None else self._run.result
+
+    def start(self) -> None:
+        """Start the run."""
+        self._run = self._make()
+        self._run.start()
+
+    def cancel(self) -> None:
+        """Ask the run to stop."""
+        if self._run is not None:
+            self._run.cancel()
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the run has stopped."""
+        return self._run is None or await self._run.wait(seconds)
+
+    def wait_sync(self) -> None:
+        """Block until the run has stopped."""
+        if self._run is not None:
+            self._run.wait_sync()
+
+
+def _run_on_own_loop(work: Callable[[], Coroutine[Any, Any, Payload]]) -> Payload:
+    return asyncio.run(work())
 
 
 async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Payload:
@@ -459,7 +461,9 @@ async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Pay
         finally:
             done.set()
 
-    thread = _make_thread(copy_context(), work)
+    context = copy_context()
+    context.run(in_thread.set, True)
+    thread = _make_thread(context, work)
     thread.start()
     try:
         await done.wait(reporter.stop)

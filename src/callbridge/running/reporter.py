@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from callbridge.running.entered_loops import EnteredLoops
 from callbridge.running.leftover_frames import LeftoverFrames
 
 __all__ = ["Reporter"]
@@ -14,6 +15,9 @@ class Reporter(Protocol):
 
     leftover_frames: LeftoverFrames
     """What callbacks saw that would keep generators alive; cleared by the run."""
+
+    entered_loops: EnteredLoops
+    """Where loops are noted that the run enters; read by the run."""
 
     @property
     def stopped(self) -> bool:
@@ -31,15 +35,11 @@ class Reporter(Protocol):
         ...
 
     def stop(self) -> None:
-        """Stop the run at its next sync callback. Idempotent; any thread."""
+        """Stop the run at its next sync callback, and cancel it in loops that it has entered. Idempotent; any thread."""
         ...
 
     def note_cancelled(self) -> None:
         """Take note that the run has been cancelled: what begins from now on is cleanup, or somebody else's."""
-        ...
-
-    def cut(self) -> None:
-        """Stop what was open before that at its next callback of any kind."""
         ...
 
     async def settle(self) -> None:
