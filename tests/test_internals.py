@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import anyio
@@ -463,6 +464,50 @@ def program(*lines: str) -> subprocess.CompletedProcess[str]:
     text = "\n".join(("from langchain_core.tracers import _streaming as streaming", *lines))
     command = [sys.executable, "-c", text]
     return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+
+
+@shows("asyncio.TaskGroup._parent_task", "anyio.TaskGroup.cancel_scope._host_task")
+def test_who_waits_for_a_group_of_tasks(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not known:
+        monkeypatch.setattr(internals, "_host_of_group", nothing)
+    goes_on: list[str] = []
+
+    async def by_anyio() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Provider(waits_at=1).ainvoke, "tea")
+        goes_on.append("anyio")
+
+    async def by_asyncio() -> None:
+        async with asyncio.TaskGroup() as tasks:  # type: ignore[attr-defined]
+            tasks.create_task(Provider(waits_at=1).ainvoke("tea"))
+        goes_on.append("asyncio")
+
+    ways = [by_anyio, *([by_asyncio] if hasattr(asyncio, "TaskGroup") else [])]
+    for way in ways:
+        with cb.stream_call(lambda way=way: asyncio.run(way())) as stream:
+            next(stream.text())
+    assert len(goes_on) == (0 if known else len(ways))
+
+
+@shows("asyncio.BaseSelectorEventLoop._transports")
+def test_which_connections_are_open(known: bool) -> None:
+    loop = asyncio.new_event_loop()
+
+    async def connect() -> Any:
+        server = await asyncio.start_server(nothing, "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        return server, writer
+
+    server, writer = loop.run_until_complete(connect())
+    if known:
+        internals.abort_transports(loop)
+    else:
+        internals.abort_transports(SimpleNamespace())  # type: ignore[arg-type]
+    assert writer.transport.is_closing() is known
+    writer.transport.abort()
+    server.close()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
 
 
 # -- the list itself

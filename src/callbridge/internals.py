@@ -14,7 +14,7 @@ import concurrent.futures.thread
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from importlib import import_module
@@ -86,8 +86,9 @@ NAMES: Final = (
     ),
     Unpromised(
         "asyncio.Future._callbacks",
-        "by what a job in a thread is known that a future stands for, and by whom `asyncio.wait` is called",
-        "who leaves does not wait for jobs in threads; what the user's code waits for by `asyncio.wait` is cancelled",
+        "by what a job in a thread is known that a future stands for, by whom `asyncio.wait` is called, and who awaits a task",
+        "who leaves does not wait for jobs in threads; what the user's code waits for by `asyncio.wait` is cancelled; sync code "
+        "that runs a loop of its own is not cancelled there while it waits",
     ),
     Unpromised(
         "gc.get_referents(task)",
@@ -288,14 +289,24 @@ def awaiter_of(future: Future) -> Task | None:
         seen.add(held_by)
         for callback, _ in getattr(held_by, "_callbacks", None) or ():
             owner = getattr(callback, "__self__", None)
-            found = found or (owner if isinstance(owner, asyncio.Task) else getattr(owner, "_parent_task", None))
-            cells = (cell.cell_contents for cell in getattr(callback, "__closure__", None) or ())
-            for held in (*getattr(callback, "args", ()), *cells):
-                found = found or getattr(getattr(held, "cancel_scope", None), "_host_task", None)
-                if isinstance(held, asyncio.Future) and held not in seen:
-                    left.append(held)
-        if isinstance(found, asyncio.Task):
+            cells = [cell.cell_contents for cell in getattr(callback, "__closure__", None) or ()]
+            found = found or (owner if isinstance(owner, asyncio.Task) else _host_of_group((owner, *cells)))
+            left += (
+                held
+                for held in (*getattr(callback, "args", ()), *cells)
+                if isinstance(held, asyncio.Future) and held not in seen
+            )
+        if found is not None:
             return found
+    return None
+
+
+def _host_of_group(held: Iterable[object]) -> Task | None:
+    """Return the task that waits for a group of tasks, asyncio's or AnyIO's, if that is among what a callback holds."""
+    for each in held:
+        for host in (getattr(each, "_parent_task", None), getattr(getattr(each, "cancel_scope", None), "_host_task", None)):
+            if isinstance(host, asyncio.Task):
+                return host
     return None
 
 

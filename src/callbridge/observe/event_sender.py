@@ -403,7 +403,7 @@ class EventSender:
         if not was_open and is_cleanup():
             return False
         if running_loop() is None:
-            self.entered_loops.wait_settled()
+            self.entered_loops.wait_told()
         else:
             self.entered_loops.tell_later()
         raise self._stopping()

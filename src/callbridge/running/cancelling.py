@@ -108,7 +108,7 @@ class Cancelling:
                 self._reporter.note_cancelled()
             self._reporter.entered_loops.tell(task)
             loop.call_soon(self._insist, task, PARKING_TURNS)
-        self._reporter.entered_loops.settle()
+        self._reporter.entered_loops.note_told()
 
     def _insist(self, task: Task, turns: int) -> None:
         """Say that it goes on, if it does: `asyncio.wait_for` of CPython 3.11 and before may lose a cancellation."""

@@ -50,7 +50,7 @@ class EnteredLoops:
         self._lost: WeakSet[Task] = WeakSet()  # those that went on
         self._pending = 0
         self._gave_up = False
-        self._settled = threading.Condition()
+        self._changed = threading.Condition()
 
     def bind(self, scope: object, cancel: Callable[[Task], None]) -> None:
         """Say whose loops are of interest.
@@ -128,7 +128,7 @@ class EnteredLoops:
         try:
             entry.get_loop().call_soon_threadsafe(cancel, entry)
         except RuntimeError:  # the loop is closed, and the task with it
-            self.settle()
+            self.note_told()
 
     def tell(self, task: Task) -> None:
         """Cancel a task now, once; on its loop."""
@@ -161,26 +161,26 @@ class EnteredLoops:
 
     def expect(self) -> None:
         """Say that a task will be cancelled."""
-        with self._settled:
+        with self._changed:
             self._pending += 1
             self._gave_up = False
 
-    def settle(self) -> None:
+    def note_told(self) -> None:
         """Say that it has been, or has ended by itself."""
-        with self._settled:
+        with self._changed:
             self._pending -= 1
-            self._settled.notify_all()
+            self._changed.notify_all()
 
-    def wait_settled(self) -> None:
+    def wait_told(self) -> None:
         """Wait until all tasks that will be cancelled have been; in a thread without a loop, and not for long.
 
         Something may await this thread, in LangChain's `gather` for example. It has to be cancelled before this thread ends
         with an error.
         """
         deadline = monotonic() + _TOLD_SECONDS
-        with self._settled:
+        with self._changed:
             while self._pending > 0 and not self._gave_up:
-                if not self._settled.wait(deadline - monotonic()):
+                if not self._changed.wait(deadline - monotonic()):
                     self._gave_up = True
 
 

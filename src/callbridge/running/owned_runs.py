@@ -164,6 +164,7 @@ class _AsyncRun:
         self._phase = "running"
         try:
             result = await awaitable
+            await reporter.settle()
             failed = False
             return result
         except BaseException as error:
@@ -244,7 +245,7 @@ class TaskRun:
                 loop.call_soon_threadsafe(end)
         except RuntimeError:
             # The loop is closed, and the task with it.
-            entered.settle()
+            entered.note_told()
 
     def _begin_clearing(self) -> None:
         """End what is left of a run that has failed by itself and whose error nobody will read."""
@@ -351,7 +352,7 @@ class ThreadRun:
             try:
                 loop.call_soon_threadsafe(self._run.begin_cancelling, task)
             except RuntimeError:  # the loop is closed, and the task with it
-                entered.settle()
+                entered.note_told()
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the thread has ended; the run itself does not wait for it."""

@@ -1,0 +1,299 @@
+"""Leaving a run whose sync code has entered an event loop: it is cancelled there, where it waits, by every way in."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import importlib.util
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from anyio.from_thread import start_blocking_portal
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.outputs import ChatResult
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import StructuredTool
+
+import callbridge as cb
+from lives import Provider, watched
+
+Enter = Callable[[Callable[[], Any]], Any]
+"""Runs a coroutine, from sync code."""
+
+CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)
+
+
+@pytest.fixture(scope="module")
+def other_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that another thread runs, and that stays."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    assert not asyncio.all_tasks(loop)
+    loop.close()
+
+
+def by_run(make: Callable[[], Any], _: Any) -> Any:
+    return asyncio.run(make())
+
+
+def by_loop_of_its_own(make: Callable[[], Any], _: Any) -> Any:
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(make())
+    finally:
+        loop.close()
+
+
+def by_other_loop(make: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> Any:
+    return asyncio.run_coroutine_threadsafe(make(), loop).result()
+
+
+def by_anyio(make: Callable[[], Any], _: Any) -> Any:
+    return anyio.run(make)
+
+
+def by_portal(make: Callable[[], Any], _: Any) -> Any:
+    with start_blocking_portal() as portal:
+        return portal.call(make)
+
+
+def by_django(make: Callable[[], Any], _: Any) -> Any:
+    from asgiref.sync import async_to_sync
+
+    return async_to_sync(make)()
+
+
+def by_thread_of_a_pool(make: Callable[[], Any], _: Any) -> Any:
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        from contextvars import copy_context
+
+        return pool.submit(copy_context().run, lambda: asyncio.run(make())).result()
+
+
+WAYS = [by_run, by_loop_of_its_own, by_other_loop, by_anyio, by_portal, by_thread_of_a_pool]
+if importlib.util.find_spec("asgiref"):
+    WAYS.append(by_django)
+
+
+async def alone(model: Any) -> Any:
+    return await model.ainvoke("tea")
+
+
+async def gathered(model: Any) -> Any:
+    return await asyncio.gather(model.ainvoke("tea"), model.ainvoke("tea"), return_exceptions=True)
+
+
+async def timed(model: Any) -> Any:
+    return await asyncio.wait_for(model.ainvoke("tea"), 1000)
+
+
+async def in_anyios_group(model: Any) -> Any:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(model.ainvoke, "tea")
+    return "this is what goes on if only the task was cancelled"
+
+
+async def in_asyncios_group(model: Any) -> Any:
+    async with asyncio.TaskGroup() as tasks:  # type: ignore[attr-defined]
+        tasks.create_task(model.ainvoke("tea"))
+    return "as above"
+
+
+SHAPES = [alone, gathered, timed, in_anyios_group]
+if hasattr(asyncio, "TaskGroup"):
+    SHAPES.append(in_asyncios_group)
+
+
+class Call:
+    """Sync code that runs a model on some loop, and what it saw."""
+
+    def __init__(self, enter: Callable[..., Any], shape: Callable[..., Any], loop: Any, model: Any) -> None:
+        self._enter, self._loop = enter, loop
+        self._make = partial(shape, model)
+        self.saw: Any = None
+
+    def __call__(self) -> Any:
+        try:
+            self.saw = self._enter(self._make, self._loop)
+        except BaseException as error:
+            self.saw = error
+            raise
+
+
+def leave_sync(call: Call) -> None:
+    with cb.stream_call(call) as stream:
+        next(stream.text())
+
+
+def leave_async(call: Call) -> None:
+    async def read() -> None:
+        async with cb.astream_call(call) as stream:
+            await stream.text().__anext__()
+
+    asyncio.run(read())
+
+
+def leave_made_before(call: Call) -> None:
+    stream = cb.astream_call(call)
+
+    async def read() -> None:
+        async with stream:
+            await stream.text().__anext__()
+
+    asyncio.run(read())
+
+
+def leave_tool(call: Call) -> None:
+    """The sync code is a tool in an async run."""
+
+    def think(q: str) -> str:
+        return str(call())
+
+    async def read() -> None:
+        tool = StructuredTool.from_function(think, description="Think.")
+        async with cb.astream_call(tool.ainvoke, {"q": "tea"}) as stream:
+            await stream.text().__anext__()
+
+    asyncio.run(read())
+
+
+LEAVES = [leave_sync, leave_async, leave_made_before, leave_tool]
+
+
+@pytest.mark.parametrize("leave", LEAVES)
+@pytest.mark.parametrize("enter", WAYS)
+def test_a_model_that_waits_is_cancelled_there(enter: Any, leave: Any, other_loop: Any) -> None:
+    """It would wait for ever; the sync code sees a cancellation."""
+    model = Provider(waits_at=1)
+    call = Call(enter, alone, other_loop, model)
+    with watched():
+        leave(call)
+        assert model.book.said == 1
+        assert model.book.closed
+        assert isinstance(call.saw, CANCELLED), call.saw
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("leave", [leave_sync, leave_tool])
+@pytest.mark.parametrize("enter", [by_run, by_other_loop])
+def test_what_waits_for_a_run_is_cancelled_with_it(enter: Any, leave: Any, shape: Any, other_loop: Any) -> None:
+    """Whatever it waits by: nobody takes a cancelled task for a result."""
+    model = Provider(waits_at=1)
+    call = Call(enter, shape, other_loop, model)
+    with watched():
+        leave(call)
+        assert model.book.closed
+        assert isinstance(call.saw, CANCELLED), call.saw
+
+
+class Talker(BaseChatModel):
+    """A model without an async API that reports tokens from its thread for ever."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "talker"
+
+    def _generate(
+        self, messages: Any, stop: Any = None, run_manager: CallbackManagerForLLMRun | None = None, **_: Any
+    ) -> ChatResult:
+        assert run_manager is not None
+        while True:
+            run_manager.on_llm_new_token("word ")
+
+
+@pytest.mark.parametrize("shape", [alone, gathered])
+@pytest.mark.parametrize("leave", LEAVES)
+def test_a_thread_that_a_gather_waits_for_is_no_error(leave: Any, shape: Any, other_loop: Any) -> None:
+    """LangChain's `agenerate` gathers, and takes an error out of the model's thread for a generation."""
+    call = Call(by_run, shape, other_loop, Talker())
+    with watched():
+        leave(call)
+        assert isinstance(call.saw, CANCELLED), call.saw
+
+
+@pytest.mark.anyio
+async def test_a_thread_that_an_async_run_waits_for_is_no_error() -> None:
+    """The same without a second loop."""
+    seen: list[BaseException] = []
+
+    async def ask(_: Any) -> Any:
+        try:
+            return await Talker().ainvoke("tea")
+        except BaseException as error:
+            seen.append(error)
+            raise
+
+    with watched():
+        async with cb.astream_events(RunnableLambda(len, afunc=ask), "tea") as stream:
+            async for _ in stream:
+                break
+    assert [type(error) for error in seen] == [asyncio.CancelledError] * len(seen)
+
+
+@pytest.mark.anyio
+async def test_code_that_uses_the_readers_own_loop() -> None:
+    """Sync code in a thread hands a coroutine back; what the run has started there by itself goes on."""
+    loop, model, goes_on = asyncio.get_running_loop(), Provider(waits_at=1), asyncio.Event()
+
+    async def hold() -> None:
+        await Provider().ainvoke("other")
+        await goes_on.wait()
+
+    async def work() -> Any:
+        held.append(asyncio.create_task(hold()))
+        return await asyncio.to_thread(by_other_loop, partial(alone, model), loop)
+
+    held: list[Any] = []
+    with watched():
+        async with cb.astream_call(work) as stream:
+            async for _ in stream:
+                if model.book.said and held:
+                    break
+        assert model.book.closed
+        assert not held[0].done()
+        goes_on.set()
+        await held[0]
+
+
+@pytest.mark.parametrize("enter", [by_run, by_other_loop])
+def test_a_next_loop_is_cancelled_too(enter: Any, other_loop: Any) -> None:
+    """Sync code that takes the cancellation for one question's misfortune gets it for each."""
+    models = [Provider(waits_at=1) for _ in range(3)]
+    saw: list[BaseException] = []
+
+    def work() -> None:
+        for model in models:
+            try:
+                enter(partial(alone, model), other_loop)
+            except CANCELLED as error:
+                saw.append(error)
+
+    with watched(), cb.stream_call(work) as stream:
+        next(stream.text())
+    assert len(saw) == 3
+    assert all(model.book.closed for model in models)
+
+
+def test_a_cleanup_may_run_a_loop() -> None:
+    """To save what was said so far; nobody hears it, and nothing stops it."""
+    model, saved = Provider(waits_at=1), Provider()
+
+    def work() -> None:
+        try:
+            by_run(partial(alone, model), None)
+        finally:
+            answers.append(by_run(partial(alone, saved), None).content)
+
+    answers: list[Any] = []
+    with watched(), cb.stream_call(work) as stream:
+        next(stream.text())
+    assert answers == ["red green "]
