@@ -491,21 +491,23 @@ def test_who_waits_for_a_group_of_tasks(known: bool, monkeypatch: pytest.MonkeyP
 
 @shows("asyncio.BaseSelectorEventLoop._transports")
 def test_which_connections_are_open(known: bool) -> None:
-    loop = asyncio.new_event_loop()
+    loop, ends = asyncio.new_event_loop(), list[Any]()
 
-    async def connect() -> Any:
-        server = await asyncio.start_server(nothing, "127.0.0.1", 0)
-        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
-        return server, writer
+    class End(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            ends.append(transport)
 
-    server, writer = loop.run_until_complete(connect())
-    if known:
-        internals.abort_transports(loop)
-    else:
-        internals.abort_transports(SimpleNamespace())  # type: ignore[arg-type]
-    assert writer.transport.is_closing() is known
-    writer.transport.abort()
-    server.close()
+    async def connect() -> None:
+        server = await asyncio.get_running_loop().create_server(End, "127.0.0.1", 0)
+        async with server:
+            await asyncio.get_running_loop().create_connection(End, *server.sockets[0].getsockname()[:2])
+            await turns_until(lambda: len(ends) == 2)
+
+    loop.run_until_complete(connect())
+    internals.abort_transports(loop if known else SimpleNamespace())  # type: ignore[arg-type]
+    assert [end.is_closing() for end in ends] == [known, known]
+    for end in ends:
+        end.abort()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
 

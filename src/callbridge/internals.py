@@ -87,7 +87,7 @@ NAMES: Final = (
     Unpromised(
         "asyncio.Future._callbacks",
         "by what a job in a thread is known that a future stands for, by whom `asyncio.wait` is called, and who awaits a task",
-        "who leaves does not wait for jobs in threads; what the user's code waits for by `asyncio.wait` is cancelled; sync code "
+        "who leaves does not wait for jobs in threads; what the user's code awaits by `asyncio.wait` is cancelled; sync code "
         "that runs a loop of its own is not cancelled there while it waits",
     ),
     Unpromised(
