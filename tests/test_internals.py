@@ -486,7 +486,8 @@ def test_who_waits_for_a_group_of_tasks(known: bool, monkeypatch: pytest.MonkeyP
     for way in ways:
         with cb.stream_call(lambda way=way: asyncio.run(way())) as stream:
             next(stream.text())
-    assert len(goes_on) == (0 if known else len(ways))
+    assert not goes_on or not known
+    assert ("asyncio" in goes_on) is (not known and len(ways) == 2)  # AnyIO 4.1 cancels the whole group in any case
 
 
 @shows("asyncio.BaseSelectorEventLoop._transports")

@@ -7,6 +7,7 @@ import concurrent.futures
 import importlib.util
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from anyio.from_thread import start_blocking_portal
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatResult
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import StructuredTool
 
 import callbridge as cb
@@ -74,8 +75,6 @@ def by_django(make: Callable[[], Any], _: Any) -> Any:
 
 def by_thread_of_a_pool(make: Callable[[], Any], _: Any) -> Any:
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        from contextvars import copy_context
-
         return pool.submit(copy_context().run, lambda: asyncio.run(make())).result()
 
 
@@ -225,9 +224,9 @@ async def test_a_thread_that_an_async_run_waits_for_is_no_error() -> None:
     """The same without a second loop."""
     seen: list[BaseException] = []
 
-    async def ask(_: Any) -> Any:
+    async def ask(_: Any, config: RunnableConfig) -> Any:
         try:
-            return await Talker().ainvoke("tea")
+            return await Talker().ainvoke("tea", config)
         except BaseException as error:
             seen.append(error)
             raise
