@@ -23,6 +23,7 @@ examples:
   python -m callbridge demo --delay 0    as fast as it goes
   python -m callbridge scan src          legacy callback use in a codebase, with what is to be done about each place
   python -m callbridge explain CB301     one of the rules
+  python -m callbridge relay list --url sqlite:///runs.db     what is published, and what was
 """
 
 _DEMO = """\
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "replay":
         return _replay(options)
+    if options.command == "relay":
+        return _relay(options)
     if options.command is None:
         _parser().print_help()
         return 2
@@ -79,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_versions())
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     _add_replay(commands.add_parser("replay", help="show the events of a recording"))
+    _add_relay(commands.add_parser("relay", help="list the runs of a relay, follow one, stop one"))
     demo = commands.add_parser(
         "demo",
         help="show both directions on a small legacy chain",
@@ -137,6 +141,56 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--speed", type=_factor, metavar="FACTOR", help="with its timing; 1 is as recorded (default: at once)")
     parser.add_argument("--partial", action="store_true", help="also what there is of a recording that was cut off")
+
+
+def _relay(options: argparse.Namespace) -> int:
+    from callbridge.relay import connect  # loads LangChain: not for --help
+    from callbridge.relay.showing import followed, listed
+
+    if options.url is None:
+        return _relay_failed("say where it is: --url sqlite:///runs.db, or the variable CALLBRIDGE_RELAY_URL")
+    try:
+        with connect(options.url, outage_seconds=5) as relay:
+            if options.action == "list":
+                for line in listed(relay):
+                    print(line)
+            elif options.action == "stop":
+                relay.stop_sync(options.run)
+            else:
+                for piece in followed(relay, options.run, after=options.after, show_events=options.events):
+                    print(piece, end="", flush=True)
+    except KeyboardInterrupt:
+        return 130  # the run goes on
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (callbridge.RunStoppedError, callbridge.RunLostError, callbridge.RunLimitError, callbridge.RunFailedError):
+        return 1  # it has been said
+    except (callbridge.CallbridgeError, ImportError) as error:
+        return _relay_failed(str(error))
+    return 0
+
+
+def _relay_failed(problem: str) -> int:
+    print(f"python -m callbridge relay: {problem}", file=sys.stderr)
+    return 2
+
+
+def _add_relay(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "List the runs of a relay, follow one in this terminal, or stop one, wherever it is. Ctrl-C leaves a run as it is. "
+        "Exit status of follow: 0 if the run ended well, 1 if it did not, 2 if it could not be followed."
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, told in (("list", "all runs, the newest first"), ("follow", "a run's text as it comes"), ("stop", "stop a run")):
+        action = actions.add_parser(name, help=told)
+        url = os.environ.get("CALLBRIDGE_RELAY_URL")
+        action.add_argument("--url", default=url, help="where the log is (default: CALLBRIDGE_RELAY_URL)")
+        if name != "list":
+            action.add_argument("run", metavar="RUN")
+        if name == "follow":
+            action.add_argument("--after", metavar="POSITION", help="begin behind this position")
+            action.add_argument("--events", action="store_true", help="a line for each event, with its position")
 
 
 def _factor(text: str) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -69,7 +69,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class _Settings:
-    url: str
+    url: str = field(repr=False)  # it may have a password
     policy: Policy
     outage_seconds: float
     on_outage: Literal["fail", "detach"]
