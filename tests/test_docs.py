@@ -44,6 +44,8 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 pytestmark = [
     # The code before a migration is legacy code.
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning"),
+    # The stage to version 3, which LangChain calls experimental.
+    pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
 ]
 
 TOKEN = re.compile(
