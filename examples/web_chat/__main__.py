@@ -16,7 +16,7 @@ from pathlib import Path
 import uvicorn
 from langchain_core.runnables import Runnable
 
-from chat_app import build_app
+from chat_app import AI_SDK_PAGE, build_app
 from notes import NoteRetriever
 from tea_agent import build_agent
 
@@ -40,6 +40,8 @@ def main() -> None:
 
     def serve(agents: dict[str, Runnable]) -> None:
         print(f"open http://127.0.0.1:{options.port}", flush=True)
+        if AI_SDK_PAGE.exists():
+            print(f"  or http://127.0.0.1:{options.port}/ai-sdk/", flush=True)
         uvicorn.run(build_app(agents), port=options.port, log_level="warning", timeout_graceful_shutdown=5)
 
     base_url = os.environ.get("OPENAI_BASE_URL")

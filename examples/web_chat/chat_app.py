@@ -3,6 +3,7 @@
     GET  /events?question=...&model=...     for EventSource
     POST /events {"question", "model"}      for fetch
     WS   /socket {"question", "model"}      one answer per message; {"type": "cancel"} stops it
+    POST /api/chat                          for the AI SDK's `useChat`, whose page is /ai-sdk/ once it is built
     GET  /models                            what can be asked
 
 Nothing is kept between requests: each question stands alone.
@@ -24,7 +25,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 import callbridge
-from callbridge.web import EventStreamResponse, Failure, Frame, Limits, SourceDocumentsFormat, TokenFormat, websocket_endpoint
+from callbridge.web import (
+    AISDKFormat,
+    EventStreamResponse,
+    Failure,
+    Frame,
+    Limits,
+    SourceDocumentsFormat,
+    TokenFormat,
+    read_json,
+    refusing,
+    ui_messages,
+    websocket_endpoint,
+)
 
 __all__ = ["ChatFormat", "build_app"]
 
@@ -33,6 +46,7 @@ MAX_QUESTION = 2000
 
 LIMITS = Limits(max_seconds=300)
 PAGE = Path(__file__).resolve().parent / "page"
+AI_SDK_PAGE = Path(__file__).resolve().parent / "ai_sdk" / "dist"
 
 
 class ChatFormat:
@@ -68,11 +82,12 @@ class _ChatEncoder:
         return self._tokens.end()
 
 
-def build_app(agents: Mapping[str, Runnable[Any, Any]]) -> Starlette:
+def build_app(agents: Mapping[str, Runnable[Any, Any]], ai_sdk_page: Path = AI_SDK_PAGE) -> Starlette:
     """Return the application.
 
     Args:
         agents: By the name under which the page offers them: what is asked `{"input": ...}`.
+        ai_sdk_page: Where the AI SDK page was built.
     """
 
     def start(fields: Any) -> callbridge.AsyncEventStream[Any]:
@@ -88,6 +103,10 @@ def build_app(agents: Mapping[str, Runnable[Any, Any]]) -> Starlette:
             raise HTTPException(400, "This is not JSON.") from None
         return EventStreamResponse(start(fields), ChatFormat(), limits=LIMITS)
 
+    async def chat(request: Request) -> Response:
+        stream = start(_last_question(await read_json(request)))
+        return EventStreamResponse(stream, AISDKFormat(send_reasoning=True), limits=LIMITS)
+
     def ask(websocket: WebSocket, message: Any) -> callbridge.AsyncEventStream[Any]:
         return start(message)
 
@@ -99,11 +118,19 @@ def build_app(agents: Mapping[str, Runnable[Any, Any]]) -> Starlette:
         routes=[
             Route("/events", events, methods=["GET", "POST"]),
             WebSocketRoute("/socket", socket),
+            Route("/api/chat", chat, methods=["POST"]),
             Route("/models", models),
+            Mount("/ai-sdk", StaticFiles(directory=ai_sdk_page, html=True, check_dir=False)),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
         exception_handlers={HTTPException: _refuse},
     )
+
+
+def _last_question(body: Any) -> dict[str, Any]:
+    """Return what a request of `useChat` asks: its last message, since each question stands alone."""
+    asked = [str(message.content) for message in ui_messages(body) if message.type == "human"]
+    return {"question": asked[-1] if asked else None, "model": body.get("model")}
 
 
 def _read(fields: Any) -> tuple[str, str]:
@@ -120,7 +147,9 @@ def _read(fields: Any) -> tuple[str, str]:
     return question, str(fields.get("model"))
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
-    """Say over HTTP what an `error` frame says."""
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Say over HTTP what an `error` frame says, and to `useChat` what it shows."""
+    if request.url.path == "/api/chat":
+        return await refusing("ai-sdk")(request, error)
     assert isinstance(error, HTTPException)
     return JSONResponse({"status_code": error.status_code, "detail": error.detail}, status_code=error.status_code)

@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from langchain_core.documents import Document
 
-from chat_app import build_app
+from chat_app import AI_SDK_PAGE, build_app
 from chat_model import make_model
 from fake_openai import FakeOpenAI
 from local_server import LocalServer
@@ -115,13 +116,13 @@ class _GatedRetriever(NoteRetriever):
 
 
 @contextmanager
-def serving_chat() -> Iterator[Site]:
+def serving_chat(ai_sdk_page: Path = AI_SDK_PAGE) -> Iterator[Site]:
     """Serve the chat for as long as the block lasts."""
     tool = Gate()
     with GatedOpenAI() as model:
         names = ("parrot", "endless", "torn", "broken")
         agents = {name: build_agent(make_model(name, model.base_url), _GatedRetriever(gate=tool)) for name in names}
-        app = _Noting(build_app(agents))
+        app = _Noting(build_app(agents, ai_sdk_page))
         with LocalServer(app) as server:
             try:
                 yield Site(server.url, model, tool, app.found)
