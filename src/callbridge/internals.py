@@ -97,8 +97,8 @@ NAMES: Final = (
         "CPython 3.10, 3.11",
     ),
     Unpromised(
-        "async_generator_asend, async_generator_athrow",
-        "the types of the coroutines with which a loop steps and closes an async generator that is nobody's any more",
+        "async_generator_athrow",
+        "the type of the coroutine with which a loop closes an async generator that is nobody's any more",
         "who leaves does not wait for the cleanup of generators that the run has dropped",
     ),
     Unpromised(
@@ -257,12 +257,12 @@ def context_of(task: Task) -> Context | None:
     return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
 
 
-_STEPS: Final = ("async_generator_asend", "async_generator_athrow")
+_CLOSING: Final = "async_generator_athrow"
 
 
 def is_closing(task: Task) -> bool:
     """Return whether a task is the closing of an async generator that was dropped."""
-    return type(task.get_coro()).__name__ in _STEPS[1:]
+    return type(task.get_coro()).__name__ == _CLOSING
 
 
 def name_of(task: Task) -> list[str]:
@@ -393,11 +393,11 @@ _ENTRIES: Final = (
 
 
 def is_langchains(task: Task) -> bool:
-    """Return whether a task is of LangChain's making: a coroutine of its running of runs, or a step of an async generator.
+    """Return whether a task is of LangChain's making: a coroutine of its running of runs, or the closing of a generator.
 
-    A step does not tell whose it is: in a run, only what LangChain does not wait for any more is made into a task.
+    The closing does not tell whose it is: in a run, what is dropped is mostly what LangChain has not closed.
     """
-    if type(task.get_coro()).__name__ in _STEPS:
+    if is_closing(task):
         return True
     *outer, name = name_of(task)
     is_entry = name in _ENTRIES and "<locals>" not in outer

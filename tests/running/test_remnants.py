@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from anyio.lowlevel import checkpoint
+from langchain_core.callbacks import adispatch_custom_event
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel
 
 import callbridge as cb
-from lives import HAS_LANGGRAPH, watched
+from lives import HAS_LANGGRAPH, parallel, watched
 from scenarios.models import ScriptedChatModel, text_chunks
 
 pytestmark = pytest.mark.anyio
@@ -509,3 +512,108 @@ async def test_a_run_that_is_over_remembers_nothing_of_others() -> None:
     await workers[0]
     assert sender.stopped
     assert not sender._open
+
+
+# -- many at once, and what does not give in
+
+
+@pytest.mark.parametrize("events", [3, 6])
+async def test_a_crowd_that_leaves_branches_in_mid_stream_leaves_nothing(events: int) -> None:
+    """One in each turn of the loop: what one has dropped is not missed because another has just looked at the loop."""
+
+    async def visit(turns: int) -> bool:
+        run = parallel(words=["word "] * 8)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with cb.astream_events(run.runnable, run.value) as stream:
+            for _ in range(events):
+                await anext(stream)
+        return run.book.closed
+
+    assert all(await asyncio.gather(*(visit(turns) for turns in range(25))))
+
+
+async def test_a_run_that_loses_its_cancellation_is_stopped_at_a_callback() -> None:
+    """As `asyncio.wait_for` lost it before CPython 3.12."""
+    began, went_on = asyncio.Event(), False
+
+    async def work(question: str, config: RunnableConfig) -> str:
+        nonlocal went_on
+        with suppress(asyncio.CancelledError):
+            began.set()
+            await asyncio.Event().wait()
+        for _ in range(2000):
+            await adispatch_custom_event("progress", question, config=config)
+            await asyncio.sleep(0)
+        went_on = True
+        return question
+
+    async with cb.astream_events(RunnableLambda(len, afunc=work), "tea") as stream:
+        await anext(stream)
+        reading = asyncio.ensure_future(anext(stream, None))
+        await began.wait()
+    await reading
+    assert not went_on
+
+
+class SlowToLetGo(ThreadPoolExecutor):
+    """A pool of one thread that holds what it has run for a while after it has told the end, as any pool does for a moment."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._own = threading.Thread(target=self._serve)
+        self._own.start()
+
+    def submit(self, call: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._jobs.put((future, call, args, kwargs))
+        return future
+
+    def _serve(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, call, args, kwargs = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call(*args, **kwargs))
+                except BaseException as error:
+                    future.set_exception(error)
+            time.sleep(0.05)
+            del job, future, call, args, kwargs
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._jobs.put(None)
+        self._own.join()
+
+
+class InThread(Speaker):
+    """A model without an async API: LangChain takes its words from a thread of a pool, one by one."""
+
+    said: Any = None
+    may_go_on: Any = None
+    closed: Any = None
+
+    _astream = BaseChatModel._astream
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        try:
+            yield ChatGenerationChunk(message=AIMessageChunk(content="word"))
+            self.said.set()
+            self.may_go_on.wait()
+            yield ChatGenerationChunk(message=AIMessageChunk(content="word"))
+        finally:
+            self.closed.set()
+
+
+async def test_what_a_pool_is_slow_to_let_go_of_is_waited_for() -> None:
+    said, may_go_on, closed = (threading.Event() for _ in range(3))
+    asyncio.get_running_loop().set_default_executor(SlowToLetGo())
+    model = InThread(cleanup=None, said=said, may_go_on=may_go_on, closed=closed)
+    stream = cb.astream_events(model, "tea")
+    await anext(stream)
+    await turns_until(said.is_set)
+    leaving = asyncio.ensure_future(stream.aclose())
+    await asyncio.sleep(0)
+    may_go_on.set()
+    await leaving
+    assert closed.is_set()

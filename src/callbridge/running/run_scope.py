@@ -9,14 +9,13 @@ itself has ended. So whoever leaves waits for these, too:
 |---|---|---|
 | closing of a dropped async generator | its coroutine, an `athrow` that the loop made | awaited |
 | a callback | LangChain's callback manager | awaited |
-| a step of an async generator | its coroutine, an `asend` | cancelled and awaited |
 | any other coroutine of LangChain's or LangGraph's running of runs | its module and name | cancelled and awaited |
 | what was cancelled with the run, a `gather` of the user's for example | what the run awaited then | awaited |
 | a job in a thread of a pool | what a task of the run waited for when it was cancelled | awaited |
 | everything else: tasks that the user's code started, and what they await | | left alone |
 
-A task that has been cancelled already, by the `gather` that it was part of for example, is not cancelled again: it is cleaning
-up. A run that has failed by itself is another matter: of what it leaves, only what LangChain itself has fanned out is ended.
+What was cancelled with the run is not cancelled again: it is cleaning up. A run that has failed by itself is another matter: of
+what it leaves, only what LangChain itself has fanned out is ended.
 
 A step that was forgotten after it had found the end of its branch makes asyncio complain; `BranchEnds` hears that instead.
 
@@ -111,7 +110,7 @@ class RunScope:
         if left:
             left -= now.awaited
         for task in left:
-            if task not in told and not _is_cleanup(task) and not _is_being_cancelled(task):
+            if task not in told and not _is_cleanup(task):
                 told.add(task)
                 task.cancel()
         del now
@@ -127,12 +126,6 @@ def _is_branch(task: Task) -> bool:
         return True
     *outer, name = name_of(task)
     return is_langchains(task) and ("<locals>" in outer or name.startswith("_"))
-
-
-def _is_being_cancelled(task: Task) -> bool:
-    """Return whether a task has been cancelled and not ended yet; before CPython 3.11 there is no telling."""
-    cancelling: Callable[[], int] | None = getattr(task, "cancelling", None)
-    return cancelling is not None and cancelling() > 0
 
 
 def _is_cleanup(task: Task) -> bool:
