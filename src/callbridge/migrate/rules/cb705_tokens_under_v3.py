@@ -1,0 +1,58 @@
+"""CB705: handlers that wait for tokens on a call of version 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callbridge.migrate.analysis.attach import Use
+from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.version3 import v3_calls
+from callbridge.migrate.finding import Finding
+from callbridge.migrate.rules.rule import Rule
+
+__all__ = ["RULE"]
+
+_ROLES = frozenset({"stdout", "aiter", "final", "token"})
+
+
+def _check(context: Context) -> Iterator[Finding]:
+    calls = set(v3_calls(context.module))
+    for attachment in context.attachments:
+        if attachment.call not in calls:
+            continue
+        for use in attachment.handlers:
+            if _needs_tokens(use):
+                message = f"`{use.dotted}` hears no tokens here of models that do not report them themselves"
+                reason = "callbridge.with_tokens(handler) makes them heard, each once, and changes nothing elsewhere"
+                yield context.finding("CB705", use.node, message, "adapter", "warning", reason, {"handler": use.dotted})
+
+
+def _needs_tokens(use: Use) -> bool:
+    """Return whether a handler lives on tokens and does not read version 3 itself."""
+    if use.known is not None and "on_stream_event" in use.known.hooks:
+        return False
+    return use.role in _ROLES
+
+
+RULE = Rule(
+    code="CB705",
+    name="tokens-under-v3",
+    severity="warning",
+    fix="adapter",
+    summary='a handler with `on_llm_new_token` and no `on_stream_event`, attached to a call of `version="v3"`',
+    why=(
+        "Under version 3 a handler hears `on_llm_new_token` only of models that report tokens themselves: fakes, custom models "
+        "and models with native v3 streams may not."
+    ),
+    before=(
+        "from langchain_core.callbacks import StreamingStdOutCallbackHandler\n"
+        'run = graph.stream_events(x, {"callbacks": [StreamingStdOutCallbackHandler()]}, version="v3")'
+    ),
+    after=(
+        "run = graph.stream_events(\n"
+        '    x, {"callbacks": [callbridge.with_tokens(StreamingStdOutCallbackHandler())]}, version="v3"\n'
+        ")"
+    ),
+    when_not="If the models there report their tokens, as those of the partner packages do.",
+    check=_check,
+)
