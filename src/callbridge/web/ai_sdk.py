@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from callbridge.core.facts import (
     CallAnswered,
@@ -32,11 +32,13 @@ from callbridge.core.facts import (
     SourceFound,
 )
 from callbridge.web.projected import ProjectedEncoder, Shown, plain_json, quoted
-from callbridge.web.wire import BaseFormat, Failure, FrameEncoder
+from callbridge.web.wire import BaseFormat, Envelope, Failure, FrameEncoder
 
 __all__ = ["AISDKFormat"]
 
 CANCELLED: Final = 499
+
+_KINDS: Final = MappingProxyType({"send": "ask", "abort": "cancel", "resume": "resume"})
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,30 @@ class AISDKFormat(Shown, BaseFormat):
     def begin(self) -> FrameEncoder:
         """Return the encoder of one run."""
         return _Encoder(self)
+
+    def envelope(self, message: Any) -> Envelope | None:
+        """Return the envelope of a message as `WebSocketChatTransport` (`ai` 7) sends it; None for others."""
+        kind = _KINDS.get(str(message.get("type"))) if isinstance(message, dict) else None
+        request_id = message.get("requestId") if kind is not None else None
+        return None if kind is None or not isinstance(request_id, str) else _Envelope(kind, request_id)
+
+
+class _Envelope:
+    """Numbers the chunks of one answer."""
+
+    def __init__(self, kind: str, request_id: str) -> None:
+        self.kind = kind
+        self.request_id = request_id
+        self._sent = 0
+
+    def pack(self, text: str) -> str:
+        if text == "[DONE]":
+            return f'{{"type":"end","requestId":{quoted(self.request_id)}}}'
+        self._sent += 1
+        return f'{{"type":"chunk","requestId":{quoted(self.request_id)},"sequence":{self._sent - 1},"chunk":{text}}}'
+
+    def nothing(self) -> str:
+        return f'{{"type":"no-active","requestId":{quoted(self.request_id)}}}'
 
 
 class _Encoder(ProjectedEncoder):

@@ -9,6 +9,8 @@ idle ──message──▶ running ──the run ends, fails, is cancelled─�
 
 Messages that come while a run is on wait for their turn, up to `max_waiting` of them; one more gets an error. `cancel` ends the
 run that is on. What is no JSON, or too long, gets an error, and nothing else happens.
+
+A format whose clients put messages into envelopes opens them: see `Envelope`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from callbridge.web.delivery import (
 )
 from callbridge.web.named import format_named
 from callbridge.web.resuming import numbering_of
-from callbridge.web.wire import Failure, Frame, Framing, WireFormat, framing_of, websocket_text
+from callbridge.web.wire import Envelope, Failure, Frame, Framing, WireFormat, framing_of, websocket_text
 
 __all__ = ["StartRun", "websocket_endpoint"]
 
@@ -149,10 +151,11 @@ class _Conversation:
 
     websocket: WebSocket
     options: _Options
-    _waiting: deque[Any] = field(default_factory=deque)
+    _waiting: deque[tuple[Any, Envelope | None]] = field(default_factory=deque)
     _arrived: anyio.Event = field(default_factory=anyio.Event)  # a new one for each wait
     _is_answering: bool = False
     _delivery: Delivery | None = None
+    _envelope: Envelope | None = None  # of the message whose run is on
     _is_cancelled: bool = False  # of a message whose run has not begun
 
     async def hold(self) -> None:
@@ -169,39 +172,61 @@ class _Conversation:
             received = await self.websocket.receive()
             if received["type"] == "websocket.disconnect":
                 return
-            problem = self._heed(received.get("text"))
+            problem, envelope = self._heed(received.get("text"))
             if problem is not None:
                 # Otherwise `end` is what the run says that is on.
-                await self._refuse(problem, and_end=not self._is_answering and not self._waiting)
+                and_end = envelope is not None or not (self._is_answering or self._waiting)
+                if and_end or not self.options.framing.bare:  # an answer of another protocol must not be broken
+                    await self._refuse(problem, envelope, and_end=and_end)
+            elif envelope is not None and envelope.kind == "resume":
+                await self.websocket.send_text(envelope.nothing())
 
-    def _heed(self, text: str | None) -> Failure | None:
-        """Do what a message asks for; return what is wrong with it, if anything is."""
+    def _heed(self, text: str | None) -> tuple[Failure | None, Envelope | None]:
+        """Do what a message asks for; return what is wrong with it, if anything is, and its envelope, if it has one."""
         if text is None:
-            return _NO_JSON
+            return _NO_JSON, None
         if len(text) > self.options.max_message:
-            return _TOO_LONG
+            return _TOO_LONG, None
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):
-            return _NO_JSON
+            return _NO_JSON, None
+        make = getattr(self.options.format, "envelope", None)
+        envelope: Envelope | None = make(message) if make is not None else None
+        if envelope is not None and envelope.kind != "ask":
+            if envelope.kind == "cancel":
+                self._cancel(envelope)
+            return None, envelope
         if isinstance(message, dict) and message.get("type") == "cancel":
             if self._delivery is not None:
                 self._delivery.cancel()
             else:
                 self._is_cancelled = self._is_answering or bool(self._waiting)
-            return None
+            return None, None
         if len(self._waiting) + self._is_answering > self.options.max_waiting:
-            return _BUSY
-        self._waiting.append(message)
+            return _BUSY, envelope
+        self._waiting.append((message, envelope))
         self._arrived.set()
-        return None
+        return None, envelope
+
+    def _cancel(self, envelope: Envelope) -> None:
+        """Cancel the run of the message that an envelope names."""
+        is_on = self._envelope is not None and self._envelope.request_id == envelope.request_id
+        if is_on and self._delivery is not None:
+            self._delivery.cancel()
+        elif is_on:
+            self._is_cancelled = True
+        for waiting in [each for each in self._waiting if each[1] is not None and each[1].request_id == envelope.request_id]:
+            self._waiting.remove(waiting)
 
     async def _answer(self) -> None:
         while True:
             while self._waiting:
                 self._is_answering = True
-                await self._run(self._waiting.popleft())
+                message, self._envelope = self._waiting.popleft()
+                await self._run(message)
                 self._is_answering = self._is_cancelled = False
+                self._envelope = None
             self._arrived = anyio.Event()
             await self._arrived.wait()
 
@@ -215,7 +240,7 @@ class _Conversation:
                 _logger.info("a client's message was refused: %s", error)
             else:
                 _logger.exception("no run could be made of a client's message")
-            await self._refuse(failure_of(error, self.options.describe), and_end=True)
+            await self._refuse(failure_of(error, self.options.describe), self._envelope, and_end=True)
             return
         self._delivery = Delivery(
             source,
@@ -236,19 +261,23 @@ class _Conversation:
             self._delivery = None
 
     def _text(self, frame: Frame) -> str:
-        return websocket_text(frame, bare=self.options.framing.bare)
+        return self._packed(frame, self._envelope)
+
+    def _packed(self, frame: Frame, envelope: Envelope | None) -> str:
+        text = websocket_text(frame, bare=self.options.framing.bare)
+        return text if envelope is None else envelope.pack(text)
 
     async def _beat(self) -> None:
         await self.websocket.send_text(websocket_text(Frame("", "heartbeat")))
 
-    async def _refuse(self, failure: Failure, *, and_end: bool) -> None:
+    async def _refuse(self, failure: Failure, envelope: Envelope | None, *, and_end: bool) -> None:
         """Tell a client that no run was made of its message; if it has gone, `receive` says so."""
         if self.websocket.application_state is not WebSocketState.CONNECTED:
             return
         begin = self.options.format.begin
         try:
             for frame in last_words(begin, begin, failure, and_end=and_end):
-                await self.websocket.send_text(self._text(frame))
+                await self.websocket.send_text(self._packed(frame, envelope))
         except (OSError, RuntimeError, WebSocketDisconnect):
             return
 

