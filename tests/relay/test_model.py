@@ -174,7 +174,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def read_live(self) -> None:
         """The hub goes on from where it is, and misses nothing."""
-        found: list[Record] = list(self.log.wait({self.run: self.position}, [], 0.01).records.get(self.run, []))
+        found: list[Record] = list(self.log.wait({self.run: self.position}, [], 0.002).records.get(self.run, []))
         expected = [each for each in self.model.records if each[:2] > tuple(self.position)]
         assert [record[:2] for record in found] == [each[:2] for each in expected]
         if found:
