@@ -132,7 +132,7 @@ def test_what_a_scan_promises_is_done(rule: str) -> None:
         (
             PRINTING.replace("return chat.invoke(x)", "use(chat); chat.invoke(x)"),
             "CB203",
-            "it goes with CB305 in line 10, which stays: where the model is run cannot be followed",
+            "it goes with CB305 in line 10, which stays: the model is passed on to use()",
         ),
         (CLASSES + QUEUE.replace("Thread(target", "pool.submit(target"), "CB302", "run is not just the target of a thread"),
         (CLASSES + "    def ask(x):\n        return Filler(x)\n", "CB302", "x is not a queue that a function around makes"),

@@ -172,9 +172,10 @@ def test_a_model_that_did_not_stream_prints_only_with_unsafe(model: str, call: s
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ("return chat", "cannot be followed"),
-        ("self.chat = chat", "cannot be followed"),
-        ("use(chat)", "cannot be followed"),
+        ("return chat", "no call that runs the model"),
+        ("self.chat = chat", "stored in self.chat, and where that is run cannot be followed"),
+        ("use(chat)", "passed on to use(), where its runs cannot be seen"),
+        ("yield chat", "wrap the call that runs it with `stream_call`"),
         ("return chat.stream(x)", "what .stream does"),
         ("return f(1, chat.invoke(x))", "larger expression"),
         ("return chat.invoke(x) + 'b'", "larger expression"),

@@ -360,9 +360,9 @@ def test_calls_whose_text_may_be_another_stay(before: str, after: str, reason: s
     )
 
 
-def test_an_except_around_the_loop_that_would_catch_more_stays() -> None:
-    check_noop(
-        f"""{HEAD}
+def test_an_except_around_the_loop_that_catches_more_takes_unsafe() -> None:
+    """The commonest endpoint: the errors of the call are raised in the loop now, where the `except` sees them."""
+    before = f"""{HEAD}
         async def ask(x):
             cb = AsyncIteratorCallbackHandler()
             chat = ChatOpenAI(streaming=True, callbacks=[cb])
@@ -370,13 +370,30 @@ def test_an_except_around_the_loop_that_would_catch_more_stays() -> None:
             try:
                 async for token in cb.aiter():
                     yield token
-            except Exception:
-                pass
+            except Exception as error:
+                print(error)
+            finally:
+                cb.done.set()
             await task
+        """
+    check_rewritten(
+        before,
+        """
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        async def ask(x):
+            chat = ChatOpenAI(streaming=True)
+            try:
+                async with astream_call(chat.ainvoke, x) as stream:
+                    async for token in stream.text():
+                        yield token
+            except Exception as error:
+                print(error)
         """,
-        "an `except` around the loop",
-        rule="CB301",
+        unsafe=True,
     )
+    check_noop(before, "takes --unsafe: the `except` around the loop catches", rule="CB301", unsafe=False)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def attachment_of(source: Source, handler: ast.expr) -> Attachment:
     given = list(_given(source, display))
     calls = tuple(dict.fromkeys(each.call for each in given))
     removal = tuple(dict.fromkeys(operation for each in given for operation in each.removal))
-    operations = removal if len(display.elts) == 1 else (shortened,)
+    operations = removal if len(display.elts) == 1 and removal else (shortened,)
     return Attachment(calls, operations, shortened, tuple(each.place for each in given))
 
 
@@ -97,9 +97,18 @@ def _given(source: Source, display: ast.List) -> Iterator[_Given]:
     if isinstance(manager, ast.Call) and _is_manager(source, manager):
         value = manager
     uses, removal = _readers(source, value)
-    for use in uses:
+    grown = [use for use in uses if _is_growth(source, use)]
+    for use in (use for use in uses if use not in grown):
         for each in _of_value(source, use):
-            yield each._replace(removal=(*each.removal, *removal))
+            yield each._replace(removal=() if grown else (*each.removal, *removal))
+
+
+def _is_growth(source: Source, use: ast.expr) -> bool:
+    """Return whether a list gets more handlers: `handlers.append(other)`."""
+    parent = source.parents[use]
+    call = source.parents[parent]
+    grows = isinstance(parent, ast.Attribute) and parent.value is use and parent.attr in ("append", "extend")
+    return grows and isinstance(call, ast.Call) and call.func is parent and isinstance(source.parents[call], ast.Expr)
 
 
 def _is_manager(source: Source, call: ast.Call) -> bool:

@@ -27,6 +27,9 @@ from callbridge.migrate.edits.unfit import UnfitError
 __all__ = ["Consumer", "Field", "read_consumer"]
 
 _TOKEN = "on_llm_new_token"  # the name of a method
+_LONGEST = 12
+"""Lines that stand in somebody's loop without burying it."""
+
 _BEFORE = ("on_llm_start", "on_chat_model_start")
 _AFTER = "on_llm_end"
 _RULES: Mapping[Sink | None, str] = MappingProxyType(
@@ -158,6 +161,10 @@ def _source(handler: HandlerClass, hook: Function) -> str:
     lines = handler.module.lines
     while first - 2 > hook.lineno and lines[first - 2].lstrip().startswith("#"):
         first -= 1
+    if (body[-1].end_lineno or first) - first >= _LONGEST:
+        raise UnfitError(
+            f"its {hook.name} is long: make it a function that takes the text, and call that in a loop over `stream_call`"
+        )
     text = "\n".join(lines[first - 1 : body[-1].end_lineno])
     if any(isinstance(node, ast.Constant) and "\n" in str(node.value) for each in body for node in ast.walk(each)):
         raise UnfitError("its hook has a text over several lines, whose indentation would change")

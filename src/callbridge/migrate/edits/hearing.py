@@ -14,6 +14,8 @@ from callbridge.migrate.edits.wrapping import check_run, runs_of
 
 __all__ = ["Kept", "Run", "heard_runs", "kept"]
 
+_STORED = "the model is kept in an attribute: what other files run with it tells the handler nothing any more"
+
 
 class Kept(NamedTuple):
     """How a handler is kept.
@@ -88,6 +90,14 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
         if not possible:
             raise UnfitError(reason)
         reasons += [reason, silence(source, each.attached, each.call, consequence), disorder(source, each.call)]
+        reasons.append(_elsewhere(source, each))
     if len({source.statement(each.call) for each in found}) < len(found):
         raise UnfitError("one statement runs the model twice")
     return found, reasons
+
+
+def _elsewhere(source: Source, run: Run) -> str:
+    """Return what is assumed if a model is kept in an attribute, which other files may read."""
+    made, used = source.scope(run.attached), source.scope(run.call)
+    methods = all(isinstance(source.parents.get(each), ast.ClassDef) for each in (made, used))
+    return _STORED if made is not used and methods else ""

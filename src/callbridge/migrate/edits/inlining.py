@@ -143,7 +143,7 @@ class _Inlining:
 
     def _free(self, wanted: str, run: ast.Call) -> str:
         taken = {*self._renames.values(), *(f"self.{each}" for each in self._renames)}
-        names = [wanted, *(f"{wanted}_{number}" for number in range(2, 100))]
+        names = [wanted, f"streamed_{wanted}", *(f"{wanted}_{number}" for number in range(2, 100))]
         return next(name for name in names if name not in taken and self._source.fresh(run, name) == name)
 
     def _arguments(self) -> dict[str, ast.expr | str]:

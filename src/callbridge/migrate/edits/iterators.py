@@ -41,6 +41,8 @@ __all__ = ["plan"]
 
 _UNREAD = "the loop had no token so far, and will have all of the text"
 
+_EXCEPT = "the `except` around the loop catches the errors of the call, which `await` raised after it or nobody saw"
+
 _CATCHING = (ast.Try, getattr(ast, "TryStar", ast.Try), ast.With, ast.AsyncWith)
 """Statements that may do something about an error of their body."""
 
@@ -67,6 +69,7 @@ class _Conversion:
         self._operations: list[Operation] = []
         self._removed: list[ast.AST] = []
         self._places: list[Span] = []
+        self._caught: list[str] = []
 
     def change(self) -> Change:
         source = self._source
@@ -84,6 +87,7 @@ class _Conversion:
         self._settle_errors(name, function, loops, task)
         self._remove(creation)
         self._remove(task.statement)
+        reasons += dict.fromkeys(self._caught)
         message, assumed = self._rewrite_loops(loops, task)
         reasons.append(assumed)
         origin = source.origin(self._made.func) or ""
@@ -221,7 +225,7 @@ class _Conversion:
         if tried or task.swallows:
             return
         if not isinstance(catching, ast.With | ast.AsyncWith) and getattr(catching, "handlers", None):
-            raise UnfitError("an `except` around the loop would catch the errors of the call, which `await` raises now")
+            self._caught.append(_EXCEPT)
         if isinstance(catching, ast.With | ast.AsyncWith) and task.awaits:
             raise UnfitError("a `with` around the loop would see the errors of the call, which `await` raises now")
 

@@ -8,8 +8,19 @@ from dataclasses import dataclass
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.source import Source
+from callbridge.migrate.words import words
 
-__all__ = ["SAME_MODELS", "Models", "hearing", "is_chat_model", "is_model", "receiver", "run_models"]
+__all__ = [
+    "SAME_MODELS",
+    "Models",
+    "function_named",
+    "hearing",
+    "is_chat_model",
+    "is_model",
+    "receiver",
+    "run_models",
+    "stored_in",
+]
 
 _MODEL = re.compile(
     r"Chat|LLM|OpenAI|Anthropic|Ollama|LlamaCpp|Bedrock|VertexAI|HuggingFace(Hub|Pipeline|Endpoint)|GPT4All|CTransformers"
@@ -20,6 +31,12 @@ _NO_MODEL = re.compile(
 )
 _WITHOUT_MODELS = ("prompt", "tags", "metadata", "verbose")
 """Arguments that never hold a model."""
+
+_OF_DATA = words(
+    "append capitalize endswith extend format get items join keys lower lstrip pop replace rstrip split splitlines"
+)
+_OF_DATA |= words("startswith strip title upper values")
+_BUILTINS = words("bool dict enumerate float int len list max min print range repr set sorted str sum tuple zip")
 
 _DEPTH = 12
 """Variables that are followed to what they were assigned."""
@@ -110,11 +127,16 @@ def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bo
 def _models(source: Source, node: ast.expr, depth: int) -> Models:
     if depth > _DEPTH:
         return Models(frozenset(), False)
-    if isinstance(node, ast.Name):
-        value = source.value(node)
+    if isinstance(node, ast.Name | ast.Attribute):
+        function = function_named(source, node.id) if isinstance(node, ast.Name) else None
+        if function is not None:
+            return Models(frozenset(), _is_plain(source, function))
+        value = source.value(node) if isinstance(node, ast.Name) else stored_in(source, node)
         return _models(source, value, depth + 1) if value is not None else Models(frozenset(), False)
     if isinstance(node, ast.Constant | ast.JoinedStr):
         return Models(frozenset(), True)
+    if isinstance(node, ast.Lambda):
+        return Models(frozenset(), _is_plain(source, node))
     if isinstance(node, ast.BinOp):
         return _union([_models(source, each, depth + 1) for each in (node.left, node.right)])
     if isinstance(node, ast.List | ast.Tuple):
@@ -132,6 +154,12 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
     origin = source.origin(call.func)
     if isinstance(call.func, ast.Attribute) and call.func.attr in SAME_MODELS:
         return _union([_models(source, each, depth + 1) for each in (call.func.value, *call.args)])
+    if origin == "operator.itemgetter" or (isinstance(call.func, ast.Attribute) and call.func.attr == "as_retriever"):
+        return Models(frozenset(), True)  # a store's retriever asks for embeddings, and runs no model
+    function = function_named(source, call.func.id) if isinstance(call.func, ast.Name) else None
+    if function is not None:
+        returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+        return _union([_models(source, each, depth + 1) for each in returned]) if returned else Models(frozenset(), False)
     if not is_langchain(origin):
         return Models(frozenset(), False)
     name = origin.rpartition(".")[2]
@@ -139,6 +167,39 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
         return Models(frozenset(), True)
     values = [*call.args, *(each.value for each in call.keywords if each.arg not in _WITHOUT_MODELS)]
     return _union([_models(source, value, depth + 1) for value in values])
+
+
+def function_named(source: Source, name: str) -> ast.FunctionDef | None:
+    """Return the plain function at module level that a name means there: not decorated, no generator, defined once."""
+    found = [each for each in source.tree.body if isinstance(each, ast.FunctionDef) and each.name == name]
+    stored = [use for use in source.uses(name) if not isinstance(use.ctx, ast.Load)] if found else []
+    if len(found) != 1 or stored or found[0].decorator_list:
+        return None
+    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(found[0]))
+    return None if yields else found[0]
+
+
+def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
+    """Return what the one assignment to an attribute of `self` in its class stores there."""
+    if not isinstance(node.value, ast.Name) or node.value.id != "self":
+        return None
+    holder = next((each for each in source.ancestors(node) if isinstance(each, ast.ClassDef)), None)
+    stores = [each for each in source.nodes if isinstance(each, ast.Attribute) and each.attr == node.attr]
+    stores = [each for each in stores if not isinstance(each.ctx, ast.Load)]
+    if holder is None or len(stores) != 1 or holder not in source.ancestors(stores[0]):
+        return None
+    statement = source.parents[stores[0]]
+    return statement.value if isinstance(statement, ast.Assign) and statement.targets == stores else None
+
+
+def _is_plain(source: Source, function: ast.FunctionDef | ast.Lambda) -> bool:
+    """Return whether a function only handles text and data, so that no model is run in it."""
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    return all(
+        (isinstance(each.func, ast.Attribute) and each.func.attr in _OF_DATA)
+        or (isinstance(each.func, ast.Name) and each.func.id in _BUILTINS and source.is_builtin(each.func.id, each))
+        for each in calls
+    )
 
 
 def _union(parts: list[Models]) -> Models:

@@ -212,6 +212,13 @@ class Source:
         used = {node.id for node in self.nodes if isinstance(node, ast.Name)}
         return frozenset(used) | self.bound_here | frozenset(self._imported)
 
+    @cached_property
+    def _of_module(self) -> frozenset[str]:
+        """Names that mean something at module level, or that functions read or bind there."""
+        read = {node.id for node in self.nodes if isinstance(node, ast.Name) and self.scopes.home(node) is self.tree}
+        declared = {name for node in self.nodes if isinstance(node, ast.Global) for name in node.names}
+        return frozenset(read | declared) | self.scopes.bound(self.tree)
+
     def origin(self, node: ast.expr) -> str | None:
         """Return the qualified name that an expression stands for, if an import of this file says so.
 
@@ -291,7 +298,7 @@ class Source:
     def fresh(self, node: ast.AST, *wanted: str) -> str:
         """Return the first of these names that is free where a node stands, or the last one with a number."""
         around = [each for each in self.ancestors(node) if isinstance(each, Function)]
-        taken = {each.id for each in ast.walk(around[-1]) if isinstance(each, ast.Name)} if around else self.names
+        taken = {each.id for each in ast.walk(around[-1]) if isinstance(each, ast.Name)} if around else self._of_module
         if around:
             taken |= {each.arg for each in ast.walk(around[-1]) if isinstance(each, ast.arg)}
             taken |= {each.name for each in around}

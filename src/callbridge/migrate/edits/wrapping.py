@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.models import SAME_MODELS, receiver
+from callbridge.migrate.edits.models import SAME_MODELS, function_named, receiver, stored_in
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.source import Function, Source
 from callbridge.migrate.edits.unfit import UnfitError
@@ -53,8 +53,44 @@ def _follow(source: Source, node: ast.expr) -> Iterator[ast.Call]:
         yield from _follow_method(source, parent)
     elif isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
         yield from _follow_variable(source, parent, parent.targets[0].id)
+    elif isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Attribute):
+        yield from _follow_attribute(source, parent, parent.targets[0])
+    elif isinstance(parent, ast.Return):
+        yield from _follow_factory(source, parent)
+    elif isinstance(parent, ast.Call):
+        raise UnfitError(f"the model is passed on to {ast.unparse(parent.func)}(), where its runs cannot be seen")
     else:
-        raise UnfitError("where the model is run cannot be followed: it is returned, stored or passed on")
+        raise UnfitError("where the model is run cannot be followed: wrap the call that runs it with `stream_call`")
+
+
+def _follow_attribute(source: Source, statement: ast.Assign, target: ast.Attribute) -> Iterator[ast.Call]:
+    """Follow what is stored in an attribute through the methods of its class."""
+    holder = next((each for each in source.ancestors(statement) if isinstance(each, ast.ClassDef)), None)
+    named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == target.attr]
+    own = [node for node in named if isinstance(node.value, ast.Name) and node.value.id == "self"]
+    if holder is None or target not in own or len(statement.targets) != 1:
+        raise UnfitError(f"the model is stored in {ast.unparse(target)}, and where that is run cannot be followed")
+    if any(node not in own or holder not in source.ancestors(node) for node in named):
+        raise UnfitError(f"{target.attr} is read outside of {holder.name} as well")
+    if stored_in(source, target) is not statement.value:
+        raise UnfitError(f"self.{target.attr} is assigned more than once")
+    for node in own:
+        if isinstance(node.ctx, ast.Load):
+            yield from _follow(source, node)
+
+
+def _follow_factory(source: Source, statement: ast.Return) -> Iterator[ast.Call]:
+    """Follow what a function returns through the calls of it."""
+    function = source.scope(statement)
+    if function_named(source, getattr(function, "name", "")) is not function or not isinstance(function, ast.FunctionDef):
+        raise UnfitError("the model is returned by a method, and who calls it cannot be seen")
+    if source.is_exported(function.name):
+        raise UnfitError(f"{function.name}() returns the model, and other files use it: attach the handler to their calls")
+    for use in source.uses(function.name):
+        call = source.parents[use]
+        if not isinstance(call, ast.Call) or call.func is not use:
+            raise UnfitError(f"{function.name}, which returns the model, is used otherwise than to call it")
+        yield from _follow(source, call)
 
 
 def _is_made_of(node: ast.AST, source: Source) -> TypeGuard[ast.Call]:
