@@ -150,7 +150,8 @@ class _Editor(cst.CSTTransformer):
     # -- expressions
 
     def _leave_expression(self, span: Span, node: cst.BaseExpression) -> cst.BaseExpression:
-        for operation in self._take(span, AddArgument, RenameArgument, RemoveArgument, RemoveElement, PassCall):
+        wanted = self._take(span, AddArgument, RenameArgument, RemoveArgument, RemoveElement, PassCall)
+        for operation in sorted(wanted, key=lambda each: isinstance(each, PassCall)):  # last: it moves the arguments
             if isinstance(operation, AddArgument):
                 node = _add_argument(node, operation, self._module)
             elif isinstance(operation, RenameArgument):

@@ -24,7 +24,7 @@ from callbridge.migrate.analysis.module import Function
 from callbridge.migrate.analysis.sinks import main_sink
 from callbridge.migrate.edits.unfit import UnfitError
 
-__all__ = ["Consumer", "Field", "read_consumer"]
+__all__ = ["Consumer", "Field", "begun_by", "read_consumer"]
 
 _TOKEN = "on_llm_new_token"  # the name of a method
 _LONGEST = 12
@@ -159,7 +159,7 @@ def _source(handler: HandlerClass, hook: Function) -> str:
         raise UnfitError("its hook stands on one line with its header")
     first = body[0].lineno
     lines = handler.module.lines
-    while first - 2 > hook.lineno and lines[first - 2].lstrip().startswith("#"):
+    while first - 1 > hook.lineno and lines[first - 2].lstrip().startswith("#"):
         first -= 1
     if (body[-1].end_lineno or first) - first >= _LONGEST:
         raise UnfitError(
@@ -244,17 +244,27 @@ def _fields(handler: HandlerClass, hooks: Sequence[Function]) -> dict[str, Field
     }
     stored = _stored(handler)
     methods = {each.name for each in handler.node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
-    parameters = _parameters(handler)
+    parameters, begun = _parameters(handler), begun_by(hooks)
     found: dict[str, Field] = {}
     for name in used:
         if name in methods:
             raise UnfitError(f"its hook calls self.{name}(), another method of its own")
-        if name not in stored:
+        if name not in stored and name not in begun:
             raise UnfitError(f"where its self.{name} comes from cannot be seen")
-        value = stored[name]
+        value = stored.get(name, ast.Constant(None))
         parameter = value.id if isinstance(value, ast.Name) and value.id in parameters else ""
         found[name] = Field(value, parameter, name in changed)
     return found
+
+
+def begun_by(hooks: Sequence[Function]) -> frozenset[str]:
+    """Return the attributes that are bound when a model starts, before anything reads them."""
+    found: set[str] = set()
+    for statement in (each for hook in hooks if hook.name in _BEFORE for each in hook.body):
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        if target is not None and _attribute(target):
+            found.add(_attribute(target))
+    return frozenset(found)
 
 
 def _stored(handler: HandlerClass) -> dict[str, ast.expr]:

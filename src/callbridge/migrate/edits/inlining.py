@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from callbridge.migrate.edits.attachments import Attachment
-from callbridge.migrate.edits.consumers import Consumer, Field, read_consumer
+from callbridge.migrate.edits.consumers import Consumer, Field, begun_by, read_consumer
 from callbridge.migrate.edits.hearing import heard_runs, kept
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import run_models
@@ -79,6 +79,8 @@ class _Inlining:
         self._setup: list[_Setup] = []
         self._operations: list[Operation] = []
         self._reasons: list[str] = []
+        self._in_front = ""
+        self._holes: Mapping[str, Span] = {}
 
     def change(self) -> Change:
         source, consumer = self._source, self._consumer
@@ -128,7 +130,7 @@ class _Inlining:
     def _name_fields(self, run: ast.Call) -> None:
         """Find for each attribute what stands for it: what was given for it, or a variable of its own."""
         arguments = self._arguments()
-        assigned = _assigned_first(self._consumer)
+        assigned = begun_by(self._consumer.hooks)
         for name, each in self._consumer.fields.items():
             given = arguments.get(each.parameter) if each.parameter else None
             if isinstance(given, ast.expr) and not each.changes and self._is_stable(given, run):
@@ -212,16 +214,14 @@ class _Inlining:
             span = source.span(statement)
             self._operations.append(ReplaceStatement(span, template, holes) if template else RemoveStatement(span))
         elif template and any(source.statement(run) is statement for run in runs):
-            if holes:
-                raise UnfitError("the handler is made in the call itself: keep it in a variable first")
-            self._in_front = template
+            if holes and any(_acts(each, self._made) for run in runs for each in [*run.args, *run.keywords]):
+                raise UnfitError("the handler is made in the call itself, between what else is computed: keep it in a variable")
+            self._in_front, self._holes = template, holes
         elif template:
             if any(source.block(source.statement(run)) is not source.block(statement) for run in runs):
                 raise UnfitError("it keeps something between tokens, and may be made once for several calls")
             whole = {**holes, "STATEMENT": source.span(statement)}
             self._operations.append(ReplaceStatement(source.span(statement), f"{template}STATEMENT\n", whole))
-
-    _in_front = ""
 
     # -- the call
 
@@ -238,6 +238,7 @@ class _Inlining:
             consumer.body,
             operations=attachment.operations,
             around=(self._in_front + _lines(consumer.before), _lines(consumer.after)),
+            more=self._holes,
             renames=renames,
         )
         self._operations += done
@@ -267,6 +268,13 @@ class _Inlining:
         self._operations += added
 
 
+def _acts(argument: ast.AST, made: ast.Call) -> bool:
+    """Return whether computing an argument may depend on when it is done; that of the handler does not count."""
+    if any(node is made for node in ast.walk(argument)):
+        return False
+    return any(isinstance(node, ast.Call | ast.Await | ast.NamedExpr) for node in ast.walk(argument))
+
+
 def _lines(code: str) -> str:
     return f"{code}\n" if code else ""
 
@@ -274,18 +282,6 @@ def _lines(code: str) -> str:
 def _quoted(code: str) -> str:
     """Return source with its one empty or simple string in double quotes, as it is written mostly."""
     return code.replace("'", '"') if code.count("'") == 2 and '"' not in code else code
-
-
-def _assigned_first(consumer: Consumer) -> set[str]:
-    """Return the attributes that are bound when a model starts, before anything reads them."""
-    found: set[str] = set()
-    for hook in consumer.hooks:
-        if hook.name in ("on_llm_start", "on_chat_model_start"):
-            for statement in hook.body:
-                target = statement.targets[0] if isinstance(statement, ast.Assign) else None
-                if isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self":
-                    found.add(target.attr)
-    return found
 
 
 def _is_idle_without_text(consumer: Consumer) -> bool:

@@ -11,8 +11,9 @@ from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import SAME_MODELS, function_named, receiver, stored_in
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
-from callbridge.migrate.edits.source import Function, Source
+from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
+from callbridge.migrate.words import words
 
 __all__ = ["check_run", "check_streams", "passed", "runs_of", "wrap"]
 
@@ -20,6 +21,16 @@ _SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_p
 _ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
 _STREAMS = ("astream", "astream_events", "astream_log", "stream", "stream_events", "stream_log", "transform", "atransform")
 """Methods whose result is read piece by piece: nothing runs when they are called."""
+
+_PARTS = ("combine_documents_chain", "llm", "llm_chain", "first", "last", "question_generator")
+"""Attributes of chains that hold the model, or what runs it."""
+
+_FIELDS = words(
+    "config_specs input_key input_keys input_schema max_tokens memory model model_kwargs model_name output_key output_keys "
+    "output_parser output_schema prompt temperature tools verbose"
+)
+_ASKING = words("get_graph get_input_schema get_name get_num_tokens get_num_tokens_from_messages get_output_schema get_prompts")
+"""Attributes and methods that run nothing."""
 
 _READERS = ("callbridge.astream_call", "callbridge.stream_call", "functools.partial")
 """What a call is handed to when it has been wrapped."""
@@ -104,10 +115,23 @@ def _follow_method(source: Source, attribute: ast.Attribute) -> Iterator[ast.Cal
         yield call
     elif isinstance(call, ast.Call) and call.func is attribute and attribute.attr in SAME_MODELS:
         yield from _follow(source, call)
+    elif attribute.attr in _PARTS:
+        yield from _follow(source, attribute)
+    elif _only_describes(attribute, call):
+        return
     elif isinstance(call, ast.Call) and attribute in call.args and source.origin(call.func) in _READERS:
         raise UnfitError("the run is read as a stream already: what is done with its text belongs into that loop")
     else:
         raise UnfitError(f"what .{attribute.attr} does with the model is not known")
+
+
+def _only_describes(attribute: ast.Attribute, parent: ast.AST) -> bool:
+    """Return whether something is asked or told of a model or chain that is no run of it."""
+    if isinstance(parent, ast.Call) and parent.func is attribute:
+        return attribute.attr in _ASKING
+    if isinstance(attribute.ctx, ast.Store):
+        return "callback" not in attribute.attr and attribute.attr not in ("stream", "streaming", "llm")
+    return isinstance(attribute.ctx, ast.Load) and attribute.attr in _FIELDS
 
 
 def _follow_variable(source: Source, statement: ast.Assign, name: str) -> Iterator[ast.Call]:
@@ -207,6 +231,7 @@ def wrap(
     direct: bool = False,
     operations: Sequence[Operation] = (),
     around: tuple[str, str] = ("", ""),
+    more: Mapping[str, Span] = MappingProxyType({}),
     renames: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[Operation], bool]:
     """Return the operations that read the text of a call in a loop before the statement that uses its result.
@@ -221,6 +246,7 @@ def wrap(
         direct: Reads the runnable's events where the result of the call is not used.
         operations: What is done with the call otherwise.
         around: Statements that go before and after the loop, as source.
+        more: Names in them, and the nodes of the file that go there.
         renames: Names and attributes in the loop's body and around it that stand for others.
 
     Raises:
@@ -251,6 +277,7 @@ def wrap(
     template = f"{start}with {context} as {stream}:\n    {start}for {variable} in {stream}.text():\n{lines}\n"
     template = around[0] + template + around[1]
     holes = {"RUNNABLE": source.span(receiver(run)), "INPUT": source.span(run.args[0])} if direct else {"RUN": source.span(run)}
+    holes.update(more)
     if not (isinstance(statement, ast.Expr) and statement.value is value):
         template += "STATEMENT\n"
         holes["STATEMENT"] = source.span(statement)
