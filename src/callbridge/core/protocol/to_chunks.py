@@ -248,10 +248,10 @@ class MessageToChunks:
     def _end_call(self, block: _Block, kind: str, content: Mapping[str, Any]) -> list[AIMessageChunk]:
         args = content.get("args")
         if block.kind in CHUNK_TYPES and (self._as_blocks or kind != "server_tool_call"):
-            if not block.seen and args:
-                block.seen = args if isinstance(args, str) else json.dumps(args)
-                return self._call_part(block, block.seen)
-            return []
+            late = {key: content[key] for key in ("id", "name") if content.get(key) and not block.begun_as.get(key)}
+            part = "" if block.seen or not args else args if isinstance(args, str) else json.dumps(args)
+            block.seen += part
+            return self._call_part(block, part, **late) if part or late else []
         text = args if isinstance(args, str) else json.dumps({} if args is None else args)
         if kind == "server_tool_call":
             whole = {key: value for key, value in content.items() if key != "index"}
