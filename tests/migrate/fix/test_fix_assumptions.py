@@ -129,6 +129,27 @@ def test_what_else_is_printed_during_the_call_takes_unsafe(chain: str, before: s
     assert any("may change places with the text" in reason for reason in found), found
 
 
+@pytest.mark.parametrize(
+    "others", ["StdOutCallbackHandler()", "given", "imported()", "Told()", "StreamingStdOutCallbackHandler(), Quiet(), given"]
+)
+def test_another_handler_that_may_print_takes_unsafe(others: str) -> None:
+    before = """
+    from langchain_core.callbacks import StdOutCallbackHandler
+    from .handlers import imported
+
+    class Quiet(BaseCallbackHandler):
+        def on_llm_end(self, response, **kwargs): self.response = response
+
+    class Told(BaseCallbackHandler):
+        def on_llm_end(self, response, **kwargs): print(response)
+    """
+    handlers = f"callbacks=[StreamingStdOutCallbackHandler(), {others.removeprefix('StreamingStdOutCallbackHandler(), ')}]"
+    found = reasons(printing(f"ChatOpenAI(streaming=True, {handlers})", before=before))
+    assert any("which is attached as well, prints may change places" in reason for reason in found), found
+    quiet = printing(f"ChatOpenAI(streaming=True, {handlers.replace('given', 'Quiet()')})", before=before)
+    assert bool(rewrite(code(quiet)).changes) is ("given" in others)
+
+
 # -- what `print` is
 
 

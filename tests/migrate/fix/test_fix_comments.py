@@ -88,11 +88,13 @@ def test_comments_of_list_elements() -> None:
         ])
         llm.invoke('q')
     """
-    assert "callbacks=[\n        other,  # counts\n        # watches\n        third,  # and logs\n    ])" in after(text)
+    assert "callbacks=[\n        other,  # counts\n        # watches\n        third,  # and logs\n    ])" in after(
+        text, unsafe=True
+    )
     last = text.replace("            # watches\n            third,  # and logs\n", "")
-    assert "callbacks=[\n        other,  # counts\n    ])" in after(last)
+    assert "callbacks=[\n        other,  # counts\n    ])" in after(last, unsafe=True)
     bare = last.replace(f"{STDOUT},  # at once", f"{STDOUT}  # at once")
-    assert "callbacks=[\n        other  # counts\n    ])" in after(bare)
+    assert "callbacks=[\n        other  # counts\n    ])" in after(bare, unsafe=True)
 
 
 def test_comments_of_imported_names() -> None:
@@ -274,3 +276,35 @@ def test_comments_for_tools_stay_on_the_line_of_the_call() -> None:
     left = after(text)
     assert "with stream_call(llm.invoke, 'q') as stream:  # noqa: S1\n" in left
     assert "# again\nwith stream_call(llm.invoke, 'r') as stream:\n" in left
+
+
+def test_a_sentence_above_that_is_about_an_argument_that_goes_goes() -> None:
+    text = """
+    # It streams, as `streaming=True` says.
+    # Additionally, our handler is given to the callbacks.
+    llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+    llm.invoke("q")
+    """
+    left = after(text)
+    assert "# It streams, as `streaming=True` says.\nllm = ChatOpenAI(streaming=True)\n" in left
+    assert "Additionally" not in left
+
+
+def test_a_sentence_is_not_torn() -> None:
+    text = """
+    # The model streams, and our handler
+    # prints what it says with its callbacks.
+    llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+    llm.invoke("q")
+    """
+    assert "# The model streams, and our handler\n# prints what it says with its callbacks.\n" in after(text)
+
+
+@pytest.mark.parametrize("comment", ["将自定义处理程序作为回调参数传入", "コールバックを渡す"])
+def test_what_other_languages_say_of_callbacks_is_understood(comment: str) -> None:
+    text = f"""
+    # {comment}
+    llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+    llm.invoke("q")
+    """
+    assert comment not in after(text)

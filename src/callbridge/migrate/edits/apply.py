@@ -293,6 +293,10 @@ class _Indenter(cst.CSTTransformer):
         """Set the indentation."""
         return updated_node.with_changes(indent=self._indent)
 
+    def leave_EmptyLine(self, original_node: cst.EmptyLine, updated_node: cst.EmptyLine) -> cst.EmptyLine:  # noqa: N802
+        """Keep blank lines blank."""
+        return updated_node if updated_node.comment is not None else updated_node.with_changes(indent=False)
+
 
 class _Filler(cst.CSTTransformer):
     """Puts nodes of the file into the holes of a template."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.analysis.streaming import flag_of, told
 from callbridge.migrate.edits.models import is_model, receiver, run_models
-from callbridge.migrate.edits.source import Source
+from callbridge.migrate.edits.source import Source, Span
 
-__all__ = ["disorder", "silence", "unstreamed"]
+__all__ = ["company", "disorder", "silence", "unstreamed"]
 
 _FLAGS = ("stream", "streaming")
 _CACHES = ("set_llm_cache", "llm_cache")
@@ -107,6 +107,34 @@ def disorder(source: Source, run: ast.Call) -> str:
             if chain and told(keyword.value, source.value) != "off":
                 return _shuffled("`verbose=`")
     return ""
+
+
+def company(source: Source, handlers: Span, index: int) -> str:
+    """Return which other handler, attached beside one, may print during the call; empty if none is seen to, or unknown.
+
+    Args:
+        source: The file.
+        handlers: The list that the handler stands in.
+        index: Its place in there.
+    """
+    for node in source.nodes:
+        if isinstance(node, ast.List) and source.span(node) == handlers:
+            for each in [*node.elts[:index], *node.elts[index + 1 :]]:
+                if _may_print(source, each):
+                    return _shuffled(f"`{ast.unparse(each)}`, which is attached as well,")
+    return ""
+
+
+def _may_print(source: Source, handler: ast.expr) -> bool:
+    made = source.value(handler) if isinstance(handler, ast.Name) else handler
+    if not isinstance(made, ast.Call):
+        return True
+    origin = source.origin(made.func)
+    if origin is not None:
+        return not is_langchain(origin) or "StdOut" in origin
+    name = _called(made)
+    own = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    return not own or any(isinstance(node, ast.Name) and node.id in ("print", "sys") for each in own for node in ast.walk(each))
 
 
 def _shuffled(what: str) -> str:

@@ -46,6 +46,16 @@ _SPOKEN_OF = (
 )
 """What code is recognised by, and words that speak of it."""
 
+_OTHER_LANGUAGES = (
+    (r"回调|回調|コールバック|콜백|callback", "callback"),
+    (r"处理程序|处理器|處理器|ハンドラ|핸들러|handler", "handler"),
+    (r"后台|後台|異步|异步|バックグラウンド|백그라운드|任务|任務|タスク", "background task"),
+    (r"等待|待つ|待って|대기", "wait"),
+    (r"队列|佇列|キュー|큐", "queue"),
+    (r"线程|執行緒|スレッド|스레드", "thread"),
+)
+"""What other languages say, and the words for it."""
+
 _COMMON = words("all and are for from into new not our self that the this use used with")
 
 
@@ -71,6 +81,7 @@ def with_comments(source: Source, operations: Sequence[Operation]) -> tuple[tupl
         elif isinstance(each, RemoveArgument | RemoveElement | DropImport):
             for items, index in nodes.items(each):
                 _with_item(source, items, index, fate)
+                _with_sentence(source, nodes.around(each.span), items[index], removed, fate)
         elif isinstance(each, ReplaceExpression | ReplaceStatement):
             _with_rest(source, each, fate)
     added = [RemoveComment(source.comments[line]) for line in sorted(fate.gone)]
@@ -88,6 +99,11 @@ class _Nodes:
 
     def statement(self, span: Span) -> ast.stmt | None:
         return self._statements.get(span)
+
+    def around(self, span: Span) -> ast.stmt | None:
+        """Return the statement that an expression is part of."""
+        node = self._expressions.get(span)
+        return self._source.statement(node) if node is not None else None
 
     def items(self, operation: RemoveArgument | RemoveElement | DropImport) -> Iterator[tuple[list[Span], int]]:
         """Yield the places of what stands between commas, and which of them goes."""
@@ -211,6 +227,19 @@ def _with_item(source: Source, items: Sequence[Span], index: int, fate: _Fate) -
         _decide_text(source, above, source.text_of(item), " ".join(map(source.text_of, following)), fate)
 
 
+def _with_sentence(source: Source, statement: ast.stmt | None, item: Span, removed: Sequence[ast.stmt], fate: _Fate) -> None:
+    """Take along what is said above a statement of nothing but an argument that goes: a line that is a sentence of its own."""
+    if statement is None or statement in removed:
+        return
+    rest = " ".join(text for text in source.text_of(source.span(statement)).split(source.text_of(item)))
+    above = sorted(_above(source, _first_line(statement), statement.col_offset))
+    for line, following in zip(above, [*above, 0][1:], strict=True):
+        ends = not following or not source.text_of(source.comments[following]).lstrip("#! ")[:1].islower()
+        begins = not source.text_of(source.comments[line]).lstrip("#! ")[:1].islower() or line == above[0]
+        if begins and ends and _is_about(source, [line], source.text_of(item), rest) == "removed":
+            fate.gone.add(line)
+
+
 def _above_item(source: Source, item: Span) -> list[int]:
     if source.line(item.line)[: item.column].strip():
         return []
@@ -259,7 +288,8 @@ def _decide_text(source: Source, lines: Sequence[int], removed: str, kept: str, 
 
 def _is_about(source: Source, lines: Sequence[int], removed: str, kept: str) -> str:
     """Return what comments are about, by their words: `"removed"`, `"kept"`, or nothing if they do not say."""
-    said = _words(" ".join(source.text_of(source.comments[line]) for line in lines))
+    text = " ".join(source.text_of(source.comments[line]) for line in lines)
+    said = _words(text).union(*(alike.split() for pattern, alike in _OTHER_LANGUAGES if re.search(pattern, text)))
     about_removed, about_kept = said & _spoken_of(removed), said & _spoken_of(kept)
     if bool(about_removed) == bool(about_kept):
         return ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from typing import NamedTuple
 
-from callbridge.migrate.edits.assumed import disorder, silence
+from callbridge.migrate.edits.assumed import company, disorder, silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
 from callbridge.migrate.edits.models import hearing, is_model
+from callbridge.migrate.edits.operations import RemoveElement
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import check_run, runs_of
@@ -93,6 +94,8 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
         reasons.append(_elsewhere(source, each))
     if len({source.statement(each.call) for each in found}) < len(found):
         raise UnfitError("one statement runs the model twice")
+    if isinstance(attachment.shortened, RemoveElement):
+        reasons.append(company(source, attachment.shortened.span, attachment.shortened.index))
     return found, reasons
 
 

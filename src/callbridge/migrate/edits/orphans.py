@@ -36,12 +36,22 @@ def drop_unused(source: Source, names: Iterable[str]) -> tuple[tuple[Operation, 
 
 
 def _is_unused(source: Source, name: str) -> bool:
-    if source.is_exported(name) or source.uses(name):
+    if source.is_exported(name) or not all(_is_own(source, name, use) for use in source.uses(name)):
         return False
     word = re.compile(rf"\b{re.escape(name)}\b")
     return not any(
-        isinstance(node, ast.Constant) and isinstance(node.value, str) and word.search(node.value) for node in source.nodes
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and word.search(node.value)
+        and not _is_own(source, name, node)
+        for node in source.nodes
     )
+
+
+def _is_own(source: Source, name: str, use: ast.expr) -> bool:
+    """Return whether a function or class at module level names itself: nobody needs it for that."""
+    top = next((each for each in source.ancestors(use) if source.parents.get(each) is source.tree), None)
+    return isinstance(top, Function | ast.ClassDef) and top.name == name and use not in top.decorator_list
 
 
 def _drop(source: Source, name: str) -> Iterator[tuple[DropImport | RemoveStatement, ast.stmt]]:
