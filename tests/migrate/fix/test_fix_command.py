@@ -369,13 +369,36 @@ def test_names_that_other_files_use_stay(project: Path) -> None:
     assert kept == {"kept.py", "starred.py", "named.py", "user.py"}
 
 
+WRAPPED = """
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_openai import ChatOpenAI
+
+class Show(BaseCallbackHandler):
+    def __init__(self, box):
+        self.box = box
+        self.text = ""
+
+    def on_llm_new_token(self, token, **kwargs):
+        self.text += token
+        self.box.show(self.text)
+
+def ask(q, box):
+    llm = ChatOpenAI(streaming=True, callbacks=[Show(box)])
+    return llm.invoke(q)
+"""
 LEFT = "def ask(chain, q, h):\n    return chain.run(q, callbacks=[h()])\n"
 
 
 def many_files(folder: Path) -> int:
     """Write more files than one process works on: with edits, with places that stay, broken ones, and others."""
     imported = "from langchain.callbacks.base import BaseCallbackHandler\n"
-    texts = [f"{imported}\nclass H(BaseCallbackHandler): pass\n", f"{imported}\n\n{LEFT}", f"{imported}\ndef (:\n", "x = 1\n"]
+    texts = [
+        f"{imported}\nclass H(BaseCallbackHandler): pass\n",
+        f"{imported}\n\n{LEFT}",
+        f"{imported}\ndef (:\n",
+        "x = 1\n",
+        WRAPPED,
+    ]
     for number in range(WORTH_PROCESSES + 8):
         (folder / f"m{number:03}.py").write_text(texts[number % len(texts)])
     return WORTH_PROCESSES + 8
@@ -386,8 +409,8 @@ def test_several_processes_say_and_do_what_one_does(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     files = find_files(["."], tmp_path)
     steps: list[int] = []
-    alone = fix_files(files, dict(files), Options())
-    together = fix_files(files, dict(files), Options(), jobs=2, progress=steps.append)
+    alone = fix_files(files, dict(files), Options(unsafe=True))
+    together = fix_files(files, dict(files), Options(unsafe=True), jobs=2, progress=steps.append)
     assert together == alone
     assert sum(steps) == len(files)
     assert (

@@ -220,7 +220,8 @@ def _fixed(
 def _edited(path: str, file: SourceFile, options: Options, uses: frozenset[str]) -> FileOutcome:
     try:
         rewritten = rewrite(file.text, options, foreign_uses=uses, is_package=path.endswith("__init__.py"))
-        return FileOutcome(path, file.data, file.encoded(rewritten.text), rewritten)
+        told = replace(rewritten, changes=tuple(replace(each, operations=()) for each in rewritten.changes))
+        return FileOutcome(path, file.data, file.encoded(rewritten.text), told)
     except UneditableError as error:
         problem = f"not rewritten: {error.problem}"
     except RecursionError:
