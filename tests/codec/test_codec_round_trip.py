@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from langchain_core.agents import AgentAction
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.load import dumps as langchain_dumps
 from langchain_core.load import load
@@ -21,9 +22,10 @@ from langchain_core.prompt_values import StringPromptValue
 from langchain_core.runnables.utils import AddableDict
 from pydantic import ConfigDict, Field
 
-from callbridge import dumps, loads
+from callbridge import drive, dumps, loads
 from callbridge.compat import CORE_VERSION
 from codec.payloads import events, payloads
+from made_events import Run
 
 # LangChain 0.3.0.
 pytestmark = pytest.mark.filterwarnings("ignore:The class `RemoveMessage` is in beta")
@@ -228,3 +230,35 @@ def test_actions_of_tool_calling_agents_come_back() -> None:
     tools = pytest.importorskip("langchain_classic.agents.output_parsers.tools")
     action = tools.ToolAgentAction(tool="t", tool_input={}, log="", message_log=[AIMessage(content="")], tool_call_id="c")
     assert same(loads(dumps(action)), action)
+
+
+@pytest.mark.parametrize("name", ["GraphInterrupt", "GraphBubbleUp"])
+def test_an_interrupt_comes_back_as_one(name: str) -> None:
+    """Handlers ask `isinstance` whether a graph was paused or has failed."""
+    errors, types = pytest.importorskip("langgraph.errors"), pytest.importorskip("langgraph.types")
+    paused = getattr(errors, name)((types.Interrupt("sure?"),))
+    event = Run("chain").error(paused, status="interrupted")
+    back = loads(dumps(event))["data"]["error"]
+    assert type(back) is type(paused)
+    assert back.args == paused.args
+
+
+def test_a_command_to_another_graph_comes_back_as_an_interrupt_that_commands_nothing() -> None:
+    """Raised by whoever read it, it would make a graph go elsewhere."""
+    errors, types = pytest.importorskip("langgraph.errors"), pytest.importorskip("langgraph.types")
+    back = loads(dumps(errors.ParentCommand(types.Command(goto="elsewhere"))))
+    assert type(back) is errors.GraphBubbleUp
+
+
+def test_handlers_hear_of_an_interrupt_that_went_through_json() -> None:
+    """And not of a failure."""
+    errors, types = pytest.importorskip("langgraph.errors"), pytest.importorskip("langgraph.types")
+    run, heard = Run("chain"), []
+
+    class Handler(BaseCallbackHandler):
+        def on_chain_error(self, error: BaseException, **_: Any) -> None:
+            heard.append(error)
+
+    paused = run.error(errors.GraphInterrupt((types.Interrupt("sure?"),)), status="interrupted", input=None)
+    drive([loads(dumps(event)) for event in (run.start(input=1), paused)], Handler())
+    assert [type(error) for error in heard] == [errors.GraphInterrupt]

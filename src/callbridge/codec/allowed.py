@@ -31,7 +31,7 @@ from langchain_core.prompt_values import ChatPromptValue, ChatPromptValueConcret
 
 from callbridge.core.revive import AGENT_STEP_CLASSES, MESSAGE_CLASSES
 
-__all__ = ["Id", "class_of_id", "id_of_class", "is_known_id", "listed_classes"]
+__all__ = ["Id", "class_of_id", "id_of_class", "interrupt_of_id", "is_known_id", "listed_classes"]
 
 _CLASSES: Final = (
     *MESSAGE_CLASSES,
@@ -60,6 +60,17 @@ _ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Module to classes in packages that need not be installed; imported when JSON has one of them."""
 
+_INTERRUPTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "GraphBubbleUp": "GraphBubbleUp",
+        "GraphInterrupt": "GraphInterrupt",
+        "NodeInterrupt": "GraphInterrupt",
+        "ParentCommand": "GraphBubbleUp",
+    }
+)
+"""The exceptions by which LangGraph pauses a graph, to the class they are restored as: handlers ask whether it was one of these.
+That of a command, which would make the graph go elsewhere if somebody raised it, becomes one that says no more than that."""
+
 Id: TypeAlias = tuple[str, ...]
 """The parts of a module's name, then that of a class."""
 
@@ -80,6 +91,18 @@ def class_of_id(path: Id) -> type[Any] | None:
         return found
     try:
         made: type[Any] | None = getattr(import_module(".".join(path[:-1])), path[-1], None)
+    except ImportError:
+        return None
+    return made
+
+
+def interrupt_of_id(path: Id) -> type[Exception] | None:
+    """Return the class that stands for an exception of LangGraph's that is no failure; `None` if it is another, or not installed."""
+    name = _INTERRUPTS.get(path[-1]) if path[:-1] == ("langgraph", "errors") else None
+    if name is None:
+        return None
+    try:
+        made: type[Exception] | None = getattr(import_module("langgraph.errors"), name, None)
     except ImportError:
         return None
     return made

@@ -20,7 +20,7 @@ from langchain_core.messages import RemoveMessage
 from langchain_core.runnables.utils import AddableDict
 from pydantic_core import from_json
 
-from callbridge.codec.allowed import Id, class_of_id, is_known_id
+from callbridge.codec.allowed import Id, class_of_id, interrupt_of_id, is_known_id
 from callbridge.codec.encode import LC_ESCAPED, MAX_DEPTH
 from callbridge.codec.opened import open_class
 from callbridge.codec.unknown import UnknownObject
@@ -36,7 +36,7 @@ def loads(text: str | bytes) -> Payload:
     Messages, documents, prompt values, generations, results, agents' steps and LangGraph's `Command`, `Send` and `Interrupt`
     are of their classes again; what was of a class of somebody's own that extends one of these is of that one, and has its own
     fields as attributes. So are errors of Python's own, but for those that end a program or an iteration when they
-    are raised; these and all other errors become a `RemoteError`, and objects of all other classes an `UnknownObject`. JSON
+    are raised, and LangGraph's interrupts; these and all other errors become a `RemoteError`, and objects of all other classes an `UnknownObject`. JSON
     that is not of `dumps` is taken as it is, so that events of LangServe's `stream_events` and of a LangGraph server can be
     read too: the dicts in them are what `dispatch_events` makes messages of.
 
@@ -164,6 +164,9 @@ _OWN_ERRORS: Final[Mapping[Id, type[Exception]]] = MappingProxyType(
 def _exception(mark: dict[str, Payload], depth: int) -> BaseException:
     path, message = _path(mark), mark["message"]
     args = [_decode(item, depth + 2) for item in list.copy(mark["args"])]
+    interrupt = interrupt_of_id(path)
+    if interrupt is not None:
+        return interrupt(*args)  # its text may be another in another version of LangGraph
     kind = _BUILTIN_ERRORS.get(path) or _OWN_ERRORS.get(path)
     try:
         error = None if kind is None else kind(*args)
