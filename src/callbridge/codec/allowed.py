@@ -68,8 +68,8 @@ _INTERRUPTS: Final[Mapping[str, str]] = MappingProxyType(
         "ParentCommand": "GraphBubbleUp",
     }
 )
-"""The exceptions by which LangGraph pauses a graph, to the class they are restored as: handlers ask whether it was one of these.
-That of a command, which would make the graph go elsewhere if somebody raised it, becomes one that says no more than that."""
+"""The exceptions by which LangGraph pauses a graph, to the class they are restored as: handlers ask if it was one of these. That
+of a command, which would make the graph go elsewhere if somebody raised it, becomes one that says no more than that."""
 
 Id: TypeAlias = tuple[str, ...]
 """The parts of a module's name, then that of a class."""
@@ -97,7 +97,7 @@ def class_of_id(path: Id) -> type[Any] | None:
 
 
 def interrupt_of_id(path: Id) -> type[Exception] | None:
-    """Return the class that stands for an exception of LangGraph's that is no failure; `None` if it is another, or not installed."""
+    """Return the class for an exception of LangGraph's that is no failure; `None` if it is another, or not installed."""
     name = _INTERRUPTS.get(path[-1]) if path[:-1] == ("langgraph", "errors") else None
     if name is None:
         return None
