@@ -68,8 +68,8 @@ _INTERRUPTS: Final[Mapping[str, str]] = MappingProxyType(
         "ParentCommand": "GraphBubbleUp",
     }
 )
-"""The exceptions by which LangGraph pauses a graph, to the class they are restored as: handlers ask if it was one of these. That
-of a command, which would make the graph go elsewhere if somebody raised it, becomes one that says no more than that."""
+"""The exceptions by which LangGraph pauses a graph, to the class they are restored as: handlers ask if it was one of these.
+That of a command, which would make the graph go elsewhere if somebody raised it, becomes one that commands nothing."""
 
 Id: TypeAlias = tuple[str, ...]
 """The parts of a module's name, then that of a class."""

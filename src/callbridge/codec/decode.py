@@ -37,8 +37,8 @@ def loads(text: str | bytes) -> Payload:
     are of their classes again; what was of a class of somebody's own that extends one of these is of that one, and has its own
     fields as attributes. So are LangGraph's interrupts, and errors of Python's own but for those that end a program or an
     iteration when they are raised; these and all other errors become a `RemoteError`, and objects of all other classes an
-    `UnknownObject`. JSON that is not of `dumps` is taken as it is, so that events of LangServe's `stream_events` and of a LangGraph server can be
-    read too: the dicts in them are what `dispatch_events` makes messages of.
+    `UnknownObject`. JSON that is not of `dumps` is taken as it is, so that events of LangServe's `stream_events` and of a
+    LangGraph server can be read too: the dicts in them are what `dispatch_events` makes messages of.
 
     Args:
         text: JSON; bytes in UTF-8, UTF-16 or UTF-32.
