@@ -55,7 +55,7 @@ def _start(draw: st.DrawFn, run: Open) -> Call:
     own = draw(names) if run.run_type in ("chat_model", "llm", "tool") else None  # models and tools have a name of their own
     called = run.name if own is None or draw(st.booleans()) else None
     run.name = run.own_name = called if own is None else own
-    serialized = {"name": run.name, "id": [run.name]}
+    serialized = {} if run.name == "Unnamed" else {"name": run.name, "id": [run.name]}
     if own is not None and called is not None:
         run.name = called
     kwargs: dict[str, Any] = {**run.ids, "metadata": draw(st.dictionaries(texts, st.integers(), max_size=2)), "name": called}

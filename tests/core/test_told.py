@@ -35,9 +35,9 @@ def test_what_extended_starts_tell_is_handed_on() -> None:
 
 
 def test_a_run_without_a_name_has_none() -> None:
-    """v2 calls it "Unnamed", LangChain passes None; `serialized` can still be indexed."""
+    """v2 calls it "Unnamed"; LangChain passes no name and no description, and handlers have words of their own for that."""
     call = decoded(Run(name="Unnamed").start(input=1))[0]
-    assert (call.kwargs["name"], call.args[0]["name"]) == (None, "Unnamed")
+    assert (call.kwargs["name"], call.args[0]) == (None, {})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ events lack is filled in:
 
 | argument | is |
 |---|---|
-| `serialized` | `{"name": name, "id": [name]}`, of models with settings as `kwargs`; never None: old handlers index it |
+| `serialized` | `{"name": name, "id": [name]}`, of models with `kwargs`; never None, `{}` of a run without a name |
 | `name` of models and tools | None: LangChain passes one only if the run was given it, which v2 does not say |
 | `invocation_params` | the settings that LangChain has put into the metadata; `options` is `{}`, `batch_size` 1 |
 | `inputs` of a chain whose start shows none | `{"input": ""}`, as LangChain's streaming path says; its end has them |
@@ -289,7 +289,8 @@ class EventsToCalls:
         # What says of which class a run is that was given another name; without it, models and tools bear no name but that.
         component = data.get("component")
         own_name = component if isinstance(component, str) else run.name
-        serialized: dict[str, Any] = {"name": own_name, "id": [own_name]}
+        # Of a run without a name LangChain passes None, which handlers take for what an empty dict says as well.
+        serialized: dict[str, Any] = {} if own_name == UNNAMED else {"name": own_name, "id": [own_name]}
         kwargs = dict(run.ids)
         kwargs["metadata"] = run.metadata
         is_named = component is not None if run.run_type in _NAMED_BY_CLASS else run.name != UNNAMED

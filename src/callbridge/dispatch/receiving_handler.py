@@ -208,7 +208,5 @@ def _own_arguments(parts: CallParts) -> tuple[tuple[Payload, ...], dict[str, Pay
     for filler in ("invocation_params", "options"):
         if filler in kwargs:
             kwargs[filler] = dict(kwargs[filler])
-    own = {**serialized, "id": list(serialized["id"])}
-    if "kwargs" in own:
-        own["kwargs"] = dict(own["kwargs"])
+    own = {key: value.copy() if isinstance(value, (dict, list)) else value for key, value in serialized.items()}
     return (own, subject), kwargs
