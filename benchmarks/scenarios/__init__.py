@@ -12,6 +12,7 @@ from benchmarks.scenarios import (
     memory,
     platforms,
     reading,
+    relaying,
     same_loop,
     sync_calls,
     threads,
@@ -19,7 +20,20 @@ from benchmarks.scenarios import (
 
 __all__ = ["HIDDEN", "SCENARIOS"]
 
-_FAMILIES = (reading, same_loop, threads, latency, dispatching, sync_calls, memory, growth, json_text, full, platforms)
+_FAMILIES = (
+    reading,
+    same_loop,
+    threads,
+    latency,
+    dispatching,
+    sync_calls,
+    memory,
+    growth,
+    json_text,
+    full,
+    platforms,
+    relaying,
+)
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for family in _FAMILIES for scenario in family.SCENARIOS}
 """By name, in the order in which they run."""
