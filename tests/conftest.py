@@ -72,6 +72,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Tiers())
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--blockbuster", action="store_true", help="let nothing of callbridge block a running event loop, in any test"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With `--blockbuster`, which LangGraph's development server has on: a call that blocks a running loop is an error.
+
+    Calls of test code alone may block; those below a function of callbridge may not, unless the test is about that
+    (`@pytest.mark.blocks`).
+    """
+    if not request.config.getoption("--blockbuster") or request.node.get_closest_marker("blocks"):
+        yield
+        return
+    from blockbuster import blockbuster_ctx
+
+    with blockbuster_ctx("callbridge"):
+        yield
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """LangChain's async API runs on asyncio alone; tests of the channel ask for trio as well."""

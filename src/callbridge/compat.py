@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import version
 from typing import Final
 from uuid import UUID, uuid4
+
+import langchain_core
 
 __all__ = ["CORE_VERSION", "HAS_TOOL_CALL_DELTA", "HAS_V3", "V2_HAS_TOOL_CALL_ID", "V2_HAS_TOOL_ERROR", "new_run_id"]
 
@@ -15,8 +16,9 @@ def _parse(text: str) -> tuple[int, ...]:
     return tuple(int(re.sub(r"\D.*", "", part) or 0) for part in text.split(".")[:3])
 
 
-CORE_VERSION: Final = _parse(version("langchain-core"))
-"""The installed langchain-core, as numbers: `(1, 7, 2)`."""
+CORE_VERSION: Final = _parse(langchain_core.__version__)
+"""The installed langchain-core, as numbers: `(1, 7, 2)`. Of `importlib.metadata` it would be asked for in a file, which may be
+inside a loop in which nothing may block."""
 
 # Delete when the floor passes 1.0.0: `on_tool_error` is a v2 event everywhere from there on.
 V2_HAS_TOOL_ERROR: Final = CORE_VERSION >= (1, 0, 0)

@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from anyio.lowlevel import cancel_shielded_checkpoint
+
 from callbridge.channel.waiters import async_waiter, current_task
 
 __all__ = ["PrivateLoop"]
@@ -89,7 +91,8 @@ class PrivateLoop:
         """Let the thread end after the jobs that wait, and wait for it in a task of asyncio or trio."""
         self.stop()
         await _done(self._finished)
-        self._thread.join()
+        while self._thread.is_alive():  # it is past its last line, and `join` would block the loop, however shortly
+            await cancel_shielded_checkpoint()
 
     def _call(self, function: Callable[..., object], *args: object) -> None:
         self._loop.call_soon_threadsafe(function, *args)

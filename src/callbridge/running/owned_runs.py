@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import anyio
+from anyio.lowlevel import cancel_shielded_checkpoint
 
 from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.core.calls import Payload
@@ -359,7 +360,7 @@ class ThreadRun:
         if self._thread is not None and not self._scope.is_here:
             if not await self._done.wait(seconds=seconds):
                 return False
-            self._thread.join()  # it is past its last line
+            await _joined(self._thread)
         return True
 
     def wait_sync(self) -> None:
@@ -472,8 +473,23 @@ async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Pay
             raise raised[0]
         return returned[0]
     finally:
-        thread.join()  # it is past its last line
+        await _joined(thread)
         raised.clear()  # the error's traceback refers to this frame
+
+
+async def _joined(thread: threading.Thread) -> None:
+    """Wait for a thread that is past its last line, without blocking the loop: there are loops in which nothing may block.
+
+    Cancellation: raised afterwards.
+    """
+    cancelled: BaseException | None = None
+    while thread.is_alive():
+        try:
+            await cancel_shielded_checkpoint()
+        except anyio.get_cancelled_exc_class() as error:  # native asyncio cancellation
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 def _clear_frames(reporter: Reporter, error: BaseException | None) -> None:
