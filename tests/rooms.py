@@ -76,7 +76,7 @@ def may_import_codec(found: Import) -> bool:
     top, _, rest = found.module.partition(".")
     if top == "callbridge":
         return (rest or found.name).split(".")[0] in ("codec", "core", "errors")
-    data = found.module.split(".")[1:2] in [[name] for name in LANGCHAIN_DATA] or found.name in ("AddableDict", "Runnable")
+    data = found.module.split(".")[1:2] in [[name] for name in LANGCHAIN_DATA] or found.name == "AddableDict"
     return (
         data
         if top == "langchain_core"
@@ -128,7 +128,7 @@ def may_import_errors(found: Import) -> bool:
 
 def may_import_package(found: Import) -> bool:
     """`__init__.py`: itself, and what resolves names."""
-    return found.module.split(".")[0] in ("__future__", "callbridge", "importlib", "types", "typing")
+    return found.module.split(".")[0] in ("__future__", "callbridge", "importlib", "sys", "types", "typing")
 
 
 def may_import_root(found: Import) -> bool:

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import gc
 import re
+import selectors
 import subprocess
 import sys
 import threading
@@ -511,6 +512,24 @@ def test_which_connections_are_open(known: bool) -> None:
         end.abort()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
+
+
+@shows("asyncio._set_running_loop")
+def test_what_loop_runs_where_threads_are_greenlets(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a loop of ours waits, which is when other greenlets have their turn; `tests/running` does it under gevent."""
+    if not known:
+        monkeypatch.delattr(asyncio, "_set_running_loop")
+    monkeypatch.setattr(internals, "_has_green_threads", lambda: True)
+    loop, seen, select = internals.new_event_loop(), list[Any](), selectors.DefaultSelector.select
+
+    def watched_select(self: Any, timeout: float | None = None) -> Any:
+        seen.append(internals.running_loop())
+        return select(self, timeout)
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", watched_select)
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+    assert set(seen) == ({None} if known else {loop})
 
 
 # -- the list itself

@@ -16,6 +16,7 @@ The options of all streams are in `StreamOptions`, what events look like in `cal
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -231,3 +232,9 @@ def _version() -> str:
         return version(__name__)
     except PackageNotFoundError:  # run from a source tree that is not installed
         return "0+unknown"
+
+
+if "langchain_core" in sys.modules:
+    # Most of it is loaded, and who imports callbridge now will use it: perhaps first inside a loop, which should not wait.
+    for _module in _MODULES:
+        import_module(f"{__name__}.{_module}")

@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures.thread
 import gc
+import selectors
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from importlib import import_module
@@ -44,7 +45,9 @@ __all__ = [
     "merged_config",
     "module_of",
     "name_of",
+    "new_event_loop",
     "pool_queues",
+    "run_on_new_loop",
     "running_loop",
     "used_elsewhere",
     "waiter_of",
@@ -121,6 +124,11 @@ NAMES: Final = (
         "asyncio.BaseSelectorEventLoop._transports",
         "the connections that clients have kept on the loop of async calls from sync code, when the interpreter exits",
         "a `ResourceWarning` at exit, where those are shown",
+    ),
+    Unpromised(
+        "asyncio._set_running_loop",
+        "saying that a loop waits, where threads are greenlets; documented in asyncio's code for who implements loops",
+        "under gevent and eventlet, after the first async call from sync code a loop seems to run in every greenlet",
     ),
     # -- threads
     Unpromised(
@@ -314,6 +322,56 @@ def abort_transports(loop: asyncio.AbstractEventLoop) -> None:
     """Close the connections that are open on a loop; asyncio's own knows them, others do not tell."""
     for transport in list(getattr(loop, "_transports", {}).values()):
         transport.abort()
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop for a thread of ours; where threads are greenlets (gevent, eventlet), one that leaves others alone.
+
+    They are all in one thread of the system, for which asyncio notes what loop runs: a loop that stays would be everybody's.
+    """
+    if not _has_green_threads():
+        return asyncio.new_event_loop()
+
+    set_running: Callable[[asyncio.AbstractEventLoop | None], object]
+    set_running = getattr(asyncio, "_set_running_loop", lambda _: None)
+
+    class GreenSelector(selectors.DefaultSelector):  # which is theirs, since they have put it there
+        outer: asyncio.AbstractEventLoop | None = None
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            """Wait, and say meanwhile that the loop does not run: other greenlets have their turn then."""
+            mine = running_loop()
+            set_running(self.outer)
+            try:
+                return super().select(timeout)
+            finally:
+                self.outer = running_loop()
+                set_running(mine)
+
+    return asyncio.SelectorEventLoop(GreenSelector())
+
+
+def run_on_new_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Do what `asyncio.run` does in a thread of ours, on a loop that `new_event_loop` makes."""
+    if not _has_green_threads():
+        return asyncio.run(main)
+    loop = new_event_loop()
+    try:
+        return loop.run_until_complete(main)
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def _has_green_threads() -> bool:
+    gevent, eventlet = (sys.modules.get(name) for name in ("gevent.monkey", "eventlet.patcher"))
+    is_gevents = gevent is not None and gevent.is_module_patched("threading")
+    return is_gevents or (eventlet is not None and eventlet.is_monkey_patched("thread"))
 
 
 # -- threads ----------------------------------------------------------------------------------------------------------

@@ -37,7 +37,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from langchain_core.load.serializable import Serializable
-from langchain_core.runnables import Runnable
 from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel
 
@@ -374,9 +373,15 @@ def _secrets(value: Payload, kind: type[Any]) -> Container[str]:
     return ()
 
 
+def _is_component(kind: type[Any]) -> bool:
+    """Return whether a class is one of LangChain's components: a serializable runnable, known by name: importing it is slow."""
+    bases = {(base.__module__, base.__name__) for base in kind.__mro__}
+    return issubclass(kind, Serializable) and ("langchain_core.runnables.base", "Runnable") in bases
+
+
 def _shown_fields(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]:
     """Return what of an object that cannot be restored is worth telling; nothing of LangChain's components."""
-    if issubclass(kind, BaseModel) and not (issubclass(kind, Serializable) and issubclass(kind, Runnable)):
+    if issubclass(kind, BaseModel) and not _is_component(kind):
         held, hidden = value.__dict__, _secrets(value, kind)
         yield from (
             (name, held[name])

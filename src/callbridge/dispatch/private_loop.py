@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from anyio.lowlevel import cancel_shielded_checkpoint
 
 from callbridge.channel.waiters import async_waiter, current_task
+from callbridge.internals import run_on_new_loop
 
 __all__ = ["PrivateLoop"]
 
@@ -115,7 +116,7 @@ async def _done(future: Future[Any]) -> None:
 def _run(started: Future[Any], finished: Future[None]) -> None:
     """Be the thread."""
     try:
-        asyncio.run(_serve(started))
+        run_on_new_loop(_serve(started))
     except BaseException as error:
         if started.done():
             raise

@@ -29,7 +29,7 @@ from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
 from callbridge.core.status import status_of
 from callbridge.errors import EventLoopError
-from callbridge.internals import elsewhere, running_loop
+from callbridge.internals import elsewhere, run_on_new_loop, running_loop
 from callbridge.running.cancelling import Cancelling, Phase
 from callbridge.running.interpreter_exit import end_at_exit, is_exiting
 from callbridge.running.loop_tasks import in_thread
@@ -440,7 +440,7 @@ class LateRun:
 
 
 def _run_on_own_loop(work: Callable[[], Coroutine[Any, Any, Payload]]) -> Payload:
-    return asyncio.run(work())
+    return run_on_new_loop(work())
 
 
 async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Payload:

@@ -22,7 +22,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final
 
-from callbridge.internals import abort_transports
+from callbridge.internals import abort_transports, new_event_loop, run_on_new_loop
 from callbridge.running.interpreter_exit import call_at_exit, is_exiting
 
 __all__ = ["is_on_shared_loop", "run_on_shared_loop"]
@@ -60,7 +60,7 @@ def run_on_shared_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
                 return done.result()
             finally:
                 del done  # it has the error, whose traceback refers to this frame
-    return asyncio.run(work())
+    return run_on_new_loop(work())
 
 
 def is_on_shared_loop() -> bool:
@@ -123,7 +123,7 @@ class _Shared:
         """Return the loop; the first call makes it."""
         with self._lock:
             if self._loop is None:
-                self._loop = loop = asyncio.new_event_loop()
+                self._loop = loop = new_event_loop()
                 loop.set_default_executor(ThreadPoolExecutor(_POOL_SIZE, thread_name_prefix="asyncio"))
                 self._over = threading.Event()
                 self._thread = threading.Thread(target=_serve, args=(loop, self._over), name=_NAME, daemon=True)
