@@ -13,7 +13,16 @@ from langchain_core.runnables import Runnable
 import callbridge
 from benchmarks.scenario import check
 
-__all__ = ["READERS", "Read", "astream_call_streaming", "astream_messages", "is_token", "seconds_per_token"]
+__all__ = [
+    "READERS",
+    "Read",
+    "astream_call_streaming",
+    "astream_call_v3",
+    "astream_messages",
+    "is_token",
+    "plain_v3",
+    "seconds_per_token",
+]
 
 
 class Read(NamedTuple):
@@ -81,6 +90,23 @@ async def astream_call_streaming(runnable: Runnable[Any, Any], value: Any) -> Re
             pass
 
     return await _read(callbridge.astream_call(stream), is_token)
+
+
+async def astream_call_v3(runnable: Runnable[Any, Any], value: Any) -> Read:
+    """Do the same for a call that is driven by version 3."""
+
+    async def answer() -> None:
+        stream: Any = await runnable.astream_events(value, version="v3")  # type: ignore[misc]
+        await stream
+
+    return await _read(callbridge.astream_call(answer), is_token)
+
+
+async def plain_v3(runnable: Runnable[Any, Any], value: Any) -> Read:
+    """Read the text of version 3 itself; nobody asks for events."""
+    stream: Any = await runnable.astream_events(value, version="v3")  # type: ignore[misc]
+    async with stream:
+        return await _read(stream.text, _is_text)
 
 
 async def classic(runnable: Runnable[Any, Any], value: Any) -> Read:

@@ -12,7 +12,15 @@ from langchain_core.runnables import Runnable
 
 from benchmarks.scenario import LATENCY, OURS, TOKEN, Contender, Goal, Scenario, check
 from benchmarks.scenarios.models import Talker, agent, chain, graph
-from benchmarks.scenarios.readers import READERS, astream_call_streaming, astream_messages, seconds_per_token
+from benchmarks.scenarios.readers import (
+    READERS,
+    astream_call_streaming,
+    astream_call_v3,
+    astream_messages,
+    plain_v3,
+    seconds_per_token,
+)
+from callbridge.compat import HAS_V3
 
 __all__ = ["SCENARIOS", "tokens_per_run"]
 
@@ -117,6 +125,24 @@ FIRST_EVENT = Scenario(
 # The classic handler ends with the first model call, so it cannot read an agent.
 _AGENT_READERS = {name: reader for name, reader in READERS.items() if name not in _NEEDS} | {"plain astream": astream_messages}
 
+_V3_READERS = {
+    OURS: astream_call_v3,
+    "callbridge, v2 events": astream_call_streaming,
+    "astream_events(v2)": READERS["astream_events(v2)"],
+    "plain version 3": plain_v3,
+    "plain astream": READERS["plain astream"],
+}
+
+UNDER_V3 = Scenario(
+    name="tokens-under-v3",
+    title="a model under version 3, end to end",
+    what="The time per token of reading the events of a model that is driven by version 3, beside v2 events of the same model.",
+    unit=TOKEN,
+    contenders=_contenders(_model, "How do I make tea?", _V3_READERS),
+    goals=(Goal("astream_events(v2)", at_most=1.0, text="1"),),
+    rounds=7,
+)
+
 SCENARIOS = (
     _added("model", _model, "How do I make tea?"),
     _added("chain", chain, {"drink": "tea"}),
@@ -124,5 +150,6 @@ SCENARIOS = (
     _end_to_end("chain", chain, {"drink": "tea"}, READERS),
     _end_to_end("agent", agent, QUESTION, _AGENT_READERS, ("langchain.agents",)),
     _end_to_end("graph", graph, QUESTION, READERS | {"plain astream": astream_messages}, ("langgraph",)),
+    *((UNDER_V3,) if HAS_V3 else ()),
     FIRST_EVENT,
 )
