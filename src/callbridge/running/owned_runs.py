@@ -14,9 +14,7 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Protocol
@@ -24,7 +22,7 @@ from typing import Any, Protocol
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint
 
-from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
+from callbridge.channel.flag import Flag
 from callbridge.core.calls import Payload
 from callbridge.core.runs import MISSING
 from callbridge.core.status import status_of
@@ -65,65 +63,6 @@ class OwnedRun(Protocol):
     def wait_sync(self) -> None:
         """Wait until the run has stopped, blocking the thread."""
         ...
-
-
-class _Done:
-    """A flag that is set once, from any thread, and waited for by any number of asyncio and trio tasks and threads."""
-
-    def __init__(self) -> None:
-        self._set = False
-        self._waiting: deque[SendEnd[None]] = deque()  # one each; removed by who closes it
-
-    def set(self) -> None:
-        self._set = True
-        while self._waiting:
-            with suppress(IndexError):  # two threads set it
-                self._waiting.popleft().close()
-
-    async def wait(self, on_cancel: Callable[[], None] | None = None, seconds: float | None = None) -> bool:
-        """Wait; a cancellation that arrives meanwhile is raised afterwards.
-
-        Args:
-            on_cancel: Called when one arrives.
-            seconds: After how many to give up; None: never.
-
-        Returns:
-            Whether the flag is set.
-        """
-        if self._set:
-            return True
-        end = self._end()
-        cancelled: BaseException | None = None
-        with anyio.move_on_after(seconds, shield=True) as scope:
-            while True:
-                try:
-                    await end.receive()
-                except anyio.EndOfStream:
-                    break
-                except anyio.get_cancelled_exc_class() as error:
-                    if scope.cancel_called:
-                        raise  # to the scope: the time is over
-                    # Native asyncio cancellation, which no scope shields from.
-                    cancelled = error
-                    if on_cancel is not None:
-                        on_cancel()
-        if cancelled is not None:
-            raise cancelled
-        return self._set
-
-    def wait_sync(self) -> None:
-        with suppress(anyio.EndOfStream):
-            self._end().receive_sync()
-
-    def _end(self) -> ReceiveEnd[None]:
-        """Return what ends when the flag is set."""
-        send: SendEnd[None]
-        receive: ReceiveEnd[None]
-        send, receive = open_channel(1)
-        self._waiting.append(send)
-        if self._set:
-            self.set()
-        return receive
 
 
 def _finish(reporter: Reporter, error: BaseException | None) -> None:
@@ -204,7 +143,7 @@ class TaskRun:
         self._scope = RunScope()
         self._cancelling = Cancelling(reporter, self._scope)
         self._run = _AsyncRun(reporter, self._scope, self._cancelling)
-        self._done = _Done()
+        self._done = Flag()
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.result: Payload = MISSING
@@ -255,7 +194,7 @@ class TaskRun:
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._loop is not None
         assert self._context is not None
-        self._done = done = _Done()
+        self._done = done = Flag()
         self._task = self._context.run(self._loop.create_task, work)
         self._task.add_done_callback(partial(self._ended, done))
 
@@ -291,7 +230,7 @@ class TaskRun:
             if not self._reporter.stopped:
                 self._done.set()
 
-    def _ended(self, done: _Done, task: asyncio.Task[None]) -> None:
+    def _ended(self, done: Flag, task: asyncio.Task[None]) -> None:
         """Called by the loop, for a task that was cancelled before its first step as well."""
         self._reporter.entered_loops.unbind()
         self._reporter.finish(asyncio.CancelledError() if task.cancelled() else None)
@@ -318,7 +257,7 @@ class ThreadRun:
         self._scope = RunScope()
         self._cancelling = Cancelling(reporter, self._scope)
         self._run = _AsyncRun(reporter, self._scope, self._cancelling)
-        self._done = _Done()
+        self._done = Flag()
         self._thread: threading.Thread | None = None
         self._over = False
         self._is_nested = False
@@ -448,7 +387,7 @@ async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Pay
 
     Cancellation: the code is stopped at its next callback and waited for.
     """
-    done = _Done()
+    done = Flag()
     returned: list[Payload] = []
     raised: list[BaseException] = []
 
