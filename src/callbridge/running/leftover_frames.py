@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import traceback
 from contextlib import suppress
 from types import FrameType
@@ -33,14 +32,6 @@ class LeftoverFrames:
         """Clear all frames, and those that come to light when generators end because of that."""
         while self.clear():
             pass
-
-    def clear_unread(self) -> None:
-        """Do the same for a run that has failed by itself and whose error nobody will read, which is rare.
-
-        Its branches have errors of their own that were never seen here, so the garbage collector has to find them.
-        """
-        self.clear_all()
-        gc.collect()
 
     def clear(self) -> bool:
         """Clear all frames remembered and forget them; return whether there were any."""

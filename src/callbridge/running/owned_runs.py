@@ -199,7 +199,7 @@ class TaskRun:
         self._task.add_done_callback(partial(self._ended, done))
 
     async def _clear(self) -> None:
-        self._reporter.leftover_frames.clear_unread()
+        self._reporter.leftover_frames.clear_all()
         await self._scope.end_leftovers(self._reporter.leftover_frames)
 
     async def wait(self, seconds: float | None = None) -> bool:
@@ -286,7 +286,7 @@ class ThreadRun:
             entered.expect()
         self._reporter.stop()
         if self._over and self.result is MISSING:
-            self._reporter.leftover_frames.clear_unread()
+            self._reporter.leftover_frames.clear_all()
         if inner is not None:
             loop, task = inner
             try:
