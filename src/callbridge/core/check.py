@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from callbridge.core.protocol.envelope import is_protocol_event
 from callbridge.errors import EventFormatError
 
 __all__ = ["EVENT_NAMES", "EXTENDED_EVENT_NAMES", "NOTES", "completed", "is_whole"]
@@ -80,6 +81,8 @@ def completed(value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         hint = "; callbridge.loads reads JSON" if isinstance(value, (str, bytes)) else ""
         raise EventFormatError(value, f"{type(value).__name__} is no mapping{hint}")
+    if is_protocol_event(value):
+        raise EventFormatError(value, "it is an event of version 3, of which callbridge.ProtocolToEvents makes v2 events")
     event = dict(value)
     for field, kind in _OPTIONAL.items():
         if event.get(field) is None:

@@ -62,7 +62,7 @@ def _rows() -> tuple[Method, ...]:
         Method("on_text", "note", None, None, "on_text"),
         Method("on_retry", "note", "ignore_retry", None, "on_retry"),
         # Under version 3; see `CallsToEvents`.
-        Method("on_stream_event", "stream", "ignore_llm", "on_{}_stream"),
+        Method("on_stream_event", "stream", "ignore_llm", "on_chat_model_stream"),
     )
 
 

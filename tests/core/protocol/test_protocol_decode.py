@@ -408,3 +408,10 @@ def test_chunks_of_the_way_back_are_those_that_went_in() -> None:
     events = [event for chunk in SCRIPTS["text"] for event in translator.feed(chunk)] + translator.finish()
     texts = [event["data"]["chunk"].content for event in events_of(events) if event["event"] == "on_chat_model_stream"]
     assert texts == ["Let", " me", " see.", ""]
+
+
+@pytest.mark.parametrize("value", [START, envelope(START)])
+def test_what_takes_v2_events_alone_says_what_makes_them_of_these(value: Any) -> None:
+    for taker in (cb.EventsToCalls(), cb.EventsToProtocol()):
+        with pytest.raises(cb.EventFormatError, match="ProtocolToEvents"):
+            taker.feed(value)
