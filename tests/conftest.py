@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from blocking import nothing_blocks
+
 HERE = Path(__file__).parent
 
 
@@ -88,9 +90,7 @@ def _nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     if not request.config.getoption("--blockbuster") or request.node.get_closest_marker("blocks"):
         yield
         return
-    from blockbuster import blockbuster_ctx
-
-    with blockbuster_ctx("callbridge"):
+    with nothing_blocks():
         yield
 
 

@@ -258,6 +258,7 @@ class AsyncOverride(cb.EventStreamHandler):
 OVERRIDES = [SyncOverride, AsyncOverride]
 
 
+@pytest.mark.blocks
 @pytest.mark.parametrize("where", ["stream", "astream", "sync in a loop"])
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("kind", OVERRIDES)
