@@ -308,3 +308,27 @@ def test_what_other_languages_say_of_callbacks_is_understood(comment: str) -> No
     llm.invoke("q")
     """
     assert comment not in after(text)
+
+
+def test_code_that_was_taken_out_is_about_nothing_that_goes() -> None:
+    text = code(HEAD).replace(
+        "from langchain_core.callbacks", "# from langchain.chains import LLMChain\nfrom langchain_core.callbacks"
+    )
+    rewritten = rewrite(text + f"\nllm = ChatOpenAI(streaming=True, callbacks=[{STDOUT}])\nllm.invoke('q')\n").text
+    assert "StreamingStdOutCallbackHandler" not in rewritten
+    assert "# from langchain.chains import LLMChain\n" in rewritten
+
+
+def test_a_remark_below_what_goes_goes_with_it() -> None:
+    text = """
+    # Callbacks support token-wise streaming
+    handlers = [StreamingStdOutCallbackHandler()]
+    # the callbacks print each token
+
+    # the model
+    llm = ChatOpenAI(streaming=True, callbacks=handlers)
+    llm.invoke("q")
+    """
+    left = after(text)
+    assert "token" not in left.partition("with ")[0]
+    assert "# the model\n" in left

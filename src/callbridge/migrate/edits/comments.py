@@ -61,9 +61,10 @@ _COMMON = words("all and are for from into new not our self that the this use us
 
 @dataclass
 class _Fate:
-    """Comments that go, by line, and the first that cannot be placed."""
+    """Comments that go, by line, the first that cannot be placed, and what is dropped from statements that stay."""
 
     gone: set[int] = field(default_factory=set)
+    dropped: list[str] = field(default_factory=list)
     loose: str = ""
 
 
@@ -73,6 +74,9 @@ def with_comments(source: Source, operations: Sequence[Operation]) -> tuple[tupl
     nodes = _Nodes(source)
     removed = [node for each in operations if isinstance(each, RemoveStatement) and (node := nodes.statement(each.span))]
     removed += _emptied(operations, nodes)
+    for each in operations:
+        if isinstance(each, RemoveArgument | RemoveElement):
+            fate.dropped += [source.text_of(items[index]) for items, index in nodes.items(each)]
     for statement in removed:
         _with_statement(source, statement, removed, fate)
     for each in operations:
@@ -148,7 +152,8 @@ def _emptied(operations: Sequence[Operation], nodes: _Nodes) -> list[ast.stmt]:
 def _with_statement(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt], fate: _Fate) -> None:
     first, last = _first_line(statement), statement.end_lineno or statement.lineno
     fate.gone.update(_comments(source, range(first, last + 1)))
-    above = _above(source, first, statement.col_offset)
+    _with_remark(source, statement, removed, fate)
+    above = [line for line in _above(source, first, statement.col_offset) if not _is_code(source, line)]
     if not above:
         return
     kept = _rest_of_paragraph(source, statement, removed)
@@ -157,6 +162,32 @@ def _with_statement(source: Source, statement: ast.stmt, removed: Sequence[ast.s
     else:
         gone = [each for each in removed if each.lineno < kept[0].lineno and each.lineno >= statement.lineno]
         _decide(source, above, gone or [statement], kept, fate)
+
+
+def _with_remark(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt], fate: _Fate) -> None:
+    """Take along what is said directly below a statement, before a blank line, if it is about that alone."""
+    below: list[int] = []
+    line = (statement.end_lineno or statement.lineno) + 1
+    while (span := source.comments.get(line)) and span.column == statement.col_offset and not _is_code(source, line):
+        below.append(line)
+        line += 1
+    if below and (line > source.line_count or not source.line(line).strip()):
+        block = source.block(statement)
+        following = [each for each in block[block.index(statement) + 1 :] if each not in removed][:1]
+        rest = _kept_code(source, following, fate)
+        if _is_about(source, below, ast.unparse(statement), rest) == "removed":
+            fate.gone.update(below)
+
+
+def _is_code(source: Source, line: int) -> bool:
+    """Return whether a comment is code that somebody has taken out: it is about nothing."""
+    text = source.text_of(source.comments[line]).lstrip("#").strip()
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return False
+    told = (ast.Assign, ast.Import, ast.ImportFrom, ast.Return, ast.Await, ast.Call)
+    return any(isinstance(each.value if isinstance(each, ast.Expr) else each, told) for each in body)
 
 
 def _rest_of_paragraph(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt]) -> list[ast.stmt]:
@@ -274,7 +305,15 @@ def _decide(
     source: Source, lines: Sequence[int], gone: Sequence[ast.stmt], kept: Sequence[ast.stmt], fate: _Fate, more: str = ""
 ) -> None:
     removed = more or " ".join(ast.unparse(each) for each in gone)
-    _decide_text(source, lines, removed, " ".join(ast.unparse(each) for each in kept), fate)
+    _decide_text(source, lines, removed, _kept_code(source, kept, fate), fate)
+
+
+def _kept_code(source: Source, statements: Sequence[ast.stmt], fate: _Fate) -> str:
+    """Return statements as they will be: without the arguments and elements that go."""
+    text = " ".join(source.text_of(source.span(each)) for each in statements)
+    for each in fate.dropped:
+        text = text.replace(each, "")
+    return text
 
 
 def _decide_text(source: Source, lines: Sequence[int], removed: str, kept: str, fate: _Fate) -> None:

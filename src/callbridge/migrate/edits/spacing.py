@@ -27,7 +27,7 @@ def spaced(block: B, added: Sequence[Line]) -> B:
         after = body[index + 1] if index + 1 < len(body) else None
         if not (after is not None and _is_import(after)) and before is not None and not _blank(before, node):
             body[index] = _parted(node, 1)
-        if after is None or (before is not None and _is_import(before)):
+        if after is None or (before is not None and _is_import(before) and not _is_future(before)):
             continue  # what follows stands as it did behind the import before
         if not _is_import(after):
             wanted = 2 if isinstance(after, cst.FunctionDef | cst.ClassDef) and isinstance(block, cst.Module) else 1
@@ -94,6 +94,11 @@ def _names(node: cst.BaseStatement | None) -> tuple[str, Sequence[cst.ImportAlia
 
 def _is_import(node: cst.BaseStatement) -> bool:
     return isinstance(node, Line) and isinstance(node.body[0], cst.Import | cst.ImportFrom)
+
+
+def _is_future(node: cst.BaseStatement) -> bool:
+    names = _names(node)
+    return names is not None and names[0] == "__future__"
 
 
 def _is_stdlib(node: cst.BaseStatement) -> bool:
