@@ -16,6 +16,7 @@ from benchmarks.scenarios import (
     same_loop,
     sync_calls,
     threads,
+    wire_formats,
 )
 
 __all__ = ["HIDDEN", "SCENARIOS"]
@@ -30,6 +31,7 @@ _FAMILIES = (
     memory,
     growth,
     json_text,
+    wire_formats,
     full,
     platforms,
     relaying,

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from callbridge import AsyncEventStream, astream_events
 from callbridge.web import EventStreamResponse, Limits
 from lives import Book, chain, watched
+from web.protocols import READERS
 from web.serving import Site, frames_of, serving, sse_site
 
 pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
@@ -27,28 +28,35 @@ WORDS = 30
 class Crowd:
     """The clients of one site, and what became of the runs behind them."""
 
-    def __init__(self) -> None:
+    def __init__(self, format: str = "text", words: int = WORDS) -> None:
+        self.format = format
+        self.words = words
         self.books: list[Book] = []
         self.streams: list[AsyncEventStream[Any]] = []
 
     def answer(self, request: Any) -> Response:
-        run = chain(words=[f"{request.url.path[1:]}.{number} " for number in range(WORDS)])
+        run = chain(words=[f"{request.url.path[1:]}.{number} " for number in range(self.words)])
         self.books.append(run.book)
         self.streams.append(astream_events(run.runnable, run.value, capacity=4))
         # On a slow machine, a crowd that leaves together is a long way from being served.
-        return EventStreamResponse(self.streams[-1], "text", limits=Limits(cancel_seconds=100))
+        return EventStreamResponse(self.streams[-1], self.format, limits=Limits(cancel_seconds=100))
 
     async def read(self, client: httpx.AsyncClient, site: Site, number: int, leaves_after: int | None) -> None:
         """Read an answer whole, or leave in the middle."""
         async with client.stream("GET", f"{site.http}/{number}") as response:
             if leaves_after is None:
                 frames = frames_of((await response.aread()).decode())
-                assert frames == [*(("completion", f"{number}.{word} ") for word in range(WORDS)), ("end", "")]
+                words = [f"{number}.{word} " for word in range(self.words)]
+                if self.format == "text":
+                    assert frames == [*(("completion", word) for word in words), ("end", "")]
+                else:
+                    seen = READERS[self.format]([data for _, data in frames])
+                    assert (seen.texts, seen.end) == (["".join(words)], "finish")
                 return
             arrived = ""
             async for text in response.aiter_text():
                 arrived += text
-                if arrived.count("completion") >= leaves_after:
+                if arrived.count("data:") >= leaves_after:
                     return
 
     async def visit(self, site: Site, seed: int, clients: int = CLIENTS) -> None:
@@ -58,13 +66,14 @@ class Crowd:
         async with httpx.AsyncClient(timeout=100, limits=limits, trust_env=False) as client:
             leaving = set(chance.sample(range(clients), clients // 3))
             await asyncio.gather(
-                *(self.read(client, site, n, chance.randrange(WORDS) if n in leaving else None) for n in range(clients))
+                *(self.read(client, site, n, chance.randrange(self.words) if n in leaving else None) for n in range(clients))
             )
 
 
-async def test_a_crowd_leaves_nothing_behind() -> None:
-    """No task, no run, no memory; and who stayed got every token once."""
-    crowd = Crowd()
+@pytest.mark.parametrize("format", ["text", *READERS])
+async def test_a_crowd_leaves_nothing_behind(format: str) -> None:
+    """No task, no run, no memory; and who stayed got every token once, in each format."""
+    crowd = Crowd(format, WORDS if format == "text" else 6)
     with watched():
         async with serving(sse_site(crowd.answer)) as site:
             await crowd.visit(site, 1)
