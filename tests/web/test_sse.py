@@ -514,3 +514,21 @@ async def test_bad_arguments_are_named(argument: str, value: Any) -> None:
         EventStreamResponse(**given)
     with pytest.raises(ArgumentError, match=r"^max_events=-1: expected a positive number"):
         Limits(max_events=-1)
+
+
+@pytest.mark.parametrize("format_", ["json", "ai-sdk", "openai"])
+async def test_a_generator_that_ends_before_its_run_is_an_error(format_: str) -> None:
+    """What was recorded, or filtered by hand, may break off; a run that was rescued by another one has ended."""
+    run = chain()
+    events = [event async for event in astream_events(run.runnable, run.value)]
+
+    async def played(*parts: list[Any]) -> AsyncIterator[Any]:
+        for part in parts:
+            for event in part:
+                yield event
+
+    cut = await get(lambda _: EventStreamResponse(played(events[:-1]), format_))
+    assert "The run has not ended" in cut.text
+    for parts in ((events,), (events[:-1], events), (events[1:-1],)):
+        whole = await get(lambda _, parts=parts: EventStreamResponse(played(*parts), format_))  # type: ignore[misc]
+        assert "The run has not ended" not in whole.text

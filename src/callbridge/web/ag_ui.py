@@ -103,7 +103,10 @@ class _Encoder(ProjectedEncoder):
         self._used: set[str] = set()  # messages that exist, at most one per piece or model
 
     def _event(self, event: BaseEvent) -> None:
-        self.send(event.model_dump_json(by_alias=True))
+        try:
+            self.send(event.model_dump_json(by_alias=True))
+        except ValueError:  # a value that is no JSON, or half of a character
+            self.send(plain_json(event.model_dump(by_alias=True)))
 
     @property
     def _run(self) -> str:
@@ -195,10 +198,7 @@ class _Encoder(ProjectedEncoder):
         self._event(CustomEvent(name="source", value=value))
 
     def _custom_came(self, fact: CustomCame) -> None:
-        try:
-            self._event(CustomEvent(name=fact.name, value=fact.data))
-        except (TypeError, ValueError):  # no value of JSON
-            self.send(f'{{"type":"CUSTOM","name":{quoted(fact.name)},"value":{plain_json(fact.data)}}}')
+        self._event(CustomEvent(name=fact.name, value=fact.data))
 
     table = MappingProxyType(
         {

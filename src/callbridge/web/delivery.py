@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast
@@ -91,6 +91,7 @@ class Limits:
 _TOO_LONG: Final = Failure(504, "Time limit exceeded")
 _TOO_MUCH: Final = Failure(507, "Event limit exceeded")
 _CANCELLED: Final = Failure(499, "Cancelled")
+_CUT_OFF: Final = Failure(502, "The run has not ended")
 
 
 class _ClientGoneError(Exception):
@@ -133,6 +134,7 @@ class Delivery:
         self._source = source
         self._format = format
         self._encoder: FrameEncoder | None = None  # until the first event
+        self._open_root: str | None = None  # of a source that does not say how its run ends
         self._pack: Callable[[Frame], Any] = pack
         self._send: Callable[[Any], Awaitable[None]] = write
         self._limits = limits
@@ -195,8 +197,9 @@ class Delivery:
                 if self._limits.max_events is not None and count > self._limits.max_events:
                     return "limited", _TOO_MUCH
                 packed = self._packed(event)
+                self._note(event)
             except StopAsyncIteration:
-                return "ended", None
+                return ("ended", None) if self._open_root is None else ("failed", _CUT_OFF)
             except asyncio.CancelledError:
                 if not _has_ended(self._source):
                     raise
@@ -207,6 +210,14 @@ class Delivery:
                 _logger.exception("a run failed while its events were sent to a client")
                 return "failed", failure_of(error, self._describe)
             await self._write(packed)
+
+    def _note(self, event: Any) -> None:
+        """Note whether the last root run is on: a generator that just ends does not say how a run ended; our streams do."""
+        if isinstance(self._source, AsyncGenerator) and not event.get("parent_ids", True):
+            if event["event"].endswith("_start"):
+                self._open_root = event["run_id"]
+            elif event["event"].endswith(("_end", "_error")) and event["run_id"] == self._open_root:
+                self._open_root = None
 
     def _packed(self, event: Any) -> tuple[Any, ...]:
         _check_mapping(event)
