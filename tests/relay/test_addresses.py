@@ -143,6 +143,8 @@ def test_a_log_of_a_newer_version(shared_url: str) -> None:
         for call in (relay.status_sync, lambda run: next(iter(relay.follow(run)))):
             with pytest.raises(callbridge.RecordVersionError, match=r"version 2.*install a newer"):
                 call(run)
+        assert run not in [each.run for each in relay.runs_sync()]  # and the others are listed
+        relay.forget_sync(run)
 
 
 @pytest.mark.parametrize(

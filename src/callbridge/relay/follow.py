@@ -15,6 +15,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
@@ -54,6 +55,8 @@ _PAUSE: Final = 64
 """Events after which other tasks get their turn."""
 
 _Opened: TypeAlias = tuple[Log, Hub, Callable[[Callable[[], Any]], Any]]
+
+_Job: TypeAlias = tuple[Callable[[], Any], Callable[[Any], None]]
 
 
 class Follower:
@@ -117,14 +120,11 @@ class Follower:
             self._position = Position(had[0].attempt, max(0, had[0].seq - 1) if seek else 0)
             self._is_bound = had[0].attempt > 0
         limiter = anyio.CapacityLimiter(1)
-        log, hub, retrying = await run_sync(self._opened, abandon_on_cancel=True, limiter=limiter)
-        state = await run_sync(
-            lambda: retrying(lambda: log.state(self.run)), abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
-        )
-        self._begin_at(state)
+        opened, found = await run_sync(partial(_open, self._opened, self.run), abandon_on_cancel=True, limiter=limiter)
+        state = self._begin_at(found)
         if had is not None and had[0] > state.position:
             raise PositionError("Last-Event-ID", last_id, "the id of a frame that this run has reached")
-        self._log, self._hub, self._retrying = log, hub, retrying
+        self._log, self._hub, self._retrying = opened
         is_over = state.status not in LIVE
         if had is None:
             return is_over, None
@@ -179,9 +179,9 @@ class Follower:
     async def _fill(self) -> None:
         job = self._job()
         if job is not None:
+            call, take = job
             limiter = anyio.CapacityLimiter(1)  # not the loop's own: jobs that wait for a run may have taken all of that
-            job_done: Callable[[], None] = await run_sync(job, abandon_on_cancel=True, limiter=limiter)
-            job_done()
+            take(await run_sync(call, abandon_on_cancel=True, limiter=limiter))
             return
         assert self._listener is not None
         try:
@@ -218,7 +218,8 @@ class Follower:
     def _fill_sync(self) -> None:
         job = self._job()
         if job is not None:
-            job()()
+            call, take = job
+            take(call())
             return
         assert self._listener is not None
         try:
@@ -239,30 +240,28 @@ class Follower:
         if self._state == "new":
             self._state = "reading"
 
-    def _job(self) -> Callable[[], Callable[[], None]] | None:
-        """Return what is to be done in a thread that may block, and returns what to do with it; None: wait for the hub."""
+    def _job(self) -> _Job | None:
+        """Return what is to be done in a thread that may block, and what to do with its result; None: wait for the hub.
+
+        The former does not refer to this object: a thread of a pool remembers its last job, and must not keep a follower alive
+        that its reader has dropped.
+        """
         if self._log is None:
-            return self._open
+            return partial(_open, self._opened, self.run), self._take_opened
         if self._is_caught_up and self._listener is None:
             self._join()
         if self._must_wake:
-            return self._wake
+            return self._log.wake, self._note_woken
         if self._is_live:
             return None
-        position = self._position
-        return lambda: self._read(position)
+        return partial(_read, self._log, self._retrying, self.run, self._position), self._take_read
 
-    def _open(self) -> Callable[[], None]:
-        log, hub, retrying = self._opened()
-        state = retrying(lambda: log.state(self.run))
+    def _take_opened(self, found: tuple[_Opened, RunState | None]) -> None:
+        opened, state = found
+        self._begin_at(state)
+        self._log, self._hub, self._retrying = opened
 
-        def done() -> None:
-            self._begin_at(state)
-            self._log, self._hub, self._retrying = log, hub, retrying
-
-        return done
-
-    def _begin_at(self, state: RunState | None) -> None:
+    def _begin_at(self, state: RunState | None) -> RunState:
         """Choose where to begin, or find that this is not possible."""
         if state is None:
             raise UnknownRunError(self.run)
@@ -271,20 +270,14 @@ class Follower:
         elif self._position > state.position:
             where = f"a position that this run has reached, up to {state.position.shown(self.run)!r}"
             raise PositionError("after", self._position.shown(self.run), where)
+        return state
 
-    def _read(self, position: Position) -> Callable[[], None]:
-        log = self._log
-        assert log is not None
-        records: list[Record] = self._retrying(lambda: log.read(self.run, position, _LIMIT))
-
-        def done() -> None:
-            self._take([Entry(record) for record in records])
-            if self._listener is not None:
-                self._is_live = self._last() >= self._joined_at or not records
-            else:
-                self._is_caught_up = len(records) < _LIMIT
-
-        return done
+    def _take_read(self, records: Sequence[Record]) -> None:
+        self._take([Entry(record) for record in records])
+        if self._listener is not None:
+            self._is_live = self._last() >= self._joined_at or not records
+        else:
+            self._is_caught_up = len(records) < _LIMIT
 
     def _join(self) -> None:
         assert self._hub is not None
@@ -292,14 +285,8 @@ class Follower:
         self._joined_at, self._must_wake = self._hub.join(self._listener, self._position)
         self._is_live = self._position >= self._joined_at
 
-    def _wake(self) -> Callable[[], None]:
-        assert self._log is not None
-        self._log.wake()
-
-        def done() -> None:
-            self._must_wake = False
-
-        return done
+    def _note_woken(self, _: None) -> None:
+        self._must_wake = False
 
     def _let_go(self) -> None:
         """The hub has let this one go: it was too slow."""
@@ -420,6 +407,16 @@ class Follower:
 
     def __repr__(self) -> str:
         return f"<Follower of {self.run!r} {self._state} position={self.position!r}>"
+
+
+def _open(opened: Callable[[], _Opened], run: str) -> tuple[_Opened, RunState | None]:
+    log, _, retrying = tools = opened()
+    return tools, retrying(partial(log.state, run))
+
+
+def _read(log: Log, retrying: Callable[[Callable[[], Any]], Any], run: str, position: Position) -> Sequence[Record]:
+    found: Sequence[Record] = retrying(partial(log.read, run, position, _LIMIT))
+    return found
 
 
 def _copied(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from uuid import uuid4
 import anyio
 from anyio.to_thread import run_sync
 
-from callbridge.errors import ArgumentError, RelayClosedError, RunTakenError, UnknownRunError
+from callbridge.errors import ArgumentError, RecordVersionError, RelayClosedError, RunTakenError, UnknownRunError
 from callbridge.relay.addresses import log_at
 from callbridge.relay.follow import Follower
 from callbridge.relay.hub import Hub
@@ -392,7 +392,7 @@ class Relay:
 
     def runs_sync(self) -> list[RunSummary]:
         """Return all runs; see `runs`. Blocks."""
-        found = self._asked(lambda log: [(run, log.state(run)) for run in log.runs()])
+        found = self._asked(lambda log: [(run, _state_of(log, run)) for run in log.runs()])
         return sorted((_summary(run, state) for run, state in found if state is not None), key=lambda each: each.seconds)
 
     # -- asking the log -----------------------------------------------------------------------------------------------
@@ -419,6 +419,14 @@ def _runs_loop() -> bool:
 def _check_seconds(name: str, value: Any, least: float = 0) -> None:
     if type(value) not in (int, float) or not least <= value < 1e9:
         raise ArgumentError(name, value, f"a number of seconds, at least {least}")
+
+
+def _state_of(log: Log, run: str) -> RunState | None:
+    """Return the state of a run; None if it is gone, or if a newer version has written it."""
+    try:
+        return log.state(run)
+    except RecordVersionError:
+        return None
 
 
 def _summary(run: str, state: RunState) -> RunSummary:

@@ -183,7 +183,7 @@ class StateLog(ABC):
     def forget(self, run: str) -> bool:
         """See `Log`."""
         with self._transaction() as store:
-            was_known = self._known(store, run) is not None
+            was_known = run in store.runs()
             store.delete(run)
             return was_known
 
@@ -197,8 +197,7 @@ class StateLog(ABC):
     def runs(self) -> Iterator[str]:
         """See `Log`."""
         with self._transaction(write=False) as store:
-            known = [run for run in store.runs() if self._known(store, run) is not None]
-        return iter(known)
+            return iter(store.runs())
 
     def read(self, run: str, after: Position, limit: int) -> list[Record]:
         """See `Log`."""
