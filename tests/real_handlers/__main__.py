@@ -25,6 +25,10 @@ def _record(kind: str, way: Any, run: Run, url: str) -> Record:
     return flat([*entries, {"path": ("raised",), "error": raised}])
 
 
+def _is_empty(record: Record) -> bool:
+    return all(place.startswith("raised") for place, _ in record)
+
+
 def _cells(kind: str, name: str, url: str, wanted: list[str], verbose: bool) -> dict[str, str]:
     """Return what is to be said of each way."""
     run = RUNS[name]
@@ -34,9 +38,14 @@ def _cells(kind: str, name: str, url: str, wanted: list[str], verbose: bool) -> 
         if not ways:
             continue
         first, again = (_record(kind, REFERENCES[reference], run, url) for _ in range(2))
+        is_empty = _is_empty(first)
         for way, function in ways.items():
-            found = differences(first, again, _record(kind, function, run, url))
-            named, left = losses(way, found, {**ROWS.get(kind, {}), **ROWS[""]})
+            heard = _record(kind, function, run, url)
+            if is_empty:
+                cells[way] = "nothing" if _is_empty(heard) else "not recorded attached"
+                continue
+            found = differences(first, again, heard)
+            named, left = losses(f"{way} [{name}]", found, {**ROWS.get(kind, {}), **ROWS[""]})
             cells[way] = f"**{len(left)}**" if left else ", ".join(sorted(named)) or "="
             for place, there, here in left if verbose else ():
                 sys.stderr.write(f"  {name}, {way}: {place}: {there[:160]} -> {here[:160]}\n")

@@ -69,23 +69,24 @@ def differences(
     unstable = {place for place, _ in (reference - again) + (again - reference)}
     there, here = reference - found, found - reference
     places = sorted({place for place, _ in there + here} - unstable)
-    said = [dict(one) for one in (there, here)]
+    said = [dict(one.keys()) for one in (there, here)]
     return [(place, said[0].get(place, "-"), said[1].get(place, "-")) for place in places]
 
 
-def losses(way: str, found: list[tuple[str, str, str]], rows: dict[str, str]) -> tuple[set[str], list[tuple[str, str, str]]]:
+def losses(cell: str, found: list[tuple[str, str, str]], rows: dict[str, str]) -> tuple[set[str], list[tuple[str, str, str]]]:
     """Return the documented losses that explain differences, and the differences that none explains.
 
     Args:
-        way: The way that was gone.
+        cell: The way that was gone, and the run, as patterns name them.
         found: Of `differences`.
-        rows: A pattern of way, place, and what is here, to the row of the page that the difference belongs to.
+        rows: A pattern of "way [run]: place = there -> here" to the row of the page that the difference belongs to.
     """
     named: set[str] = set()
     left = []
     for difference in found:
-        place, _, here = difference
-        row = next((row for pattern, row in rows.items() if re.search(pattern, f"{way}: {place} = {here}")), None)
+        place, there, here = difference
+        said = f"{cell}: {place} = {there} -> {here}"
+        row = next((row for pattern, row in rows.items() if re.search(pattern, said)), None)
         if row is None:
             left.append(difference)
         else:

@@ -6,7 +6,7 @@ import atexit
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -14,7 +14,7 @@ from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any
 
-from real_handlers.provider import recorder
+from real_handlers.provider import Recorder, recorder
 
 __all__ = ["KINDS", "Subject"]
 
@@ -215,6 +215,7 @@ def mlflow() -> Iterator[Subject]:
     experiment = _mlflow_experiment(ml)
 
     def record() -> Entries:
+        ml.flush_trace_async_logging()
         entries: Entries = []
         for trace in ml.search_traces(locations=[experiment], return_type="list"):
             spans = {span.span_id: span for span in trace.data.spans}
@@ -238,7 +239,8 @@ def _mlflow_folder() -> str:
 def _mlflow_experiment(ml: Any) -> str:
     ml.set_tracking_uri(f"sqlite:///{_mlflow_folder()}/traces.db")
     ml.config.enable_async_logging(False)
-    return str(ml.set_experiment(f"runs {next(_numbers)}").experiment_id)
+    experiment = ml.create_experiment(f"runs {next(_numbers)}", artifact_location=f"file://{_mlflow_folder()}")
+    return str(ml.set_experiment(experiment_id=experiment).experiment_id)
 
 
 def _mlflow_span(span: Any) -> dict[str, Any]:
@@ -251,29 +253,40 @@ def _mlflow_span(span: Any) -> dict[str, Any]:
     }
 
 
+@cache
+def _opik_server() -> Recorder:
+    """One server for all: Opik keeps the client that it has made first."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    server = stack.enter_context(recorder())
+    os.environ |= {"OPIK_URL_OVERRIDE": f"{server.url}/api", "OPIK_API_KEY": "none", "OPIK_WORKSPACE": "w"}
+    return server
+
+
 @contextmanager
 def opik() -> Iterator[Subject]:
     """Opik's tracer, posting to a server on loopback."""
-    with recorder() as server:
-        os.environ |= {"OPIK_URL_OVERRIDE": f"{server.url}/api", "OPIK_API_KEY": "none", "OPIK_WORKSPACE": "w"}
-        from opik.integrations.langchain import OpikTracer
+    server = _opik_server()
+    import opik as client
+    from opik.integrations.langchain import OpikTracer
 
-        tracer = OpikTracer()
+    server.requests.clear()
+    tracer = OpikTracer()
 
-        def record() -> Entries:
-            tracer.flush()
-            spans: dict[str, dict[str, Any]] = {}
-            for _, path, body in server.requests:
-                if "/spans" in path and isinstance(body, dict):
-                    for span in body.get("spans", [body]):
-                        spans.setdefault(span.get("id", path), {}).update(
-                            {name: value for name, value in span.items() if value is not None}
-                        )
-            nodes = {key: (span.get("parent_span_id"), span.get("name", "")) for key, span in spans.items()}
-            told = ("type", "input", "output", "metadata", "model", "provider", "usage", "error_info", "tags")
-            return _tree(nodes, {key: {name: span.get(name) for name in told} for key, span in spans.items()})
+    def record() -> Entries:
+        tracer.flush()
+        client.flush_tracker()
+        spans: dict[str, dict[str, Any]] = {}
+        for _, path, body in server.requests:
+            if path.split("/")[-2:] == ["spans", "batch"] or "/spans" in path:
+                for span in body.get("spans", [body]):
+                    known = spans.setdefault(span.get("id") or path.rsplit("/", 1)[-1], {})
+                    known |= {name: value for name, value in span.items() if value is not None}
+        nodes = {key: (span.get("parent_span_id"), span.get("name", "")) for key, span in spans.items()}
+        told = ("type", "input", "output", "metadata", "model", "provider", "usage", "error_info", "tags")
+        return _tree(nodes, {key: {name: span.get(name) for name in told} for key, span in spans.items()})
 
-        yield Subject(tracer, record)
+    yield Subject(tracer, record)
 
 
 KINDS: dict[str, Callable[[], AbstractContextManager[Subject]]] = {
