@@ -44,6 +44,7 @@ async def read_all(moment: str) -> None:
 def read_from_pool() -> None:
     """Read one event from a handler whose run is in a pool's thread, and waits for room by now."""
     handler = cb.EventStreamHandler(capacity=1, streaming=True)
+    iter(handler)  # as long as nobody reads, a run does not wait
     pool = ThreadPoolExecutor(1)
     kept.extend((handler, pool.submit(model(words=["word "] * 20).runnable.invoke, "tea", {"callbacks": [handler]})))
     reach_sync(handler, "channel full")
