@@ -81,7 +81,7 @@ def test_what_is_no_message_is_refused() -> None:
 def test_many_chunks_become_few_and_say_the_same() -> None:
     """So that a long answer takes no more room than its text."""
     chunks: list[Any] = [AIMessageChunk("tea ") for _ in range(MANY)]
-    assert [chunk.text if isinstance(chunk.text, str) else chunk.text() for chunk in folded(chunks)] == ["tea " * MANY]
+    assert [chunk.content for chunk in folded(chunks)] == ["tea " * MANY]
     mixed: list[Any] = [GenerationChunk(text="a"), AIMessageChunk("b")]
     assert folded(mixed) is mixed
 
