@@ -47,9 +47,8 @@ async def outcome_of(path: Path) -> str:
 
 @pytest.mark.parametrize("point", range(POINTS))
 async def test_a_worker_that_is_killed_anywhere_is_lost_to_all_readers_alike(
-    shared_url: str, nursery: Nursery, point: int, record_property: Callable[[str, object], None]
+    shared_url: str, nursery: Nursery, point: int
 ) -> None:
-    """After how long they knew is kept with the result; no test relies on it."""
     lease = 0.9
     made = 400 if point % 2 else 3000
     async with connect(shared_url) as relay:
@@ -75,8 +74,7 @@ async def test_a_worker_that_is_killed_anywhere_is_lost_to_all_readers_alike(
         late = [await read(relay, run), await read(relay, run)]
         assert {(len(found), how) for found, how in late} == {ends[0][:2]}
         assert await relay.status(run) == ("lost" if ends[0][1] == "RunLostError" else "ended")
-        if ends[0][1] == "RunLostError":
-            record_property("seconds", round(max(end[2] for end in ends) - killed, 2))
+        assert ends[0][2] - killed < PATIENCE
 
 
 async def _is(relay: Any, run: str, *statuses: str) -> bool:
