@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.tools import StructuredTool, ToolException
 from pydantic import PrivateAttr
 
@@ -27,7 +27,12 @@ __all__ = ["SCENES", "SECRET", "Call", "Scene", "Script", "call_chunks", "text_c
 SECRET: Final = "swordfish"
 """Stands in inputs, prompts and errors; no client is to see it."""
 
-HAS_AGENTS: Final = importlib.util.find_spec("langgraph") is not None
+HAS_AGENTS: Final = bool(
+    importlib.util.find_spec("langchain")
+    and importlib.util.find_spec("langgraph")
+    and importlib.util.find_spec("langchain.agents.middleware")
+)
+"""Whether there is `create_agent` (langchain 1.0)."""
 
 
 # -- a model that says what it is told to -----------------------------------------------------------------------------
@@ -214,8 +219,8 @@ def retry() -> Runnable[Any, Any]:
 
 
 def _ask(model: Script) -> Any:
-    async def ask(value: str) -> str:
-        return str((await model.ainvoke(value)).content)
+    async def ask(value: str, config: RunnableConfig) -> str:  # given on, which contexts do from CPython 3.11 on
+        return str((await model.ainvoke(value, config)).content)
 
     return ask
 
