@@ -436,7 +436,10 @@ def test_which_stream_nobody_has_begun_to_read(known: bool, monkeypatch: pytest.
 def test_what_makes_a_handler_a_streaming_one(known: bool) -> None:
     """Ours inside LangChain's own event stream: where neither knows the other, one of them misses the chunks."""
     missing = "" if known else "del streaming._StreamingCallbackHandler"
-    done = program("kept = streaming._StreamingCallbackHandler", missing, STREAMING)
+    loaded = (
+        "import langchain_core.runnables.base, langchain_core.language_models.chat_models, langchain_core.tracers.event_stream"
+    )
+    done = program(loaded, "kept = streaming._StreamingCallbackHandler", missing, STREAMING)
     assert done.returncode == 0, done.stderr
     assert ("0" not in done.stdout.split()) is known
 
