@@ -375,7 +375,8 @@ class CallbackDispatcher:
     def _take_event(self, event: Mapping[str, Any]) -> None:
         if self._closed:
             raise DispatcherClosedError
-        calls = self._protocol_parts(event) if is_protocol_event(event) else self._decoder.feed_parts(event)
+        is_v2 = type(event) is dict and "run_id" in event and "method" not in event  # most are
+        calls = self._decoder.feed_parts(event) if is_v2 or not is_protocol_event(event) else self._protocol_parts(event)
         self._events += 1
         if calls:
             self._enqueue(calls)

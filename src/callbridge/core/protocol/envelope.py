@@ -31,7 +31,8 @@ def is_protocol_event(value: object) -> bool:
         return False
     if "method" in value and "params" in value:
         return True
-    return "run_id" not in value and value.get("event") in MESSAGE_EVENTS
+    name = value.get("event")
+    return "run_id" not in value and isinstance(name, str) and name in MESSAGE_EVENTS
 
 
 def opened(value: Mapping[str, Any]) -> Opened:
