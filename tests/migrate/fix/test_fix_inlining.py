@@ -282,6 +282,55 @@ def test_what_stands_in_the_way_is_named(made: str, reason: str) -> None:
     check_noop(f"{HEAD}{SHOW}\n    def ask(box, x):\n        {made}\n", reason)
 
 
+@pytest.mark.parametrize(
+    ("header", "body", "reason"),
+    [
+        ("Show(Mine)", "", "what its base Mine does"),
+        ("Show(BaseCallbackHandler)", "tokens = []", "where its self.tokens comes from"),
+        (
+            "Show(BaseCallbackHandler)",
+            "def __init__(self):\n            self.tokens = []\n            register(self)",
+            "does more than",
+        ),
+        ("Show(BaseCallbackHandler)", "def tokens(self):\n            return []", "another method of its own"),
+    ],
+)
+def test_a_class_that_does_more_than_can_be_seen_stays(header: str, body: str, reason: str) -> None:
+    """A base may open something when a handler is made, and a list of the class is shared by all handlers."""
+    check_noop(
+        f"""{HEAD}
+    class Mine(BaseCallbackHandler):
+        def __init__(self):
+            register(self)
+
+    class {header}:
+        {body or "pass"}
+
+        def on_llm_new_token(self, token, **kwargs):
+            self.tokens.append(token)
+
+    def ask(x):
+        return FakeChatModel(streaming=True, callbacks=[Show()]).invoke(x)
+    """,
+        reason,
+    )
+
+
+def test_a_sync_hook_that_waits_is_not_put_into_the_event_loop_unseen() -> None:
+    before = f"""{HEAD}
+    import time
+
+    class Slow(BaseCallbackHandler):
+        def on_llm_new_token(self, token, **kwargs):
+            time.sleep(0.1)
+            print(token, end="")
+
+    async def ask(x):
+        return await FakeChatModel(streaming=True, callbacks=[Slow()]).ainvoke(x)
+    """
+    check_noop(before, "its hook ran in a thread, and runs in the event loop now", unsafe=False)
+
+
 # -- models that are followed
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from callbridge.migrate.analysis.handlers import HandlerClass, Sink, is_effective
+from callbridge.migrate.analysis.known import BASES, is_langchain
 from callbridge.migrate.analysis.module import Function
 from callbridge.migrate.analysis.sinks import main_sink
 from callbridge.migrate.edits.unfit import UnfitError
@@ -102,6 +103,7 @@ def read_consumer(handler: HandlerClass) -> Consumer:
     hook = handler.token_hook
     if hook is None or sink not in _RULES:
         raise UnfitError("its tokens go through a queue: read the text of the call where the queue is read")
+    _check_bases(handler)
     others = [name for name in handler.effective if name not in (_TOKEN, *_BEFORE, _AFTER)]
     if others:
         raise UnfitError(f"it hears {', '.join(others)} as well: read events with `stream_events(...)` in place of it")
@@ -131,6 +133,20 @@ def read_consumer(handler: HandlerClass) -> Consumer:
         isinstance(hook, ast.AsyncFunctionDef),
         any(isinstance(node, ast.Await) for each in hooks for node in ast.walk(each)),
     )
+
+
+def _check_bases(handler: HandlerClass) -> None:
+    """Refuse bases that may do something of their own when a handler is made, or when it hears of something."""
+    for base in handler.node.bases:
+        dotted = handler.module.resolve(base) or ast.unparse(base)
+        name = dotted.rpartition(".")[2]
+        if not (is_langchain(dotted) and name in (*BASES, "StreamingStdOutCallbackHandler")) and dotted not in (
+            "abc.ABC",
+            "object",
+        ):
+            raise UnfitError(f"what its base {name} does when it is made, or hears of something, is not known")
+    if not handler.node.bases or handler.node.decorator_list or handler.node.keywords:
+        raise UnfitError("its class is made in a way that is not known")
 
 
 def _token(hook: Function) -> str:
@@ -271,10 +287,10 @@ def _stored(handler: HandlerClass) -> dict[str, ast.expr]:
     """Return what a class and its `__init__` store in attributes."""
     found: dict[str, ast.expr] = {}
     for each in handler.node.body:
-        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name):
-            found[each.targets[0].id] = each.value
-        elif isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.value is not None:
-            found[each.target.id] = each.value
+        target = each.targets[0] if isinstance(each, ast.Assign) else each.target if isinstance(each, ast.AnnAssign) else None
+        value = each.value if isinstance(each, ast.Assign | ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and isinstance(value, ast.Constant):  # others are shared by all handlers
+            found[target.id] = value
     init = _init(handler)
     for statement in _statements(init) if init is not None else ():
         target = statement.targets[0] if isinstance(statement, ast.Assign) else None

@@ -120,9 +120,10 @@ class _Inlining:
             yield _RAISED
         if consumer.sink == "streamlit" and not run_models(self._source, run).complete:
             yield _CONTEXT
-        if is_async and not consumer.is_async and consumer.sink not in ("print", None):
+        idle = _is_idle_without_text(consumer)
+        if is_async and not consumer.is_async and (not idle or consumer.sink not in ("print", None)):
             yield _LOOP
-        if not _is_idle_without_text(consumer):
+        if not idle:
             yield _EMPTY
 
     # -- attributes
