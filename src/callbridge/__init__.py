@@ -234,7 +234,7 @@ def _version() -> str:
         return "0+unknown"
 
 
-if "langchain_core" in sys.modules:
+if sys.modules.get("langchain_core") is not None:
     # Most of it is loaded, and who imports callbridge now will use it: perhaps first inside a loop, which should not wait.
     for _module in _MODULES:
         import_module(f"{__name__}.{_module}")

@@ -105,7 +105,8 @@ async def test_the_envelope_of_a_response_is_that_of_the_original() -> None:
     model = Run("llm", "model")
 
     async def replayed() -> Any:
-        for event in (model.start(input={"prompts": ["?"]}), model.stream("Gr"), model.stream("ün")):
+        end = model.end({"generations": [[{"text": "Grün"}]]})
+        for event in (model.start(input={"prompts": ["?"]}), model.stream("Gr"), model.stream("ün"), end):
             yield event
 
     async def receive() -> Any:
