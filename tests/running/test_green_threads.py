@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from callbridge.compat import CORE_VERSION
+
 pytest.importorskip("gevent")
 
 PROGRAM = """
@@ -77,6 +79,7 @@ except RuntimeError:
 """
 
 
+@pytest.mark.skipif(CORE_VERSION < (1,), reason="with LangChain before 1.0, text of async calls in greenlets may be cut short")
 def test_all_of_it_works_in_greenlets() -> None:
     """No greenlet is told that a loop runs in it because another one has made an async call; the bound holds."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100, check=False)

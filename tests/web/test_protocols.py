@@ -85,6 +85,13 @@ def test_users_see_what_the_run_said(name: str, seed: int) -> None:
     check_seen(name, Random(seed))
 
 
+@pytest.mark.parametrize("seed", [802, 1112, 1334])
+@pytest.mark.parametrize("name", READERS)
+def test_a_call_whose_run_was_taken_for_anothers_is_seen(name: str, seed: int) -> None:
+    """Of a model that is not shown: its call is shown when its answer tells whose the run was."""
+    check_seen(name, Random(seed))
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_a_run_without_events_ends_as_it_ends(name: str) -> None:
     """A call that starts no run, one that fails before it starts one, and one that is stopped before."""

@@ -311,15 +311,21 @@ class Projection:
             shown = given if self._inputs or _is_said(given, self._said) else {}
         else:
             shown = call.arguments
-        if not call.shown and self._is_shown(call.name):  # of a model that is not shown, or of none
+        self._show(call, shown, facts)
+
+    def _show(self, call: Call, arguments: Any, facts: list[Fact]) -> None:
+        """Show a call of a model that is not shown, or of none, because a tool runs for it."""
+        if not call.shown and self._is_shown(call.name):
             call.shown = True
-            facts += [CallBegan(call.id, call.name, None), CallWhole(call.id, call.name, shown, streamed=False)]
+            facts += [CallBegan(call.id, call.name, None), CallWhole(call.id, call.name, arguments, streamed=False)]
 
     def _tool_ended(self, event: Any, facts: list[Fact]) -> None:
         run_id, output = event["run_id"], event["data"].get("output")
         messages = answers_in(output)
         self._leave(run_id)
         call = self._calls.end(run_id, messages[0].tool_call_id if messages else None)
+        if call is not None:
+            self._show(call, call.arguments, facts)  # its run may have been taken for that of another call
         if call is not None and not messages:
             is_command = hasattr(output, "goto") and hasattr(output, "update")
             self._answer(call, "" if output is None or is_command else output, facts)
@@ -334,7 +340,9 @@ class Projection:
         error = data.get("error")
         self._leave(event["run_id"])
         failed = not isinstance(error, BaseException) or status_of(error) == "failed"
-        self._calls.fail(event["run_id"], data.get("tool_call_id"), str(error) if failed else None)
+        call = self._calls.fail(event["run_id"], data.get("tool_call_id"), str(error) if failed else None)
+        if call is not None:
+            self._show(call, call.arguments, facts)
         self._run_ended(event, facts)
 
     def _leave(self, run_id: str) -> None:

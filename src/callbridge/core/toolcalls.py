@@ -136,17 +136,18 @@ class ToolCalls:
         if run.call.error is not None and run.call in self._open:
             self._held.append(ToolRun(run.call, run.call.failed_in))
 
-    def fail(self, run_id: str, given_id: str | None, error: str | None) -> None:
-        """Say that a run has failed, or was left (`error` is None); its call may be run once more."""
+    def fail(self, run_id: str, given_id: str | None, error: str | None) -> Call | None:
+        """Say that a run has failed, or was left (`error` is None); return its call, which may be run once more."""
         run = self._runs.get(run_id)
         parents = run.parents if run is not None else ()
         call = self.end(run_id, given_id)
         if call is None:
-            return
+            return None
         call.bound, call.error, call.failed_in = False, error, parents
         self._held = [run for run in self._held if run.call is not call]
         if error is not None:
             self._held.append(ToolRun(call, parents))
+        return call
 
     def named(self, given_id: str | None) -> Call | None:
         """Return the newest call of an id that is whole and open."""
