@@ -330,7 +330,7 @@ async def test_a_server_that_stands_still_costs_no_healthy_run(make_server: Call
     server = make_server(kind)
     made = events(40)
     gated = Gated(made)
-    async with connect(server.url, lease_seconds=1, outage_seconds=60) as relay:
+    async with connect(server.url, lease_seconds=3, outage_seconds=60) as relay:
         run = await relay.announce()
         found: list[Any] = []
 
@@ -344,7 +344,7 @@ async def test_a_server_that_stands_still_costs_no_healthy_run(make_server: Call
             gated.let(20)
             await until(lambda: len(found) == 20)
             server.pause()
-            await anyio.sleep(2.5)
+            await anyio.sleep(4)
             server.resume()
             gated.let(20)
         assert found == made

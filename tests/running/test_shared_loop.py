@@ -133,7 +133,7 @@ def loop():
 EXITS = {
     "with a connection and a task of the user's": """
 async def connect():
-    server = await asyncio.start_server(lambda *_: asyncio.sleep(0), "127.0.0.1", 0)
+    server = await asyncio.start_server(lambda *ends: kept.append(ends), "127.0.0.1", 0)
     kept.append(await asyncio.open_connection(*server.sockets[0].getsockname()[:2]))
     server.close()
     kept.append(asyncio.create_task(asyncio.sleep(1000)))

@@ -227,7 +227,10 @@ class Hub:
                 self._pause()
 
     def _round(self, after: Mapping[str, Position], published: Sequence[str]) -> None:
+        began = monotonic()
         seen = self._log.wait(after, published, LOOKS_SECONDS)
+        if monotonic() - began > 2 * LOOKS_SECONDS:  # the log stood still, and its publishers may have had no chance
+            self._forget_silence()
         for run, records in seen.records.items():
             self._spread(run, records)
         for run in seen.stopped:
@@ -268,12 +271,15 @@ class Hub:
 
     def _bear(self, problem: str, seconds: float) -> None:
         """Wait for a log that is away, up to a limit."""
-        with self._lock:
-            for followed in self._followed.values():
-                followed.silence.heard()
+        self._forget_silence()
         if seconds > self._outage_seconds:
             self._end_all(RelayUnreachableError(self._log.url, f"has not answered for {seconds:.0f} s ({problem})"))
         self._pause()
+
+    def _forget_silence(self) -> None:
+        with self._lock:
+            for followed in self._followed.values():
+                followed.silence.heard()
 
     def _pause(self) -> None:
         threading.Event().wait(_RETRY_SECONDS)

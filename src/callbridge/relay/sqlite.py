@@ -164,6 +164,8 @@ class SQLiteLog(StateLog):
 
     def _has_changed(self) -> bool:
         with self._idle_lock:
+            if self._is_closed:
+                return True
             if self._looker is None:
                 self._looker = _connect(self._path)
             (version,) = self._looker.execute("PRAGMA data_version").fetchone()
@@ -178,5 +180,9 @@ class SQLiteLog(StateLog):
 
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:  # it is no database
+        connection.close()
+        raise
     return connection
