@@ -1,4 +1,4 @@
-"""The client code of docs/web.md, run under node against the server code beside it."""
+"""The client code of docs/web-clients.md, run under node against the server code beside it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sample:
 def samples() -> list[Sample]:
     """Return the sections of the page that have a client in JavaScript and say what it prints."""
     found = []
-    for section in re.split(r"^## ", (ROOT / "docs" / "web.md").read_text(encoding="utf-8"), flags=re.MULTILINE):
+    for section in re.split(r"^## ", (ROOT / "docs" / "web-clients.md").read_text(encoding="utf-8"), flags=re.MULTILINE):
         prints = re.search(r"<!-- prints: (.*?) -->", section, re.DOTALL)
         if prints is not None:
             server = re.search(r"```python\n(.*?)```", section, re.DOTALL)
@@ -52,7 +52,7 @@ async def test_the_client_reads_what_the_server_sends(sample: Sample, clients: C
     model = GenericFakeChatModel(messages=iter([AIMessage("Green tea")] * 9))
     chain = ChatPromptTemplate.from_template("{question}") | model | StrOutputParser()
     namespace: dict[str, Any] = {"agent": chain}
-    exec(compile(sample.server, f"docs/web.md: {sample.heading}", "exec"), namespace)
+    exec(compile(sample.server, f"docs/web-clients.md: {sample.heading}", "exec"), namespace)
     async with serving(namespace["app"]) as site:
         printed = await asyncio.to_thread(clients.run, sample.client.replace("http://127.0.0.1:8000", site.http))
     assert printed.strip() == sample.prints
@@ -64,7 +64,7 @@ def test_every_client_has_a_sample() -> None:
 
 def test_the_hooks_of_the_page_are_those_of_the_example() -> None:
     """The page of the example runs in a browser test; what the documentation shows of React is a part of it."""
-    text = (ROOT / "docs" / "web.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "web-clients.md").read_text(encoding="utf-8")
     shown = re.search(r"```jsx\n(.*?)```", text, re.DOTALL)
     assert shown is not None
     page = (ROOT / "examples" / "web_chat" / "ai_sdk" / "page.jsx").read_text(encoding="utf-8")
