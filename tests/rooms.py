@@ -111,7 +111,7 @@ def may_import_migrate(found: Import) -> bool:
     """`migrate/`: the standard library, itself, our errors, the `migrate` extra. No LangChain: it reads code and runs none."""
     top, _, rest = found.module.partition(".")
     if top == "callbridge":
-        return (rest or found.name).split(".")[0] in ("errors", "migrate")
+        return (rest or found.name).split(".")[0] in ("cures", "errors", "migrate")
     return top in sys.stdlib_module_names or top in MIGRATE_EXTRA
 
 
@@ -122,7 +122,7 @@ def may_import_testing(found: Import) -> bool:
 
 
 def may_import_errors(found: Import) -> bool:
-    """`errors.py`: the standard library."""
+    """`errors.py`, `cures.py`: the standard library."""
     return found.module.split(".")[0] in sys.stdlib_module_names
 
 
@@ -148,6 +148,7 @@ CONTRACTS: dict[str, Callable[[Import], bool]] = {
     "migrate": may_import_migrate,
     "testing": may_import_testing,
     "errors.py": may_import_errors,
+    "cures.py": may_import_errors,
     "__init__.py": may_import_package,
     "": may_import_root,
 }

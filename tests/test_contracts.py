@@ -393,8 +393,8 @@ def error_classes() -> list[type[Exception]]:
 def make_error(kind: type[Exception]) -> tuple[Exception, dict[str, object]]:
     """Return an instance of an error, and the facts it was made from."""
     constructor = inspect.unwrap(kind.__init__)
-    names = list(inspect.signature(constructor).parameters)[1:] if inspect.isfunction(constructor) else []
-    facts = {name: FACTS[name] for name in names}
+    parameters = list(inspect.signature(constructor).parameters.values())[1:] if inspect.isfunction(constructor) else []
+    facts = {each.name: FACTS[each.name] for each in parameters if each.kind is not each.VAR_POSITIONAL}
     return kind(**facts), facts
 
 

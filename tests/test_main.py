@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import callbridge
 from callbridge import demo
-from callbridge.__main__ import main
+from callbridge.__main__ import command_parsers, main
 
 SOURCE = Path(callbridge.__file__).parents[1]
 
@@ -159,3 +160,28 @@ def test_replay_says_in_words_what_it_cannot_read(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().err
     assert f"{tmp_path} cannot be read" in shown
     assert "Errno" not in shown
+
+
+@pytest.mark.parametrize("name", command_parsers())
+def test_help_teaches_by_example_and_fits_a_narrow_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command shows how it is typed, in 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    told = command_parsers()[name].format_help()
+    assert "examples:\n  " in told
+    assert [line for line in told.splitlines() if len(line) > 80] == []
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    """The script is bash's own business: it is asked what it would offer."""
+    pytest.importorskip("shtab")
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash")
+    script = tmp_path / "completion.bash"
+    script.write_bytes(run_module("--print-completion", "bash").stdout)
+    ask = 'source "$0"; COMP_WORDS=(callbridge "${@}"); COMP_CWORD=$#; _shtab_callbridge 2>/dev/null; echo "${COMPREPLY[@]}"'
+    offered = [
+        subprocess.run([bash, "-c", ask, script, *words], capture_output=True, check=True, text=True).stdout.split()
+        for words in (["s"], ["fix", "--u"])
+    ]
+    assert offered == [["scan"], ["--unsafe"]]

@@ -7,33 +7,75 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import callbridge
 from callbridge.migrate.commands.cli import COMMANDS, run_command
 
-__all__ = ["main"]
+__all__ = ["command_parsers", "main"]
 
 _MODULE = "python -m callbridge"
 _EPILOG = """\
 examples:
-  python -m callbridge demo              both directions on a small legacy chain; no key, no network
-  python -m callbridge demo --events     the same, each event shown as the dict that it is
-  python -m callbridge demo --delay 0    as fast as it goes
-  python -m callbridge scan src          legacy callback use in a codebase, with what is to be done about each place
-  python -m callbridge explain CB301     one of the rules
-  python -m callbridge relay list --url sqlite:///runs.db     what is published, and what was
+  python -m callbridge demo              both directions on a small legacy chain
+  python -m callbridge scan src          find legacy callback use in a codebase
+  python -m callbridge fix --diff src    show what can be rewritten, as a patch
+  python -m callbridge explain CB301     what a rule is about
+  python -m callbridge explain CapacityError    what causes an error, its cure
+  python -m callbridge report            what is left, by package
+  python -m callbridge replay run.jsonl  the events of a recorded run
+  python -m callbridge relay list --url sqlite:///runs.db    published runs
+
+`python -m callbridge COMMAND --help` says more about each. For completion in
+the shell: eval "$(callbridge --print-completion bash)"
 """
 
 _DEMO = """\
-A legacy chain with a legacy handler and a fake streaming model, on your terminal:
+Show a legacy chain with a legacy handler and a fake streaming model:
 
-  1. callbacks -> events   stream_call() reads the untouched legacy call as typed events, live
-  2. events -> callbacks   drive() feeds the recorded events to the old handler, and compares what it heard
-  3. leaving early         astream_call() is left after a few words, and the model stops
+  1. callbacks -> events   stream_call() reads the untouched legacy call as
+                           typed events, live
+  2. events -> callbacks   drive() feeds the recorded events to the old
+                           handler, and compares what it heard
+  3. leaving early         astream_call() is left after a few words, and the
+                           model stops
 
-Exit status: 0 if the two directions told the same story and the model stopped, 1 if not.
+examples:
+  callbridge demo              as it would be with a real model
+  callbridge demo --events     each event as the dict that it is
+  callbridge demo --delay 0    as fast as it goes
+
+It needs no key and no network.
+Exit status: 0 if both directions told the same story and the model stopped,
+1 if not.
+"""
+
+_REPLAY = """\
+Show the events of a file that callbridge.testing.record wrote, a line each.
+
+examples:
+  callbridge replay run.jsonl              all of them, at once
+  callbridge replay --speed 1 run.jsonl    with the timing of the recorded run
+  callbridge replay --partial run.jsonl    a recording that was cut off
+
+Exit status: 0, or 2 if the file cannot be read.
+"""
+
+_RELAY = """\
+List the runs of a relay, follow one in this terminal, or stop one.
+
+examples:
+  export CALLBRIDGE_RELAY_URL=sqlite:///runs.db
+  callbridge relay list
+  callbridge relay follow RUN             its text, as it comes
+  callbridge relay follow --events RUN    a line for each event
+  callbridge relay stop RUN
+
+Ctrl-C leaves a run as it is.
+Exit status of follow: 0 if the run ended well, 1 if it did not, 2 if it could
+not be followed.
 """
 
 
@@ -46,13 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    options = _parser().parse_args(arguments)
+    parser = command_parsers()["callbridge"]
+    options = parser.parse_args(arguments)
     if options.command == "replay":
         return _replay(options)
     if options.command == "relay":
         return _relay(options)
     if options.command is None:
-        _parser().print_help()
+        parser.print_help()
         return 2
     try:
         return _run(options)
@@ -71,7 +114,8 @@ def _run(options: argparse.Namespace) -> int:
     return run_demo(delay=options.delay, show_events=options.events)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parsers() -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of the whole command line, under the name `callbridge`, and those of its commands."""
     program = "callbridge" if Path(sys.argv[0]).stem == "callbridge" else _MODULE  # the script, or the module
     parser = argparse.ArgumentParser(
         prog=program,
@@ -80,34 +124,42 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=_versions())
+    parser.add_argument("--print-completion", action=_Completion, help="print what lets the shell complete commands")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    _add_replay(commands.add_parser("replay", help="show the events of a recording"))
-    _add_relay(commands.add_parser("relay", help="list the runs of a relay, follow one, stop one"))
-    demo = commands.add_parser(
-        "demo",
-        help="show both directions on a small legacy chain",
-        description=_DEMO,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    demo.add_argument(
+    add = partial(commands.add_parser, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, command in COMMANDS.items():
+        command.add_arguments(add(name, help=command.help, description=command.description, epilog=command.epilog))
+    _add_demo(add("demo", help="show both directions on a small legacy chain", description=_DEMO))
+    _add_replay(add("replay", help="show the events of a recording", description=_REPLAY))
+    _add_relay(add("relay", help="list the runs of a relay, follow one, stop one", description=_RELAY))
+    return {"callbridge": parser, **commands.choices}
+
+
+class _Completion(argparse.Action):
+    """Print a script for a shell, and exit."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, default=argparse.SUPPRESS, choices=("bash", "zsh", "tcsh"), help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, shell: object, option: object = None) -> None:
+        try:
+            from shtab import complete
+        except ImportError:
+            parser.exit(2, "callbridge --print-completion: needs shtab: pip install 'callbridge[completion]'\n")
+        parser.prog = "callbridge"  # what is completed is the script, also if it was the module that was run
+        print(complete(parser, shell=str(shell)))
+        parser.exit()
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--delay",
         type=_seconds,
         default=0.06,
         metavar="SECONDS",
         help="pause of the fake model before each word (default: 0.06)",
     )
-    demo.add_argument("--events", action="store_true", help="show every event as the dict that it is")
-    for name, command in COMMANDS.items():
-        command.add_arguments(
-            commands.add_parser(
-                name,
-                help=command.help,
-                description=command.description,
-                epilog=command.epilog,
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-            )
-        )
-    return parser
+    parser.add_argument("--events", action="store_true", help="show every event as the dict that it is")
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -137,7 +189,6 @@ def _replay_failed(problem: str) -> int:
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Show the events of a file that callbridge.testing.record wrote, a line for each."
     parser.add_argument("file", metavar="FILE")
     parser.add_argument("--speed", type=_factor, metavar="FACTOR", help="with its timing; 1 is as recorded (default: at once)")
     parser.add_argument("--partial", action="store_true", help="also what there is of a recording that was cut off")
@@ -177,10 +228,6 @@ def _relay_failed(problem: str) -> int:
 
 
 def _add_relay(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "List the runs of a relay, follow one in this terminal, or stop one, wherever it is. Ctrl-C leaves a run as it is. "
-        "Exit status of follow: 0 if the run ended well, 1 if it did not, 2 if it could not be followed."
-    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, told in (("list", "all runs, the newest first"), ("follow", "a run's text as it comes"), ("stop", "stop a run")):
         action = actions.add_parser(name, help=told)

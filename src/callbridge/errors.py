@@ -119,7 +119,16 @@ def _shown(value: object) -> str:
 
 
 class CallbridgeError(Exception):
-    """Base of all errors that callbridge raises itself."""
+    """Base of all errors that callbridge raises itself.
+
+    A traceback names the command that tells what causes the error, and its cure (from CPython 3.11 on, which has notes).
+    """
+
+    def __init__(self, *facts: Any) -> None:
+        super().__init__(*facts)
+        add_note = getattr(self, "add_note", None)
+        if add_note is not None:
+            add_note(f"`python -m callbridge explain {type(self).__name__}` says more.")
 
 
 class ArgumentError(CallbridgeError, ValueError):

@@ -313,8 +313,8 @@ def test_without_a_rule_all_are_listed(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_rule_that_does_not_exist_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "explain", "aiter-tsk")
     assert (status, out) == (2, "")
-    assert "no rule 'aiter-tsk'; did you mean aiter-task? `callbridge explain` lists" in err
-    assert "no rule 'nothing-like-it'; `callbridge explain` lists" in run(capsys, "explain", "nothing-like-it")[2]
+    assert "no rule and no error 'aiter-tsk'; did you mean aiter-task? `callbridge explain` lists" in err
+    assert "no rule and no error 'nothing-like-it'; `callbridge explain` lists" in run(capsys, "explain", "nothing-like-it")[2]
 
 
 # -- report ---------------------------------------------------------------------------------------------------------------

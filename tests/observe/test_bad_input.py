@@ -148,9 +148,9 @@ def test_unknown_keywords_of_event_streams_go_to_the_runnable() -> None:
 
 def test_each_kind_of_event_stream_names_its_own_kind_of_call() -> None:
     """The advice can be followed where it is given."""
-    with pytest.raises(cb.ArgumentError, match=r"there is stream_call$"):
+    with pytest.raises(cb.ArgumentError, match=r"there is stream_call\b"):
         cb.stream_events(twice, 1)  # type: ignore[arg-type]
-    with pytest.raises(cb.ArgumentError, match=r"there is astream_call$"):
+    with pytest.raises(cb.ArgumentError, match=r"there is astream_call\b"):
         cb.astream_events(twice, 1)  # type: ignore[arg-type]
 
 

@@ -14,55 +14,80 @@ FORMATS = ("text", "json", "sarif", "github", "markdown")
 REPORT_FORMATS = ("text", "json", "markdown", "svg")
 
 _SCAN = """\
-Find legacy callback use in Python files and notebooks. Reads files, changes nothing, needs no network.
+Find legacy callback use in Python files and notebooks. Reads files, changes
+nothing, needs no network.
 
 Every finding has a rule (callbridge explain CB301) and a verdict:
   keep         an observer: nothing to do, never counted
-  auto-safe    `callbridge fix` rewrites it, or says why not
-  auto-review  `callbridge fix --unsafe` rewrites it, or says why not; look at the diff
-  adapter      one line changes at the call site, callbridge does the rest at run time
+  auto-safe    `callbridge fix` rewrites it
+  auto-review  `callbridge fix --unsafe` rewrites it; look at the diff
+  adapter      one line changes, callbridge does the rest at run time
   manual       work for a person, with the reason why
 """
 _SCAN_EPILOG = """\
 examples:
-  callbridge scan                                       the current directory
-  callbridge scan src app.py nb.ipynb                   some files
+  callbridge scan                     the current directory
+  callbridge scan src app.py nb.ipynb
   cat app.py | callbridge scan - --stdin-filename app.py
   callbridge scan --format sarif -o callbridge.sarif    for code scanning
-  callbridge scan --update-baseline --allow-new         accept what is there now (then commit the file)
-  callbridge scan --baseline-ref origin/main            in CI: no entry may be added together with its finding
+  callbridge scan --update-baseline --allow-new         accept what is there
+                                      now; then commit the file
+  callbridge scan --baseline-ref origin/main            in CI: no entry may be
+                                      added together with its finding
 
-Configured by [tool.callbridge] in pyproject.toml. One place is suppressed by a comment with a reason:
-  chain.run(q, callbacks=[handler])  # callbridge: ignore[CB204] goes with the old page
+[tool.callbridge] in pyproject.toml configures it. A comment with a reason
+suppresses one place:
+  chain.run(q, callbacks=[h])  # callbridge: ignore[CB204] goes with the page
 
-Exit status: 0 nothing to do, 1 findings, 2 wrong usage, nothing to scan, or a baseline or configuration that cannot be used.
+Exit status: 0 nothing to do, 1 findings, 2 wrong usage, nothing to scan, or a
+baseline or configuration that cannot be used.
 """
 _FIX = """\
 Rewrite legacy callback use where that is safe, and say why the rest stays.
 
-Safe are imports that moved, callback_manager=, CallbackManager([...]), callbacks= of invoke(), astream_events without a
-version, suppressions of nothing, and legacy calls that can be wrapped with proof that the same text arrives. Level 1 leaves
-the legacy call as it is and reads its text through astream_call or stream_call; level 2 writes a loop over events where that
-gives the same, and wraps the rest. LibCST is needed as soon as there is an edit: pip install 'callbridge[migrate]'
+Safe are imports that moved, callback_manager=, CallbackManager([...]),
+callbacks= of invoke(), astream_events without a version, suppressions of
+nothing, and legacy calls that can be wrapped with proof that the same text
+arrives. Level 1 leaves the legacy call as it is and reads its text through
+astream_call or stream_call. Level 2 writes a loop over events where that gives
+the same, and wraps the rest. Edits need LibCST:
+  pip install 'callbridge[migrate]'
 """
 _FIX_EPILOG = """\
 examples:
-  callbridge fix --diff | git apply                     look at it first, or pipe it
-  callbridge fix src app.py                             write files, each completely or not at all
-  callbridge fix --unsafe --select CB302                also what has to be reviewed
-  cat app.py | callbridge fix -                         standard input to standard output
+  callbridge fix --diff                 look at it first
+  callbridge fix --diff | git apply     and apply it
+  callbridge fix src app.py             write files, each wholly or not at all
+  callbridge fix --unsafe --select CB302    also what has to be reviewed
+  cat app.py | callbridge fix -         standard input to standard output
 
-Exit status: 0 all edits are made or there is none, 1 findings (with --check or --diff: edits to be made; always: files that
-do not parse or cannot be edited), 2 wrong usage, no LibCST, or a file that could not be written.
+Exit status: 0 all edits are made or there is none, 1 findings (with --check or
+--diff: edits to be made; always: files that do not parse or cannot be edited),
+2 wrong usage, no LibCST, or a file that could not be written.
 """
-_EXPLAIN = "Print what a rule finds, why, code before and after, and when to leave it. Without a rule: the list of all."
+_EXPLAIN = """\
+Say what a rule finds, why, how code looks before and after, and when to leave
+it; or what causes an error of callbridge, and its cure. Without a name: the
+list of all rules.
+"""
+_EXPLAIN_EPILOG = """\
+examples:
+  callbridge explain                    all rules, a line each
+  callbridge explain CB301              by code
+  callbridge explain aiter-task CB302   by name; as many as you like
+  callbridge explain CapacityError      an error that you have met
+
+Exit status: 0, or 2 if there is no such rule or error.
+"""
 _REPORT = """\
-What is left, by package and verdict, and how it came down: the history is that of the baseline file in git.
+Show what is left, by package and verdict, and how it came down. The history is
+that of the baseline file in git.
 """
 _REPORT_EPILOG = """\
 examples:
-  callbridge report                                     a table, and the totals over time if there is a baseline
-  callbridge report --format svg -o burndown.svg        the same as a picture
+  callbridge report              a table, and the totals over time if there is
+                                 a baseline
+  callbridge report --format svg -o burndown.svg    the same as a picture
 
 Exit status: 0, or 2 if something cannot be used.
 """
@@ -167,7 +192,9 @@ def _fix(options: argparse.Namespace) -> int:
 
 
 def _explain_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rules", nargs="*", metavar="RULE", help="a code or a name: CB301, aiter-task")
+    parser.add_argument(
+        "rules", nargs="*", metavar="NAME", help="a code, a name, or an error: CB301, aiter-task, CapacityError"
+    )
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -193,7 +220,7 @@ COMMANDS = MappingProxyType(
     {
         "scan": Command("find legacy callback use", _SCAN, _SCAN_EPILOG, _scan_arguments, _scan),
         "fix": Command("rewrite what can be rewritten", _FIX, _FIX_EPILOG, _fix_arguments, _fix),
-        "explain": Command("print what a rule is about", _EXPLAIN, "", _explain_arguments, _explain),
+        "explain": Command("say what a rule is about, or an error", _EXPLAIN, _EXPLAIN_EPILOG, _explain_arguments, _explain),
         "report": Command(
             "what is left, by package, and how it came down", _REPORT, _REPORT_EPILOG, _report_arguments, _report
         ),

@@ -1,10 +1,11 @@
-"""`callbridge explain`: what a rule is about, with code before and after."""
+"""`callbridge explain`: what a rule is about, with code before and after; what causes an error, and its cure."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from textwrap import fill, indent
 
+from callbridge.cures import CURES
 from callbridge.migrate.problems import MigrateError
 from callbridge.migrate.rules.rule import Rule
 from callbridge.migrate.rules.table import RULES
@@ -35,19 +36,24 @@ def find_rule(name: str) -> Rule:
     for rule in RULES.values():
         if wanted.upper() == rule.code or wanted.lower() == rule.name:
             return rule
-    near = get_close_matches(wanted.upper(), RULES, 1) or get_close_matches(
-        wanted.lower(), [rule.name for rule in RULES.values()], 1
+    near = (
+        get_close_matches(wanted.upper(), RULES, 1)
+        or get_close_matches(wanted.lower(), [rule.name for rule in RULES.values()], 1)
+        or get_close_matches(wanted, CURES, 1)
     )
     hint = f"did you mean {near[0]}? " if near else ""
-    raise MigrateError(f"there is no rule {name!r}; {hint}`callbridge explain` lists them all")
+    raise MigrateError(f"there is no rule and no error {name!r}; {hint}`callbridge explain` lists the rules")
 
 
 def explain(name: str) -> str:
-    """Return the documentation of one rule.
+    """Return the documentation of one rule, or of one error.
 
     Raises:
-        MigrateError: If there is no such rule.
+        MigrateError: If there is no such rule and no such error.
     """
+    error = name.strip().rpartition(".")[2]  # as a traceback names it, module and all
+    if error in CURES:
+        return f"{error}\n\nCause\n{_paragraph(CURES[error].cause)}\n\nCure\n{_paragraph(CURES[error].cure)}\n"
     rule = find_rule(name)
     parts = [
         f"{rule.code} {rule.name}  ({rule.severity}; {rule.fix})",
