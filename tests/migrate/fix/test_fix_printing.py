@@ -177,9 +177,10 @@ def test_a_model_that_did_not_stream_prints_only_with_unsafe(model: str, call: s
         ("use(chat)", "passed on to use(), where its runs cannot be seen"),
         ("yield chat", "wrap the call that runs it with `stream_call`"),
         ("return chat.stream(x)", "what .stream does"),
-        ("return f(1, chat.invoke(x))", "larger expression"),
-        ("return chat.invoke(x) + 'b'", "larger expression"),
-        ("if chat.invoke(x): pass", "header of a statement"),
+        ("return f(g(), chat.invoke(x))", "larger expression"),
+        ("return x and chat.invoke(x)", "larger expression"),
+        ("return [chat.invoke(each) for each in x]", "larger expression"),
+        ("while chat.invoke(x): pass", "header of a statement"),
         ("pass", "no call that runs the model"),
         ("a = 1; chat.invoke(x)", "shares its line"),
         ("stream_call = 1; chat.invoke(x)", "shares its line"),
@@ -232,10 +233,11 @@ def test_a_name_of_ours_that_means_something_else_is_left_alone() -> None:
     check_noop(
         f"""{PRINT}
         async def main(x):
-            ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(x)
+            ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()]).invoke(x)
         """,
-        "a blocking call in a coroutine",
+        "the call blocked the event loop",
         rule="CB305",
+        unsafe=False,
     )
 
 

@@ -138,7 +138,7 @@ def test_another_scope_may_use_the_same_name(other: str) -> None:
             "def f():\n    global chat\n    chat = MODEL\ndef g():\n    chat.invoke(1)",
             "belongs to another function or the module",
         ),
-        ("def f():\n    chat = MODEL\n    chat = chat.bind()\n    chat.invoke(1)", "assigned more than once"),
+        ("def f():\n    chat = MODEL\n    for chat in chats:\n        chat.invoke(1)", "assigned more than once"),
         (
             "def f():\n    def g():\n        nonlocal chat\n        chat = 1\n    chat = MODEL\n    chat.invoke(1)",
             "belongs to another",

@@ -80,8 +80,8 @@ def _is_bind(call: ast.Call) -> bool:
 
 def _is_of_model(source: Source, run: ast.Call) -> bool:
     node = receiver(run)
-    value = source.value(node) if isinstance(node, ast.Name) else node
-    return isinstance(value, ast.Call) and is_model(source, value)
+    values = source.values(node) if isinstance(node, ast.Name) else [node]
+    return any(isinstance(each, ast.Call) and is_model(source, each) for each in values)
 
 
 def _calls_in(source: Source, node: ast.expr, depth: int) -> Iterator[ast.Call]:
@@ -89,8 +89,9 @@ def _calls_in(source: Source, node: ast.expr, depth: int) -> Iterator[ast.Call]:
     for each in ast.walk(node):
         if isinstance(each, ast.Call):
             yield each
-        elif isinstance(each, ast.Name) and depth < 12 and (value := source.value(each)) is not None:
-            yield from _calls_in(source, value, depth + 1)
+        elif isinstance(each, ast.Name) and depth < 12:
+            for value in source.values(each):
+                yield from _calls_in(source, value, depth + 1)
 
 
 def disorder(source: Source, run: ast.Call) -> str:

@@ -126,14 +126,14 @@ def _readers(source: Source, value: ast.expr) -> tuple[list[ast.expr], tuple[Ope
     target, scope = statement.targets[0], source.scope(statement)
     if len(statement.targets) != 1 or not isinstance(target, ast.Name) or isinstance(scope, ast.ClassDef | ast.Lambda):
         raise UnfitError("the handler is stored in an attribute, which others may read")
-    if source.assignment(target.id, scope) is not statement:
+    uses = source.readers(statement)
+    if uses is None:
         raise UnfitError(source.why_unclear(target.id, scope))
     if isinstance(scope, ast.Module) and source.is_exported(target.id):
         raise UnfitError(f"{target.id} is used in other files as well")
-    uses: list[ast.expr] = [use for use in source.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
     if not uses:
         raise UnfitError(f"{target.id} is not used here")
-    return uses, (RemoveStatement(source.span(statement)),)
+    return list(uses), (RemoveStatement(source.span(statement)),)
 
 
 def _of_value(source: Source, value: ast.expr) -> Iterator[_Given]:

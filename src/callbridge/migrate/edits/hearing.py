@@ -11,7 +11,7 @@ from callbridge.migrate.edits.models import hearing, is_model
 from callbridge.migrate.edits.operations import RemoveElement
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.unfit import UnfitError
-from callbridge.migrate.edits.wrapping import check_run, runs_of
+from callbridge.migrate.edits.wrapping import blocking, check_run, runs_of
 
 __all__ = ["Kept", "Run", "heard_runs", "kept"]
 
@@ -55,11 +55,11 @@ def kept(source: Source, made: ast.Call) -> Kept:
     target, scope = statement.targets[0], source.scope(statement)
     if not isinstance(target, ast.Name) or len(statement.targets) != 1:
         raise UnfitError("the handler is not kept in a variable of its own")
-    if source.assignment(target.id, scope) is not statement:
+    uses = source.readers(statement)
+    if uses is None:
         raise UnfitError(source.why_unclear(target.id, scope))
     if isinstance(scope, ast.Module) and source.is_exported(target.id):
         raise UnfitError(f"{target.id} is used in other files as well")
-    uses = [use for use in source.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
     reads = tuple(parent for use in uses if isinstance(parent := source.parents[use], ast.Attribute))
     given = [use for use in uses if not isinstance(source.parents[use], ast.Attribute)]
     if len(given) != 1:
@@ -87,11 +87,13 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
             reasons.append(check_run(source, call))
             found.append(Run(call, call))
     for each in found:
-        possible, reason = hearing(source, each.attached, each.call)
+        possible, reason = hearing(source, each.attached, each.call, attachment.calls)
         if not possible:
             raise UnfitError(reason)
         reasons += [reason, silence(source, each.attached, each.call, consequence), disorder(source, each.call)]
         reasons.append(_elsewhere(source, each))
+        reasons.append(blocking(source, each.call))
+    found = list({each.call: each for each in found}.values())  # one of several models that have the handler
     if len({source.statement(each.call) for each in found}) < len(found):
         raise UnfitError("one statement runs the model twice")
     if isinstance(attachment.shortened, RemoveElement):

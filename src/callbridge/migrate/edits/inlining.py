@@ -110,7 +110,7 @@ class _Inlining:
     def _assumed(self, run: ast.Call) -> Iterator[str]:
         """Return what is different where the statements stand in a loop."""
         consumer, is_async = self._consumer, isinstance(self._source.parents[run], ast.Await)
-        if consumer.awaits and not is_async:
+        if consumer.awaits and not isinstance(self._source.scope(run), ast.AsyncFunctionDef):
             raise UnfitError("its hook awaits, and the call is not awaited")
         if consumer.before or consumer.after:
             yield _ONCE

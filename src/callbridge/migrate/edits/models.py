@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.known import is_langchain
@@ -88,13 +89,14 @@ def run_models(source: Source, run: ast.Call) -> Models:
     return _models(source, receiver(run), 0)
 
 
-def hearing(source: Source, attached: ast.Call, run: ast.Call) -> tuple[bool, str]:
+def hearing(source: Source, attached: ast.Call, run: ast.Call, beside: Sequence[ast.Call] = ()) -> tuple[bool, str]:
     """Return whether the text of a call is what a handler hears of it, as far as can be told.
 
     Args:
         source: The file.
         attached: What the handler is attached to.
         run: The call.
+        beside: What else it is attached to.
 
     Returns:
         Whether the call may be wrapped at all, and what speaks against it: without a reason it is proved.
@@ -108,7 +110,7 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call) -> tuple[bool, st
         return False, "the handler is not attached to a model or to the call, but to something else that is made here"
     if attached not in models.found:
         return False, "that the call runs the model which has the handler cannot be seen here"
-    if len(models.found) > 1:
+    if models.found - {attached, *beside}:
         return False, "the handler hears one of several models that the call runs, and the wrapped call reports all of them"
     return True, "" if models.complete else _UNSEEN
 
@@ -118,8 +120,8 @@ def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bo
     for each in ast.walk(node):
         if each is target:
             return True
-        value = source.value(each) if isinstance(each, ast.Name) and depth < _DEPTH else None
-        if value is not None and _reaches(source, value, target, depth + 1):
+        values = source.values(each) if isinstance(each, ast.Name) and depth < _DEPTH else []
+        if any(_reaches(source, value, target, depth + 1) for value in values):
             return True
     return False
 
@@ -131,8 +133,9 @@ def _models(source: Source, node: ast.expr, depth: int) -> Models:
         function = function_named(source, node.id) if isinstance(node, ast.Name) else None
         if function is not None:
             return Models(frozenset(), _is_plain(source, function))
-        value = source.value(node) if isinstance(node, ast.Name) else stored_in(source, node)
-        return _models(source, value, depth + 1) if value is not None else Models(frozenset(), False)
+        stored = None if isinstance(node, ast.Name) else stored_in(source, node)
+        values = source.values(node) if isinstance(node, ast.Name) else [stored] if stored is not None else []
+        return _union([_models(source, each, depth + 1) for each in values]) if values else Models(frozenset(), False)
     if isinstance(node, ast.Constant | ast.JoinedStr):
         return Models(frozenset(), True)
     if isinstance(node, ast.Lambda):

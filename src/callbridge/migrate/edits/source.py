@@ -15,6 +15,7 @@ from callbridge.migrate.analysis.handlers import HandlerClass, find_handler
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.analysis.module import Module
 from callbridge.migrate.analysis.project import Project, module_name
+from callbridge.migrate.edits.reaching import Reached, plain_stores, reached
 from callbridge.migrate.edits.scopes import Scopes
 
 __all__ = ["Function", "Source", "Span", "keyword_of"]
@@ -289,11 +290,34 @@ class Source:
             return f"{name} is a parameter, or belongs to another function or the module (`nonlocal`, `global`)"
         return f"{name} is assigned more than once"
 
+    def readers(self, statement: ast.Assign) -> list[ast.Name] | None:
+        """Return where the value of an assignment to a variable is read, or None if that cannot be told."""
+        target, scope = statement.targets[0], self.scope(statement)
+        if len(statement.targets) != 1 or not isinstance(target, ast.Name) or not isinstance(scope, Function | ast.Module):
+            return None
+        if self.assignment(target.id, scope) is statement:
+            return [use for use in self.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
+        found = self._reached(target.id, scope)
+        return None if found is None else [use for use, origin in found.items() if origin is statement]
+
+    def _reached(self, name: str, scope: Function | ast.Module) -> Reached | None:
+        return None if self._is_other(name, scope) else reached(self.uses(name, scope), scope.body, self.parents)
+
     def value(self, name: ast.Name) -> ast.expr | None:
-        """Return what a name was assigned, in the function around or in the module, if there is just one assignment."""
+        """Return what a name was assigned, in the function around or in the module, if only one assignment can be meant."""
         home = self.scopes.home(name)
-        assigned = self.assignment(name.id, home) if isinstance(home, Function | ast.Module) else None
+        if not isinstance(home, Function | ast.Module):
+            return None
+        assigned = self.assignment(name.id, home) or (self._reached(name.id, home) or {}).get(name)
         return assigned.value if assigned else None
+
+    def values(self, name: ast.Name) -> list[ast.expr]:
+        """Return all that a name may have been assigned, but for None; nothing if it is bound in another way as well."""
+        home, known = self.scopes.home(name), self.value(name)
+        if known is not None or not isinstance(home, Function | ast.Module) or self._is_other(name.id, home):
+            return [known] if known is not None else []
+        stores = plain_stores(self.uses(name.id, home), self.parents) or []
+        return [each.value for each in stores if not (isinstance(each.value, ast.Constant) and each.value.value is None)]
 
     def fresh(self, node: ast.AST, *wanted: str) -> str:
         """Return the first of these names that is free where a node stands, or the last one with a number."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
 from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import SAME_MODELS, function_named, receiver, stored_in
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
@@ -15,7 +16,7 @@ from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.words import words
 
-__all__ = ["check_run", "check_streams", "passed", "runs_of", "wrap"]
+__all__ = ["blocking", "check_run", "check_streams", "passed", "runs_of", "wrap"]
 
 _SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_prompt", "call_as_llm")
 _ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
@@ -32,6 +33,11 @@ _FIELDS = words(
 _ASKING = words("get_graph get_input_schema get_name get_num_tokens get_num_tokens_from_messages get_output_schema get_prompts")
 """Attributes and methods that run nothing."""
 
+_Seen: TypeAlias = set[ast.expr]
+"""What has been followed: a variable that is made of itself, `chain = chain | parser`, is not followed for ever."""
+
+_BLOCKED = "the call blocked the event loop, and runs in a thread now, while the loop goes on with other tasks"
+
 _READERS = ("callbridge.astream_call", "callbridge.stream_call", "functools.partial")
 """What a call is handed to when it has been wrapped."""
 
@@ -46,35 +52,38 @@ def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
     Raises:
         UnfitError: The model goes somewhere it cannot be followed to.
     """
-    runs = list(dict.fromkeys(_follow(source, made)))
+    runs = list(dict.fromkeys(_follow(source, made, set())))
     if not runs:
         raise UnfitError("no call that runs the model is in this file")
     return runs
 
 
-def _follow(source: Source, node: ast.expr) -> Iterator[ast.Call]:
+def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
+    if node in seen:
+        return
+    seen.add(node)
     parent = source.parents[node]
     if isinstance(parent, ast.keyword):
         parent = source.parents[parent]
     if isinstance(parent, ast.Call) and parent.func is node:
         yield parent
     elif isinstance(parent, ast.BinOp | ast.List | ast.Tuple) or _is_made_of(parent, source):
-        yield from _follow(source, parent)
+        yield from _follow(source, parent, seen)
     elif isinstance(parent, ast.Attribute):
-        yield from _follow_method(source, parent)
+        yield from _follow_method(source, parent, seen)
     elif isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
-        yield from _follow_variable(source, parent, parent.targets[0].id)
+        yield from _follow_variable(source, parent, parent.targets[0].id, seen)
     elif isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Attribute):
-        yield from _follow_attribute(source, parent, parent.targets[0])
+        yield from _follow_attribute(source, parent, parent.targets[0], seen)
     elif isinstance(parent, ast.Return):
-        yield from _follow_factory(source, parent)
+        yield from _follow_factory(source, parent, seen)
     elif isinstance(parent, ast.Call):
         raise UnfitError(f"the model is passed on to {ast.unparse(parent.func)}(), where its runs cannot be seen")
     else:
         raise UnfitError("where the model is run cannot be followed: wrap the call that runs it with `stream_call`")
 
 
-def _follow_attribute(source: Source, statement: ast.Assign, target: ast.Attribute) -> Iterator[ast.Call]:
+def _follow_attribute(source: Source, statement: ast.Assign, target: ast.Attribute, seen: _Seen) -> Iterator[ast.Call]:
     """Follow what is stored in an attribute through the methods of its class."""
     holder = next((each for each in source.ancestors(statement) if isinstance(each, ast.ClassDef)), None)
     named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == target.attr]
@@ -87,10 +96,10 @@ def _follow_attribute(source: Source, statement: ast.Assign, target: ast.Attribu
         raise UnfitError(f"self.{target.attr} is assigned more than once")
     for node in own:
         if isinstance(node.ctx, ast.Load):
-            yield from _follow(source, node)
+            yield from _follow(source, node, seen)
 
 
-def _follow_factory(source: Source, statement: ast.Return) -> Iterator[ast.Call]:
+def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Iterator[ast.Call]:
     """Follow what a function returns through the calls of it."""
     function = source.scope(statement)
     if function_named(source, getattr(function, "name", "")) is not function or not isinstance(function, ast.FunctionDef):
@@ -101,7 +110,7 @@ def _follow_factory(source: Source, statement: ast.Return) -> Iterator[ast.Call]
         call = source.parents[use]
         if not isinstance(call, ast.Call) or call.func is not use:
             raise UnfitError(f"{function.name}, which returns the model, is used otherwise than to call it")
-        yield from _follow(source, call)
+        yield from _follow(source, call, seen)
 
 
 def _is_made_of(node: ast.AST, source: Source) -> TypeGuard[ast.Call]:
@@ -109,14 +118,14 @@ def _is_made_of(node: ast.AST, source: Source) -> TypeGuard[ast.Call]:
     return isinstance(node, ast.Call) and is_langchain(source.origin(node.func))
 
 
-def _follow_method(source: Source, attribute: ast.Attribute) -> Iterator[ast.Call]:
+def _follow_method(source: Source, attribute: ast.Attribute, seen: _Seen) -> Iterator[ast.Call]:
     call = source.parents[attribute]
     if isinstance(call, ast.Call) and call.func is attribute and attribute.attr in _SYNC + _ASYNC:
         yield call
     elif isinstance(call, ast.Call) and call.func is attribute and attribute.attr in SAME_MODELS:
-        yield from _follow(source, call)
+        yield from _follow(source, call, seen)
     elif attribute.attr in _PARTS:
-        yield from _follow(source, attribute)
+        yield from _follow(source, attribute, seen)
     elif _only_describes(attribute, call):
         return
     elif isinstance(call, ast.Call) and attribute in call.args and source.origin(call.func) in _READERS:
@@ -134,15 +143,17 @@ def _only_describes(attribute: ast.Attribute, parent: ast.AST) -> bool:
     return isinstance(attribute.ctx, ast.Load) and attribute.attr in _FIELDS
 
 
-def _follow_variable(source: Source, statement: ast.Assign, name: str) -> Iterator[ast.Call]:
-    scope = source.scope(statement)
-    if source.assignment(name, scope) is not statement:
-        raise UnfitError(source.why_unclear(name, scope))
+def _follow_variable(source: Source, statement: ast.Assign, name: str, seen: _Seen) -> Iterator[ast.Call]:
+    """Follow a variable to where it is read; if it is assigned several times, to all places that may read this value."""
+    scope, uses = source.scope(statement), source.readers(statement)
+    if uses is None:
+        uses = [use for use in source.uses(name, scope) if isinstance(use.ctx, ast.Load)]
+        if not uses or any(statement.value not in source.values(use) for use in uses):
+            raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
         raise UnfitError(f"{name} is used in other files as well")
-    for use in source.uses(name, scope):
-        if isinstance(use.ctx, ast.Load):
-            yield from _follow(source, use)
+    for use in uses:
+        yield from _follow(source, use, seen)
 
 
 def check_run(source: Source, call: ast.Call) -> str:
@@ -252,17 +263,16 @@ def wrap(
     Raises:
         UnfitError: The result is used in a way that would change the order of things.
     """
-    is_async = isinstance(run.func, ast.Attribute) and run.func.attr in _ASYNC
     value: ast.expr = run
-    if is_async:
+    if _is_coroutine(run):
         awaited = source.parents[run]
         if not isinstance(awaited, ast.Await):
             raise UnfitError("the call is not awaited where it is made")
         value = awaited
-    elif isinstance(source.scope(run), ast.AsyncFunctionDef):
-        raise UnfitError("a blocking call in a coroutine: a loop over its text would block as well; make it async first")
-    statement = _statement(source, value)
-    direct = direct and isinstance(statement, ast.Expr) and statement.value is value and _is_direct(run)
+    is_async = isinstance(source.scope(run), ast.AsyncFunctionDef)
+    statement = statement_of(source, value)
+    unused = isinstance(statement, ast.Expr) and statement.value is value
+    direct = direct and unused and is_async == _is_coroutine(run) and _is_direct(run)
     prefix = "a" if is_async else ""
     if direct:
         context, done = (
@@ -278,11 +288,21 @@ def wrap(
     template = around[0] + template + around[1]
     holes = {"RUNNABLE": source.span(receiver(run)), "INPUT": source.span(run.args[0])} if direct else {"RUN": source.span(run)}
     holes.update(more)
-    if not (isinstance(statement, ast.Expr) and statement.value is value):
+    if not unused:
         template += "STATEMENT\n"
         holes["STATEMENT"] = source.span(statement)
         done.append(ReplaceExpression(source.span(value), f"{stream}.result"))
     return [*done, ReplaceStatement(source.span(statement), template, holes, renames)], direct
+
+
+def blocking(source: Source, run: ast.Call) -> str:
+    """Return what is different if a call is made in a coroutine and not awaited; empty otherwise."""
+    blocks = isinstance(source.scope(run), ast.AsyncFunctionDef) and not _is_coroutine(run)
+    return _BLOCKED if blocks else ""
+
+
+def _is_coroutine(run: ast.Call) -> bool:
+    return isinstance(run.func, ast.Attribute) and run.func.attr in _ASYNC
 
 
 def _is_direct(run: ast.Call) -> bool:
@@ -291,25 +311,3 @@ def _is_direct(run: ast.Call) -> bool:
         return False
     names = [keyword.arg for keyword in run.keywords]
     return len(run.args) == 1 and not isinstance(run.args[0], ast.Starred) and not names
-
-
-def _statement(source: Source, value: ast.expr) -> ast.stmt:
-    """Return the statement whose first act is to evaluate an expression."""
-    node: ast.AST = value
-    while not isinstance(parent := source.parents[node], ast.stmt):
-        first = isinstance(parent, ast.Attribute | ast.Subscript) and parent.value is node
-        first = first or (isinstance(parent, ast.Call) and parent.args[:1] == [node] and isinstance(parent.func, ast.Name))
-        first = first or (isinstance(parent, ast.Call) and parent.func is node)
-        if not first:
-            raise UnfitError("the result is used in a larger expression, parts of which come first")
-        node = parent
-    if not isinstance(parent, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) or parent.value is not node:
-        raise UnfitError("the call is part of the header of a statement")
-    if sum(1 for each in source.block(parent) if each.lineno == parent.lineno) > 1:
-        raise UnfitError("the statement shares its line with another one")
-    owner = source.parents[parent]
-    if isinstance(owner, ast.stmt) and not isinstance(owner, ast.Module) and owner.lineno == parent.lineno:
-        raise UnfitError("the statement shares its line with the header of its block")
-    if isinstance(source.scope(parent), Function | ast.Module):
-        return parent
-    raise UnfitError("the call is made in the body of a class")

@@ -1,0 +1,80 @@
+"""Which assignment a variable has its value from, where it is assigned more than once.
+
+```
+chain = prompt | llm          1
+print(chain.invoke(x))        reads 1
+chain = other | llm           2
+print(chain.invoke(x))        reads 2
+```
+
+Only for statements that follow one another in one block outside of loops: what a function, a loop or another branch reads may
+come from any of them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+__all__ = ["Reached", "plain_stores", "reached"]
+
+Reached: TypeAlias = Mapping[ast.Name, ast.Assign]
+
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+
+
+def plain_stores(uses: Sequence[ast.Name], parents: Mapping[ast.AST, ast.AST]) -> list[ast.Assign] | None:
+    """Return the assignments `name = …` that are all that binds a name, or None if something else does as well.
+
+    Args:
+        uses: Where the name is written or read.
+        parents: Each node's parent.
+    """
+    found: list[ast.Assign] = []
+    for use in uses:
+        if isinstance(use.ctx, ast.Load):
+            continue
+        statement = parents[use]
+        if not isinstance(statement, ast.Assign) or statement.targets != [use]:
+            return None
+        found.append(statement)
+    return found
+
+
+def reached(uses: Sequence[ast.Name], block: Sequence[ast.stmt], parents: Mapping[ast.AST, ast.AST]) -> Reached | None:
+    """Return where each read of a variable has its value from, or None if that depends on what is run.
+
+    Args:
+        uses: Where the variable is written or read, in its scope and below.
+        block: The statements that its scope runs one after the other.
+        parents: Each node's parent.
+    """
+    stores = plain_stores(uses, parents)
+    if not stores or any(each not in block for each in stores):
+        return None
+    found: dict[ast.Name, ast.Assign] = {}
+    places = {statement: number for number, statement in enumerate(block)}
+    for use in uses:
+        if not isinstance(use.ctx, ast.Load):
+            continue
+        place = _place(use, places, parents)
+        before = [each for each in stores if places[each] < place]
+        if not before:
+            return None
+        found[use] = max(before, key=places.__getitem__)
+    return found
+
+
+def _place(use: ast.Name, places: Mapping[ast.stmt, int], parents: Mapping[ast.AST, ast.AST]) -> int:
+    """Return the number of the statement that a read stands in; -1 if it may be run at another time."""
+    node: ast.AST = use
+    while node not in places:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.GeneratorExp):
+            return -1
+        node = parents[node]
+        if isinstance(node, ast.Module):
+            return -1
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return -1
+    return places[node] if isinstance(node, ast.stmt) else -1

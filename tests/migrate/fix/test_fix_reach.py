@@ -1,0 +1,227 @@
+"""Calls in larger statements, in coroutines, and of variables that are assigned several times."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fixing import check_noop, check_rewritten, code
+
+from callbridge.migrate.edits.rewriting import Options, rewrite
+
+pytest.importorskip("libcst")
+
+HEAD = """
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_core.prompts import PromptTemplate
+        from langchain_fakes import FakeChatModel
+
+        llm = FakeChatModel(streaming=True, responses=["tea", "milk"], callbacks=[StreamingStdOutCallbackHandler()])
+"""
+
+LOOP = """stream_call(llm.invoke, x) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)"""
+
+
+def ask(text: str) -> Callable[..., Any]:
+    """Run a module and return its `ask`."""
+    namespace: dict[str, Any] = {}
+    exec(compile(text, "<module>", "exec"), namespace)
+    found: Callable[..., Any] = namespace["ask"]
+    return found
+
+
+def both(text: str, *, unsafe: bool = False) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return `ask` of a module before and after; that the handler is gone is checked."""
+    before = code(text)
+    rewritten = rewrite(before, Options(unsafe=unsafe))
+    assert "CallbackHandler" not in rewritten.text, rewritten.refusals
+    assert not rewrite(rewritten.text, Options(unsafe=unsafe)).changes
+    return ask(before), ask(rewritten.text)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "said.append(llm.invoke(x).content)",
+        "said += [x, llm.invoke(x).content]",
+        "return {'question': x, 'answer': llm.invoke(x).content}",
+        "return dict(question=x, answer=llm.invoke(x).content), said",
+        "return f'{llm.invoke(x).content}!'",
+        "return x if llm.invoke(x).content else ''",
+        "return 'tea' in llm.invoke(x).content",
+        "if llm.invoke(x).content == 'tea':\n                return 'tea'",
+        "for letter in llm.invoke(x).content:\n                said.append(letter)",
+        "return llm.invoke(x).content.endswith('a') and x",
+        "print('answer:', llm.invoke(x).content)",
+        "box.text = llm.invoke(x).content\n            return box.text",
+        "return [*llm.invoke(x).content, x][box.index]",
+    ],
+)
+def test_a_call_inside_a_statement_is_made_before_it(statement: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"""{HEAD}
+        class Box:
+            def __init__(self):
+                self.text, self.index = "", 0
+
+        box = Box()
+
+        def ask(x):
+            said = [0]
+            {statement}
+            return said
+        """
+    shown = []
+    for function in both(text):
+        shown.append((function("q"), function("r"), capsys.readouterr().out))
+    assert shown[0] == shown[1]
+    assert "tea" in shown[0][2]
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("return f(g(x), llm.invoke(x))", "larger expression"),
+        ("return f'{said}' + llm.invoke(x).content", "larger expression"),
+        ("return x and llm.invoke(x)", "does not always make it"),
+        ("return [llm.invoke(each) for each in x]", "makes it several times"),
+        ("return llm.invoke(x) if x else 0", "does not always make it"),
+        ("return f(state.count, llm.invoke(x))", "larger expression"),
+        ("return f(items['a'], llm.invoke(x))", "larger expression"),
+        ("return f(total, llm.invoke(x))", "larger expression"),
+        ("while llm.invoke(x): pass", "header of a statement"),
+        ("if x:\n                pass\n            elif llm.invoke(x):\n                pass", "header of a statement"),
+    ],
+)
+def test_a_call_stays_if_what_is_computed_before_it_may_change(statement: str, reason: str) -> None:
+    check_noop(
+        f"""{HEAD}
+        total = 0
+        def tool(x):
+            global total
+            state.count = total = items["a"] = 1
+
+        def ask(x):
+            said = []
+            {statement}
+        """,
+        reason,
+        rule="CB305",
+    )
+
+
+def test_a_call_in_a_dict_reads_as_if_somebody_had_written_it() -> None:
+    check_rewritten(
+        f"""{HEAD}
+        def ask(x):
+            # what the page shows
+            return {{"question": x, "answer": llm.invoke(x).content}}  # and no more
+        """,
+        f"""
+        from callbridge import stream_call
+        from langchain_core.prompts import PromptTemplate
+        from langchain_fakes import FakeChatModel
+
+        llm = FakeChatModel(streaming=True, responses=["tea", "milk"])
+
+        def ask(x):
+            # what the page shows
+            with {LOOP}
+            return {{"question": x, "answer": stream.result.content}}  # and no more
+        """,
+    )
+
+
+def test_a_variable_that_is_assigned_again_is_followed_to_where_each_value_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    text = """
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_core.prompts import PromptTemplate
+        from langchain_fakes import FakeChatModel
+
+        def ask(x):
+            handler = StreamingStdOutCallbackHandler()
+            llm = FakeChatModel(streaming=True, callbacks=[handler])
+            chain = PromptTemplate.from_template("{x}") | llm
+            first = chain.invoke(x).content
+            chain = chain.with_config(tags=["again"])
+            second = chain.invoke(x).content
+            llm = FakeChatModel(responses=["quiet"])
+            chain = PromptTemplate.from_template("{x}!") | llm
+            return first, second, chain.invoke(x).content
+    """
+    before, after = both(text)
+    assert before({"x": 1}) == after({"x": 1}) == ("tea", "tea", "quiet")
+    assert capsys.readouterr().out == "tea" * 4
+
+
+@pytest.mark.parametrize("kind", ["loud", "soft"])
+def test_one_of_several_models_that_have_the_handler_is_wrapped(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = """
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_fakes import FakeChatModel
+
+        def ask(kind):
+            callbacks = [StreamingStdOutCallbackHandler()]
+            if kind == "loud":
+                llm = FakeChatModel(streaming=True, responses=["LOUD"], callbacks=callbacks)
+            else:
+                llm = FakeChatModel(streaming=True, responses=["soft"], callbacks=callbacks)
+            return llm.invoke("x").content
+    """
+    results = [function(kind) for function in both(text)]
+    assert [each.lower() for each in results] == [kind, kind]
+    assert capsys.readouterr().out == results[0] * 2
+
+
+def test_one_of_several_models_without_the_handler_keeps_its_call() -> None:
+    check_noop(
+        f"""{HEAD}
+        def ask(quiet, x):
+            chat = FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            if quiet:
+                chat = FakeChatModel()
+            return chat.invoke(x)
+        """,
+        "one of several models",
+        rule="CB305",
+    )
+
+
+def test_a_variable_that_a_loop_makes_of_itself_is_not_followed_for_ever() -> None:
+    text = f"""{HEAD}
+        chain = llm
+        for part in range(2):
+            chain = chain | (lambda message: message)
+        chain.invoke("x")
+        """
+    assert rewrite(code(text), Options()).text == code(text)
+    assert "stream_call(chain.invoke" in rewrite(code(text), Options(unsafe=True)).text
+
+
+def test_a_call_that_blocks_the_loop_is_made_in_a_thread_with_unsafe(capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"""{HEAD}
+        async def ask(x):
+            return {{"answer": llm.invoke(x).content}}
+        """
+    check_noop(text, "the call blocked the event loop", rule="CB305", unsafe=False)
+    check_rewritten(
+        text,
+        f"""
+        from callbridge import astream_call
+        from langchain_core.prompts import PromptTemplate
+        from langchain_fakes import FakeChatModel
+
+        llm = FakeChatModel(streaming=True, responses=["tea", "milk"])
+
+        async def ask(x):
+            async with a{LOOP.replace("for token", "async for token")}
+            return {{"answer": stream.result.content}}
+        """,
+        unsafe=True,
+    )
+    before, after = both(text, unsafe=True)
+    assert asyncio.run(before("x")) == asyncio.run(after("x")) == {"answer": "tea"}
+    assert capsys.readouterr().out == "teatea"
