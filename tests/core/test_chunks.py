@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
 from callbridge.core import chunks
-from callbridge.core.chunks import chat_chunk
+from callbridge.core.chunks import chat_chunk, text_message
 
 
 class Own(AIMessageChunk):
@@ -40,7 +40,7 @@ MESSAGES = [
 each_message = pytest.mark.parametrize("message", MESSAGES, ids=range(len(MESSAGES)))
 
 
-def all_of_it(chunk: ChatGenerationChunk) -> dict[str, Any]:
+def all_of_it(chunk: ChatGenerationChunk | AIMessageChunk) -> dict[str, Any]:
     """Return everything an object of pydantic has, with types, and what it looks like."""
     return {
         "class": type(chunk),
@@ -116,3 +116,39 @@ def test_an_unknown_layout_is_left_to_pydantic(monkeypatch: pytest.MonkeyPatch) 
     """The chunk is made the long way then."""
     monkeypatch.setattr(chunks, "_LAYOUT_IS_KNOWN", False)
     assert all_of_it(chat_chunk(MESSAGES[1])) == all_of_it(ChatGenerationChunk(message=MESSAGES[1]))
+
+
+@pytest.mark.parametrize("message_id", ["lc_run--7", None])
+@pytest.mark.parametrize("text", ["tea", "", "\ud800 \r\n"])
+def test_a_text_is_the_message_that_langchain_makes(text: str, message_id: str | None) -> None:
+    """In every respect that an object of pydantic has, but for JSON of what is no Unicode."""
+
+    def seen(message: AIMessageChunk) -> Any:
+        try:
+            return all_of_it(message)
+        except ValueError as error:
+            return str(error)
+
+    ours, theirs = text_message(text, message_id), AIMessageChunk(content=text, id=message_id)
+    assert ours == theirs
+    assert seen(ours) == seen(theirs)
+    assert (ours + ours) == (theirs + theirs)
+    assert seen(copy.deepcopy(ours)) == seen(copy.deepcopy(theirs))
+    assert seen(pickle.loads(pickle.dumps(ours))) == seen(pickle.loads(pickle.dumps(theirs)))
+
+
+def test_texts_share_nothing() -> None:
+    """Who writes to a message changes no other."""
+    first, second = text_message("tea", "1"), text_message("tea", "1")
+    for value in vars(first).values():
+        if isinstance(value, list):
+            value.append("seen")
+        elif isinstance(value, dict):
+            value["seen"] = True
+    assert second == text_message("tea", "1") == AIMessageChunk(content="tea", id="1")
+
+
+def test_a_text_of_an_unknown_layout_is_left_to_pydantic(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert chunks._MESSAGE_LAYOUT_IS_KNOWN
+    monkeypatch.setattr(chunks, "_MESSAGE_LAYOUT_IS_KNOWN", False)
+    assert all_of_it(text_message("tea", "1")) == all_of_it(AIMessageChunk(content="tea", id="1"))

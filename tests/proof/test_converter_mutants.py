@@ -66,10 +66,13 @@ INTO_V3 = [
 ]
 
 FROM_V3 = [
-    Fault("to_chunks.py", "block.seen += part\n        kind", "kind"),
-    Fault("to_chunks.py", "return [text_message(part, self.id)]", "return [text_message(part * 2, self.id)]"),
-    Fault("to_chunks.py", "return [text_message(part, self.id)]", "return []"),
-    Fault("to_chunks.py", "return [text_message(part, self.id)]", "return [text_message(part, None)]"),
+    Fault("to_chunks.py", "block.add(part)\n        kind", "kind"),
+    Fault("to_chunks.py", "block.add(part)\n        return part", "return part"),
+    Fault("to_chunks.py", "block.add(part)\n        return part", "block.add(part)\n        return part * 2"),
+    Fault("to_chunks.py", 'part = "" if self._as_blocks else', "part ="),
+    Fault("to_chunks.py", "return [text_message(part, self.id)] if part", "return [] if part"),
+    Fault("to_chunks.py", "return [text_message(part, self.id)] if part", "return [text_message(part, None)] if part"),
+    Fault("to_chunks.py", 'for _, block in sorted(self._open.items()) if block.kind == "text"', "for block in ()"),
     Fault("to_chunks.py", "return [self._told(block, content)]", "return []"),
     Fault("to_chunks.py", '"name": named.get("name"), "args"', '"name": None, "args"'),
     Fault("to_chunks.py", 'told = {"id": named.get("id")', 'told = {"id": None'),
@@ -79,7 +82,7 @@ FROM_V3 = [
     Fault("to_chunks.py", "tail = whole[len(block.seen) :]", "tail = whole"),
     Fault("to_chunks.py", "and value is not None and key not in block.told", "and value is not None"),
     Fault("to_chunks.py", "block.end = content\n", "block.end = {}\n"),
-    Fault("to_chunks.py", "sorted(self._open.items())", "sorted(self._open.items(), reverse=True)"),
+    Fault("to_chunks.py", "wire, one in sorted(self._open.items())", "wire, one in sorted(self._open.items(), reverse=True)"),
     Fault("to_chunks.py", "wire if self._as_blocks or given is None else given", "0"),
     Fault("to_chunks.py", "if field is None or block is None or PAYLOADS.get(block.kind) != field:", "if True:"),
 ]
@@ -124,6 +127,8 @@ def check_from_v3(module: ModuleType) -> None:
         assert {chunk.id for chunk in chunks} == {output.id}
         assert [chunk.text for chunk in chunks if chunk.text] == [one.text for one in model(script).stream("hi") if one.text]
         assert plain.message() == output
+        assert plain.text == output.text
+        assert plain.skipped == 0
         assert whole.text == output.text
         assert whole.id == output.id
         assert whole.usage_metadata == output.usage_metadata

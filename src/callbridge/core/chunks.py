@@ -66,6 +66,9 @@ def chat_chunk(message: AIMessageChunk, info: dict[str, Any] | None = None) -> C
 _PLAIN: Final = MappingProxyType(vars(_SAMPLE.message))
 """The fields of an empty message, in order."""
 
+_LISTS: Final = tuple(key for key, value in _PLAIN.items() if value == [])
+_DICTS: Final = tuple(key for key, value in _PLAIN.items() if value == {})
+
 _TEXT_FIELDS_SET: Final = frozenset(AIMessageChunk(content="", id="0").__pydantic_fields_set__)
 
 _MESSAGE_LAYOUT_IS_KNOWN: Final = (
@@ -85,7 +88,11 @@ def text_message(text: str, message_id: str | None) -> AIMessageChunk:
     """
     if type(text) is not str or not _MESSAGE_LAYOUT_IS_KNOWN:
         return AIMessageChunk(content=text, id=message_id)
-    fields = {key: value.copy() if isinstance(value, (list, dict)) else value for key, value in _PLAIN.items()}
+    fields = _PLAIN.copy()
+    for key in _LISTS:
+        fields[key] = []
+    for key in _DICTS:
+        fields[key] = {}
     fields["content"] = text
     fields["id"] = message_id
     message = AIMessageChunk.__new__(AIMessageChunk)

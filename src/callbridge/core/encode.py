@@ -222,16 +222,19 @@ class CallsToEvents:
         if run is None:
             repaired, run = self._repair(run_id, parent_run_id, tags, True)
             return (*repaired, *self.on_stream_event(event, run_id=run_id)) if run else ()
-        if run.tapped or not run.open or run.run_type != "chat_model" or not isinstance(event, Mapping):
+        if run.tapped or not run.open or run.run_type != "chat_model":
+            return ()
+        if type(event) is not dict and not isinstance(event, Mapping):
             return ()
         message = run.message
         if message is None:
             message = run.message = MessageToChunks(blocks=self._blocks)
         if not run.source and (message.is_content(event) or event.get("event") == "message-finish"):
             run.source = "protocol"
-        chunks = message.feed(event)
         if run.source != "protocol" or not run.included:
+            message.hear(event)
             return ()
+        chunks = message.feed(event)
         if len(chunks) == 1:
             return self._event(run.stream_event, run, {"chunk": chunks[0]})
         return [made for chunk in chunks for made in self._event(run.stream_event, run, {"chunk": chunk})]

@@ -258,22 +258,35 @@ class EventSender:
     ) -> None:
         """Report an event of the content-block protocol; as `report_token` does, because there are as many."""
         encoder = self._encoder
-        call = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": tags}
         if encoder.forks:
+            call = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": tags}
             await self.report_awaited("on_stream_event", (event,), call)
             return
-        if self._stopped or encoder.extended or self._repeated.copies:
-            full = self.report("on_stream_event", (event,), call, True)
-        else:
-            events = encoder.on_stream_event(event, run_id=run_id, parent_run_id=parent_run_id, tags=tags)
-            full = self._push(events) if events else False
-        if full:
+        if self._report_message_event(True, event, run_id, parent_run_id, tags):
             await self.room()
 
-    def report_message_event_sync(self, event: Payload, **kwargs: Payload) -> None:
+    def report_message_event_sync(
+        self,
+        event: Payload,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        **_: Payload,
+    ) -> None:
         """Report such an event of a sync run, and wait for room where this thread may."""
-        if self.report("on_stream_event", (event,), kwargs):
+        if self._report_message_event(False, event, run_id, parent_run_id, tags):
             self._send.room_sync()
+
+    def _report_message_event(
+        self, awaited: bool, event: Payload, run_id: UUID, parent_run_id: UUID | None, tags: list[str] | None
+    ) -> bool:
+        """Do for such an event what `report` does."""
+        if self._stopped or self._send.closed or self._encoder.extended or self._repeated.copies:
+            call = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": tags}
+            return self.report("on_stream_event", (event,), call, awaited)
+        events = self._encoder.on_stream_event(event, run_id=run_id, parent_run_id=parent_run_id, tags=tags)
+        return self._push(events) if events else False
 
     async def settle(self) -> None:
         """Wait for the ends of models whose messages are complete.

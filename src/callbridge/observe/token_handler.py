@@ -178,9 +178,10 @@ class TokenHandler(BaseCallbackHandler, Generic[H]):
         is_content = heard.message.is_content(event) or event.get("event") == "message-finish"
         if is_content:
             heard.source = heard.source or "protocol"
-        chunks = heard.message.feed(event)
         if heard.source != "protocol" or self.wrapped.ignore_llm:
+            heard.message.hear(event)
             return []
+        chunks = heard.message.feed(event)
         ids = {key: value for key, value in kwargs.items() if key in ("run_id", "parent_run_id", "tags")}
         return [("on_llm_new_token", (self._token(chunk),), {"chunk": chat_chunk(chunk), **ids}) for chunk in chunks]
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from io import StringIO
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -40,17 +41,23 @@ _LATE: Final = frozenset({"status"})
 class _Block:
     """A content block that has begun."""
 
-    __slots__ = ("begun_as", "end", "index", "kind", "muted", "seen", "told", "wire")
+    __slots__ = ("add", "begun_as", "end", "index", "kind", "muted", "parts", "told", "wire")
 
     def __init__(self, wire: int, kind: str, index: Payload, begun_as: Mapping[str, Any]) -> None:
         self.wire = wire
         self.kind = kind  # type, as it began
         self.index = index  # the index that its chunks bear
-        self.seen = ""  # of the field that comes in parts
+        self.parts = StringIO()  # of the field that comes in parts: to add one takes as long, however many there are
+        self.add = self.parts.write
         self.told: dict[str, Any] = {}  # fields that a chunk has told
         self.begun_as = begun_as
         self.end: Mapping[str, Any] | None = None
         self.muted = False  # its snapshots have stopped to extend each other
+
+    @property
+    def seen(self) -> str:
+        """All of the field that comes in parts, so far."""
+        return self.parts.getvalue()
 
 
 class MessageToChunks:
@@ -75,8 +82,11 @@ class MessageToChunks:
         self._finish_event: Mapping[str, Any] = {}
         self.skipped = 0
         """Events and deltas of unknown kinds that were passed over."""
-        self.text = ""
+
+    @property
+    def text(self) -> str:
         """Its text so far."""
+        return "".join(block.seen for _, block in sorted(self._open.items()) if block.kind == "text")
 
     def feed(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
         """Translate one message event.
@@ -92,11 +102,12 @@ class MessageToChunks:
             EventSequenceError: It cannot come now, and `strict` is set.
         """
         name = event.get("event")
+        if name == "content-block-delta":
+            part = "" if self._as_blocks else self._hear_text(event)
+            return [text_message(part, self.id)] if part else self._delta(event)
         if name not in MESSAGE_EVENTS:
             self.skipped += 1
             return []
-        if name == "content-block-delta":
-            return self._delta(event)
         if name == "message-start":
             return self._start(event)
         if name == "content-block-start":
@@ -104,6 +115,25 @@ class MessageToChunks:
         if name == "content-block-finish":
             return self._finish_block(event)
         return self._finish(event) if name == "message-finish" else []
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Take note of one message event as `feed` does, where nobody asks for its chunks."""
+        if not self._hear_text(event):
+            self.feed(event)
+
+    def _hear_text(self, event: Mapping[str, Any]) -> str:
+        """Take note of a part of a text that goes on, and return it; `""` if the event is anything else.
+
+        Of most messages nearly all events are such parts, and of these nothing else has to be found out.
+        """
+        delta, wire = event.get("delta"), event.get("index")
+        if type(delta) is not dict or type(wire) is not int or delta.get("type") != "text-delta":
+            return ""
+        block, part = self._open.get(wire), delta.get("text")
+        if block is None or block.kind != "text" or block.end is not None or type(part) is not str:
+            return ""
+        block.add(part)
+        return part
 
     def is_content(self, event: Mapping[str, Any]) -> bool:
         """Return whether an event tells of the message's content, not only that it begins or ends."""
@@ -159,7 +189,7 @@ class MessageToChunks:
         if kind in CHUNK_TYPES:
             args = content.get("args")
             part = args if isinstance(args, str) else ""
-            block.seen = part
+            block.add(part)
             return self._call_part(block, part, id=content.get("id"), name=content.get("name"))
         if not self._as_blocks:
             if kind == "text":
@@ -199,13 +229,13 @@ class MessageToChunks:
         if block is None:
             begun = self._begin(wire, {**fields, "args": ""})
             block = self._open[wire]
-        args = fields.get("args")
-        if not isinstance(args, str) or block.muted or args == block.seen:
+        args, seen = fields.get("args"), block.seen
+        if not isinstance(args, str) or block.muted or args == seen:
             return begun
-        if not args.startswith(block.seen):
+        if not args.startswith(seen):
             block.muted = True  # what was told cannot be taken back
             return begun
-        return begun + self._part(block, args[len(block.seen) :])
+        return begun + self._part(block, args[len(seen) :])
 
     def _finish_block(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
         wire, content = self._index(event), self._content(event)
@@ -230,8 +260,9 @@ class MessageToChunks:
         field = PAYLOADS.get(kind)
         whole = content.get(field) if field else None
         tail = ""
-        if isinstance(whole, str) and whole.startswith(block.seen):
-            tail = whole[len(block.seen) :]
+        seen = block.seen
+        if isinstance(whole, str) and whole.startswith(seen):
+            tail = whole[len(seen) :]
         if not self._as_blocks and kind == "text":
             made = self._part(block, tail) if tail else []
             late = {key: value for key, value in self._rest(block, content).items() if key != "id"}
@@ -239,9 +270,7 @@ class MessageToChunks:
         rest = self._rest(block, content)
         if not rest and not tail:
             return []
-        block.seen += tail
-        if kind == "text":
-            self.text += tail
+        block.add(tail)
         payload = {field: tail} if field and (tail or kind in ("text", "reasoning")) else {}
         return [self._list({"type": kind, "index": block.index, **payload, **rest})]
 
@@ -250,7 +279,7 @@ class MessageToChunks:
         if block.kind in CHUNK_TYPES and (self._as_blocks or kind != "server_tool_call"):
             late = {key: content[key] for key in ("id", "name") if content.get(key) and not block.begun_as.get(key)}
             part = "" if block.seen or not args else args if isinstance(args, str) else json.dumps(args)
-            block.seen += part
+            block.add(part)
             return self._call_part(block, part, **late) if part or late else []
         text = args if isinstance(args, str) else json.dumps({} if args is None else args)
         if kind == "server_tool_call":
@@ -272,12 +301,10 @@ class MessageToChunks:
 
     def _part(self, block: _Block, part: str) -> list[AIMessageChunk]:
         """Make a chunk of a part of a block."""
-        block.seen += part
+        block.add(part)
         kind = block.kind
-        if kind == "text":
-            self.text += part
-            if not self._as_blocks:
-                return [text_message(part, self.id)]
+        if kind == "text" and not self._as_blocks:
+            return [text_message(part, self.id)]
         if kind in CHUNK_TYPES:
             return self._call_part(block, part)
         first: dict[str, Any] = {}
@@ -304,7 +331,7 @@ class MessageToChunks:
         block.told = {key: value for key, value in fields.items() if key not in ("type", "value", "args", "extras")}
         payload = PAYLOADS.get(block.kind)
         if payload is not None and isinstance(fields.get(payload), str):
-            block.seen = fields[payload]
+            block.add(fields[payload])
             block.told.pop(payload, None)
         return self._list({**fields, "index": block.index})
 
