@@ -213,3 +213,31 @@ def test_what_lacks_its_parts_is_an_error_that_shows_it(event: dict[str, Any]) -
     with pytest.raises(EventFormatError) as caught:
         translator.feed(event)
     assert caught.value.value is event
+
+
+def test_a_long_text_is_kept_whole() -> None:
+    """Beyond the number of parts that are joined, with parts of a second block between them."""
+    translator = MessageToChunks(strict=True)
+    pieces = [f"{number} " for number in range(2000)]
+    translator.feed(START)
+    for index in (0, 1):
+        translator.feed(begun({"type": "text", "text": ""}, index))
+    for piece in pieces:
+        translator.feed(delta({"type": "text-delta", "text": piece}))
+        translator.hear(delta({"type": "text-delta", "text": piece}, 1))
+    assert translator.text == "".join(pieces) * 2
+    for index in (0, 1):
+        assert translator.feed(ended({"type": "text", "text": "".join(pieces)}, index)) == []
+    translator.feed(FINISH)
+    assert [block["text"] for block in translator.message().content] == ["".join(pieces)] * 2
+
+
+def test_what_is_only_heard_makes_the_same_message() -> None:
+    """Where a model reports its tokens itself, nobody asks for chunks, and the message may be asked for all the same."""
+    fed, heard = MessageToChunks(strict=True), MessageToChunks(strict=True)
+    for event in SNAPSHOTS:
+        fed.feed(event)
+        heard.hear(event)
+    assert heard.message() == fed.message()
+    with pytest.raises(EventSequenceError):
+        heard.hear(SNAPSHOTS[1])

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from io import StringIO
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -37,27 +36,37 @@ _FIELD_OF_DELTA: Final[Mapping[str, str]] = MappingProxyType({kind: field for fi
 _LATE: Final = frozenset({"status"})
 """Fields that change while a block goes on; they are taken from its end alone."""
 
+_MANY: Final = 256
+"""Parts that are joined into one, so that a long text takes no more memory than its letters."""
+
 
 class _Block:
     """A content block that has begun."""
 
-    __slots__ = ("add", "begun_as", "end", "index", "kind", "muted", "parts", "told", "wire")
+    __slots__ = ("_lengths", "_parts", "begun_as", "end", "index", "kind", "muted", "told", "wire")
 
     def __init__(self, wire: int, kind: str, index: Payload, begun_as: Mapping[str, Any]) -> None:
         self.wire = wire
         self.kind = kind  # type, as it began
         self.index = index  # the index that its chunks bear
-        self.parts = StringIO()  # of the field that comes in parts: to add one takes as long, however many there are
-        self.add = self.parts.write
+        self._lengths: list[str] = []  # of the field that comes in parts: many of them joined, and then
+        self._parts: list[str] = []  # the latest; so that to add one takes as long, however many there are
         self.told: dict[str, Any] = {}  # fields that a chunk has told
         self.begun_as = begun_as
         self.end: Mapping[str, Any] | None = None
         self.muted = False  # its snapshots have stopped to extend each other
 
+    def add(self, part: str) -> None:
+        """Take note of a part of the field that comes in parts."""
+        self._parts.append(part)
+        if len(self._parts) >= _MANY:
+            self._lengths.append("".join(self._parts))
+            self._parts.clear()
+
     @property
     def seen(self) -> str:
         """All of the field that comes in parts, so far."""
-        return self.parts.getvalue()
+        return "".join(self._lengths) + "".join(self._parts)
 
 
 class MessageToChunks:
