@@ -225,3 +225,175 @@ def test_a_call_that_blocks_the_loop_is_made_in_a_thread_with_unsafe(capsys: pyt
     before, after = both(text, unsafe=True)
     assert asyncio.run(before("x")) == asyncio.run(after("x")) == {"answer": "tea"}
     assert capsys.readouterr().out == "teatea"
+
+
+def test_models_and_chains_are_followed_through_functions_and_classes_that_are_given_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = """
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_core.prompts import PromptTemplate
+        from langchain_fakes import FakeChatModel
+
+        def build(model, text="{x}?"):
+            return PromptTemplate.from_template(text) | model
+
+        def run(chain, x):
+            return chain.invoke({"x": x}).content
+
+        class Bot:
+            def __init__(self, llm, *, name):
+                self.llm = llm
+                self.name = name
+
+            def talk(self, x):
+                return self.name, self.llm.invoke(x).content
+
+        def ask(x):
+            llm = FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            chain = build(llm)
+            return run(chain, x), run(chain, "y"), Bot(llm, name="b").talk(x)
+    """
+    check_noop(text, "kept in an attribute", rule="CB305", unsafe=False)
+    before, after = both(text, unsafe=True)
+    assert before("q") == after("q") == ("tea", "tea", ("b", "tea"))
+    assert capsys.readouterr().out == "tea" * 6
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "run(FakeChatModel(), 'x')",
+        "list(map(run, [1], [2]))",
+        "run(*[1, 2])",
+        "def other(x):\n            run = 3",
+    ],
+)
+def test_a_function_that_may_be_given_another_model_keeps_its_call(other: str) -> None:
+    check_noop(
+        f"""{HEAD}
+        def run(model, x):
+            return model.invoke(x)
+
+        run(llm, "x")
+        {other}
+        """,
+        "passed on to run()",
+        rule="CB305",
+    )
+
+
+def test_a_factory_that_is_given_the_handler_takes_it_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    text = """
+        from langchain_core.callbacks import BaseCallbackHandler, StreamingStdOutCallbackHandler
+        from langchain_fakes import FakeChatModel
+
+
+        def make(
+            name,
+            handler: BaseCallbackHandler,
+        ):
+            return FakeChatModel(responses=[name], streaming=True, callbacks=[handler])
+
+
+        def also(name, *, callbacks=None):
+            return FakeChatModel(responses=[name], streaming=True, callbacks=callbacks)
+
+
+        def ask(x):
+            first = make(x, StreamingStdOutCallbackHandler()).invoke(x)
+            handler = StreamingStdOutCallbackHandler()
+            return first.content + also(x, callbacks=[handler]).invoke(x).content
+    """
+    check_rewritten(
+        text,
+        """
+        from callbridge import stream_call
+        from langchain_fakes import FakeChatModel
+
+
+        def make(
+            name,
+        ):
+            return FakeChatModel(responses=[name], streaming=True)
+
+
+        def also(name):
+            return FakeChatModel(responses=[name], streaming=True)
+
+
+        def ask(x):
+            with stream_call(make(x).invoke, x) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            first = stream.result
+            with stream_call(also(x).invoke, x) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            return first.content + stream.result.content
+        """,
+    )
+    before, after = both(text)
+    assert before("ab") == after("ab") == "abab"
+    assert capsys.readouterr().out == "abababab"
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ('def make(handler):\n            """Attach handler."""\n            MADE', "the text that documents a function"),
+        ("def make(\n            handler,  # prints\n        ):\n            MADE", "which have comments"),
+        ("def make(handler):\n            print(handler)\n            MADE", "is read 2 times"),
+        ("@cache\n        def make(handler):\n            MADE", "not in a list of `callbacks`"),
+        ("def make(handler):\n            handler = handler\n            MADE", "not in a list of `callbacks`"),
+    ],
+)
+def test_a_factory_that_does_more_with_the_handler_keeps_it(function: str, reason: str) -> None:
+    made = "return FakeChatModel(streaming=True, callbacks=[handler])"
+    check_noop(
+        f"""
+        from functools import cache
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_fakes import FakeChatModel
+
+        {function.replace("MADE", made)}
+
+        make(StreamingStdOutCallbackHandler()).invoke("x")
+        """,
+        reason,
+        rule="CB305",
+        unsafe=False,
+    )
+
+
+def test_an_iterator_that_goes_through_a_factory_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    text = """
+        import asyncio
+
+        from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+        from langchain_core.prompts import PromptTemplate
+        from langchain_fakes import FakeChatModel
+
+
+        def chain_for(callback: AsyncIteratorCallbackHandler):
+            return PromptTemplate.from_template("{x}") | FakeChatModel(streaming=True, callbacks=[callback])
+
+
+        async def ask(x):
+            shown = []
+            callback = AsyncIteratorCallbackHandler()
+            chain = chain_for(callback)
+            task = asyncio.create_task(chain.ainvoke({"x": x}))
+            try:
+                async for token in callback.aiter():
+                    shown.append(token)
+            finally:
+                callback.done.set()
+            return shown, (await task).content
+    """
+    pytest.importorskip("langchain_classic")
+    rewritten = rewrite(code(text), Options(unsafe=True)).text
+    assert "def chain_for():" in rewritten
+    assert "chain = chain_for()" in rewritten
+    before, after = both(text, unsafe=True)
+    assert asyncio.run(before("q")) == asyncio.run(after("q")) == (["t", "e", "a"], "tea")

@@ -26,12 +26,13 @@ from callbridge.migrate.edits.operations import (
     RemoveComment,
     RemoveElement,
     RemoveFinally,
+    RemoveParameter,
     RemoveStatement,
     RenameArgument,
     ReplaceExpression,
     ReplaceStatement,
 )
-from callbridge.migrate.edits.sequences import appended, without
+from callbridge.migrate.edits.sequences import appended, without, without_parameters
 from callbridge.migrate.edits.source import Span
 from callbridge.migrate.edits.spacing import merged, spaced
 
@@ -124,6 +125,8 @@ class _Editor(cst.CSTTransformer):
             return self._leave_expression(self.span(original_node), node)
         if isinstance(original_node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
             return self._leave_statement(self.span(original_node), cast("Statement", node))
+        if isinstance(original_node, cst.Parameters) and isinstance(node, cst.Parameters):
+            return self._leave_parameters(original_node, node)
         if isinstance(node, cst.IndentedBlock):
             self._indents.pop()
             return self._tidied(_settle(node))
@@ -146,6 +149,15 @@ class _Editor(cst.CSTTransformer):
         if isinstance(node, cst.EmptyLine):
             return cst.RemoveFromParent()
         return node.with_changes(comment=None, whitespace=cst.SimpleWhitespace(""))
+
+    def _leave_parameters(self, original: cst.Parameters, node: cst.Parameters) -> cst.Parameters:
+        """Take parameters out."""
+        gone: set[int] = set()
+        places = [self.span(each)[:2] for each in [*original.params, *original.kwonly_params]]
+        for span in list(self._todo):
+            if span[:2] in places and self._take(span, RemoveParameter):
+                gone.add(places.index(span[:2]))
+        return without_parameters(node, gone) if gone else node
 
     # -- expressions
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.analysis.streaming import flag_of, told
-from callbridge.migrate.edits.models import is_model, receiver, run_models
+from callbridge.migrate.edits.models import is_model, receiver, run_models, values_of
 from callbridge.migrate.edits.source import Source, Span
 
 __all__ = ["company", "disorder", "silence", "unstreamed"]
@@ -80,7 +80,7 @@ def _is_bind(call: ast.Call) -> bool:
 
 def _is_of_model(source: Source, run: ast.Call) -> bool:
     node = receiver(run)
-    values = source.values(node) if isinstance(node, ast.Name) else [node]
+    values = values_of(source, node) if isinstance(node, ast.Name) else [node]
     return any(isinstance(each, ast.Call) and is_model(source, each) for each in values)
 
 
@@ -90,7 +90,7 @@ def _calls_in(source: Source, node: ast.expr, depth: int) -> Iterator[ast.Call]:
         if isinstance(each, ast.Call):
             yield each
         elif isinstance(each, ast.Name) and depth < 12:
-            for value in source.values(each):
+            for value in values_of(source, each):
                 yield from _calls_in(source, value, depth + 1)
 
 

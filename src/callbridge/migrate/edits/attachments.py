@@ -12,12 +12,14 @@ Each step may be left out. A variable on the way has to be assigned once, and al
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from callbridge.migrate.analysis.known import MANAGERS, is_langchain
-from callbridge.migrate.edits.operations import Operation, RemoveArgument, RemoveElement, RemoveStatement
+from callbridge.migrate.edits.operations import Operation, RemoveArgument, RemoveElement, RemoveParameter, RemoveStatement
+from callbridge.migrate.edits.parameters import Parameter, parameter_of
 from callbridge.migrate.edits.source import Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 
@@ -25,6 +27,8 @@ __all__ = ["Attachment", "attachment_of", "find_attachment"]
 
 _RUNS = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
 """Methods of runnables, whose second parameter is the config."""
+
+_STALE = "the text that documents a function speaks of the parameter that goes"
 
 _CONFIGS = ("langchain_core.runnables.RunnableConfig", "langchain_core.runnables.config.RunnableConfig")
 
@@ -38,12 +42,16 @@ class Attachment:
         operations: What takes it off; without another handler there, the argument goes as well.
         shortened: What takes it off its list, and leaves the argument, whatever is left in it.
         places: The arguments, and the entries of configs.
+        reason: Why taking it off needs a look; empty for what is proved.
+        names: What may be used no more when it is off.
     """
 
     calls: tuple[ast.Call, ...]
     operations: tuple[Operation, ...]
     shortened: Operation
     places: tuple[Span, ...]
+    reason: str = ""
+    names: frozenset[str] = frozenset()
 
     @property
     def call(self) -> ast.Call:
@@ -52,11 +60,12 @@ class Attachment:
 
 
 class _Given(NamedTuple):
-    """What holds a handler is an argument, or an entry of a config: of which call, how it goes, and where it is."""
+    """What holds a handler is an argument, or an entry of a config: of which call, how it goes, where, and through what."""
 
     call: ast.Call
     removal: tuple[Operation, ...]
     place: Span
+    through: tuple[Parameter, ...] = ()
 
 
 def find_attachment(source: Source, handler: ast.expr) -> Attachment | None:
@@ -78,14 +87,58 @@ def attachment_of(source: Source, handler: ast.expr) -> Attachment:
         UnfitError: It stands elsewhere, or not all of it can be seen.
     """
     display = source.parents[handler]
+    parameter = parameter_of(source, handler)
+    if parameter is not None:
+        return _through(source, handler, parameter)
     if not isinstance(display, ast.List):
         raise UnfitError("the handler is not in a list of `callbacks` that is made here")
     shortened: Operation = RemoveElement(source.span(display), display.elts.index(handler))
     given = list(_given(source, display))
     calls = tuple(dict.fromkeys(each.call for each in given))
     removal = tuple(dict.fromkeys(operation for each in given for operation in each.removal))
-    operations = removal if len(display.elts) == 1 and removal else (shortened,)
-    return Attachment(calls, operations, shortened, tuple(each.place for each in given))
+    whole = len(display.elts) == 1 and bool(removal)
+    through = [parameter for each in given for parameter in each.through] if whole else []
+    reason = next((_STALE for each in through if _is_described(each)), "")
+    names = frozenset(name for each in through for name in _names_in(each))
+    operations = removal if whole else (shortened,)
+    return Attachment(calls, operations, shortened, tuple(each.place for each in given), reason, names)
+
+
+def _through(source: Source, handler: ast.expr, parameter: Parameter) -> Attachment:
+    """Return the attachment of a handler that a function is given, which attaches it."""
+    if len(parameter.reads) != 1:
+        raise UnfitError(f"{parameter.node.arg}, which holds the handler, is read {len(parameter.reads)} times")
+    inner = attachment_of(source, parameter.reads[0])
+    removal = _without_parameter(source, parameter)
+    places = tuple(source.span(call) for call in parameter.calls)
+    reason = inner.reason or (_STALE if _is_described(parameter) else "")
+    names = inner.names | _names_in(parameter)
+    return Attachment(inner.calls, (*inner.operations, *removal), inner.shortened, (*inner.places, *places), reason, names)
+
+
+def _without_parameter(source: Source, parameter: Parameter) -> tuple[Operation, ...]:
+    """Return what takes a parameter out of a function, and its arguments out of the calls."""
+    last = max(each.end_lineno or 0 for each in ast.walk(parameter.function.args) if isinstance(each, ast.arg | ast.expr))
+    if any(parameter.function.lineno <= line <= last for line in source.comments):
+        raise UnfitError(f"{parameter.node.arg} would go from the parameters of {parameter.function.name}, which have comments")
+    names = [each.arg for each in parameter.function.args.args]
+    place = names.index(parameter.node.arg) - (parameter.function.name == "__init__") if parameter.node.arg in names else -1
+    found: list[Operation] = [RemoveParameter(source.span(parameter.node))]
+    for call in parameter.calls:
+        if any(each.arg == parameter.node.arg for each in call.keywords):
+            found.append(RemoveArgument(source.span(call), parameter.node.arg))
+        elif 0 <= place < len(call.args):
+            found.append(RemoveArgument(source.span(call), "", place))
+    return tuple(found)
+
+
+def _is_described(parameter: Parameter) -> bool:
+    """Return whether the text that documents a function speaks of a parameter."""
+    return re.search(rf"\b{re.escape(parameter.node.arg)}\b", ast.get_docstring(parameter.function) or "") is not None
+
+
+def _names_in(parameter: Parameter) -> frozenset[str]:
+    return frozenset(node.id for node in ast.walk(parameter.node) if isinstance(node, ast.Name))
 
 
 def _given(source: Source, display: ast.List) -> Iterator[_Given]:
@@ -140,6 +193,13 @@ def _of_value(source: Source, value: ast.expr) -> Iterator[_Given]:
     """Return what a list of handlers, or a variable that holds it, is an argument or an entry of."""
     parent = source.parents[value]
     part: Operation
+    parameter = parameter_of(source, value)
+    if parameter is not None:
+        removal = _without_parameter(source, parameter)
+        for read in parameter.reads:
+            for each in _of_value(source, read):
+                yield each._replace(removal=(*each.removal, *removal), through=(*each.through, parameter))
+        return
     if isinstance(parent, ast.keyword) and parent.arg in ("callbacks", "callback_manager"):
         call = source.parents[parent]
         if isinstance(call, ast.Call):

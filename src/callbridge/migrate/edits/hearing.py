@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from callbridge.migrate.edits.assumed import company, disorder, silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
-from callbridge.migrate.edits.models import hearing, is_model
+from callbridge.migrate.edits.models import hearing, is_model, receiver
 from callbridge.migrate.edits.operations import RemoveElement
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.unfit import UnfitError
@@ -79,7 +79,7 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
         UnfitError: Some cannot be seen, or the handler hears less of one than a loop over its text would.
     """
     found: list[Run] = []
-    reasons: list[str] = []
+    reasons: list[str] = [attachment.reason]
     for call in attachment.calls:
         if is_model(source, call):
             found += [Run(call, run) for run in runs_of(source, call)]
@@ -105,4 +105,8 @@ def _elsewhere(source: Source, run: Run) -> str:
     """Return what is assumed if a model is kept in an attribute, which other files may read."""
     made, used = source.scope(run.attached), source.scope(run.call)
     methods = all(isinstance(source.parents.get(each), ast.ClassDef) for each in (made, used))
-    return _STORED if made is not used and methods else ""
+    root = receiver(run.call)
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    stored = isinstance(root, ast.Name) and root.id == "self" and run.attached is not run.call
+    return _STORED if made is not used and (methods or stored) else ""

@@ -97,7 +97,7 @@ class _Inlining:
         for call in calls:
             self._wrap(attachment, call)
         self._operations += attachment.operations
-        orphans = tuple(sorted({node.id for node in ast.walk(self._made) if isinstance(node, ast.Name)}))
+        orphans = tuple(sorted({*attachment.names, *(node.id for node in ast.walk(self._made) if isinstance(node, ast.Name))}))
         message = "do in a loop over the text of the wrapped call what the handler did"
         reason = "; ".join(sorted({*self._reasons} - {""}))
         place, operations = source.span(self._made), tuple(self._operations)

@@ -70,6 +70,7 @@ class _Conversion:
         self._removed: list[ast.AST] = []
         self._places: list[Span] = []
         self._caught: list[str] = []
+        self._names: frozenset[str] = frozenset()
 
     def change(self) -> Change:
         source = self._source
@@ -92,7 +93,7 @@ class _Conversion:
         reasons.append(assumed)
         origin = source.origin(self._made.func) or ""
         used = {each.id for node in self._removed for each in ast.walk(node) if isinstance(each, ast.Name)}
-        orphans = {*used, origin.rpartition(".")[2], *([task.guard.name] if task.guard else [])}
+        orphans = {*used, *self._names, origin.rpartition(".")[2], *([task.guard.name] if task.guard else [])}
         reason = "; ".join(reason for reason in reasons if reason)
         return Change(
             "CB301",
@@ -144,7 +145,10 @@ class _Conversion:
             possible, reason = hearing(self._source, attachment.call, task.run)
             if not possible:
                 raise UnfitError(reason)
-            reasons.append("; ".join(filter(None, [reason, silence(self._source, attachment.call, task.run, _UNREAD)])))
+            self._names |= attachment.names
+            reasons.append(
+                "; ".join(filter(None, [reason, attachment.reason, silence(self._source, attachment.call, task.run, _UNREAD)]))
+            )
             self._places.extend(attachment.places)
             factory = attachment.call is not task.run and not is_langchain(self._source.origin(attachment.call.func))
             self._operations.extend([attachment.shortened] if factory else attachment.operations)

@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.edits.parameters import argument_of, function_named
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.words import words
 
 __all__ = [
     "SAME_MODELS",
     "Models",
-    "function_named",
     "hearing",
     "is_chat_model",
     "is_model",
     "receiver",
     "run_models",
     "stored_in",
+    "values_of",
 ]
 
 _MODEL = re.compile(
@@ -120,7 +121,7 @@ def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bo
     for each in ast.walk(node):
         if each is target:
             return True
-        values = source.values(each) if isinstance(each, ast.Name) and depth < _DEPTH else []
+        values = values_of(source, each) if isinstance(each, ast.Name) and depth < _DEPTH else []
         if any(_reaches(source, value, target, depth + 1) for value in values):
             return True
     return False
@@ -134,7 +135,7 @@ def _models(source: Source, node: ast.expr, depth: int) -> Models:
         if function is not None:
             return Models(frozenset(), _is_plain(source, function))
         stored = None if isinstance(node, ast.Name) else stored_in(source, node)
-        values = source.values(node) if isinstance(node, ast.Name) else [stored] if stored is not None else []
+        values = values_of(source, node) if isinstance(node, ast.Name) else [stored] if stored is not None else []
         return _union([_models(source, each, depth + 1) for each in values]) if values else Models(frozenset(), False)
     if isinstance(node, ast.Constant | ast.JoinedStr):
         return Models(frozenset(), True)
@@ -172,16 +173,6 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
     return _union([_models(source, value, depth + 1) for value in values])
 
 
-def function_named(source: Source, name: str) -> ast.FunctionDef | None:
-    """Return the plain function at module level that a name means there: not decorated, no generator, defined once."""
-    found = [each for each in source.tree.body if isinstance(each, ast.FunctionDef) and each.name == name]
-    stored = [use for use in source.uses(name) if not isinstance(use.ctx, ast.Load)] if found else []
-    if len(found) != 1 or stored or found[0].decorator_list:
-        return None
-    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(found[0]))
-    return None if yields else found[0]
-
-
 def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
     """Return what the one assignment to an attribute of `self` in its class stores there."""
     if not isinstance(node.value, ast.Name) or node.value.id != "self":
@@ -193,6 +184,12 @@ def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
         return None
     statement = source.parents[stores[0]]
     return statement.value if isinstance(statement, ast.Assign) and statement.targets == stores else None
+
+
+def values_of(source: Source, name: ast.Name) -> list[ast.expr]:
+    """Return all that a name may hold: what it is assigned, or what is given for the parameter that it is."""
+    given = argument_of(source, name)
+    return source.values(name) if given is None else [given]
 
 
 def _is_plain(source: Source, function: ast.FunctionDef | ast.Lambda) -> bool:

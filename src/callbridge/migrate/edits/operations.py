@@ -24,6 +24,7 @@ __all__ = [
     "RemoveComment",
     "RemoveElement",
     "RemoveFinally",
+    "RemoveParameter",
     "RemoveStatement",
     "RenameArgument",
     "ReplaceExpression",
@@ -67,6 +68,17 @@ class RemoveArgument:
     span: Span
     name: str
     position: int = -1
+
+
+@dataclass(frozen=True)
+class RemoveParameter:
+    """Take a parameter out of a function.
+
+    Attributes:
+        span: The parameter: its name and annotation.
+    """
+
+    span: Span
 
 
 @dataclass(frozen=True)
@@ -212,6 +224,7 @@ Operation: TypeAlias = (
     | ReplaceStatement
     | RemoveStatement
     | RemoveFinally
+    | RemoveParameter
     | MoveImport
     | DropImport
     | AddImport

@@ -57,7 +57,7 @@ def _change(source: Source, made: ast.Call, level: int, *, unsafe: bool) -> Chan
         done, read = wrap(source, run, variable, body, direct=is_direct, operations=attachment.operations)
         operations += done
         reasons.append(assumed or "" if read else "")
-    orphans = tuple(node.id for node in ast.walk(made.func) if isinstance(node, ast.Name))
+    orphans = tuple(sorted({*attachment.names, *(node.id for node in ast.walk(made.func) if isinstance(node, ast.Name))}))
     message = "print the text of the wrapped call in place of the handler"
     reason = "; ".join(sorted({*reasons} - {""}))
     return Change("CB305", source.span(made), message, tuple(operations), reason, orphans, attachment.places)

@@ -5,12 +5,12 @@ Which comments go along with what is taken away is decided elsewhere (`comments`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar, cast
 
 import libcst as cst
 
-__all__ = ["appended", "without"]
+__all__ = ["appended", "without", "without_parameters"]
 
 E = TypeVar("E", bound=cst.Arg | cst.BaseElement | cst.BaseDictElement | cst.ImportAlias)
 Space = cst.BaseParenthesizableWhitespace
@@ -69,6 +69,21 @@ def appended(items: Sequence[E], new: Sequence[E]) -> list[E]:
         first = _commented(between, own)
     before = _with_arg_space(_with_space(last, first), _NOTHING)
     return [*items[:-1], before, *added]
+
+
+def without_parameters(parameters: cst.Parameters, gone: Collection[int]) -> cst.Parameters:
+    """Return parameters without some, by their number among those that can be given by name."""
+    plain = len(parameters.params)
+    params = [each for number, each in enumerate(parameters.params) if number not in gone]
+    named = [each for number, each in enumerate(parameters.kwonly_params, plain) if number not in gone]
+    star = parameters.star_arg
+    if not named and isinstance(star, cst.ParamStar):
+        star = cst.MaybeSentinel.DEFAULT
+    last = [*parameters.params, *parameters.kwonly_params][-1]
+    group = named or params
+    if not (isinstance(star, cst.Param) or parameters.star_kwarg is not None) and group and group[-1] is not last:
+        group[-1] = group[-1].with_changes(comma=last.comma, whitespace_after_param=last.whitespace_after_param)
+    return parameters.with_changes(params=params, kwonly_params=named, star_arg=star)
 
 
 def _space_of(item: cst.Arg | cst.BaseElement | cst.BaseDictElement | cst.ImportAlias) -> Space:

@@ -94,7 +94,7 @@ class Source:
 
     # -- places
 
-    def span(self, node: ast.expr | ast.stmt | ast.keyword | ast.alias | ast.ExceptHandler) -> Span:
+    def span(self, node: ast.expr | ast.stmt | ast.keyword | ast.alias | ast.arg | ast.ExceptHandler) -> Span:
         """Return where a node stands; decorators are not counted."""
         end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
         return Span(

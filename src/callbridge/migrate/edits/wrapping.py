@@ -10,8 +10,9 @@ from typing import TypeAlias, TypeGuard
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.models import SAME_MODELS, function_named, receiver, stored_in
+from callbridge.migrate.edits.models import SAME_MODELS, receiver, stored_in
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
+from callbridge.migrate.edits.parameters import function_named, parameter_of
 from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.words import words
@@ -77,6 +78,9 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         yield from _follow_attribute(source, parent, parent.targets[0], seen)
     elif isinstance(parent, ast.Return):
         yield from _follow_factory(source, parent, seen)
+    elif (parameter := parameter_of(source, node)) is not None:
+        for read in parameter.reads:
+            yield from _follow(source, read, seen)
     elif isinstance(parent, ast.Call):
         raise UnfitError(f"the model is passed on to {ast.unparse(parent.func)}(), where its runs cannot be seen")
     else:

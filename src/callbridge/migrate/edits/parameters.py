@@ -1,0 +1,151 @@
+"""Parameters of a file's own functions and classes: what they are given, and where what is given is read.
+
+```
+def build(model):                    class Bot:
+    return prompt | model                def __init__(self, model):
+                                             self.model = model
+chain = build(ChatOpenAI())          bot = Bot(ChatOpenAI())
+```
+
+Only where all calls can be seen, and all give the same: a function that is called with several models is not of one of them.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import NamedTuple
+
+from callbridge.migrate.edits.source import Function, Source
+
+__all__ = ["Parameter", "argument_of", "function_named", "parameter_of"]
+
+
+class Parameter(NamedTuple):
+    """A parameter of a function that is called in its own file only, and given the same each time.
+
+    Attributes:
+        function: The function, or the `__init__` of a class.
+        node: The parameter.
+        default: What it is if nothing is given, or None.
+        calls: All calls of the function, or of the class.
+        reads: Where it is read.
+    """
+
+    function: Function
+    node: ast.arg
+    default: ast.expr | None
+    calls: tuple[ast.Call, ...]
+    reads: tuple[ast.Name, ...]
+
+
+def function_named(source: Source, name: str) -> ast.FunctionDef | None:
+    """Return the plain function at module level that a name means there: not decorated, no generator, defined once."""
+    found = _defined(source, name)
+    return found if isinstance(found, ast.FunctionDef) and not _yields(found) else None
+
+
+def parameter_of(source: Source, value: ast.expr) -> Parameter | None:
+    """Return the parameter that an argument of a call is given for, or None if that, or not all of its calls, can be seen.
+
+    Args:
+        source: The file.
+        value: The argument.
+    """
+    parent = source.parents[value]
+    call = source.parents[parent] if isinstance(parent, ast.keyword) else parent
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func is value:
+        return None
+    function = _called(source, call.func.id)
+    if function is None:
+        return None
+    names = _names(function)
+    found = next((each for each in names if _given(call, names, each) is value), None)
+    return None if found is None else _parameter(source, function, call.func.id, found)
+
+
+def argument_of(source: Source, name: ast.Name) -> ast.expr | None:
+    """Return what a name that is a parameter is given, if all calls can be seen and give the same."""
+    home = source.scopes.home(name)
+    if not isinstance(home, Function):
+        return None
+    holder = source.parents[home]
+    called = holder.name if isinstance(holder, ast.ClassDef) and home.name == "__init__" else home.name
+    if _called(source, called) is not home:
+        return None
+    names = _names(home)
+    node = next((each for each in names if each.arg == name.id), None)
+    found = None if node is None else _parameter(source, home, called, node)
+    if node is None or found is None:
+        return None
+    return _given(found.calls[0], names, node) or found.default
+
+
+def _parameter(source: Source, function: Function, name: str, node: ast.arg) -> Parameter | None:
+    uses = [use for use in source.uses(name) if isinstance(use.ctx, ast.Load)]
+    calls = [call for use in uses if isinstance(call := source.parents[use], ast.Call) and call.func is use]
+    reads = source.uses(node.arg, function)
+    stored = any(not isinstance(use.ctx, ast.Load) for use in reads)
+    if not calls or len(calls) < len(uses) or stored or source.is_exported(name):
+        return None
+    names = _names(function)
+    given = [_given(call, names, node) for call in calls]
+    if any(_has_stars(call) for call in calls) or not _are_same(source, given):
+        return None
+    return Parameter(function, node, _default(function, node), tuple(calls), tuple(reads))
+
+
+def _are_same(source: Source, given: list[ast.expr | None]) -> bool:
+    """Return whether all calls give the same: there is one call, or all give one variable."""
+    if len(given) == 1:
+        return True
+    names = [each for each in given if isinstance(each, ast.Name)]
+    if len(names) < len(given) or len({each.id for each in names}) > 1:
+        return False
+    values = [source.value(each) for each in names]
+    return values[0] is not None and all(each is values[0] for each in values)
+
+
+def _defined(source: Source, name: str) -> Function | ast.ClassDef | None:
+    """Return the function or class at module level that a name means: not decorated, and bound once."""
+    found = [each for each in source.tree.body if isinstance(each, Function | ast.ClassDef) and each.name == name]
+    stored = [use for use in source.uses(name) if not isinstance(use.ctx, ast.Load)] if found else []
+    return found[0] if len(found) == 1 and not stored and not found[0].decorator_list else None
+
+
+def _called(source: Source, name: str) -> Function | None:
+    """Return what is run if a name is called: a function, or the `__init__` of a class."""
+    found = _defined(source, name)
+    if not isinstance(found, ast.ClassDef):
+        return found
+    methods = [each for each in found.body if isinstance(each, ast.FunctionDef) and each.name == "__init__"]
+    return methods[0] if len(methods) == 1 and not methods[0].decorator_list else None
+
+
+def _names(function: Function) -> list[ast.arg]:
+    """Return the parameters that can be given by name, but for `self`."""
+    arguments = function.args
+    plain = arguments.args[1:] if function.name == "__init__" else arguments.args
+    return [*plain, *arguments.kwonlyargs] if not arguments.posonlyargs else []
+
+
+def _given(call: ast.Call, names: list[ast.arg], node: ast.arg) -> ast.expr | None:
+    """Return what a call gives for a parameter."""
+    by_name = next((each.value for each in call.keywords if each.arg == node.arg), None)
+    place = names.index(node)
+    return by_name or (call.args[place] if place < len(call.args) else None)
+
+
+def _has_stars(call: ast.Call) -> bool:
+    return any(isinstance(each, ast.Starred) for each in call.args) or any(each.arg is None for each in call.keywords)
+
+
+def _default(function: Function, node: ast.arg) -> ast.expr | None:
+    arguments = function.args
+    if node in arguments.kwonlyargs:
+        return arguments.kw_defaults[arguments.kwonlyargs.index(node)]
+    place = arguments.args.index(node) - len(arguments.args) + len(arguments.defaults)
+    return arguments.defaults[place] if place >= 0 else None
+
+
+def _yields(function: Function) -> bool:
+    return any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function))
