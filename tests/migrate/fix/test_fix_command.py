@@ -17,6 +17,7 @@ from callbridge.migrate.analysis import contents
 from callbridge.migrate.analysis.files import find_files
 from callbridge.migrate.commands.fix import fix_files
 from callbridge.migrate.commands.parallel import WORTH_PROCESSES
+from callbridge.migrate.commands.scan import scan_source
 from callbridge.migrate.edits.rewriting import Options
 
 pytest.importorskip("libcst")
@@ -224,17 +225,31 @@ def test_a_broken_file_is_one_finding_and_the_others_are_rewritten(
     assert said in lines[0]
 
 
-def test_what_libcst_cannot_read_stays_with_a_reason(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"x = 1\ry = 2\r" + OLD, "the carriage return without a line feed in line 1 would be lost"),
+        (b"x = 1\n\x0c\n" + OLD, "the form feed in line 2 would be lost"),
+    ],
+)
+def test_a_file_that_would_lose_more_stays_and_a_scan_says_so(
+    project: Path, data: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A lone carriage return and a form feed are newlines and blanks to Python, and LibCST gives them back otherwise."""
-    for data in (b"x = 1\ry = 2\r" + OLD, b"x = 1\n\x0c\n" + OLD):
-        (project / "odd.py").write_bytes(data)
-        status = run()
-        after = (project / "odd.py").read_bytes()
-        if after == data:
-            assert status == 1
-            assert "not rewritten: LibCST" in capsys.readouterr().out
-        else:
-            assert after == data.replace(OLD, NEW)
+    (project / "odd.py").write_bytes(data)
+    assert run() == 1
+    assert (project / "odd.py").read_bytes() == data
+    assert f"odd.py: not rewritten: {said}" in capsys.readouterr().out
+    assert {(each.verdict, each.reason.partition(":")[0]) for each in scan_source(data.decode(), "odd.py")} == {
+        ("manual", said)
+    }
+
+
+@pytest.mark.parametrize("tail", [b"   ", b"\n   \n", b"\n\n  \n \n\t", b"  # end\n\n    \n"])
+def test_blank_lines_at_the_end_stay_as_they_are(project: Path, tail: bytes) -> None:
+    (project / "blank.py").write_bytes(OLD + b"def f():\n    x = 1\n" + tail)
+    assert run() == 0
+    assert (project / "blank.py").read_bytes() == NEW + b"def f():\n    x = 1\n" + tail
 
 
 def test_a_large_file_is_left_and_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

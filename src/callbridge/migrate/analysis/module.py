@@ -12,7 +12,18 @@ from typing import Any, TypeAlias, TypeVar
 
 from callbridge.migrate.words import words
 
-__all__ = ["Function", "Module", "Scope", "UnparsableError", "called_name", "dotted_text", "is_relevant", "parse", "walk"]
+__all__ = [
+    "Function",
+    "Module",
+    "Scope",
+    "UnparsableError",
+    "called_name",
+    "dotted_text",
+    "is_relevant",
+    "level_order",
+    "parse",
+    "walk",
+]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Scope: TypeAlias = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
@@ -117,6 +128,19 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
             elif value is not None:
                 below.append(value)
         stack += reversed(below)
+
+
+def level_order(node: ast.AST) -> list[ast.AST]:
+    """Return a node and everything below it, as `ast.walk` does and several times as fast; without operators and contexts."""
+    found: list[Any] = [node]
+    for current in found:  # grows meanwhile
+        for field in _FIELDS[current.__class__]:
+            value: Any = getattr(current, field, None)
+            if value.__class__ is list:
+                found += [item for item in value if item.__class__ in _FIELDS]
+            elif value.__class__ in _FIELDS:
+                found.append(value)
+    return found
 
 
 def dotted_text(node: ast.AST) -> str:

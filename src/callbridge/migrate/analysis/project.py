@@ -51,6 +51,7 @@ class Project:
     def __init__(self, paths: Iterable[str], read: Callable[[str], str | None]) -> None:
         self._read = read
         self._modules: dict[str, Module | None] = {}
+        self._held: Module | None = None
         self._nearest: dict[tuple[str, str], str | None] = {}
         self._by_suffix: dict[str, list[str]] = {}
         self._tops: set[str] = set()
@@ -69,12 +70,16 @@ class Project:
         return cls(texts, texts.get)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_modules": {}, "_nearest": {}, "_uses": None}
+        return {**self.__dict__, "_modules": {}, "_held": None, "_nearest": {}, "_uses": None}
 
     def loaded(self, path: str, text: str) -> Module | None:
         """Return a file's module if it was read already and has this text."""
-        module = self._modules.get(path)
-        return module if module is not None and module.text == text else None
+        known = (self._held, self._modules.get(path))
+        return next((each for each in known if each is not None and each.path == path and each.text == text), None)
+
+    def hold(self, module: Module) -> None:
+        """Keep the one module that is being worked on, so that a text is parsed once; other files' imports do not see it."""
+        self._held = module
 
     def foreign_uses(self, path: str) -> frozenset[str]:
         """Return the names of a file that other files of the project use; `*` stands for all of them."""

@@ -13,8 +13,8 @@ from typing import TextIO, TypeAlias
 
 from callbridge.migrate.analysis.contents import SourceFile, decoded, read_source, write_atomically
 from callbridge.migrate.analysis.files import MAX_BYTES, find_files
-from callbridge.migrate.analysis.module import UnparsableError, is_relevant, parse
-from callbridge.migrate.analysis.project import Project
+from callbridge.migrate.analysis.module import Module, UnparsableError, is_relevant, parse
+from callbridge.migrate.analysis.project import Project, module_name
 from callbridge.migrate.commands.config import Config, load_config
 from callbridge.migrate.commands.parallel import WORTH_PROCESSES, in_processes, no_collection
 from callbridge.migrate.commands.progress import progress_bar
@@ -211,9 +211,11 @@ def _fixed(
     if path.endswith(".ipynb"):
         return FileOutcome(path, file.data, file.data, Rewritten("", (), (Refusal("", Span(1, 0, 1, 0), _NOTEBOOK),)))
     try:
-        parse(file.text)
+        tree = parse(file.text)
     except UnparsableError as error:
         return FileOutcome(path, problem=f"CB900 not rewritten: line {error.line}: {error.problem}")
+    if options.project is not None:
+        options.project.hold(Module(file.text, path, module_name(path), tree))
     return _edited(path, file, replace(options, scan=scan), uses)
 
 

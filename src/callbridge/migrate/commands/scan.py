@@ -86,6 +86,7 @@ def find_all(text: str, path: str, where: Project, keep: tuple[str, ...] = ()) -
             if not is_relevant(text):
                 return []
             module = Module(text, path, module_name(path), tree)
+            where.hold(module)
         context = Context(module, where, keep)
         found = [finding for rule in RULES.values() for finding in rule.check(context)]
     except UnparsableError as error:

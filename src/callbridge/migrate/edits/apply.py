@@ -63,17 +63,25 @@ def apply_operations(text: str, operations: Sequence[Operation]) -> str:
     Raises:
         EditError: LibCST does not read the text, does not give it back as it was, or finds no node at a place.
     """
-    try:
-        module = cst.parse_module(text)
-    except (cst.ParserSyntaxError, RecursionError) as error:
-        raise EditError("LibCST cannot parse it") from error
-    if module.code != text:
-        raise EditError("LibCST does not give back the same text: lone carriage returns or form feeds")
+    module, tail = _parsed(text)
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
     editor = _Editor(wrapper.resolve(PositionProvider), operations, module)
     edited = wrapper.visit(editor)
     editor.check_done()
-    return edited.code
+    return edited.code + tail
+
+
+def _parsed(text: str) -> tuple[cst.Module, str]:
+    """Return the tree of a text, and what stands behind it: LibCST loses blank lines at the end that have spaces."""
+    lines_end = text.find("\n", len(text.rstrip())) + 1
+    for end in (len(text), lines_end):
+        try:
+            module = cst.parse_module(text[:end])
+        except (cst.ParserSyntaxError, RecursionError) as error:
+            raise EditError("LibCST cannot parse it") from error
+        if module.code == text[:end]:
+            return module, text[end:]
+    raise EditError("LibCST does not give back the same text")
 
 
 class _Editor(cst.CSTTransformer):

@@ -97,28 +97,25 @@ class _Nodes:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._statements = {source.span(node): node for node in source.nodes if isinstance(node, ast.stmt)}
-        found = [node for node in source.nodes if isinstance(node, ast.Call | ast.List | ast.Dict)]
-        self._expressions = {source.span(node): node for node in found}
 
     def statement(self, span: Span) -> ast.stmt | None:
-        return self._statements.get(span)
+        return self._source.statements.get(span)
 
     def around(self, span: Span) -> ast.stmt | None:
         """Return the statement that an expression is part of."""
-        node = self._expressions.get(span)
+        node = self._source.displays.get(span)
         return self._source.statement(node) if node is not None else None
 
     def items(self, operation: RemoveArgument | RemoveElement | DropImport) -> Iterator[tuple[list[Span], int]]:
         """Yield the places of what stands between commas, and which of them goes."""
         span = self._source.span
         if isinstance(operation, DropImport):
-            node = self._statements.get(operation.span)
+            node = self._source.statements.get(operation.span)
             if isinstance(node, ast.ImportFrom):
                 names = [alias.asname or alias.name for alias in node.names]
                 yield [span(alias) for alias in node.names], names.index(operation.name)
             return
-        found = self._expressions.get(operation.span)
+        found = self._source.displays.get(operation.span)
         if isinstance(operation, RemoveArgument) and isinstance(found, ast.Call):
             given = found.args[operation.position] if operation.position >= 0 else keyword_of(found, operation.name)
             spans = sorted([*map(span, found.args), *map(span, found.keywords)])

@@ -104,8 +104,8 @@ def rewrite(
     """
     options = options or Options()
     current, done, orphans = text, list[Change](), set[str]()
+    source = _parse(text, foreign_uses, is_package, options)
     for _ in range(_PASSES):
-        source = _parse(current, foreign_uses, is_package, options)
         plan, findings = _plan(source, options)
         lines = _LineMap(text, current)
         chosen = _chosen([change for change in plan if isinstance(change, Change)], options)
@@ -119,6 +119,10 @@ def rewrite(
         done += [replace(change, place=lines.original(change.place)) for change in chosen]
         orphans.update(name for change in chosen for name in change.orphans)
         current = _applied(source, operations)
+        try:
+            source = _parse(current, foreign_uses, is_package, options)
+        except SyntaxError as error:
+            raise UneditableError(f"the result would not parse: {error.msg}") from error
     raise UneditableError("the edits do not settle")
 
 
@@ -183,15 +187,10 @@ def _refusals(
 
 
 def _applied(source: Source, operations: Sequence[Operation]) -> str:
+    if source.obstacle:
+        raise UneditableError(source.obstacle)
     textual = [operation for operation in operations if isinstance(operation, ReplaceText)]
-    result = suppressions.apply(source, textual) if textual else _applied_to_tree(source.text, operations)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(result)
-    except SyntaxError as error:
-        raise UneditableError(f"the result would not parse: {error.msg}") from error
-    return result
+    return suppressions.apply(source, textual) if textual else _applied_to_tree(source.text, operations)
 
 
 def _applied_to_tree(text: str, operations: Sequence[Operation]) -> str:

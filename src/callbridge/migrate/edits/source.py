@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from callbridge.migrate.analysis.handlers import HandlerClass, find_handler
 from callbridge.migrate.analysis.known import is_langchain
-from callbridge.migrate.analysis.module import Module
+from callbridge.migrate.analysis.module import Module, level_order
 from callbridge.migrate.analysis.project import Project, module_name
 from callbridge.migrate.edits.reaching import Reached, plain_stores, reached
 from callbridge.migrate.edits.scopes import Scopes
@@ -22,6 +22,7 @@ __all__ = ["Function", "Source", "Span", "keyword_of"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
+_LOST = re.compile(r"\r(?!\n)|\f")
 _NEWLINE = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 
 
@@ -77,15 +78,32 @@ class Source:
         self.text = text
         self.path = path
         self.project = project
-        self.tree = ast.parse(text)
+        self._known = project.loaded(path, text) if project is not None else None
+        self.tree = self._known.tree if self._known is not None else ast.parse(text)
         self.foreign_uses = foreign_uses
         self.is_package = is_package
         self.lines = _NEWLINE.split(text)
 
     @cached_property
+    def obstacle(self) -> str:
+        """Why nothing in the file can be edited; empty if it can."""
+        found = _LOST.search(self.text)
+        if found is None:
+            return ""
+        what = "form feed" if found[0] == "\f" else "carriage return without a line feed"
+        line = len(_NEWLINE.split(self.text[: found.start()]))
+        return f"the {what} in line {line} would be lost: take it out first"
+
+    @cached_property
     def module(self) -> Module:
         """The file as a scan reads it."""
-        return Module(self.text, self.path or "__main__.py", module_name(self.path or "__main__.py"), self.tree)
+        if self._known is not None:
+            return self._known
+        path = self.path or "__main__.py"
+        module = Module(self.text, path, module_name(path), self.tree)
+        if self.project is not None:
+            self.project.hold(module)
+        return module
 
     def handler_class(self, call: ast.Call) -> HandlerClass | None:
         """Return the handler class of the project that a call makes an object of."""
@@ -140,12 +158,22 @@ class Source:
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
         """All nodes."""
-        return tuple(ast.walk(self.tree))
+        return tuple(level_order(self.tree))
 
     @cached_property
+    def statements(self) -> Mapping[Span, ast.stmt]:
+        """All statements, by their places."""
+        return {self.span(node): node for node in self.nodes if isinstance(node, ast.stmt)}
+
+    @cached_property
+    def displays(self) -> Mapping[Span, ast.Call | ast.List | ast.Dict]:
+        """All calls, lists and dicts, by their places."""
+        return {self.span(node): node for node in self.nodes if isinstance(node, ast.Call | ast.List | ast.Dict)}
+
+    @property
     def parents(self) -> Mapping[ast.AST, ast.AST]:
         """Each node's parent."""
-        return {child: node for node in self.nodes for child in ast.iter_child_nodes(node)}
+        return self.module.parents
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """Return what a node stands in, innermost first."""
@@ -258,11 +286,19 @@ class Source:
             within: Only in this node, and only as what the name stands for there: not where a function, lambda, comprehension
                 or class inside binds the same name for itself. None: everywhere, whatever it stands for.
         """
-        nodes = self.nodes if within is None else tuple(ast.walk(within))
-        found = [node for node in nodes if isinstance(node, ast.Name) and node.id == name]
+        found = self._by_name.get(name, [])
         if within is not None:
+            found = [node for node in found if within is node or within in self.ancestors(node)]
             found = [node for node in found if not self._is_below(self.scopes.home(node), within)]
         return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[ast.Name]]:
+        found: dict[str, list[ast.Name]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Name):
+                found.setdefault(node.id, []).append(node)
+        return found
 
     def _is_below(self, node: ast.AST, other: ast.AST) -> bool:
         return node is not other and other in self.ancestors(node)
@@ -322,9 +358,11 @@ class Source:
     def fresh(self, node: ast.AST, *wanted: str) -> str:
         """Return the first of these names that is free where a node stands, or the last one with a number."""
         around = [each for each in self.ancestors(node) if isinstance(each, Function)]
-        taken = {each.id for each in ast.walk(around[-1]) if isinstance(each, ast.Name)} if around else self._of_module
+        taken = self._of_module
         if around:
-            taken |= {each.arg for each in ast.walk(around[-1]) if isinstance(each, ast.arg)}
+            inside = level_order(around[-1])
+            taken = frozenset(each.id for each in inside if isinstance(each, ast.Name))
+            taken |= {each.arg for each in inside if isinstance(each, ast.arg)}
             taken |= {each.name for each in around}
         numbered = (f"{wanted[-1]}_{number}" for number in range(2, 10_000))
         return next(name for name in (*wanted, *numbered) if name not in taken)
@@ -336,7 +374,8 @@ class Source:
 
     def _is_other(self, name: str, scope: Function | ast.Module) -> bool:
         """Return whether a name is a parameter of this function, or is declared to be a variable of another scope."""
-        if any(isinstance(node, ast.Global | ast.Nonlocal) and name in node.names for node in ast.walk(scope)):
+        declared = [node for node in self.nodes if isinstance(node, ast.Global | ast.Nonlocal) and name in node.names]
+        if any(scope is self.tree or scope in self.ancestors(node) for node in declared):
             return True
         arguments = ast.walk(scope.args) if isinstance(scope, Function) else ()
         return any(isinstance(node, ast.arg) and node.arg == name for node in arguments)

@@ -31,7 +31,7 @@ def tidy(source: Source, change: Change) -> Change | Refusal:
         change: As it was planned.
     """
     touched = {each.span for each in change.operations if isinstance(each, _OF_STATEMENTS)}
-    statements = [node for node in source.nodes if isinstance(node, ast.stmt) and source.span(node) in touched]
+    statements = [node for place, node in source.statements.items() if place in touched]
     for statement in statements:
         if _shares_its_line(source, statement):
             return Refusal(

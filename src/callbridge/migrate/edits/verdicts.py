@@ -82,6 +82,8 @@ def settled(findings: Iterable[Finding], plan: Sequence[Change | Refusal], sourc
 def _settled(
     finding: Finding, plan: Sequence[Change | Refusal], source: Source, classes: Mapping[str, ast.ClassDef]
 ) -> Finding:
+    if source.obstacle:
+        return replace(finding, verdict="manual", reason=source.obstacle)
     holder = classes.get(finding.qualname.partition(".")[0]) if finding.rule in _OF_CLASSES else None
     if holder is not None and source.span(holder).overlaps(place_of(finding)):
         return _of_class(finding, holder, plan, source)
