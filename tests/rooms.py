@@ -214,7 +214,6 @@ TESTED_ELSEWHERE = MappingProxyType(
         "running/branch_ends.py": "running/test_remnants.py",
         "running/cancelling.py": "running/test_entered_loops.py",
         "running/interpreter_exit.py": "matrix/test_matrix.py",
-        "running/leftover_frames.py": "running/test_remnants.py",
         "running/loop_tasks.py": "running/test_remnants.py",
         "running/owned_runs.py": "running/test_leaving.py",
         "running/pool_jobs.py": "running/test_remnants.py",

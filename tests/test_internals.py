@@ -28,7 +28,7 @@ import callbridge as cb
 from callbridge import internals
 from callbridge.channel import memory, waiters
 from callbridge.observe import callers, handler
-from callbridge.running import branch_ends, loop_tasks, owned_runs, pool_jobs
+from callbridge.running import branch_ends, leftover_frames, loop_tasks, owned_runs, pool_jobs
 from lives import Provider
 from matrix.test_matrix import environment
 from scripted import SCRIPTS, model, needs_v3, quiet_beta
@@ -152,6 +152,41 @@ async def test_the_context_of_a_task(known: bool, monkeypatch: pytest.MonkeyPatc
     if not known:
         monkeypatch.setattr(loop_tasks, "context_of", nothing)
     assert await leave_branches() is not known
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="`frame.clear` refuses by itself")
+@shows("gc.get_referents(frame)")
+async def test_whether_code_has_ended(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run has left handles an error, and awaits something meanwhile, when the run's frames are cleared."""
+    if not known:
+        monkeypatch.setattr(leftover_frames, "has_ended", lambda _: True)
+    errors: list[BaseException] = []
+    told, ended = asyncio.Event(), asyncio.Event()
+
+    async def tell() -> None:
+        try:
+            raise ValueError
+        except ValueError as error:
+            errors.append(error)
+            told.set()
+            await ended.wait()
+
+    async def work(_: str) -> str:
+        raise errors[0]
+
+    telling = asyncio.ensure_future(tell())
+    await told.wait()
+    async with cb.astream_events(RunnableLambda(len, afunc=work), "tea") as stream:
+        await anext(stream)
+        while stream.statistics().runs:
+            await checkpoint()
+    ended.set()
+    for _ in range(10):
+        await checkpoint()
+    was_told = telling.done()
+    telling.cancel()
+    await asyncio.wait([telling])
+    assert (telling.exception() is None) is known is was_told
 
 
 @shows("async_generator_athrow")

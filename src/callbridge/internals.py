@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures.thread
 import gc
+import inspect
 import selectors
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from importlib import import_module
@@ -35,6 +36,7 @@ __all__ = [
     "codes_of_langchain",
     "context_of",
     "elsewhere",
+    "has_ended",
     "held_by_callbacks",
     "is_closing",
     "is_free_threaded",
@@ -48,6 +50,7 @@ __all__ = [
     "new_event_loop",
     "pool_queues",
     "run_on_new_loop",
+    "run_to_end",
     "running_loop",
     "used_elsewhere",
     "waiter_of",
@@ -98,6 +101,12 @@ NAMES: Final = (
         "the context of a task; public, as `Task.get_context`, since CPython 3.12",
         "what a cancelled run has left on its loop is not ended",
         "CPython 3.10, 3.11",
+    ),
+    Unpromised(
+        "gc.get_referents(frame)",
+        "whether a frame's code has ended; since CPython 3.13 `frame.clear` itself refuses where it has not",
+        "what awaits a callback while it handles an error is closed when its run is left",
+        "CPython 3.10 to 3.12",
     ),
     Unpromised(
         "async_generator_athrow",
@@ -265,6 +274,38 @@ def context_of(task: Task) -> Context | None:
     return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
 
 
+def _ask_of_waiting() -> tuple[bool, bool]:
+    """Return whether clearing the frame of a generator that waits closes it, and whether the garbage collector sees into it."""
+    waiting: Any = (each for each in "ab")
+    next(waiting)
+    frame = waiting.gi_frame
+    held = gc.get_referents(frame)
+    try:
+        frame.clear()
+    except RuntimeError:
+        return False, bool(held)
+    return True, bool(held)
+
+
+_CLOSES_WAITING, _SEES_WAITING = _ask_of_waiting()
+_MAY_WAIT: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+def has_ended(frame: FrameType) -> bool:
+    """Return whether a frame's code has ended; also true where `frame.clear` will refuse if it has not.
+
+    Of code that has ended, the garbage collector sees the code and the variables in its frame. Before CPython 3.11 it always
+    does: of a coroutine that runs, behind the frame of its caller, and of one that waits, before what it awaits. A generator
+    that waits at a `yield` is taken for one that has ended there.
+    """
+    if not _CLOSES_WAITING or not frame.f_code.co_flags & _MAY_WAIT:
+        return True
+    held = gc.get_referents(frame)
+    if not _SEES_WAITING:
+        return any(each is frame.f_code for each in held)
+    return not isinstance(held[0], FrameType) and not hasattr(held[-1], "throw")
+
+
 _CLOSING: Final = "async_generator_athrow"
 
 
@@ -353,9 +394,11 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 def run_on_new_loop(main: Coroutine[Any, Any, T]) -> T:
     """Do what `asyncio.run` does in a thread of ours, on a loop that `new_event_loop` makes."""
-    if not _has_green_threads():
-        return asyncio.run(main)
-    loop = new_event_loop()
+    return run_to_end(new_event_loop(), main) if _has_green_threads() else asyncio.run(main)
+
+
+def run_to_end(loop: asyncio.AbstractEventLoop, main: Awaitable[T]) -> T:
+    """Do what `asyncio.run` does, on a loop that `new_event_loop` has made and that nothing has run on yet."""
     try:
         return loop.run_until_complete(main)
     finally:
@@ -365,6 +408,7 @@ def run_on_new_loop(main: Coroutine[Any, Any, T]) -> T:
         if left:
             loop.run_until_complete(asyncio.wait(left))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
 

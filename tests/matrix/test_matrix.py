@@ -25,7 +25,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBe
 
 
 SELDOM = {
-    ("sync tool that runs a loop of its own", "channel full"): "a coroutine that awaits its error's callback may be closed",
     ("graph under version 3", "Ctrl-C"): "the provider may be closed after the stream",
 }
 """What has been seen to fail once in some hundred runs, by kind and moment or way, and why."""

@@ -15,12 +15,13 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import Context
 from typing import Any, TypeAlias
 
 from anyio.lowlevel import cancel_shielded_checkpoint
 
 from callbridge.channel.waiters import async_waiter, current_task
-from callbridge.internals import run_on_new_loop
+from callbridge.internals import new_event_loop, run_to_end
 
 __all__ = ["PrivateLoop"]
 
@@ -34,11 +35,19 @@ class PrivateLoop:
     """
 
     def __init__(self) -> None:
-        started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Queue[Any], asyncio.Task[Any]]] = Future()
+        # All is made here, so that nobody has to wait for the thread, which may be in a loop where nothing may block.
+        self._loop = loop = new_event_loop()
+        self._queue: asyncio.Queue[tuple[Job, Future[Any]] | None] = asyncio.Queue()
+        self._task = Context().run(loop.create_task, _serve(self._queue))
         self._finished: Future[None] = Future()
-        self._thread = threading.Thread(target=_run, args=(started, self._finished), name="callbridge-dispatch", daemon=True)
-        self._thread.start()
-        self._loop, self._queue, self._task = started.result()
+        work = (loop, self._task, self._finished)
+        self._thread = threading.Thread(target=_run, args=work, name="callbridge-dispatch", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._task.cancel()
+            run_to_end(loop, asyncio.wait([self._task]))
+            raise
 
     def is_current(self) -> bool:
         """Return whether the calling code is itself a job."""
@@ -113,22 +122,16 @@ async def _done(future: Future[Any]) -> None:
     await waiter.wait()
 
 
-def _run(started: Future[Any], finished: Future[None]) -> None:
+def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], finished: Future[None]) -> None:
     """Be the thread."""
     try:
-        run_on_new_loop(_serve(started))
-    except BaseException as error:
-        if started.done():
-            raise
-        started.set_exception(error)  # no more sockets or threads: the owner gets the error
+        run_to_end(loop, task)
     finally:
         finished.set_result(None)
 
 
-async def _serve(started: Future[Any]) -> None:
+async def _serve(queue: asyncio.Queue[tuple[Job, Future[Any]] | None]) -> None:
     """Be the one task of the loop."""
-    queue: asyncio.Queue[tuple[Job, Future[Any]] | None] = asyncio.Queue()
-    started.set_result((asyncio.get_running_loop(), queue, asyncio.current_task()))
     while (entry := await queue.get()) is not None:
         job, future = entry
         if future.set_running_or_notify_cancel():

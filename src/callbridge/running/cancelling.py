@@ -131,12 +131,14 @@ class Cancelling:
         ends = {asyncio.wrap_future(end) for end in self._begin_ends(here)}
         if ends:
             await asyncio.wait(ends, timeout=_END_SECONDS)
+        self._reporter.leftover_frames.clear_last()
 
     def end_sync(self) -> None:
         """Wait for the end of what the run's sync code has left on loops of somebody else's."""
         ends = self._begin_ends(None)
         if ends:
             concurrent.futures.wait(ends, _END_SECONDS)
+        self._reporter.leftover_frames.clear_last()
 
     async def _end_here(self) -> None:
         frames = self._reporter.leftover_frames

@@ -6,6 +6,8 @@ import traceback
 from contextlib import suppress
 from types import FrameType
 
+from callbridge.internals import has_ended
+
 __all__ = ["LeftoverFrames"]
 
 
@@ -14,6 +16,9 @@ class LeftoverFrames:
 
     Errors have them in their tracebacks, and handlers may keep errors. The frames of `RunnableParallel._transform` and
     `_atransform` refer to themselves, by the error with which a branch told its end, and are left to the garbage collector.
+
+    A traceback may have frames of code that goes on as well: of a coroutine that awaits a callback while it handles the error,
+    maybe in another thread. To clear those would be to close it. They are looked at again each time, until `clear_last`.
     """
 
     def __init__(self) -> None:
@@ -34,15 +39,29 @@ class LeftoverFrames:
             pass
 
     def clear(self) -> bool:
-        """Clear all frames remembered and forget them; return whether there were any."""
+        """Clear the frames of what has ended, and forget them; return whether there were any."""
         errors, self._errors = self._errors, []
         frames, self._frames = self._frames, []
         for error in errors:
             cause: BaseException | None = error
             while cause is not None:
-                traceback.clear_frames(cause.__traceback__)
+                frames += (frame for frame, _ in traceback.walk_tb(cause.__traceback__))
                 cause = cause.__context__
-        for frame in frames:
-            with suppress(RuntimeError):  # it has not ended after all
-                frame.clear()
-        return bool(errors or frames)
+        del errors
+        left = [frame for frame in frames if not _clear(frame)]
+        self._frames += left
+        return len(left) < len(frames)
+
+    def clear_last(self) -> None:
+        """Clear all frames once more, and forget those of what has not ended: nothing of it is the run's any more."""
+        self.clear_all()
+        self._frames = []
+
+
+def _clear(frame: FrameType) -> bool:
+    """Clear a frame; return whether its code had ended."""
+    if has_ended(frame):
+        with suppress(RuntimeError):  # it runs
+            frame.clear()
+            return True
+    return False

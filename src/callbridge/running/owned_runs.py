@@ -199,8 +199,10 @@ class TaskRun:
         self._task.add_done_callback(partial(self._ended, done))
 
     async def _clear(self) -> None:
-        self._reporter.leftover_frames.clear_all()
-        await self._scope.end_leftovers(self._reporter.leftover_frames)
+        frames = self._reporter.leftover_frames
+        frames.clear_all()
+        await self._scope.end_leftovers(frames)
+        frames.clear_last()
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Wait until the task has ended; the run itself does not wait for it."""
@@ -286,7 +288,7 @@ class ThreadRun:
             entered.expect()
         self._reporter.stop()
         if self._over and self.result is MISSING:
-            self._reporter.leftover_frames.clear_all()
+            self._reporter.leftover_frames.clear_last()
         if inner is not None:
             loop, task = inner
             try:
