@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.runnables.base import RunnableBindingBase
@@ -552,22 +553,48 @@ def test_which_connections_are_open(known: bool) -> None:
     loop.close()
 
 
+async def give(word: str) -> str:
+    return word
+
+
 @shows("asyncio._set_running_loop")
-def test_what_loop_runs_where_threads_are_greenlets(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a loop of ours waits, which is when other greenlets have their turn; `tests/running` does it under gevent."""
+def test_what_loop_runs(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not known:
         monkeypatch.delattr(asyncio, "_set_running_loop")
+    assert handler_that_runs_a_loop() is known
+    loop, seen = loop_of_greenlets(monkeypatch)
+    assert seen == ({None} if known else {loop})
+
+
+def loop_of_greenlets(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, set[Any]]:
+    """Return a loop, and what loop runs while it waits, when other greenlets have their turn; `tests/running` has gevent."""
     monkeypatch.setattr(internals, "_has_green_threads", lambda: True)
-    loop, seen, select = internals.new_event_loop(), list[Any](), selectors.DefaultSelector.select
+    loop, seen, select = internals.new_event_loop(), set[Any](), selectors.DefaultSelector.select
 
     def watched_select(self: Any, timeout: float | None = None) -> Any:
-        seen.append(internals.running_loop())
+        seen.add(internals.running_loop())
         return select(self, timeout)
 
     monkeypatch.setattr(selectors.DefaultSelector, "select", watched_select)
     loop.run_until_complete(asyncio.sleep(0.001))
     loop.close()
-    assert set(seen) == ({None} if known else {loop})
+    return loop, seen
+
+
+def handler_that_runs_a_loop() -> bool:
+    """Return whether it can, where a loop of the dispatcher's own makes the call."""
+    ran: list[str] = []
+
+    class Runs(BaseCallbackHandler):
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            work = give("done")
+            try:
+                ran.append(asyncio.run(work))
+            finally:
+                work.close()
+
+    cb.drive(cb.stream_events(model(), "x"), [Runs()], sync_handlers="thread")
+    return bool(ran)
 
 
 # -- the list itself

@@ -31,6 +31,7 @@ __all__ = [
     "abort_transports",
     "awaiter_of",
     "before_threads_are_joined",
+    "between_turns",
     "calling_frame",
     "children_of",
     "codes_of_langchain",
@@ -136,8 +137,10 @@ NAMES: Final = (
     ),
     Unpromised(
         "asyncio._set_running_loop",
-        "saying that a loop waits, where threads are greenlets; documented in asyncio's code for who implements loops",
-        "under gevent and eventlet, after the first async call from sync code a loop seems to run in every greenlet",
+        "saying that a loop waits, where threads are greenlets, and that it calls sync code in a thread of its own; documented "
+        "in asyncio's code for who implements loops",
+        "under gevent and eventlet, after the first async call from sync code a loop seems to run in every greenlet; "
+        "handlers that are called in a thread of their own cannot use `asyncio.run`, nor block where nothing may block a loop",
     ),
     # -- threads
     Unpromised(
@@ -365,6 +368,21 @@ def abort_transports(loop: asyncio.AbstractEventLoop) -> None:
         transport.abort()
 
 
+def _set_running_loop() -> Callable[[asyncio.AbstractEventLoop | None], object]:
+    return getattr(asyncio, "_set_running_loop", lambda _: None)
+
+
+@contextmanager
+def between_turns() -> Iterator[None]:
+    """Say that no loop runs here: it is in a thread of its own, and calls sync code there, which may block and run loops."""
+    set_running, loop = _set_running_loop(), running_loop()
+    set_running(None)
+    try:
+        yield
+    finally:
+        set_running(loop)
+
+
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Return a loop for a thread of ours; where threads are greenlets (gevent, eventlet), one that leaves others alone.
 
@@ -373,21 +391,26 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     if not _has_green_threads():
         return asyncio.new_event_loop()
 
-    set_running: Callable[[asyncio.AbstractEventLoop | None], object]
-    set_running = getattr(asyncio, "_set_running_loop", lambda _: None)
+    set_running = _set_running_loop()
 
     class GreenSelector(selectors.DefaultSelector):  # which is theirs, since they have put it there
         outer: asyncio.AbstractEventLoop | None = None
+        outer_hooks: tuple[Any, Any] = (None, None)
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            """Wait, and say meanwhile that the loop does not run: other greenlets have their turn then."""
-            mine = running_loop()
+            """Wait, and say meanwhile that the loop does not run: other greenlets have their turn then.
+
+            Theirs are async generators that begin meanwhile: another loop would close them when it is closed.
+            """
+            mine, hooks = running_loop(), sys.get_asyncgen_hooks()
             set_running(self.outer)
+            sys.set_asyncgen_hooks(*self.outer_hooks)
             try:
                 return super().select(timeout)
             finally:
-                self.outer = running_loop()
+                self.outer, self.outer_hooks = running_loop(), sys.get_asyncgen_hooks()
                 set_running(mine)
+                sys.set_asyncgen_hooks(*hooks)
 
     return asyncio.SelectorEventLoop(GreenSelector())
 

@@ -8,8 +8,8 @@ from anyio.lowlevel import checkpoint
 
 MOMENTS = ["before the first event", "in mid-stream", "channel full", "error pending"]
 
-OPTIONS: dict[str, dict[str, Any]] = {"channel full": {"capacity": 1}}
-"""Options of the stream."""
+OPTIONS: dict[str, dict[str, Any]] = {"channel full": {"capacity": 1}, "in mid-stream": {"capacity": 1}}
+"""Options of the stream: a run that has room would be over by the time its reader leaves in mid-stream."""
 
 
 def _is_word(event: Any) -> bool:

@@ -24,20 +24,9 @@ from matrix.ways import SYNC_WAYS, WAYS, is_possible
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 
-SELDOM = {
-    ("graph under version 3", "Ctrl-C"): "the provider may be closed after the stream",
-}
-"""What has been seen to fail once in some hundred runs, by kind and moment or way, and why."""
-
-
-def seldom(kind: Kind, *said: str) -> list[pytest.MarkDecorator]:
-    reasons = [SELDOM[kind.name, each] for each in said if (kind.name, each) in SELDOM]
-    return [pytest.mark.xfail(strict=False, reason=reason) for reason in reasons]
-
-
 def cases(ways: dict[str, Any], kinds: list[Kind]) -> list[Any]:
     return [
-        pytest.param(kind, moment, leave, id=f"{kind.name}-{moment}-{way}", marks=seldom(kind, moment, way))
+        pytest.param(kind, moment, leave, id=f"{kind.name}-{moment}-{way}")
         for way, leave in ways.items()
         for kind in kinds
         for moment in MOMENTS

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import selectors
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from callbridge.compat import CORE_VERSION
+from callbridge import internals
 
 pytest.importorskip("gevent")
 
@@ -79,9 +83,33 @@ except RuntimeError:
 """
 
 
-@pytest.mark.skipif(CORE_VERSION < (1,), reason="with LangChain before 1.0, text of async calls in greenlets may be cut short")
 def test_all_of_it_works_in_greenlets() -> None:
     """No greenlet is told that a loop runs in it because another one has made an async call; the bound holds."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100, check=False)
     assert done.stdout == "{(10, 0)}\n(10, 0)\n[True, True]\nno loop runs here\n", done.stderr
     assert done.returncode == 0
+
+
+def test_a_generator_that_another_greenlet_begins_is_not_closed_with_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All loops are in one thread of the system, which tells one of them of the generators that begin."""
+    monkeypatch.setattr(internals, "_has_green_threads", lambda: True)
+    begun: list[AsyncIterator[str]] = []
+    select = selectors.DefaultSelector.select
+
+    async def words() -> AsyncIterator[str]:
+        yield "one"
+        yield "two"
+
+    def switching_select(self: Any, timeout: float | None = None) -> Any:
+        if not begun:  # here another greenlet has its turn
+            begun.append(words())
+            with pytest.raises(StopIteration, match="one"):
+                begun[0].__anext__().__await__().send(None)
+        return select(self, timeout)
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", switching_select)
+    hooks = sys.get_asyncgen_hooks()
+    internals.run_to_end(internals.new_event_loop(), asyncio.sleep(0.001))
+    assert sys.get_asyncgen_hooks() == hooks
+    with pytest.raises(StopIteration, match="two"):
+        begun[0].__anext__().__await__().send(None)

@@ -62,7 +62,7 @@ async def in_a_generator(errors: list[BaseException], gate: asyncio.Event) -> st
             await gate.wait()
         yield "done"
 
-    return [word async for word in words()][0]
+    return "".join([word async for word in words()])
 
 
 def held_by(error: BaseException) -> list[str]:
@@ -113,10 +113,10 @@ class SlowToHear(AsyncCallbackHandler):
 
     async def on_chain_error(self, *args: Any, **kwargs: Any) -> None:
         for _ in range(TURNS):
-            await asyncio.sleep(0)
+            await checkpoint()
         self.told = True  # and so is everybody else
         while not self.may_go_on:
-            await asyncio.sleep(0)
+            await checkpoint()
         self.heard = True
 
 
@@ -148,7 +148,7 @@ async def test_an_error_that_another_threads_loop_still_tells_of_is_told_to_its_
             await runnable.ainvoke({"q": "tea"} if is_tool else "tea")
         finally:  # what this loop clears when the run has ended, it clears while the other one tells of the error
             while not handler.told:
-                await asyncio.sleep(0)
+                await checkpoint()
 
     with watched():
         stream = cb.astream_call(run)

@@ -48,7 +48,7 @@ from callbridge.dispatch.private_loop import PrivateLoop
 from callbridge.dispatch.receiving_handler import Handlers, ReceivingHandler, as_llm_start, handler_list
 from callbridge.dispatch.task_lock import TaskLock
 from callbridge.errors import ArgumentError, DispatcherClosedError
-from callbridge.internals import used_elsewhere
+from callbridge.internals import between_turns, used_elsewhere
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -517,12 +517,13 @@ async def _awaited(context: Context, result: Awaitable[Any]) -> None:
 async def _called(context: Context, bound: Callable[[], Any]) -> None:
     """Make a call and see it through."""
     with used_elsewhere(context):
-        result = context.run(bound)
+        with between_turns():
+            result = context.run(bound)
         if result is not None and inspect.isawaitable(result):
             await WithinContext(context, result)
 
 
 async def _returned(context: Context, bound: Callable[[], Any]) -> Any:
     """Make a call for async code, whose own loop awaits what is to be awaited."""
-    with used_elsewhere(context):
+    with used_elsewhere(context), between_turns():
         return context.run(bound)

@@ -141,8 +141,10 @@ class EventSender:
             return False  # somebody else's
         # An error on its way out is a better end than ours, and so is the root's own.
         if method.endswith("_error"):
-            self.leftover_frames.add_error(args[0])
             self._told.add(get_ident())
+            self.leftover_frames.add_error(args[0])
+            if not awaited:
+                self.leftover_frames.clear_error(args[0])  # here, where generators are closed in the context they ran in
             return False
         if method.endswith("_end") and kwargs.get("parent_run_id") is None:
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 
@@ -29,6 +30,11 @@ class LeftoverFrames:
         """Remember what a run was told to have ended with."""
         self._errors.append(error)
 
+    def clear_error(self, error: BaseException) -> None:
+        """Clear the frames of one error alone, as far as their code has ended."""
+        for frame in _frames_of(error):
+            _clear(frame)
+
     def add_frame(self, frame: FrameType) -> None:
         """Remember the frame of a generator that will be closed, or is."""
         self._frames.append(frame)
@@ -42,11 +48,7 @@ class LeftoverFrames:
         """Clear the frames of what has ended, and forget them; return whether there were any."""
         errors, self._errors = self._errors, []
         frames, self._frames = self._frames, []
-        for error in errors:
-            cause: BaseException | None = error
-            while cause is not None:
-                frames += (frame for frame, _ in traceback.walk_tb(cause.__traceback__))
-                cause = cause.__context__
+        frames += (frame for error in errors for frame in _frames_of(error))
         del errors
         left = [frame for frame in frames if not _clear(frame)]
         self._frames += left
@@ -56,6 +58,15 @@ class LeftoverFrames:
         """Clear all frames once more, and forget those of what has not ended: nothing of it is the run's any more."""
         self.clear_all()
         self._frames = []
+
+
+def _frames_of(error: BaseException) -> Iterator[FrameType]:
+    """Yield the frames that an error has in its traceback, and those of what it came of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame, _ in traceback.walk_tb(cause.__traceback__):
+            yield frame
+        cause = cause.__context__
 
 
 def _clear(frame: FrameType) -> bool:
