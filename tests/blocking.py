@@ -9,8 +9,11 @@ __all__ = ["nothing_blocks"]
 
 
 @contextmanager
-def nothing_blocks() -> Iterator[None]:
+def nothing_blocks(*allowed: tuple[str, str]) -> Iterator[None]:
     """Raise `BlockingError` for a call below a function of callbridge that blocks a loop which runs.
+
+    Args:
+        allowed: Files and names of functions that may block, and so may what they call.
 
     What LangChain reads of a lambda's source file, to tell of it in an error, is its own affair; its tests allow that, too.
     """
@@ -18,5 +21,6 @@ def nothing_blocks() -> Iterator[None]:
 
     with blockbuster_ctx("callbridge") as found:
         for function in found.functions.values():
-            function.can_block_in("langchain_core/runnables/base.py", "__repr__")
+            for file, name in (("langchain_core/runnables/base.py", "__repr__"), *allowed):
+                function.can_block_in(file, name)
         yield

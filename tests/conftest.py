@@ -84,13 +84,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     """With `--blockbuster`, which LangGraph's development server has on: a call that blocks a running loop is an error.
 
-    Calls of test code alone may block; those below a function of callbridge may not, unless the test is about that
-    (`@pytest.mark.blocks`).
+    Calls of test code alone may block; those below a function of callbridge may not, unless the test is about that. Then it is
+    marked with the names of its functions that may: `@pytest.mark.blocks("linger")`; without a name, it is left alone.
     """
-    if not request.config.getoption("--blockbuster") or request.node.get_closest_marker("blocks"):
+    marks = [mark.args for mark in request.node.iter_markers("blocks")]
+    if not request.config.getoption("--blockbuster") or () in marks:
         yield
         return
-    with nothing_blocks():
+    with nothing_blocks(*((str(request.path), name) for names in marks for name in names)):
         yield
 
 

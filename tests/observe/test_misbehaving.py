@@ -139,6 +139,7 @@ def whole_events(handler: Any) -> list[str]:
     return [f"{event['event']} {event['name']}" for event in events]
 
 
+@pytest.mark.blocks("linger", "run_a_chain")
 @each_mischief
 @each_base
 @each_mode
@@ -162,6 +163,7 @@ def test_beside_ours(what: str, base: Any, mode: str, caplog: pytest.LogCaptureF
         assert [event for event in events if "inside" not in event] == expected
 
 
+@pytest.mark.blocks("linger", "run_a_chain")
 @each_mischief
 @each_base
 @each_mode
@@ -230,6 +232,7 @@ def dispatch(mode: str, handlers: Handlers) -> BaseException | None:
     return None
 
 
+@pytest.mark.blocks("linger", "run_a_chain")
 @each_mischief
 @each_base
 @each_mode
