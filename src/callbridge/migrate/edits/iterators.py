@@ -87,7 +87,8 @@ class _Conversion:
         reasons += dict.fromkeys(skipping(source, loop, task, f"{name}.done.set()") for loop in loops)
         self._settle_errors(name, function, loops, task)
         self._remove(creation)
-        self._remove(task.statement)
+        for statement in task.made:
+            self._remove(statement)
         reasons += dict.fromkeys(self._caught)
         message, assumed = self._rewrite_loops(loops, task)
         reasons.append(assumed)
@@ -193,7 +194,11 @@ class _Conversion:
         gone: set[ast.stmt] = {source.statement(each) for each in task.awaits if is_statement_of(source, each)}
         for use in source.uses(name, function):
             done = source.parents[use]
-            if isinstance(done, ast.Attribute) and done.attr == "done" and not self._is_in(done, task.statement):
+            if (
+                isinstance(done, ast.Attribute)
+                and done.attr == "done"
+                and not any(self._is_in(done, each) for each in task.made)
+            ):
                 if ast.unparse(source.statement(done)) != f"{name}.done.set()":
                     raise UnfitError(f"{name}.done is used otherwise than in `{name}.done.set()`")
                 gone.add(source.statement(done))
@@ -207,8 +212,8 @@ class _Conversion:
         for statement in gone:
             self._remove(statement)
         for result in (each for each in task.awaits if not is_statement_of(source, each)):
-            if task.guard is not None or task.reason:
-                raise UnfitError("the guard's result is used")
+            if task.guard is not None or task.swallows:
+                raise UnfitError("what its guard returns is used: return the call's result from it, or read `stream.result`")
             if len(loops) > 1:
                 raise UnfitError("the call's result is used after one of several loops")
             if any(each in source.ancestors(result) and not self._is_tried(result, each) for each in around):

@@ -82,7 +82,7 @@ def _between(source: Source, loop: ast.AsyncFor, task: Task) -> Iterator[ast.AST
     """Return what is run after the task has been made and before the loop begins."""
     block = source.block(task.statement)
     above = {loop, *source.ancestors(loop)}
-    stack: list[ast.AST] = list(block[block.index(task.statement) + 1 :])
+    stack: list[ast.AST] = [each for each in block[block.index(task.statement) + 1 :] if each not in task.also]
     while stack:
         node = stack.pop()
         if isinstance(node, Function | ast.Lambda) and node not in above:

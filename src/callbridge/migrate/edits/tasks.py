@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from callbridge.migrate.analysis.known import CALL_METHODS
 from callbridge.migrate.edits.source import Function, Source
 
 __all__ = ["REPORTING", "Task", "find_task", "is_statement_of"]
@@ -12,20 +15,23 @@ __all__ = ["REPORTING", "Task", "find_task", "is_statement_of"]
 REPORTING = ("critical", "debug", "error", "exception", "info", "log", "print_exc", "warning")
 """Methods of loggers, and what prints a traceback."""
 
+_WAITED = "the loop waited for ever, since the call began only when it was awaited, after the loop"
+
 _DISPLAY = "its guard does more with an error than to report it"
 
 
 @dataclass(frozen=True)
 class Task:
-    """`task = asyncio.create_task(guard(run, handler.done))`.
+    """`task = asyncio.create_task(guard(run, handler.done))`, or the coroutine of the run alone, awaited after the loop.
 
     Attributes:
-        statement: Where it is made.
+        statement: Where the run's coroutine is made: where the task is, or before that.
         run: The legacy call.
         guard: The function that sets `done` when the call has ended; None if there is none.
         awaits: The expressions `await task`.
         reason: Why wrapping needs a look; empty for what is proved.
         swallows: Whether the guard may keep errors of the call to itself, so that `await task` does not raise them.
+        also: The statement that makes the task, if the coroutine was made before; the function that does nothing but the run.
     """
 
     statement: ast.stmt
@@ -34,6 +40,22 @@ class Task:
     awaits: tuple[ast.Await, ...]
     reason: str = ""
     swallows: bool = False
+    also: tuple[ast.stmt, ...] = ()
+
+    @property
+    def made(self) -> tuple[ast.stmt, ...]:
+        """The statements that make the coroutine and the task."""
+        return (self.statement, *self.also)
+
+
+class _Coroutine(NamedTuple):
+    """The run's coroutine, the statement that keeps it in a variable, and the function of its own that it stands in."""
+
+    run: ast.Call
+    guard: Function | None
+    reason: str
+    statement: ast.Assign | None
+    inside: Function | None = None
 
 
 def find_task(source: Source, function: Function, handler: str) -> Task | str:
@@ -45,6 +67,8 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
         handler: The variable that holds the handler.
     """
     made = [call for call in ast.walk(function) if isinstance(call, ast.Call) and _makes_task(call)]
+    if not made:
+        return _late(source, function) or "no task runs the call next to the loop: wrap the call with `astream_call`"
     if len(made) != 1:
         return f"{len(made)} tasks are made next to the handler, and one is expected"
     statement = source.parents[made[0]]
@@ -65,8 +89,42 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     run = _run(source, made[0], handler)
     if isinstance(run, str):
         return run
-    swallows = bool(run[2]) or (run[1] is not None and _swallows(run[1]))
-    return Task(statement, run[0], run[1], tuple(awaits), run[2], swallows)
+    swallows = bool(run.reason) or (run.guard is not None and _swallows(run.guard))
+    if run.inside is not None:
+        return Task(statement, run.run, run.guard, tuple(awaits), run.reason, swallows, (run.inside,))
+    if run.statement is None:
+        return Task(statement, run.run, run.guard, tuple(awaits), run.reason, swallows)
+    if statement not in source.block(run.statement):
+        return "the coroutine and its task are not made in the same block"
+    return Task(run.statement, run.run, run.guard, tuple(awaits), run.reason, swallows, (statement,))
+
+
+def _late(source: Source, function: Function) -> Task | None:
+    """Return the run whose coroutine is kept in a variable and awaited, if there is one and no more."""
+    found = list(_coroutines(source, function))
+    if len(found) != 1:
+        return None
+    statement, call, awaits = found[0]
+    return Task(statement, call, None, awaits, _WAITED)
+
+
+def _coroutines(source: Source, function: Function) -> Iterator[tuple[ast.Assign, ast.Call, tuple[ast.Await, ...]]]:
+    for node in ast.walk(function):
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if not isinstance(node, ast.Assign) or not isinstance(target, ast.Name) or not isinstance(node.value, ast.Call):
+            continue
+        home = source.scope(node)
+        if not _is_coroutine(node.value) or source.assignment(target.id, home) is not node:
+            continue
+        parents = [source.parents[use] for use in source.uses(target.id, home) if isinstance(use.ctx, ast.Load)]
+        awaits = tuple(parent for parent in parents if isinstance(parent, ast.Await))
+        if awaits and len(awaits) == len(parents):
+            yield node, node.value, awaits
+
+
+def _is_coroutine(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return name.startswith("a") and name in CALL_METHODS
 
 
 def is_statement_of(source: Source, node: ast.expr) -> bool:
@@ -79,26 +137,34 @@ def _makes_task(call: ast.Call) -> bool:
     return name in ("create_task", "ensure_future")
 
 
-def _run(source: Source, made: ast.Call, handler: str) -> tuple[ast.Call, Function | None, str] | str:
-    if len(made.args) != 1 or not isinstance(made.args[0], ast.Call):
-        return "the task is not made of one call"
-    inner = made.args[0]
+def _run(source: Source, made: ast.Call, handler: str) -> _Coroutine | str:
+    inner, kept = _coroutine(source, made.args[0]) if made.args else (None, None)
+    if inner is None:
+        return "the task is not made of one call: wrap the call that runs the model with `astream_call`"
     given = [*inner.args, *(keyword.value for keyword in inner.keywords)]
     done = [argument for argument in given if _is_done(argument, handler)]
     if not done:
-        return inner, None, ""
+        return _inside(source, inner, handler) or _Coroutine(inner, None, "", kept)
     others = [argument for argument in given if argument not in done]
-    if len(others) != 1 or not isinstance(others[0], ast.Call) or not isinstance(inner.func, ast.Name):
+    run, within = _coroutine(source, others[0]) if len(others) == 1 else (None, None)
+    if run is None or (kept and within) or not isinstance(inner.func, ast.Name):
         return "the task's guard is called in a way that is not known"
     guard = next((node for node in source.nodes if isinstance(node, Function) and node.name == inner.func.id), None)
     if guard is None:
-        return (
-            others[0],
-            None,
-            f"{inner.func.id}() is defined elsewhere: what it does besides setting `done` cannot be seen here",
-        )
-    problem = _guard_problem(guard)
-    return problem or (others[0], guard, "")
+        unseen = f"{inner.func.id}() is defined elsewhere: what it does besides setting `done` cannot be seen here"
+        return _Coroutine(run, None, unseen, kept or within)
+    return _guard_problem(guard) or _Coroutine(run, guard, "", kept or within)
+
+
+def _coroutine(source: Source, node: ast.expr) -> tuple[ast.Call | None, ast.Assign | None]:
+    """Return the call that makes a coroutine, and the assignment if it is kept in a variable that is read here alone."""
+    if isinstance(node, ast.Call):
+        return node, None
+    statement = source.assignment(node.id, source.scope(node)) if isinstance(node, ast.Name) else None
+    if statement is None or not isinstance(node, ast.Name) or not isinstance(statement.value, ast.Call):
+        return None, None
+    reads = [use for use in source.uses(node.id, source.scope(node)) if isinstance(use.ctx, ast.Load)]
+    return (statement.value, statement) if reads == [node] else (None, None)
 
 
 def _is_done(node: ast.expr, handler: str) -> bool:
@@ -108,6 +174,31 @@ def _is_done(node: ast.expr, handler: str) -> bool:
         and isinstance(node.value, ast.Name)
         and node.value.id == handler
     )
+
+
+def _inside(source: Source, call: ast.Call, handler: str) -> _Coroutine | None:
+    """Return the run that a function next to the loop awaits, if all else that it does is to report an error and set `done`."""
+    if not isinstance(call.func, ast.Name) or call.args or call.keywords:
+        return None
+    name, scope = call.func.id, source.scope(call)
+    found = [
+        each for each in source.block(source.statement(call)) if isinstance(each, ast.AsyncFunctionDef) and each.name == name
+    ]
+    if len(found) != 1 or len(source.uses(name, scope)) != 1 or found[0].decorator_list or ast.unparse(found[0].args):
+        return None
+    function, ending = found[0], f"{handler}.done.set()"
+    body = [each for each in function.body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
+    if len(body) == 1 and isinstance(attempt := body[0], ast.Try) and not attempt.orelse:
+        if not all(_only_reports(each) for caught in attempt.handlers for each in caught.body):
+            return None
+        body = [*attempt.body, *attempt.finalbody]
+    if len(body) == 2 and ast.unparse(body[1]) == ending:
+        body.pop()
+    value = body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr | ast.Return) else None
+    if not isinstance(value, ast.Await) or not isinstance(value.value, ast.Call):
+        return None
+    only = function if isinstance(body[0], ast.Expr) or _swallows(function) else None
+    return _Coroutine(value.value, only, "", None, function)
 
 
 def _guard_problem(guard: Function) -> str:
