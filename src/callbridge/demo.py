@@ -354,7 +354,7 @@ def run_demo(*, delay: float = 0.06, show_events: bool = False) -> int:
         replayed = _events_to_callbacks(screen, events, attached)
         left = asyncio.run(_leave_early(screen, chain, model))
     screen.line()
-    screen.line("Next: README.md has the guarantees, MIGRATION.md the road, one call site at a time.")
+    screen.line("Next: README.md has the guarantees, MIGRATION.md the road.")
     return 0 if read and replayed and left else 1
 
 
@@ -362,16 +362,17 @@ def _greet(screen: _Screen, chain: _Chain) -> None:
     versions = f"langchain-core {version('langchain-core')} · CPython {platform.python_version()}"
     screen.line(screen.paint(f"callbridge {callbridge.__version__}", "1") + f" · {versions}")
     screen.line()
-    screen.line(f"The old code ({chain.remark}); the model is a fake that takes its time:")
+    screen.line(f"The old code ({chain.remark}), with a fake model:")
     screen.line()
     screen.code(f"answer = {chain.source}")
 
 
 def _callbacks_to_events(screen: _Screen, chain: _Chain, attached: DemoHandler, *, whole: bool) -> tuple[Sequence[Event], bool]:
     """First scene. Return the events, and whether what it claims was true."""
-    screen.title("1 · Callbacks → events: read the old call, which stays as it is")
+    screen.title("1 · Callbacks → events: read the old call; it stays as it is")
     screen.code(
-        f"with callbridge.stream_call(lambda: {chain.source}) as stream:",
+        f"call = lambda: {chain.source}",
+        "with callbridge.stream_call(call) as stream:",
         "    for event in stream: ...",
         "answer = stream.result",
     )
@@ -392,7 +393,7 @@ def _callbacks_to_events(screen: _Screen, chain: _Chain, attached: DemoHandler, 
 
 def _events_to_callbacks(screen: _Screen, events: Sequence[Event], attached: DemoHandler) -> bool:
     """Second scene. Return whether what it claims was true."""
-    screen.title("2 · Events → callbacks: the recorded events drive an old handler, which stays as it is")
+    screen.title("2 · Events → callbacks: the recorded events drive an old handler")
     screen.code("callbridge.drive(events, [OldHandler()])  # its on_llm_new_token prints:")
     screen.line()
     screen.open_line("  ")
@@ -402,8 +403,8 @@ def _events_to_callbacks(screen: _Screen, events: Sequence[Event], attached: Dem
     screen.line()
     return screen.check(
         handler.heard == attached.heard,
-        f"{len(handler.heard)} callbacks, run ids and payloads {'equal to' if handler.heard == attached.heard else 'NOT'} "
-        "those of the handler that was attached",
+        f"{len(handler.heard)} callbacks, {'equal' if handler.heard == attached.heard else 'NOT equal'} in ids and payloads "
+        "to the first handler's",
     )
 
 

@@ -16,7 +16,10 @@ _VERDICT_COLOURS = MappingProxyType(
     {"auto-safe": "#228833", "auto-review": "#66ccee", "adapter": "#ccbb44", "manual": "#ee6677"}
 )
 _NAMED = 6
-_STYLE = "text{font:12px system-ui,sans-serif;fill:#222}.t{font-size:15px;font-weight:600}.m{fill:#666}"
+_STYLE = (
+    "text{font:12px system-ui,sans-serif;fill:#222}.t{font-size:15px;font-weight:600}.m{fill:#666}.p{fill:#fff}"
+    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.m{fill:#9aa9b8}.p{fill:#0d1117}}"
+)
 
 
 def render_svg(report: Report) -> str:
@@ -33,7 +36,7 @@ def render_svg(report: Report) -> str:
     title = f"callbacks left: {report.left}"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" width="{_WIDTH}" height="{height:.0f}" '
-        f'role="img" aria-label="{title}"><style>{_STYLE}</style><rect width="100%" height="100%" fill="#fff"/>'
+        f'role="img" aria-label="{title}"><style>{_STYLE}</style><rect width="100%" height="100%" class="p"/>'
     )
     return "\n".join([head, _text(_MARGIN, 32, title, "t"), *parts, "</svg>"]) + "\n"
 

@@ -1,0 +1,71 @@
+"""The pictures of the documentation show what happens today. `python docs/_site/pictures.py` draws them anew."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PICTURES = ROOT / "docs" / "pictures"
+
+STALE = "the picture is stale: draw it anew with `python docs/_site/pictures.py`"
+
+
+@pytest.fixture(scope="module")
+def drawing() -> ModuleType:
+    """The module that draws them."""
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "_site" / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def words(text: str) -> str:
+    """Return a text without blanks and colours."""
+    return "".join(re.sub(r"\x1b\[[\d;]*m", "", text).split())
+
+
+def texts(name: str) -> list[str]:
+    """Return the texts of a picture."""
+    tree = ElementTree.parse(PICTURES / name)
+    return ["".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_the_demo(drawing: ModuleType) -> None:
+    """Word by word what a terminal shows; how many words the model had made is up to the moment."""
+    pytest.importorskip("langchain_classic")
+    drawn, shown = (
+        re.sub(r"made\d+of", "made6of", words(text))
+        for text in ("".join(texts("demo.svg")), "python -m callbridge demo" + drawing.demo())
+    )
+    assert drawn == shown, STALE
+
+
+def test_back_pressure(drawing: ModuleType) -> None:
+    """Both lines of the plot, give or take what a release of LangChain may change."""
+    said = re.search(r"LangChain (\[.*?\]) callbridge (\[.*?\])", (PICTURES / "back-pressure.svg").read_text(encoding="utf-8"))
+    assert said is not None
+    theirs, ours = map(ast.literal_eval, said.groups())
+    read = range(1, drawing.TOKENS + 1, 20)
+    now = asyncio.run(drawing.made_against_read(bounded=True))[::20]
+    assert all(abs(was - made) <= 4 for was, made in zip(ours, now, strict=True)), STALE
+    assert all(made - count <= drawing.CAPACITY + 2 for made, count in zip(ours, read, strict=True))
+    assert theirs[3] == drawing.TOKENS, "LangChain's stream has no bound"
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_burn_down(drawing: ModuleType) -> None:
+    """The same numbers as a migration of the example has today."""
+    pytest.importorskip("libcst")
+    assert drawing.draw_burn_down() == (PICTURES / "burn-down.svg").read_text(encoding="utf-8"), STALE
