@@ -290,8 +290,8 @@ def test_names_of_the_other_file_are_imported_or_keep_the_handler() -> None:
         ("chat = FakeChatModel(streaming=True, callbacks=[Show(*box)])\n        chat.invoke(x)", "`*` or `**` arguments"),
         ("chat = FakeChatModel(streaming=True, callbacks=[Show()])\n        chat.invoke(x)", "what box of the handler is"),
         (
-            "chat = FakeChatModel(streaming=True, callbacks=[Show(box)])\n        def late():\n            chat.invoke(x)",
-            "the call is made in another function",
+            "chat = FakeChatModel(streaming=True, callbacks=[Show(box)])\n        def late(box):\n            chat.invoke(x)",
+            "what it is made of is not known at the call",
         ),
     ],
 )

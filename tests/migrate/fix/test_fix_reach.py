@@ -397,3 +397,148 @@ def test_an_iterator_that_goes_through_a_factory_is_read(capsys: pytest.CaptureF
     assert "chain = chain_for()" in rewritten
     before, after = both(text, unsafe=True)
     assert asyncio.run(before("q")) == asyncio.run(after("q")) == (["t", "e", "a"], "tea")
+
+
+@pytest.mark.parametrize(
+    ("choice", "condition"),
+    [
+        ("[StreamingStdOutCallbackHandler()] if loud else []", "if loud:"),
+        ("None if quiet else [StreamingStdOutCallbackHandler()]", "if not quiet:"),
+        ("[] if not loud else [StreamingStdOutCallbackHandler()]", "if loud:"),
+        ("[] if quiet or not loud else [StreamingStdOutCallbackHandler()]", "if not (quiet or not loud):"),
+        ("CallbackManager([StreamingStdOutCallbackHandler()] if loud else [])", "if loud:"),
+    ],
+)
+def test_a_handler_that_a_condition_attaches_prints_on_that_condition(
+    choice: str, condition: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"""
+        from langchain_core.callbacks import CallbackManager, StreamingStdOutCallbackHandler
+        from langchain_fakes import FakeChatModel
+
+        def ask(loud, quiet):
+            llm = FakeChatModel(streaming=True, callbacks={choice})
+            return llm.invoke("x").content
+    """
+    rewritten = rewrite(code(text), Options()).text
+    assert f"                {condition}\n".removeprefix("    ") in rewritten
+    before, after = ask(code(text)), ask(rewritten)
+    for loud in (True, False):
+        assert before(loud, not loud) == after(loud, not loud) == "tea"
+    assert capsys.readouterr().out == "teatea"
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        ("[StreamingStdOutCallbackHandler()] if is_loud() else []", "may change until the call"),
+        ("[StreamingStdOutCallbackHandler()] if state.loud else []", "may change until the call"),
+        ("[StreamingStdOutCallbackHandler()] if loud else other", "chooses between this handler and others"),
+        ("[StreamingStdOutCallbackHandler(), other] if loud else []", "between several handlers and none"),
+        ("[StreamingStdOutCallbackHandler()] if changed else []", "may be another where it is run"),
+    ],
+)
+def test_a_handler_that_is_attached_on_what_may_change_stays(choice: str, reason: str) -> None:
+    check_noop(
+        f"""
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_fakes import FakeChatModel
+
+        def ask(loud, state, other):
+            changed = True
+            llm = FakeChatModel(streaming=True, callbacks={choice})
+            state.loud = changed = False
+            return llm.invoke("x").content
+        """,
+        reason,
+        rule="CB305",
+    )
+
+
+ANEW = """
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_fakes import FakeChatModel
+
+        shown = []
+
+
+        class Show(BaseCallbackHandler):
+            def __init__(self, box, text=""):
+                self.box = box
+                self.text = text
+
+            def on_llm_new_token(self, token, **kwargs):
+                self.text += token
+                self.box.append(self.text)
+
+
+        llm = FakeChatModel(streaming=True, callbacks=[Show(shown)])
+"""
+
+
+def test_what_a_handler_at_module_level_keeps_begins_with_each_call_with_unsafe() -> None:
+    text = f"""{ANEW}
+
+        def ask(x):
+            return llm.invoke(x).content, list(shown)
+        """
+    check_noop(text, "begins anew with each call", rule="CB401", unsafe=False)
+    check_rewritten(
+        text,
+        """
+        from callbridge import stream_call
+        from langchain_fakes import FakeChatModel
+
+        shown = []
+
+
+        llm = FakeChatModel(streaming=True)
+
+
+        def ask(x):
+            text = ""
+            with stream_call(llm.invoke, x) as stream:
+                for token in stream.text():
+                    text += token
+                    shown.append(text)
+            return stream.result.content, list(shown)
+        """,
+        unsafe=True,
+    )
+    before, after = both(text, unsafe=True)
+    assert before("q") == after("q") == ("tea", ["t", "te", "tea"])
+
+
+def test_what_a_handler_keeps_and_others_read_stays_with_it() -> None:
+    check_noop(
+        f"""{ANEW.replace("llm =", "handler = Show(shown)" + chr(10) + "        llm =").replace("[Show(shown)]", "[handler]")}
+
+        def ask(x):
+            return llm.invoke(x).content + handler.text
+        """,
+        "which is read elsewhere",
+        rule="CB401",
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*MessageHistory")
+def test_a_history_of_messages_runs_no_model() -> None:
+    text = f"""
+        from langchain_core.chat_history import InMemoryChatMessageHistory
+        from langchain_core.runnables import RunnableLambda
+        from langchain_core.runnables.history import RunnableWithMessageHistory
+        {HEAD}
+        store = {{}}
+
+        def history_of(session):
+            if session not in store:
+                store[session] = InMemoryChatMessageHistory()
+            return store[session]
+
+        def ask(x):
+            chat = RunnableWithMessageHistory(llm, history_of)
+            config = {{"configurable": {{"session_id": "1"}}}}
+            return chat.invoke(x, config).content
+        """
+    before, after = both(text)
+    assert before("q") == after("q") == "tea"

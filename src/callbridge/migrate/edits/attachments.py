@@ -23,7 +23,7 @@ from callbridge.migrate.edits.parameters import Parameter, parameter_of
 from callbridge.migrate.edits.source import Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 
-__all__ = ["Attachment", "attachment_of", "find_attachment"]
+__all__ = ["Attachment", "Condition", "attachment_of", "find_attachment"]
 
 _RUNS = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
 """Methods of runnables, whose second parameter is the config."""
@@ -31,6 +31,13 @@ _RUNS = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
 _STALE = "the text that documents a function speaks of the parameter that goes"
 
 _CONFIGS = ("langchain_core.runnables.RunnableConfig", "langchain_core.runnables.config.RunnableConfig")
+
+
+class Condition(NamedTuple):
+    """What decides whether a handler is attached, and whether it is if that holds, or if it does not."""
+
+    test: ast.expr
+    holds: bool
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Attachment:
         places: The arguments, and the entries of configs.
         reason: Why taking it off needs a look; empty for what is proved.
         names: What may be used no more when it is off.
+        condition: What decides whether it is attached; None if it always is.
     """
 
     calls: tuple[ast.Call, ...]
@@ -52,6 +60,7 @@ class Attachment:
     places: tuple[Span, ...]
     reason: str = ""
     names: frozenset[str] = frozenset()
+    condition: Condition | None = None
 
     @property
     def call(self) -> ast.Call:
@@ -93,15 +102,19 @@ def attachment_of(source: Source, handler: ast.expr) -> Attachment:
     if not isinstance(display, ast.List):
         raise UnfitError("the handler is not in a list of `callbacks` that is made here")
     shortened: Operation = RemoveElement(source.span(display), display.elts.index(handler))
-    given = list(_given(source, display))
+    value, condition = _chosen(source, display)
+    given = list(_given(source, value))
     calls = tuple(dict.fromkeys(each.call for each in given))
     removal = tuple(dict.fromkeys(operation for each in given for operation in each.removal))
     whole = len(display.elts) == 1 and bool(removal)
     through = [parameter for each in given for parameter in each.through] if whole else []
     reason = next((_STALE for each in through if _is_described(each)), "")
     names = frozenset(name for each in through for name in _names_in(each))
+    if condition is not None and not whole:
+        raise UnfitError("a condition chooses between several handlers and none")
     operations = removal if whole else (shortened,)
-    return Attachment(calls, operations, shortened, tuple(each.place for each in given), reason, names)
+    places = tuple(each.place for each in given)
+    return Attachment(calls, operations, shortened, places, reason, names, condition)
 
 
 def _through(source: Source, handler: ast.expr, parameter: Parameter) -> Attachment:
@@ -110,6 +123,8 @@ def _through(source: Source, handler: ast.expr, parameter: Parameter) -> Attachm
         raise UnfitError(f"{parameter.node.arg}, which holds the handler, is read {len(parameter.reads)} times")
     inner = attachment_of(source, parameter.reads[0])
     removal = _without_parameter(source, parameter)
+    if inner.condition is not None:
+        raise UnfitError("a condition in the function that is given the handler decides whether it is attached")
     places = tuple(source.span(call) for call in parameter.calls)
     reason = inner.reason or (_STALE if _is_described(parameter) else "")
     names = inner.names | _names_in(parameter)
@@ -141,10 +156,20 @@ def _names_in(parameter: Parameter) -> frozenset[str]:
     return frozenset(node.id for node in ast.walk(parameter.node) if isinstance(node, ast.Name))
 
 
-def _given(source: Source, display: ast.List) -> Iterator[_Given]:
+def _chosen(source: Source, display: ast.List) -> tuple[ast.expr, Condition | None]:
+    """Return a list of handlers, or the expression that chooses between it and none, and what that depends on."""
+    parent = source.parents[display]
+    if not isinstance(parent, ast.IfExp) or display not in (parent.body, parent.orelse):
+        return display, None
+    other = parent.orelse if parent.body is display else parent.body
+    if ast.unparse(other) not in ("[]", "None"):
+        raise UnfitError("a condition chooses between this handler and others")
+    return parent, Condition(parent.test, parent.body is display)
+
+
+def _given(source: Source, value: ast.expr) -> Iterator[_Given]:
     """Return where a list of handlers ends up."""
-    value: ast.expr = display
-    manager = source.parents[display]
+    manager = source.parents[value]
     if isinstance(manager, ast.keyword):
         manager = source.parents[manager] if manager.arg == "handlers" else manager
     if isinstance(manager, ast.Call) and _is_manager(source, manager):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import textwrap
+from collections.abc import Collection
 from typing import NamedTuple
 
 from callbridge.migrate.edits.assumed import company, disorder, silence
@@ -13,7 +15,7 @@ from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import blocking, check_run, runs_of
 
-__all__ = ["Kept", "Run", "heard_runs", "kept"]
+__all__ = ["Kept", "Run", "guarded", "heard_runs", "kept"]
 
 _STORED = "the model is kept in an attribute: what other files run with it tells the handler nothing any more"
 
@@ -99,6 +101,45 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
     if isinstance(attachment.shortened, RemoveElement):
         reasons.append(company(source, attachment.shortened.span, attachment.shortened.index))
     return found, reasons
+
+
+def guarded(source: Source, attachment: Attachment, run: ast.Call, body: str, own: Collection[str] = ()) -> str:
+    """Return what is done with a token, under the condition on which the handler was attached.
+
+    Args:
+        source: The file.
+        attachment: Of the handler.
+        run: The call.
+        body: What is done, as source.
+        own: Names that mean something else there.
+
+    Raises:
+        UnfitError: The condition may be another one where the call is made, or may do something.
+    """
+    if attachment.condition is None:
+        return body
+    test, holds = attachment.condition
+    for node in ast.walk(test):
+        if isinstance(node, ast.Name) and (node.id in own or not source.is_same(node, run)):
+            raise UnfitError(
+                f"what {node.id} is, which decides whether the handler is attached, may be another where it is run"
+            )
+        stored = isinstance(node, ast.Attribute) and any(
+            isinstance(each, ast.Attribute) and each.attr == node.attr and not isinstance(each.ctx, ast.Load)
+            for each in source.nodes
+        )
+        if stored or isinstance(node, ast.Call | ast.Await | ast.NamedExpr | ast.Lambda | ast.Subscript):
+            raise UnfitError("what decides whether the handler is attached may change until the call is made")
+    return f"if {_condition(source, test, holds=holds)}:\n{textwrap.indent(body, '    ')}"
+
+
+def _condition(source: Source, test: ast.expr, *, holds: bool) -> str:
+    if holds:
+        return source.code(test)
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return source.code(test.operand)
+    simple = isinstance(test, ast.Name | ast.Attribute | ast.Constant)
+    return f"not {source.code(test)}" if simple else f"not ({source.code(test)})"
 
 
 def _elsewhere(source: Source, run: Run) -> str:

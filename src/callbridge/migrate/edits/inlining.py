@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.consumers import Consumer, Field, begun_by, read_consumer
-from callbridge.migrate.edits.hearing import heard_runs, kept
+from callbridge.migrate.edits.hearing import guarded, heard_runs, kept
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import run_models
 from callbridge.migrate.edits.operations import (
@@ -24,7 +24,7 @@ from callbridge.migrate.edits.operations import (
     ReplaceStatement,
 )
 from callbridge.migrate.edits.queues import queue_handlers
-from callbridge.migrate.edits.source import Function, Source, Span
+from callbridge.migrate.edits.source import Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import wrap
 
@@ -37,6 +37,7 @@ _UNSHOWN = "nothing was shown so far, and all of the text will be"
 _RAISED = "an error of what is done with a token was logged so far, and ends the call now"
 _OTHER_PRINT = "`print` is not the builtin one: an error that it raises was logged so far, and is raised in the loop"
 _ONCE = "what it does when a model starts or ends is done once for the call"
+_ANEW = "what it keeps between tokens begins anew with each call, and was kept from one call to the next"
 _EMPTY = "it was called for tokens without text as well, which the loop leaves out"
 _LOOP = "its hook ran in a thread, and runs in the event loop now"
 _CONTEXT = "what Streamlit knows of its script is missing in the thread that runs the call, if something in it asks for that"
@@ -81,22 +82,25 @@ class _Inlining:
         self._reasons: list[str] = []
         self._in_front = ""
         self._holes: Mapping[str, Span] = {}
+        self._anew = False
 
     def change(self) -> Change:
         source, consumer = self._source, self._consumer
         attachment, statement, reads = kept(source, self._made)
         runs, reasons = heard_runs(source, attachment, _UNPRINTED if consumer.sink == "print" else _UNSHOWN)
         calls = [each.call for each in runs]
-        scope = source.scope(self._made)
-        if self._stateful and any(source.scope(call) is not scope for call in calls):
-            raise UnfitError("it keeps something between tokens, and the call is made in another function than the handler")
-        self._reasons = [*reasons, *(each for call in calls for each in self._assumed(call))]
-        self._name_fields(calls[0])
+        self._anew = self._stateful and self._is_apart(statement, calls)
+        if self._anew and reads:
+            raise UnfitError("it keeps something between tokens, which is read elsewhere than where the call is made")
+        self._reasons = [*reasons, *(each for call in calls for each in self._assumed(call)), _ANEW if self._anew else ""]
+        self._name_fields(calls)
         self._replace_uses(reads)
         self._place_setup(statement, calls)
         for call in calls:
             self._wrap(attachment, call)
         self._operations += attachment.operations
+        if attachment.condition is not None and (consumer.before or consumer.after):
+            raise UnfitError("a condition decides whether it is attached, and it does something when a model starts or ends")
         orphans = tuple(sorted({*attachment.names, *(node.id for node in ast.walk(self._made) if isinstance(node, ast.Name))}))
         message = "do in a loop over the text of the wrapped call what the handler did"
         reason = "; ".join(sorted({*self._reasons} - {""}))
@@ -106,6 +110,16 @@ class _Inlining:
     @property
     def _stateful(self) -> bool:
         return any(each.changes for each in self._consumer.fields.values())
+
+    def _is_apart(self, statement: ast.Assign | None, runs: Sequence[ast.Call]) -> bool:
+        """Return whether the handler is made in another function than its calls, or may be made once for several."""
+        source, made = self._source, self._made
+        if any(source.scope(run) is not source.scope(made) for run in runs):
+            return True
+        if statement is not None or any(source.statement(run) is source.statement(made) for run in runs):
+            return False
+        block = source.block(source.statement(made))
+        return any(source.block(source.statement(run)) is not block for run in runs)
 
     def _assumed(self, run: ast.Call) -> Iterator[str]:
         """Return what is different where the statements stand in a loop."""
@@ -128,26 +142,27 @@ class _Inlining:
 
     # -- attributes
 
-    def _name_fields(self, run: ast.Call) -> None:
+    def _name_fields(self, runs: Sequence[ast.Call]) -> None:
         """Find for each attribute what stands for it: what was given for it, or a variable of its own."""
         arguments = self._arguments()
         assigned = begun_by(self._consumer.hooks)
         for name, each in self._consumer.fields.items():
             given = arguments.get(each.parameter) if each.parameter else None
-            if isinstance(given, ast.expr) and not each.changes and self._is_stable(given, run):
+            if isinstance(given, ast.expr) and not each.changes and self._are_stable(given, runs):
                 self._renames[f"self.{name}"] = self._source.code(given)
                 continue
-            variable = self._free(name.lstrip("_") or "value", run)
+            variable = self._free(name.lstrip("_") or "value", runs)
             self._renames[f"self.{name}"] = variable
             if name not in assigned:
-                self._setup.append(self._initial(variable, each, arguments))
+                self._setup.append(self._initial(variable, each, arguments, runs))
         for name in sorted(self._consumer.locals):
-            self._renames[name] = self._free(name, run)
+            self._renames[name] = self._free(name, runs)
 
-    def _free(self, wanted: str, run: ast.Call) -> str:
+    def _free(self, wanted: str, runs: Sequence[ast.Call]) -> str:
         taken = {*self._renames.values(), *(f"self.{each}" for each in self._renames)}
         names = [wanted, f"streamed_{wanted}", *(f"{wanted}_{number}" for number in range(2, 100))]
-        return next(name for name in names if name not in taken and self._source.fresh(run, name) == name)
+        free = (name for name in names if all(self._source.fresh(run, name) == name for run in runs))
+        return next(name for name in free if name not in taken)
 
     def _arguments(self) -> dict[str, ast.expr | str]:
         """Return the arguments that the handler is made of; of those that are left out the default, as source."""
@@ -165,6 +180,9 @@ class _Inlining:
                 found[name] = ast.unparse(default)
         return found
 
+    def _are_stable(self, node: ast.expr, runs: Sequence[ast.Call]) -> bool:
+        return all(self._is_stable(node, run) for run in runs)
+
     def _is_stable(self, node: ast.expr, run: ast.Call) -> bool:
         """Return whether an expression means the same where the call is made: a name that is bound once, or a constant."""
         if isinstance(node, ast.Constant):
@@ -173,12 +191,9 @@ class _Inlining:
             node = node.value
         if not isinstance(node, ast.Name):
             return False
-        home = self._source.scopes.home(node)
-        stores = [use for use in self._source.uses(node.id, home) if not isinstance(use.ctx, ast.Load)]
-        given = [each.arg for each in ast.walk(home.args) if isinstance(each, ast.arg)] if isinstance(home, Function) else []
-        return self._source.scopes.home_of(node.id, run) is home and len(stores) <= (node.id not in given)
+        return self._source.is_same(node, run)
 
-    def _initial(self, variable: str, each: Field, arguments: Mapping[str, ast.expr | str]) -> _Setup:
+    def _initial(self, variable: str, each: Field, arguments: Mapping[str, ast.expr | str], runs: Sequence[ast.Call]) -> _Setup:
         """Return what a variable holds at first: what the attribute held when the handler had been made."""
         holes: dict[str, Span] = {}
         value = ast.parse(ast.unparse(each.value), mode="eval").body
@@ -187,12 +202,17 @@ class _Inlining:
                 given = arguments[node.id]
                 if isinstance(given, str):
                     node.id = given
+                elif self._anew:
+                    if not self._are_stable(given, runs):
+                        raise UnfitError("it keeps something between tokens, and what it is made of is not known at the call")
+                    node.id = self._source.code(given)
                 else:
                     hole = f"ARGUMENT_{list(self._consumer.parameters).index(node.id)}"
                     holes[hole] = self._source.span(given)
                     node.id = hole
             elif isinstance(node, ast.Name):
-                self._need(node.id, self._made)
+                for place in runs if self._anew else [self._made]:
+                    self._need(node.id, place)
         if len(set(holes.values())) < len(holes):
             raise UnfitError("the handler is given the same thing twice")
         return _Setup(variable, f"{variable} = {_quoted(ast.unparse(value))}", holes)
@@ -211,7 +231,10 @@ class _Inlining:
         statement = source.statement(self._made)
         template = "".join(f"{each.template}\n" for each in self._setup)
         holes = {name: span for each in self._setup for name, span in each.holes.items()}
-        if kept_in is not None:
+        if self._anew:
+            self._in_front = template
+            self._operations += [RemoveStatement(source.span(kept_in))] if kept_in is not None else []
+        elif kept_in is not None:
             span = source.span(statement)
             self._operations.append(ReplaceStatement(span, template, holes) if template else RemoveStatement(span))
         elif template and any(source.statement(run) is statement for run in runs):
@@ -219,8 +242,6 @@ class _Inlining:
                 raise UnfitError("the handler is made in the call itself, between what else is computed: keep it in a variable")
             self._in_front, self._holes = template, holes
         elif template:
-            if any(source.block(source.statement(run)) is not source.block(statement) for run in runs):
-                raise UnfitError("it keeps something between tokens, and may be made once for several calls")
             whole = {**holes, "STATEMENT": source.span(statement)}
             self._operations.append(ReplaceStatement(source.span(statement), f"{template}STATEMENT\n", whole))
 
@@ -236,7 +257,7 @@ class _Inlining:
             source,
             run,
             variable,
-            consumer.body,
+            guarded(source, attachment, run, consumer.body, {consumer.token, *consumer.locals}),
             operations=attachment.operations,
             around=(self._in_front + _lines(consumer.before), _lines(consumer.after)),
             more=self._holes,

@@ -143,6 +143,8 @@ class _Conversion:
             attachment = find_attachment(self._source, use)
             if attachment is None or len(attachment.calls) != 1:
                 raise UnfitError(f"{name} is passed on to something other than `callbacks=`, which may do more with it")
+            if attachment.condition is not None:
+                raise UnfitError(f"a condition decides whether {name} is attached")
             possible, reason = hearing(self._source, attachment.call, task.run)
             if not possible:
                 raise UnfitError(reason)

@@ -31,6 +31,9 @@ _MODEL = re.compile(
 _NO_MODEL = re.compile(
     r"Chain|Prompt|Handler|Memory|History|Embeddings|Message|Loader|Template|Agent|Tool|Parser|Retriever|Chat(Result|Generation)"
 )
+_RECORD = re.compile(r"(Message|Document|History)$")
+"""What LangChain's classes of this name make is data."""
+
 _WITHOUT_MODELS = ("prompt", "tags", "metadata", "verbose")
 """Arguments that never hold a model."""
 
@@ -137,7 +140,7 @@ def _models(source: Source, node: ast.expr, depth: int) -> Models:
         stored = None if isinstance(node, ast.Name) else stored_in(source, node)
         values = values_of(source, node) if isinstance(node, ast.Name) else [stored] if stored is not None else []
         return _union([_models(source, each, depth + 1) for each in values]) if values else Models(frozenset(), False)
-    if isinstance(node, ast.Constant | ast.JoinedStr):
+    if isinstance(node, ast.Constant | ast.JoinedStr | ast.Compare | ast.UnaryOp):
         return Models(frozenset(), True)
     if isinstance(node, ast.Lambda):
         return Models(frozenset(), _is_plain(source, node))
@@ -194,12 +197,16 @@ def values_of(source: Source, name: ast.Name) -> list[ast.expr]:
 
 def _is_plain(source: Source, function: ast.FunctionDef | ast.Lambda) -> bool:
     """Return whether a function only handles text and data, so that no model is run in it."""
-    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
-    return all(
-        (isinstance(each.func, ast.Attribute) and each.func.attr in _OF_DATA)
-        or (isinstance(each.func, ast.Name) and each.func.id in _BUILTINS and source.is_builtin(each.func.id, each))
-        for each in calls
-    )
+    return all(_is_of_data(source, node) for node in ast.walk(function) if isinstance(node, ast.Call))
+
+
+def _is_of_data(source: Source, call: ast.Call) -> bool:
+    origin = source.origin(call.func)
+    if is_langchain(origin):
+        return _RECORD.search(origin) is not None
+    if isinstance(call.func, ast.Name):
+        return call.func.id in _BUILTINS and source.is_builtin(call.func.id, call)
+    return isinstance(call.func, ast.Attribute) and call.func.attr in _OF_DATA
 
 
 def _union(parts: list[Models]) -> Models:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.events_loop import direct
-from callbridge.migrate.edits.hearing import heard_runs, kept
+from callbridge.migrate.edits.hearing import guarded, heard_runs, kept
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
 from callbridge.migrate.edits.source import Source
@@ -51,6 +51,7 @@ def _change(source: Source, made: ast.Call, level: int, *, unsafe: bool) -> Chan
     for run in (each.call for each in runs):
         variable = source.fresh(run, "token", "piece")
         body, added = _printing(source, run, variable)
+        body = guarded(source, attachment, run, body)
         operations += added
         assumed = direct(source, run) if level == 2 else None
         is_direct = assumed == "" or (bool(assumed) and unsafe)

@@ -355,6 +355,13 @@ class Source:
         stores = plain_stores(self.uses(name.id, home), self.parents) or []
         return [each.value for each in stores if not (isinstance(each.value, ast.Constant) and each.value.value is None)]
 
+    def is_same(self, name: ast.Name, node: ast.AST) -> bool:
+        """Return whether a name means the same where a node stands, and nothing binds it anew meanwhile."""
+        home = self.scopes.home(name)
+        stores = [use for use in self.uses(name.id, home) if not isinstance(use.ctx, ast.Load)]
+        given = [each.arg for each in ast.walk(home.args) if isinstance(each, ast.arg)] if isinstance(home, Function) else []
+        return self.scopes.home_of(name.id, node) is home and len(stores) <= (name.id not in given)
+
     def fresh(self, node: ast.AST, *wanted: str) -> str:
         """Return the first of these names that is free where a node stands, or the last one with a number."""
         around = [each for each in self.ancestors(node) if isinstance(each, Function)]

@@ -124,6 +124,8 @@ class _Conversion:
         """Return what takes the handler off, and the one call that runs with it."""
         attachment = self._attachment()
         self._places = attachment.places
+        if attachment.condition is not None:
+            raise UnfitError("a condition decides whether the handler is attached")
         runs = runs_of(self._source, attachment.call) if is_model(self._source, attachment.call) else [attachment.call]
         if len(runs) != 1 or len(attachment.calls) != 1:
             raise UnfitError("the model is run at more than one place")
