@@ -148,7 +148,7 @@ async def leave_branches() -> bool:
     return bool(left)
 
 
-@shows("gc.get_referents(task)")
+@shows("gc.get_referents(task), asyncio.Task._context")
 async def test_the_context_of_a_task(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not known:
         monkeypatch.setattr(loop_tasks, "context_of", nothing)

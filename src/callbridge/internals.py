@@ -4,7 +4,7 @@
 that knows nothing, and a user loses what the list says, which `tests/test_internals.py` shows for each.
 
 Seen means: in the versions that callbridge supports, CPython 3.10 to 3.15 and langchain-core 0.3.0 to 1.8.1, if nothing else
-is said. uvloop brings a loop of its own, but the tasks and futures are asyncio's.
+is said. uvloop brings a loop of its own, but the tasks and futures are asyncio's, in C; nest_asyncio takes asyncio's in Python.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextvars import Context, ContextVar
 from importlib import import_module
 from queue import SimpleQueue
 from types import CodeType, FrameType, MappingProxyType, SimpleNamespace
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 __all__ = [
     "NAMES",
@@ -41,7 +41,10 @@ __all__ = [
     "held_by_callbacks",
     "is_closing",
     "is_free_threaded",
+    "is_future",
+    "is_job",
     "is_langchains",
+    "is_task",
     "is_unread_v3_stream",
     "is_v3_stream",
     "langchain",
@@ -98,8 +101,8 @@ NAMES: Final = (
         "that runs a loop of its own is not cancelled there while it waits",
     ),
     Unpromised(
-        "gc.get_referents(task)",
-        "the context of a task; public, as `Task.get_context`, since CPython 3.12",
+        "gc.get_referents(task), asyncio.Task._context",
+        "the context of a task, in C and in Python; public, as `Task.get_context`, since CPython 3.12",
         "what a cancelled run has left on its loop is not ended",
         "CPython 3.10, 3.11",
     ),
@@ -256,7 +259,22 @@ def children_of(future: Future | None) -> list[Future]:
     return list(getattr(future, "_children", ()))
 
 
-def held_by_callbacks(future: Future, kind: type[T]) -> Iterator[T]:
+def is_future(value: object) -> TypeGuard[Future]:
+    """Return whether a value is a future; asyncio has two kinds, and nest_asyncio puts the one in the place of the other."""
+    return asyncio.isfuture(value)
+
+
+def is_task(value: object) -> TypeGuard[Task]:
+    """Return whether a value is a task, of either kind."""
+    return asyncio.isfuture(value) and hasattr(value, "get_coro")
+
+
+def is_job(value: object) -> TypeGuard[concurrent.futures.Future[Any]]:
+    """Return whether a value stands for a job in a thread."""
+    return isinstance(value, concurrent.futures.Future)
+
+
+def held_by_callbacks(future: Future, is_kind: Callable[[object], TypeGuard[T]]) -> Iterator[T]:
     """Yield what a future's callbacks have in their closures, as far as it is of a kind.
 
     `asyncio.wrap_future` chains a future and a job in a thread by a callback, and nothing else knows both. The callback of
@@ -264,8 +282,9 @@ def held_by_callbacks(future: Future, kind: type[T]) -> Iterator[T]:
     """
     for callback, _ in getattr(future, "_callbacks", None) or ():
         for cell in getattr(callback, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, kind):
-                yield cell.cell_contents
+            held = cell.cell_contents
+            if is_kind(held):
+                yield held
 
 
 def context_of(task: Task) -> Context | None:
@@ -273,7 +292,10 @@ def context_of(task: Task) -> Context | None:
     get_context: Callable[[], Context] | None = getattr(task, "get_context", None)
     if get_context is not None:
         return get_context()
-    # The garbage collector names a task's own context first.
+    context = getattr(task, "_context", None)  # of a task in Python, which nest_asyncio makes
+    if isinstance(context, Context):
+        return context
+    # Of one in C, the garbage collector names its own context first.
     return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
 
 
@@ -342,12 +364,8 @@ def awaiter_of(future: Future) -> Task | None:
         for callback, _ in getattr(held_by, "_callbacks", None) or ():
             owner = getattr(callback, "__self__", None)
             cells = [cell.cell_contents for cell in getattr(callback, "__closure__", None) or ()]
-            found = found or (owner if isinstance(owner, asyncio.Task) else _host_of_group((owner, *cells)))
-            left += (
-                held
-                for held in (*getattr(callback, "args", ()), *cells)
-                if isinstance(held, asyncio.Future) and held not in seen
-            )
+            found = found or (owner if is_task(owner) else _host_of_group((owner, *cells)))
+            left += (held for held in (*getattr(callback, "args", ()), *cells) if is_future(held) and held not in seen)
         if found is not None:
             return found
     return None
@@ -357,7 +375,7 @@ def _host_of_group(held: Iterable[object]) -> Task | None:
     """Return the task that waits for a group of tasks, asyncio's or AnyIO's, if that is among what a callback holds."""
     for each in held:
         for host in (getattr(each, "_parent_task", None), getattr(getattr(each, "cancel_scope", None), "_host_task", None)):
-            if isinstance(host, asyncio.Task):
+            if is_task(host):
                 return host
     return None
 

@@ -146,6 +146,7 @@ async def test_events_of_an_async_loop_come_from_either_kind_of_source(anyio_bac
     assert dispatched.output == "green tea"
 
 
+@pytest.mark.blocks("test_driving_returns_the_roots_output")  # the sync call does
 @pytest.mark.anyio
 async def test_driving_returns_the_roots_output() -> None:
     """From recorded and live events, sync and async handlers."""

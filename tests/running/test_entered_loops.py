@@ -73,6 +73,16 @@ def by_django(make: Callable[[], Any], _: Any) -> Any:
     return async_to_sync(make)()
 
 
+def by_uvloop(make: Callable[[], Any], _: Any) -> Any:
+    import uvloop
+
+    loop = uvloop.new_event_loop()
+    try:
+        return loop.run_until_complete(make())
+    finally:
+        loop.close()
+
+
 def by_thread_of_a_pool(make: Callable[[], Any], _: Any) -> Any:
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(copy_context().run, lambda: asyncio.run(make())).result()
@@ -81,6 +91,8 @@ def by_thread_of_a_pool(make: Callable[[], Any], _: Any) -> Any:
 WAYS = [by_run, by_loop_of_its_own, by_other_loop, by_anyio, by_portal, by_thread_of_a_pool]
 if importlib.util.find_spec("asgiref"):
     WAYS.append(by_django)
+if importlib.util.find_spec("uvloop"):
+    WAYS.append(by_uvloop)
 
 
 async def alone(model: Any) -> Any:

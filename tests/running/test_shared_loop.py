@@ -73,6 +73,7 @@ def test_the_very_error_arrives() -> None:
     assert result_of(loop_of_call).is_running()
 
 
+@pytest.mark.blocks("outer")
 def test_a_call_inside_an_async_call_waits_for_nothing() -> None:
     """Sync code on the shared loop that makes an async call blocks that loop: the inner call has one of its own."""
 
@@ -83,6 +84,7 @@ def test_a_call_inside_an_async_call_waits_for_nothing() -> None:
     assert shared is not inner
 
 
+@pytest.mark.blocks("outer")
 def test_a_call_that_a_blocked_loop_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same where the inner call is made in a thread, and nobody can know."""
 

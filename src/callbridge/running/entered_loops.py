@@ -16,14 +16,13 @@ What a task of the run itself has started on the same loop and does not await is
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from weakref import WeakSet
 
-from callbridge.internals import Task, awaiter_of, context_of, held_by_callbacks
+from callbridge.internals import Task, awaiter_of, context_of, held_by_callbacks, is_job
 from callbridge.running.loop_tasks import in_thread, run_scopes
 
 __all__ = ["EnteredLoops"]
@@ -108,7 +107,7 @@ class EnteredLoops:
         is_nested = getattr(own.get_coro(), "cr_running", False)
         context = context_of(task)
         is_from_thread = context is not None and context.get(in_thread, False)
-        return is_nested or is_from_thread or next(held_by_callbacks(task, concurrent.futures.Future), None) is not None
+        return is_nested or is_from_thread or next(held_by_callbacks(task, is_job), None) is not None
 
     # -- cancelling ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from functools import cached_property
 from typing import Any
 
-from callbridge.internals import Task, children_of, context_of, held_by_callbacks, is_langchains, waiter_of
+from callbridge.internals import Task, children_of, context_of, held_by_callbacks, is_future, is_langchains, is_task, waiter_of
 
 __all__ = ["LoopTasks", "awaited_by", "in_thread", "run_scopes"]
 
@@ -81,14 +81,14 @@ def awaited_by(tasks: Iterable[Task], others: Iterable[Task] = ()) -> set[asynci
     """
     waits: defaultdict[asyncio.Future[Any] | None, list[Task]] = defaultdict(list)
     for task in others:
-        for waiter in held_by_callbacks(task, asyncio.Future):
+        for waiter in held_by_callbacks(task, is_future):
             waits[waiter].append(task)
     found: set[asyncio.Future[Any]] = set()
     owners = list(tasks)
     while owners:
         future = waiter_of(owners.pop())
         for awaited in (future, *children_of(future), *waits.get(future, ())):
-            if isinstance(awaited, asyncio.Task) and awaited not in found:
+            if is_task(awaited) and awaited not in found:
                 found.add(awaited)
                 owners.append(awaited)
     return found

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from callbridge.internals import children_of, held_by_callbacks, waiter_of
+from callbridge.internals import children_of, held_by_callbacks, is_job, is_task, waiter_of
 from callbridge.running.leftover_frames import LeftoverFrames
 
 __all__ = ["end_jobs", "job_of", "report_failures", "waited_for"]
@@ -29,7 +29,7 @@ def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
 
     Where that cannot be told, runs are cancelled when their turns are over.
     """
-    while isinstance(future, asyncio.Task):
+    while is_task(future):
         waiter = waiter_of(future)
         if waiter is None:
             return frozenset()
@@ -45,7 +45,7 @@ def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
 
 def job_of(future: asyncio.Future[Any]) -> concurrent.futures.Future[Any] | None:
     """Return the job in a pool's thread that a future stands for, if it does."""
-    return next(held_by_callbacks(future, concurrent.futures.Future), None)
+    return next(held_by_callbacks(future, is_job), None)
 
 
 async def end_jobs(jobs: set[concurrent.futures.Future[Any]], frames: LeftoverFrames) -> None:
