@@ -212,8 +212,6 @@ def test_a_name_of_the_handler_that_is_another_one_where_the_model_is_run_stays(
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ("show(llm.stream_events(q, version='v3', config={0}))", "stream_events() is read as a stream"),
-        ("show(llm.astream_events(q, version='v3', config={0}))", "astream_events() is read as a stream"),
         ("llm.stream(q, config={0})", "stream() is read as a stream"),
         ("llm.astream(q, config={0})", "astream() is read as a stream"),
         ("llm.with_config(callbacks=[StreamingStdOutCallbackHandler()])", "makes something that is run later"),
@@ -223,10 +221,21 @@ def test_a_name_of_the_handler_that_is_another_one_where_the_model_is_run_stays(
     ],
 )
 def test_a_call_that_is_not_known_to_run_a_model_is_not_wrapped(call: str, said: str) -> None:
-    """A stream of version 3 that nobody has started has no text: wrapping what makes it destroys the output."""
     handlers = "{'callbacks': [StreamingStdOutCallbackHandler()]}"
     text = f"{HEAD}\n    def ask(q, llm):\n        return {call.format(handlers)}\n"
     check_noop(text, said, rule="CB305")
+
+
+@pytest.mark.parametrize("method", ["stream_events", "astream_events"])
+def test_a_call_of_version_3_keeps_its_handler_and_is_not_wrapped(method: str) -> None:
+    """A stream of version 3 that nobody has started has no text: wrapping what makes it destroys the output."""
+    handler = "StreamingStdOutCallbackHandler()"
+    call = f"return show(llm.{method}(q, version='v3', config={{'callbacks': [HANDLER]}}))"
+    before = code(f"{HEAD}\n    def ask(q, llm):\n        {call.replace('HANDLER', handler)}\n")
+    rewritten = rewrite(before, Options(unsafe=True))
+    assert rewritten.text.endswith(f"    {call.replace('HANDLER', f'with_tokens({handler})')}\n")
+    assert "stream_call" not in rewritten.text
+    assert any(f"{method}() is read as a stream" in each.reason for each in rewritten.refusals if each.rule == "CB305")
 
 
 def test_a_task_that_makes_a_stream_is_not_wrapped() -> None:

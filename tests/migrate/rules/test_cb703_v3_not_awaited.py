@@ -9,14 +9,18 @@ from scanning import check
 CASES = {
     "no await": """
 async def read(model):
-    async for event in model.astream_events('q', version='v3'):  # CB703 manual
+    async for event in model.astream_events('q', version='v3'):  # CB703 auto-safe
         show(event)
 """,
     "no await, held by a variable": """
 async def read(model):
-    events = model.astream_events('q', version='v3')  # CB703 manual
+    events = model.astream_events('q', version='v3')  # CB703 auto-safe
     async for event in events:
         show(event)
+""",
+    "no await, in a comprehension": """
+async def read(model):
+    return [event async for event in model.astream_events('q', version='v3')]  # CB703 auto-safe
 """,
     "names of v2 in an async loop": """
 async def read(graph):

@@ -9,13 +9,13 @@ from scanning import check
 CASES = {
     "an async stream that is read and never closed": """
 async def read(model):
-    message = await model.astream_events('q', version='v3')  # CB704 adapter
+    message = await model.astream_events('q', version='v3')  # CB704 auto-review
     async for text in message.text:
         show(text)
 """,
     "read where it is made": """
 async def read(graph):
-    async for event in await graph.astream_events('q', version='v3'):  # CB704 adapter
+    async for event in await graph.astream_events('q', version='v3'):  # CB704 auto-review
         show(event)
 """,
     "a sync stream that is left": """

@@ -10,7 +10,7 @@ CASES = {
     "a built-in handler": """
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 def run(graph):
-    graph.stream_events('q', {'callbacks': [StreamingStdOutCallbackHandler()]}, version='v3')  # CB705 adapter
+    graph.stream_events('q', {'callbacks': [StreamingStdOutCallbackHandler()]}, version='v3')  # CB705 auto-review
 """,
     "a class of the file": """
 from langchain_core.callbacks import BaseCallbackHandler
@@ -18,7 +18,7 @@ class Shows(BaseCallbackHandler):
     def on_llm_new_token(self, token, **kwargs):
         print(token)
 def run(graph):
-    graph.stream_events('q', config={'callbacks': [Shows()]}, version='v3')  # CB705 adapter
+    graph.stream_events('q', config={'callbacks': [Shows()]}, version='v3')  # CB705 auto-review
 """,
     "one that hears the protocol is fine": """
 from langchain_core.callbacks import BaseCallbackHandler
@@ -55,3 +55,13 @@ def run(graph):
 @pytest.mark.parametrize("source", CASES.values(), ids=CASES)
 def test_cb705(source: str) -> None:
     check("CB705", source)
+
+
+def test_a_handler_of_another_file_is_shown_where_it_is_attached() -> None:
+    source = """
+from shared import handler
+def ask(graph):
+    return graph.stream_events('q', {'callbacks': [handler]}, version='v3').output  # CB705 adapter
+"""
+    shared = "from langchain_core.callbacks import StreamingStdOutCallbackHandler\nhandler = StreamingStdOutCallbackHandler()\n"
+    check("CB705", source, {"shared.py": shared})

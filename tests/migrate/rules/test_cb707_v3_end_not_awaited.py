@@ -9,12 +9,12 @@ from scanning import check
 CASES = {
     "only the text is read": """
 async def ask(model, config):
-    message = await model.astream_events('q', config, version='v3')  # CB707 manual
+    message = await model.astream_events('q', config, version='v3')  # CB707 auto-review
     return [text async for text in message.text]
 """,
     "the config by name": """
 async def ask(model, config):
-    message = await model.astream_events('q', config=config, version='v3')  # CB707 manual
+    message = await model.astream_events('q', config=config, version='v3')  # CB707 auto-review
     return await message.text
 """,
     "awaited is fine": """

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from callbridge.migrate.analysis.attach import Attachment, Use
 from callbridge.migrate.analysis.events import is_own_stream
 from callbridge.migrate.analysis.module import Module, called_name, walk
 
-__all__ = ["V3Stream", "leaves_early", "v3_calls", "v3_streams"]
+__all__ = ["V3Stream", "contents_taken_for_text", "deaf_uses", "leaves_early", "string_keys", "v3_calls", "v3_streams"]
 
+_STRING_METHODS = frozenset(name for name in dir(str) if not name.startswith("_")) - {"count", "index"}
+_OF_A_MODEL = frozenset({"text", "reasoning", "tool_calls"})
+_OF_A_GRAPH = frozenset({"messages", "values", "subgraphs", "lifecycle", "interrupted", "interrupts"})
+_LIVING_ON_TOKENS = frozenset({"stdout", "aiter", "final", "token"})
 _METHODS = frozenset({"stream_events", "astream_events"})
 _CLOSING = frozenset({"aclose", "abort", "close"})
 
@@ -55,13 +60,37 @@ class V3Stream:
 
     def loops(self, module: Module) -> list[ast.For | ast.AsyncFor]:
         """Return the loops that read it, or something of it."""
+        return [each for each in self._readers(module) if isinstance(each, ast.For | ast.AsyncFor)]
+
+    def is_unawaited(self, module: Module) -> bool:
+        """Return whether the coroutine is read in place of the stream that it returns."""
+        if not self.is_async or self.awaited:
+            return False
+        return any(isinstance(each, ast.AsyncFor) or getattr(each, "is_async", 0) for each in self._readers(module))
+
+    def is_left_open(self, module: Module) -> bool:
+        """Return whether a loop may leave it behind, and nothing closes it."""
+        if self.is_closed(module) or self.is_awaited_whole(module):
+            return False
+        loops = self.loops(module)
+        return self.awaited and bool(loops) if self.is_async else any(map(leaves_early, loops))
+
+    def is_end_unheard(self, module: Module) -> bool:
+        """Return whether it is a model's, handlers hear of it, and nothing waits until they have heard of its end."""
+        if not (self.is_async and self.awaited and self.name) or self.is_closed(module) or self.is_awaited_whole(module):
+            return False
+        read = self.attributes(module)
+        hears = len(self.call.args) > 1 or any(each.arg == "config" for each in self.call.keywords)
+        return hears and bool(read & _OF_A_MODEL) and not read & _OF_A_GRAPH
+
+    def _readers(self, module: Module) -> list[ast.For | ast.AsyncFor | ast.comprehension]:
         nodes: list[ast.AST] = list(self.loads) if self.name else [self.call]
-        found: list[ast.For | ast.AsyncFor] = []
+        found: list[ast.For | ast.AsyncFor | ast.comprehension] = []
         for node in nodes:
             while isinstance(module.parents.get(node), ast.Attribute | ast.Await):
                 node = module.parents[node]
             parent = module.parents.get(node)
-            if isinstance(parent, ast.For | ast.AsyncFor) and parent.iter is node:
+            if isinstance(parent, ast.For | ast.AsyncFor | ast.comprehension) and parent.iter is node:
                 found.append(parent)
         return found
 
@@ -113,3 +142,85 @@ def leaves_early(loop: ast.For | ast.AsyncFor) -> bool:
         inner = nested or isinstance(node, ast.For | ast.AsyncFor | ast.While)
         stack.extend((child, inner) for child in ast.iter_child_nodes(node))
     return False
+
+
+def deaf_uses(attachments: Iterable[Attachment], module: Module) -> Iterator[tuple[ast.AST, Use]]:
+    """Yield the handlers of v3 calls that live on tokens and do not read version 3 themselves, with the place to point at."""
+    calls = set(v3_calls(module))
+    for attachment in attachments:
+        for use in attachment.handlers if attachment.call in calls else ():
+            reads = use.known is not None and "on_stream_event" in use.known.hooks
+            if use.role in _LIVING_ON_TOKENS and not reads:
+                yield use.node if use.node in module.parents else attachment.place, use
+
+
+def contents_taken_for_text(module: Module) -> Iterator[ast.Attribute]:
+    """Yield where the `.content` of what a v3 stream gave is used as a string."""
+    for scope, names, calls in _derived(module):
+        for node in walk(scope):
+            if not isinstance(node, ast.Attribute) or node.attr != "content" or _root(node) not in names | calls:
+                continue
+            if _is_taken_for_a_string(node, module):
+                yield node
+
+
+def string_keys(node: ast.AST, module: Module, depth: int = 4) -> list[list[str]]:
+    """Return the keys by which something was taken out of what a stream gave, the innermost first, for each way it may go."""
+    found: list[str] = []
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Await | ast.Call):
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+            found.insert(0, node.slice.value)
+        elif isinstance(node, ast.Attribute) and node.attr == "messages":
+            found.insert(0, "messages")
+        node = node.func if isinstance(node, ast.Call) else node.value
+    if not isinstance(node, ast.Name) or not depth:
+        return [found]
+    sources: list[ast.AST] = []
+    for each in walk(module.function_of(node) or module.tree):
+        if isinstance(each, ast.Assign) and any(isinstance(one, ast.Name) and one.id == node.id for one in each.targets):
+            sources.append(each.value)
+        elif isinstance(each, ast.For | ast.AsyncFor) and isinstance(each.target, ast.Name) and each.target.id == node.id:
+            sources.append(each.iter)
+    ways = [way for source in sources if source is not node for way in string_keys(source, module, depth - 1)]
+    return [[*way, *found] for way in ways] or [found]
+
+
+def _derived(module: Module) -> Iterator[tuple[ast.AST, frozenset[str], frozenset[ast.AST]]]:
+    """Yield the scopes with v3 streams, and in each the names and calls whose values come of one."""
+    scopes: dict[ast.AST, tuple[set[str], set[ast.AST]]] = {}
+    for stream in v3_streams(module):
+        names, calls = scopes.setdefault(module.function_of(stream.call) or module.tree, (set(), set()))
+        calls.add(stream.call)
+        names.update({stream.name} - {""})
+    for scope, (names, calls) in scopes.items():
+        for _ in range(3):
+            for node in walk(scope):
+                if isinstance(node, ast.Assign) and _root(node.value) in names | calls:
+                    names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+                elif isinstance(node, ast.For | ast.AsyncFor) and _root(node.iter) in names | calls and _is_messages(node.iter):
+                    names.update({node.target.id} if isinstance(node.target, ast.Name) else set())
+        yield scope, frozenset(names), frozenset(calls)
+
+
+def _is_messages(iterated: ast.expr) -> bool:
+    """Return whether a loop goes over messages: over text it would go over strings."""
+    return isinstance(iterated, ast.Subscript) or (isinstance(iterated, ast.Attribute) and iterated.attr == "messages")
+
+
+def _root(node: ast.AST) -> str | ast.AST:
+    """Return the name, or the call, at which a chain of attributes, subscripts and awaits begins."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Await):
+        node = node.value
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "output":
+        return _root(node.func)
+    return node.id if isinstance(node, ast.Name) else node
+
+
+def _is_taken_for_a_string(node: ast.Attribute, module: Module) -> bool:
+    parent = module.parents.get(node)
+    if isinstance(parent, ast.Attribute):
+        return parent.attr in _STRING_METHODS
+    if isinstance(parent, ast.BinOp):
+        other = parent.right if parent.left is node else parent.left
+        return isinstance(other, ast.JoinedStr) or (isinstance(other, ast.Constant) and isinstance(other.value, str))
+    return isinstance(parent, ast.AugAssign) and parent.value is node

@@ -22,15 +22,17 @@ __all__ = ["REWRITTEN_BY", "concerns", "is_found", "place_of", "settled"]
 
 _INLINED = ("CB304", "CB306", "CB307", "CB310", "CB401")
 _OF_HANDLERS = ("CB301", "CB302", "CB305", *_INLINED)
+_OF_VERSION_3 = ("CB703", "CB704", "CB705", "CB708")
 _OF_CLASSES = ("CB302", *_INLINED)
 
 REWRITTEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        **{code: (code,) for code in ("CB101", "CB102", "CB103", "CB202", "CB701", *_OF_HANDLERS)},
+        **{code: (code,) for code in ("CB101", "CB102", "CB103", "CB202", "CB701", *_OF_VERSION_3, *_OF_HANDLERS)},
         "CB201": ("CB201", *_OF_HANDLERS),
         "CB203": _OF_HANDLERS,
         "CB204": ("CB204", *_OF_HANDLERS),
         "CB205": _OF_HANDLERS,
+        "CB707": ("CB704", "CB707"),
         "CB401": _OF_CLASSES,
     }
 )

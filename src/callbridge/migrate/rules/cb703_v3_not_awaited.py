@@ -18,7 +18,7 @@ def _check(context: Context) -> Iterator[Finding]:
     module = context.module
     for stream in v3_streams(module):
         loops = stream.loops(module)
-        if stream.is_async and not stream.awaited and any(isinstance(loop, ast.AsyncFor) for loop in loops):
+        if stream.is_unawaited(module):
             message = 'astream_events(version="v3") returns a coroutine: `async for` over it raises TypeError'
             reason = "the stream is what the coroutine returns, and its events are of another shape than v2's"
             yield context.finding("CB703", stream.call, message, "manual", "error", reason, {"found": "no await"})
@@ -40,7 +40,7 @@ RULE = Rule(
     code="CB703",
     name="v3-not-awaited",
     severity="error",
-    fix="manual",
+    fix="auto-safe, auto-review, manual",
     summary='`async for` over `astream_events(version="v3")` that is not awaited, or a v3 loop that looks for v2 names',
     why="Version 3 is not another set of names: the call is awaited, and what it returns is read as messages or envelopes.",
     before='async for event in model.astream_events(x, version="v3"): ...',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.version3 import leaves_early, v3_streams
+from callbridge.migrate.analysis.version3 import v3_streams
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 
@@ -15,16 +15,11 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     module = context.module
     for stream in v3_streams(module):
-        if stream.is_closed(module) or stream.is_awaited_whole(module):
+        if not stream.is_left_open(module):
             continue
-        loops = stream.loops(module)
-        early = any(map(leaves_early, loops))
-        if stream.is_async and stream.awaited and loops:
+        message = "the loop is left early, and a sync v3 stream has no end then: its handlers never hear of one"
+        if stream.is_async:
             message = "nothing closes this stream: a reader that leaves or is cancelled leaves the model running, and paid for"
-        elif not stream.is_async and early:
-            message = "the loop is left early, and a sync v3 stream has no end then: its handlers never hear of one"
-        else:
-            continue
         reason = "inside callbridge.astream_call or stream_call leaving stops the run; an async stream may be entered instead"
         method = "astream_events" if stream.is_async else "stream_events"
         yield context.finding("CB704", stream.call, message, "adapter", "warning", reason, {"method": method})
@@ -34,7 +29,7 @@ RULE = Rule(
     code="CB704",
     name="v3-not-closed",
     severity="warning",
-    fix="adapter",
+    fix="auto-review, adapter",
     summary="an async v3 stream without `async with`, `aclose` or `abort`; a sync one that is left by `break` or `return`",
     why=(
         "The task behind an async v3 stream runs to its end whoever reads it, and a sync stream that is dropped reports "

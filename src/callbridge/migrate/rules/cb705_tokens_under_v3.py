@@ -4,41 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.attach import Use
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.version3 import v3_calls
+from callbridge.migrate.analysis.version3 import deaf_uses
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 
-_ROLES = frozenset({"stdout", "aiter", "final", "token"})
-
 
 def _check(context: Context) -> Iterator[Finding]:
-    calls = set(v3_calls(context.module))
-    for attachment in context.attachments:
-        if attachment.call not in calls:
-            continue
-        for use in attachment.handlers:
-            if _needs_tokens(use):
-                message = f"`{use.dotted}` hears no tokens here of models that do not report them themselves"
-                reason = "callbridge.with_tokens(handler) makes them heard, each once, and changes nothing elsewhere"
-                yield context.finding("CB705", use.node, message, "adapter", "warning", reason, {"handler": use.dotted})
-
-
-def _needs_tokens(use: Use) -> bool:
-    """Return whether a handler lives on tokens and does not read version 3 itself."""
-    if use.known is not None and "on_stream_event" in use.known.hooks:
-        return False
-    return use.role in _ROLES
+    for place, use in deaf_uses(context.attachments, context.module):
+        message = f"`{use.dotted}` hears no tokens here of models that do not report them themselves"
+        reason = "callbridge.with_tokens(handler) makes them heard, each once, and changes nothing elsewhere"
+        yield context.finding("CB705", place, message, "adapter", "warning", reason, {"handler": use.dotted})
 
 
 RULE = Rule(
     code="CB705",
     name="tokens-under-v3",
     severity="warning",
-    fix="adapter",
+    fix="auto-review, adapter",
     summary='a handler with `on_llm_new_token` and no `on_stream_event`, attached to a call of `version="v3"`',
     why=(
         "Under version 3 a handler hears `on_llm_new_token` only of models that report tokens themselves: fakes, custom models "

@@ -11,30 +11,22 @@ from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 
-_OF_A_MODEL = frozenset({"text", "reasoning", "tool_calls"})
-_OF_A_GRAPH = frozenset({"messages", "values", "subgraphs", "lifecycle", "interrupted", "interrupts"})
-
 
 def _check(context: Context) -> Iterator[Finding]:
     module = context.module
     for stream in v3_streams(module):
-        if not (stream.is_async and stream.awaited and stream.name):
-            continue
-        if stream.is_closed(module) or stream.is_awaited_whole(module):
-            continue
-        read = stream.attributes(module)
-        hears = len(stream.call.args) > 1 or any(each.arg == "config" for each in stream.call.keywords)
-        if hears and read & _OF_A_MODEL and not read & _OF_A_GRAPH:
+        if stream.is_end_unheard(module):
+            read = ", ".join(sorted(stream.attributes(module)))
             message = "nothing waits for the end: handlers may hear of a cancellation where all went well"
             reason = "the text ends before on_llm_end is called; enter the stream by `async with`, or await the stream itself"
-            yield context.finding("CB707", stream.call, message, "manual", "warning", reason, {"read": ", ".join(sorted(read))})
+            yield context.finding("CB707", stream.call, message, "manual", "warning", reason, {"read": read})
 
 
 RULE = Rule(
     code="CB707",
     name="v3-end-not-awaited",
     severity="warning",
-    fix="manual",
+    fix="auto-review, manual",
     summary="an async v3 stream of a model read through `.text` and the like, with a config, and never awaited or entered",
     why=(
         "The end of the message releases the reader, and `on_llm_end` is called later by another task. If the loop ends first, "

@@ -1,0 +1,117 @@
+"""CB703 to CB705, CB707 and CB708: streams of version 3 that are not awaited, not closed, not heard, or taken for text."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from callbridge.migrate.analysis.attach import attachments
+from callbridge.migrate.analysis.project import Project
+from callbridge.migrate.analysis.version3 import V3Stream, contents_taken_for_text, deaf_uses, string_keys, v3_streams
+from callbridge.migrate.edits.imports import import_of
+from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement, ReplaceExpression, ReplaceStatement
+from callbridge.migrate.edits.source import Source
+
+__all__ = ["plan"]
+
+_LEFT = "who leaves the loop early ends the run there, which went on so far"
+_HEARD = "where a model does not report its tokens itself, the handler hears them now, and heard nothing so far"
+_NOT_SEEN = "whether this is a message of LangChain's cannot be seen: it is taken out of the state of a graph"
+
+
+def plan(source: Source) -> Iterator[Change | Refusal]:
+    """Return what can be done about the streams of version 3 in a file."""
+    for stream in v3_streams(source.module):
+        if stream.is_unawaited(source.module):
+            yield _awaited(source, stream)
+        elif stream.is_async and stream.is_left_open(source.module):
+            yield _entered(source, stream, "CB704")
+        elif stream.is_end_unheard(source.module):
+            yield _entered(source, stream, "CB707")
+    project = source.project or Project.build([])
+    for place, use in deaf_uses(attachments(source.module, project), source.module):
+        if place is use.node:
+            yield _with_tokens(source, use.node)
+        elif isinstance(place, ast.expr | ast.keyword):
+            yield Refusal("CB705", source.span(place), "the handler is made in another file: wrap it where it is attached")
+    for content in contents_taken_for_text(source.module):
+        span = source.span(content)
+        reason = _NOT_SEEN if any(way and way[-1] != "messages" for way in string_keys(content, source.module)) else ""
+        operation = ReplaceExpression(span, "MESSAGE.text", {"MESSAGE": source.span(content.value)})
+        yield Change("CB708", span, "take the text of the message", (operation,), reason)
+
+
+def _awaited(source: Source, stream: V3Stream) -> Change | Refusal:
+    """Await what is a coroutine."""
+    span = source.span(stream.call)
+    scope = source.scope(stream.call)
+    if not isinstance(scope, ast.AsyncFunctionDef):
+        return Refusal("CB703", span, "the call is not made in a coroutine, where it could be awaited")
+    if any(not _is_looped_over(source, load) for load in stream.loads):
+        return Refusal("CB703", span, f"{stream.name} is used otherwise than to loop over it")
+    reason = ""
+    if any(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == "astream_events" for each in source.nodes):
+        reason = "the file has an `astream_events` of its own, and this may be a call of it"
+    operation = ReplaceExpression(span, "await CALL", {"CALL": span})
+    return Change("CB703", span, "await the stream", (operation,), reason)
+
+
+def _is_looped_over(source: Source, load: ast.Name) -> bool:
+    """Return whether a variable is read by a loop of the coroutine that it belongs to."""
+    parent = source.parents[load]
+    return isinstance(parent, ast.AsyncFor | ast.comprehension) and parent.iter is load
+
+
+def _entered(source: Source, stream: V3Stream, rule: str) -> Change | Refusal:
+    """Enter a stream that is awaited, for the one statement that reads it."""
+    span, made = source.span(stream.call), source.parents[stream.call]
+    holder = source.parents[made]
+    operations: tuple[Operation, ...]
+    if isinstance(holder, ast.AsyncFor) and holder.iter is made:
+        if holder.orelse:
+            return Refusal(rule, span, "the loop has an `else`")
+        name = source.fresh(stream.call, "stream", "message_stream")
+        template = f"async with await CALL as {name}:\n    STATEMENT\n"
+        operations = (
+            ReplaceExpression(source.span(holder.iter), name),
+            ReplaceStatement(source.span(holder), template, {"CALL": span, "STATEMENT": source.span(holder)}),
+        )
+    else:
+        reader = _only_reader(source, stream, holder)
+        if not isinstance(holder, ast.Assign) or reader is None:
+            return Refusal(rule, span, "more than the next statement reads the stream: enter it by hand, for all that do")
+        template = f"async with await CALL as {stream.name}:\n    STATEMENT\n"
+        holes = {"CALL": span, "STATEMENT": source.span(reader)}
+        operations = (
+            RemoveStatement(source.span(holder)),
+            ReplaceStatement(source.span(reader), template, holes),
+        )
+    return Change(rule, span, "enter the stream, so that it is closed", operations, _LEFT)
+
+
+def _only_reader(source: Source, stream: V3Stream, made: ast.AST) -> ast.stmt | None:
+    """Return the statement after the one that makes a stream, if no other reads it."""
+    block = next(
+        (
+            body
+            for field in ("body", "orelse", "finalbody")
+            if isinstance(body := getattr(source.parents[made], field, None), list) and made in body
+        ),
+        [],
+    )
+    rest = block[block.index(made) + 1 :] if block else []
+    if not rest or not isinstance(rest[0], ast.stmt):
+        return None
+    inside = set(ast.walk(rest[0]))
+    stores = [use for use in source.uses(stream.name, source.scope(stream.call)) if not isinstance(use.ctx, ast.Load)]
+    return rest[0] if len(stores) == 1 and inside.issuperset(stream.loads) else None
+
+
+def _with_tokens(source: Source, handler: ast.expr) -> Change | Refusal:
+    """Give a handler its tokens."""
+    span = source.span(handler)
+    imported = import_of(source, "callbridge", "with_tokens", handler)
+    if imported is None:
+        return Refusal("CB705", span, "the name with_tokens means something else here")
+    operation = ReplaceExpression(span, "with_tokens(HANDLER)", {"HANDLER": span})
+    return Change("CB705", span, "give the handler its tokens", (*imported, operation), _HEARD)
