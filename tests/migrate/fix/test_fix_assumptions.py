@@ -235,7 +235,6 @@ def test_a_call_of_version_3_keeps_its_handler_and_is_not_wrapped(method: str) -
     rewritten = rewrite(before, Options(unsafe=True))
     assert rewritten.text.endswith(f"    {call.replace('HANDLER', f'with_tokens({handler})')}\n")
     assert "stream_call" not in rewritten.text
-    assert any(f"{method}() is read as a stream" in each.reason for each in rewritten.refusals if each.rule == "CB305")
 
 
 def test_a_task_that_makes_a_stream_is_not_wrapped() -> None:
