@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from typing import Any
@@ -143,6 +144,87 @@ def test_bad_input_is_told_by_the_dispatcher() -> None:
             dispatcher.feed({"method": "messages", "params": 7})
         with pytest.raises(cb.EventSequenceError):
             dispatcher.feed({"event": "message-finish"})
+
+
+def wire(data: Any, **params: Any) -> dict[str, Any]:
+    return {"type": "event", "seq": 1, "method": "messages", "params": {"namespace": [], "data": data, **params}}
+
+
+START = {"event": "message-start", "role": "ai", "id": "lc_run--7"}
+BEGUN = {"event": "content-block-start", "index": 0, "content": {"type": "text", "text": ""}}
+DELTA = {"event": "content-block-delta", "index": 0, "delta": {"type": "text-delta", "text": "x"}}
+ENDED = {"event": "content-block-finish", "index": 0, "content": {"type": "text", "text": "x"}}
+FINISH = {"event": "message-finish"}
+
+BAD = {
+    "a part of a block that never began": ([START, DELTA], cb.EventSequenceError, "block 0 has not begun"),
+    "two starts of a block": ([START, BEGUN, BEGUN], cb.EventSequenceError, "block 0 has begun already"),
+    "an end before the start": ([START, ENDED], cb.EventSequenceError, "block 0 has not begun"),
+    "an end of no message": ([wire(FINISH)], cb.EventSequenceError, "no messages go on"),
+    "no envelope": ([START, {"method": "messages", "params": 7}], cb.EventFormatError, "params is int"),
+    "no event in it": ([START, wire(7)], cb.EventFormatError, "data is int"),
+    "a number for an index": ([START, {**BEGUN, "index": "0"}], cb.EventFormatError, "index is '0'"),
+}
+STRANGE = [START, {"event": "message-pause"}, BEGUN, {**DELTA, "delta": {"type": "smell-delta"}}, DELTA, ENDED, FINISH]
+
+
+def pushed(events: Any, handler: Any) -> None:
+    with cb.CallbackDispatcher(handler) as dispatcher:
+        for event in events:
+            dispatcher.feed(event)
+
+
+async def pushed_async(events: Any, handler: Any) -> None:
+    async with cb.CallbackDispatcher(handler) as dispatcher:
+        for event in events:
+            await dispatcher.afeed(event)
+
+
+async def each(events: Any) -> Any:
+    for event in events:
+        yield event
+
+
+async def passed_on(events: Any, handler: Any) -> None:
+    async for _ in cb.adispatch_events(each(events), handler):
+        pass
+
+
+ROADS = {
+    "drive": cb.drive,
+    "dispatch_events": lambda events, handler: list(cb.dispatch_events(events, handler)),
+    "feed": pushed,
+    "adrive": lambda events, handler: cb.adrive(each(events), handler),
+    "adispatch_events": passed_on,
+    "afeed": pushed_async,
+}
+
+
+async def taken(road: str, events: Any, handler: Any) -> None:
+    result = ROADS[road](events, handler)
+    if inspect.isawaitable(result):
+        await result
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.anyio
+async def test_bad_input_is_told_on_every_road(case: str, road: str) -> None:
+    """What was heard until then is heard, and the model's run is closed."""
+    events, error, problem = BAD[case]
+    handler = Hears()
+    with pytest.raises(error, match=problem):
+        await taken(road, events, handler)
+    assert handler.heard[:1] == (["start"] if events[0] is START else [])
+    assert [kind for kind, _ in handler.heard[1:]] == (["error"] if events[0] is START else [])
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.anyio
+async def test_what_is_unknown_is_passed_over_on_every_road(road: str) -> None:
+    handler = Hears()
+    await taken(road, STRANGE, handler)
+    assert handler.heard == ["start", "x", ("end", "x")]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

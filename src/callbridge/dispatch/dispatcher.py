@@ -376,10 +376,17 @@ class CallbackDispatcher:
         if self._closed:
             raise DispatcherClosedError
         is_v2 = type(event) is dict and "run_id" in event and "method" not in event  # most are
-        calls = self._decoder.feed_parts(event) if is_v2 or not is_protocol_event(event) else self._protocol_parts(event)
+        calls = self._decoder.feed_parts(event) if is_v2 or not self._is_protocol(event) else self._protocol_parts(event)
         self._events += 1
         if calls:
             self._enqueue(calls)
+
+    def _is_protocol(self, event: Mapping[str, Any]) -> bool:
+        """Return whether an event is one of version 3; in a stream of it that may be one of a name that is yet to come."""
+        if is_protocol_event(event):
+            return True
+        begun = self._protocol is not None and isinstance(event, Mapping)
+        return begun and "run_id" not in event and isinstance(event.get("event"), str)
 
     def _protocol_parts(self, event: Mapping[str, Any]) -> list[CallParts]:
         """Translate an event of version 3."""

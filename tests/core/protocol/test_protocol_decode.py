@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -374,6 +375,91 @@ OUT_OF_ORDER = {
     "two starts of a tool": [envelope(TOOL, "tools"), envelope(TOOL, "tools")],
     "the end of a tool that never started": [envelope({**TOOL, "event": "tool-finished"}, "tools")],
 }
+
+
+VALID = [
+    envelope({"a": 1}, "values"),
+    envelope({"event": "started", "namespace": ["child:7"], "graph_name": "child"}, "lifecycle"),
+    envelope({**START, "metadata": {"provider": "p"}}, namespace=("child:7",), run_id="7", node="talk"),
+    envelope(BEGUN, namespace=("child:7",), run_id="7"),
+    envelope(DELTA, namespace=("child:7",), run_id="7"),
+    envelope(
+        {
+            "event": "content-block-start",
+            "index": 1,
+            "content": {"type": "tool_call_chunk", "id": "c1", "name": "weather", "args": "", "index": 0},
+        },
+        namespace=("child:7",),
+        run_id="7",
+    ),
+    envelope(
+        {
+            "event": "content-block-delta",
+            "index": 1,
+            "delta": {"type": "block-delta", "fields": {"type": "tool_call_chunk", "args": "{}"}},
+        },
+        namespace=("child:7",),
+        run_id="7",
+    ),
+    envelope(ENDED, namespace=("child:7",), run_id="7"),
+    envelope(
+        {
+            "event": "content-block-finish",
+            "index": 1,
+            "content": {"type": "tool_call", "id": "c1", "name": "weather", "args": {}},
+        },
+        namespace=("child:7",),
+        run_id="7",
+    ),
+    envelope(
+        {"event": "message-finish", "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}, "metadata": {}},
+        namespace=("child:7",),
+        run_id="7",
+    ),
+    envelope(TOOL, "tools"),
+    envelope({"event": "tool-finished", "tool_call_id": "t1", "output": "rain"}, "tools"),
+    envelope({"event": "completed", "namespace": ["child:7"]}, "lifecycle"),
+]
+"""A stream with everything in it."""
+
+
+def places(value: Any) -> list[tuple[Any, ...]]:
+    """Return the paths to all that is in a value."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path for key, one in inside for path in [(key,), *((key, *rest) for rest in places(one))]]
+
+
+STRANGE = [None, 7, "x", [], ["x"], {}, {"x": 1}, [[1]], True, -1]
+
+
+@pytest.mark.parametrize("number", range(len(VALID)))
+def test_whatever_stands_in_an_event_only_our_errors_are_raised(number: int) -> None:
+    """Each part of each event of a stream replaced by each of these, and taken away."""
+    for path in places(VALID[number]):
+        for strange in [*STRANGE, ...]:
+            event = json.loads(json.dumps(VALID[number]))
+            holder = event
+            for key in path[:-1]:
+                holder = holder[key]
+            if strange is ...:
+                del holder[path[-1]]
+            else:
+                holder[path[-1]] = strange
+            translator = cb.ProtocolToEvents()
+            for one in [*VALID[:number], event, *VALID[number + 1 :]]:
+                with suppress(cb.EventFormatError, cb.EventSequenceError):
+                    translator.feed(one)
+            translator.close()
+
+
+def test_a_root_that_an_error_would_have_begun_begins_with_the_next_event() -> None:
+    """Else its start would be lost."""
+    translator = cb.ProtocolToEvents()
+    with pytest.raises(cb.EventSequenceError):
+        translator.feed(envelope(DELTA, node="talk"))
+    with pytest.raises(cb.EventFormatError):
+        translator.feed(envelope(7, node="talk"))
+    assert [one["event"] for one in translator.feed(envelope(START, node="talk"))] == ["on_chain_start", "on_chat_model_start"]
 
 
 @pytest.mark.parametrize("case", OUT_OF_ORDER)

@@ -27,12 +27,12 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 from callbridge.core.arguments import check_flag
 from callbridge.core.calls import Payload
-from callbridge.core.protocol.envelope import Opened, opened
+from callbridge.core.protocol.envelope import Opened, check_namespace, opened
 from callbridge.core.protocol.from_chunks import message_events
 from callbridge.core.protocol.table import CHANNELS, MESSAGE_EVENTS, RUN_PREFIX, TOOL_EVENTS
 from callbridge.core.protocol.to_chunks import MessageToChunks
 from callbridge.core.protocol.whole import plain_message
-from callbridge.errors import EventFormatError, EventSequenceError, RemoteError
+from callbridge.errors import CallbridgeError, EventFormatError, EventSequenceError, RemoteError
 
 if TYPE_CHECKING:
     from callbridge.events import Event
@@ -103,8 +103,16 @@ class ProtocolToEvents:
         if told.method not in CHANNELS:
             self.skipped += 1
             return []
-        begun = [] if self._root is not None or _is_alone(told) else self._begin_root(told)
-        return cast("list[Event]", [*begun, *self._made(told, event)])
+        root = self._root
+        begun = [] if root is not None or _is_alone(told) else self._begin_root(told)
+        try:
+            return cast("list[Event]", [*begun, *self._made(told, event)])
+        except CallbridgeError:
+            self._root = root
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # values that nothing of that name can have
+            self._root = root
+            raise EventFormatError(event, f"{type(error).__name__}: {error}", kind="protocol") from error
 
     def close(self, error: BaseException | None = None) -> list[Event]:
         """Tell that the stream has ended: a graph's run ends with its last state, if nothing in it is open.
@@ -138,7 +146,7 @@ class ProtocolToEvents:
 
     def _lifecycle(self, told: Opened, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         data = _mapping(told, event)
-        graph = tuple(data.get("namespace", told.namespace))
+        graph = check_namespace(event, data.get("namespace", told.namespace))
         name = data.get("event")
         if name in ("started", "running"):
             if graph in self._graphs or not graph:

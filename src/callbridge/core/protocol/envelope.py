@@ -9,7 +9,7 @@ from callbridge.core.calls import Payload
 from callbridge.core.protocol.table import MESSAGE_EVENTS
 from callbridge.errors import EventFormatError
 
-__all__ = ["Opened", "is_protocol_event", "namespace_of", "opened"]
+__all__ = ["Opened", "check_namespace", "is_protocol_event", "namespace_of", "opened"]
 
 _SEPARATOR = "|"
 """Between the parts of LangGraph's `langgraph_checkpoint_ns`, each of which is a node and a task: `child:7d1d`."""
@@ -50,9 +50,7 @@ def opened(value: Mapping[str, Any]) -> Opened:
         raise EventFormatError(value, f"method is {type(method).__name__}, not str", kind="protocol")
     if not isinstance(params, Mapping):
         raise EventFormatError(value, f"params is {type(params).__name__}, no mapping", kind="protocol")
-    namespace = params.get("namespace", [])
-    if not isinstance(namespace, (list, tuple)) or not all(isinstance(part, str) for part in namespace):
-        raise EventFormatError(value, "params have no namespace that is a list of strings", kind="protocol")
+    namespace = check_namespace(value, params.get("namespace", []))
     if "data" not in params:
         raise EventFormatError(value, "params have no data", kind="protocol")
     data, metadata = params["data"], {key: params[key] for key in ("run_id", "node") if key in params}
@@ -60,7 +58,22 @@ def opened(value: Mapping[str, Any]) -> Opened:
         if len(data) != 2 or not isinstance(data[1], Mapping):
             raise EventFormatError(value, "data is no pair of a message event and its metadata", kind="protocol")
         data, metadata = data[0], {**metadata, **data[1]}
-    return Opened(method, tuple(namespace), data, metadata)
+    return Opened(method, namespace, data, metadata)
+
+
+def check_namespace(value: Mapping[str, Any], namespace: Payload) -> tuple[str, ...]:
+    """Return a namespace.
+
+    Args:
+        value: The event that tells it.
+        namespace: What it tells.
+
+    Raises:
+        EventFormatError: That is none.
+    """
+    if not isinstance(namespace, (list, tuple)) or not all(isinstance(part, str) for part in namespace):
+        raise EventFormatError(value, "it has no namespace that is a list of strings", kind="protocol")
+    return tuple(namespace)
 
 
 def namespace_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:

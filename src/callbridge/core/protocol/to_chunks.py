@@ -158,8 +158,10 @@ class MessageToChunks:
     def _start(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
         if self.started and self._strict:
             raise self._out_of_order(event, "the message has begun already")
-        self.started = True
-        self.id = event.get("id") or event.get("message_id") or self.id
+        told_id = event.get("id") or event.get("message_id") or self.id
+        if told_id is not None and not isinstance(told_id, str):
+            raise EventFormatError(event, f"id is {told_id!r}, not a string", kind="protocol")
+        self.started, self.id = True, told_id
         told = event.get("metadata")
         if isinstance(told, Mapping):
             self._metadata = {theirs: told[ours] for ours, theirs in PROVIDER_FIELDS if ours in told}
