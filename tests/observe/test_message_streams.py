@@ -8,14 +8,16 @@ from typing import Any
 
 import anyio
 import pytest
+from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
 
 import callbridge as cb
 from callbridge import compat
 from core.protocol.test_protocol_encode import agent
-from scripted import SCRIPTS, model, needs_v3, quiet_beta
+from scripted import SCRIPTS, model, needs_v3, quiet_beta, turns
 
 v3 = [needs_v3, quiet_beta]
 
@@ -195,6 +197,110 @@ class TestEnds:
         with cb.stream_messages(model().invoke, "hi", capacity=7) as messages:
             list(messages)
         assert messages.statistics().channel.capacity == 7
+        assert messages.statistics().runs == 0
+
+
+class Executor:
+    """LangChain's old agent executor, and what its model and its tool have done.
+
+    Args:
+        words: How many its model says in the end.
+        streams: Whether its runnable is given, not its method.
+    """
+
+    def __init__(self, words: int, streams: bool, **fields: Any) -> None:
+        agents = pytest.importorskip("langchain_classic.agents")
+        self.called: list[str] = []
+
+        @tool
+        def weather(city: str) -> str:
+            """Tell the weather."""
+            self.called.append(city)
+            return f"rain in {city}"
+
+        said = [AIMessageChunk(content=f"{number} ") for number in range(words)]
+        self.model = turns("one tool call", said, **fields)
+        given = [("human", "{input}"), ("placeholder", "{agent_scratchpad}")]
+        made = agents.create_tool_calling_agent(self.model, [weather], ChatPromptTemplate.from_messages(given))
+        self.runnable = agents.AgentExecutor(agent=made, tools=[weather])
+        self.call = self.runnable if streams else self.runnable.invoke
+        self.acall = self.runnable if streams else self.runnable.ainvoke
+
+
+@pytest.mark.parametrize("streams", [True, False], ids=["runnable", "callable"])
+class TestAgentExecutor:
+    """Each call of the model is a message, and leaving in any of them stops the loop of calls."""
+
+    pytestmark = v3
+
+    def test_each_model_call_is_a_message(self, streams: bool) -> None:
+        one = Executor(3, streams)
+        with cb.stream_messages(one.call, {"input": "hi"}) as messages:
+            heard = [(list(message.text), message.output.tool_calls) for message in messages]
+        assert [text for text, _ in heard] == [["Let me ", "see."], ["0 ", "1 ", "2 "]]
+        assert [[call["args"] for call in calls] for _, calls in heard] == [[{"city": "Oslo"}], []]
+        assert one.called == ["Oslo"]
+        assert messages.result["output"] == "0 1 2 "
+
+    @pytest.mark.anyio
+    async def test_each_model_call_is_a_message_async(self, streams: bool) -> None:
+        one = Executor(3, streams)
+        heard: list[Any] = []
+        async with cb.astream_messages(one.acall, {"input": "hi"}) as messages:
+            async for message in messages:
+                heard.append([piece async for piece in message.text])
+                assert (await message.output).id
+        assert heard == [["Let me ", "see."], ["0 ", "1 ", "2 "]]
+        assert one.called == ["Oslo"]
+        assert messages.result["output"] == "0 1 2 "
+
+    def test_leaving_in_the_first_message_calls_no_tool(self, streams: bool) -> None:
+        one = Executor(3, streams)
+        with cb.stream_messages(one.call, {"input": "hi"}, capacity=1) as messages:
+            assert next(iter(next(messages).text)) == "Let me "
+        assert one.called == []
+        assert len(one.model.closed) == 1
+
+    def test_leaving_in_the_last_message_stops_the_model(self, streams: bool) -> None:
+        one = Executor(200, streams)
+        with cb.stream_messages(one.call, {"input": "hi"}, capacity=4) as messages:
+            next(messages)
+            last = next(messages)
+            assert next(iter(last.text)) == "0 "
+        made = len(one.model.made)
+        assert made < 100
+        assert len(one.model.closed) == 2
+        assert one.called == ["Oslo"]
+        with pytest.raises(cb.RunUnfinishedError):
+            last.output  # noqa: B018 - a property that raises
+        assert messages.statistics().runs == 0
+
+    @pytest.mark.anyio
+    async def test_leaving_in_the_first_message_calls_no_tool_async(self, streams: bool) -> None:
+        one = Executor(3, streams, pause=0.001)
+        async with cb.astream_messages(one.acall, {"input": "hi"}, capacity=1) as messages:
+            message = await anext(messages)
+            async for piece in message.text:
+                assert piece == "Let me "
+                break
+        assert one.called == []
+        assert len(one.model.closed) == 1
+
+    @pytest.mark.anyio
+    async def test_leaving_in_the_last_message_stops_the_model_async(self, streams: bool) -> None:
+        one = Executor(200, streams, pause=0.001)
+        async with cb.astream_messages(one.acall, {"input": "hi"}, capacity=4) as messages:
+            await anext(messages)
+            last = await anext(messages)
+            async for _ in last.text:
+                break
+        made = len(one.model.made)
+        assert made < 200
+        assert len(one.model.closed) == 2
+        await asyncio.sleep(0.02)
+        assert len(one.model.made) == made
+        with pytest.raises(cb.RunUnfinishedError):
+            await last.output
         assert messages.statistics().runs == 0
 
 
