@@ -287,6 +287,29 @@ def test_a_remote_runs_failure_is_its_roots() -> None:
     assert found[0]["data"]["input"] == {"a": 1}
 
 
+def test_a_servers_run_has_its_name_and_its_input() -> None:
+    """A server tells that a run goes on before it tells what the run was given."""
+    running = envelope({"event": "running", "graph_name": "agent"}, "lifecycle")
+    completed = envelope({"event": "completed", "graph_name": "agent"}, "lifecycle")
+    found = events_of([running, running, envelope({"a": 1}, "values"), envelope({"a": 2}, "values"), running, completed])
+    assert [(one["event"], one["name"], one["data"]) for one in found] == [
+        ("on_chain_start", "agent", {"input": {"a": 1}}),
+        ("on_chain_end", "agent", {"output": {"a": 2}}),
+    ]
+
+
+def test_two_runs_have_roots_of_their_own_and_a_recording_always_the_same() -> None:
+    """Tracers know a run by its id."""
+
+    def root(**told: Any) -> str:
+        time = told.pop("timestamp", 0)
+        return str(events_of([{**envelope({"a": 1}, "values", timestamp=time), **told}])[0]["run_id"])
+
+    ids = [root(timestamp=1), root(timestamp=2), root(timestamp=1, event_id="1-0"), root(timestamp=1, event_id="1-1"), root()]
+    assert len(set(ids)) == 5
+    assert root(timestamp=1, event_id="1-0") == ids[2]
+
+
 def test_a_models_failure_on_the_wire_is_told() -> None:
     found = events_of([envelope(START), envelope({"event": "error", "message": "overloaded"})])
     assert [one["event"] for one in found] == ["on_chat_model_start", "on_chat_model_error"]

@@ -75,6 +75,7 @@ class ProtocolToEvents:
         check_flag("blocks", blocks)
         self._blocks = blocks
         self._root: _Run | None = None
+        self._name = "LangGraph"  # the root's
         self._graphs: dict[tuple[str, ...], _Run] = {}  # subgraphs that go on
         self._values: dict[tuple[str, ...], Payload] = {}  # the last state of each graph; removed at its end
         self._messages: dict[str, _Run] = {}  # open, by run id
@@ -104,7 +105,10 @@ class ProtocolToEvents:
             self.skipped += 1
             return []
         root = self._root
-        begun = [] if root is not None or _is_alone(told) else self._begin_root(told)
+        if root is None and _is_call(told):
+            self._name = str(told.data.get("graph_name") or self._name)
+            return []
+        begun = [] if root is not None or _is_alone(told) else self._begin_root(told, event)
         try:
             return cast("list[Event]", [*begun, *self._made(told, event)])
         except CallbridgeError:
@@ -137,10 +141,10 @@ class ProtocolToEvents:
 
     # -- graphs -------------------------------------------------------------------------------------------------------
 
-    def _begin_root(self, told: Opened) -> list[dict[str, Any]]:
+    def _begin_root(self, told: Opened, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         is_root = told.method == "values" and not told.namespace
         run_id = told.metadata.get("run_id") if is_root else None
-        fields = {"name": "LangGraph", "run_id": str(run_id or _id("root")), "tags": [], "metadata": {}, "parent_ids": []}
+        fields = {"name": self._name, "run_id": str(run_id or _root_id(event)), "tags": [], "metadata": {}, "parent_ids": []}
         self._root = _Run(fields, ())
         return [_event("on_chain_start", self._root, {"input": told.data} if is_root else {})]
 
@@ -312,6 +316,12 @@ def _id(*parts: str) -> str:
     return str(uuid5(_NAMESPACE, "|".join(parts)))
 
 
+def _root_id(event: Mapping[str, Any]) -> str:
+    """Return an id for a root of which none is told: of the first event and its time, so that no two runs have the same."""
+    when = event.get("params", {}).get("timestamp")
+    return _id("root", *(str(one) for one in (event.get("event_id"), when) if one))
+
+
 def _asked() -> dict[str, Any]:
     """Return the input of a model: what it was asked is not told; the shape is, and readers rely on it."""
     return {"messages": [[]]}
@@ -326,6 +336,13 @@ def _mapping(told: Opened, event: Mapping[str, Any]) -> Mapping[str, Any]:
 def _is_alone(told: Opened) -> bool:
     """Return whether an event is of a model or tool of which nothing says that it runs in a graph; then it is a root itself."""
     return told.method in ("messages", "tools") and not told.namespace and _node(told) is None
+
+
+def _is_call(told: Opened) -> bool:
+    """Return whether an event tells that the root has been called, as servers do first: its input is told next."""
+    if told.method != "lifecycle" or told.namespace or not isinstance(told.data, Mapping) or told.data.get("namespace"):
+        return False
+    return told.data.get("event") in ("started", "running")
 
 
 def _node(told: Opened) -> Payload:
