@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from blocking import nothing_blocks
+from exits import Programs
 
 HERE = Path(__file__).parent
 
@@ -99,6 +100,14 @@ def _nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
 def anyio_backend() -> str:
     """LangChain's async API runs on asyncio alone; tests of the channel ask for trio as well."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """Give what makes programs whose interpreter ends with them."""
+    made = Programs(tmp_path_factory.mktemp("programs"), "matrix.exiting")
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

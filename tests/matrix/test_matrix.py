@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from callbridge.compat import CORE_VERSION
+from exits import Ended, Programs
 from lives import HAS_LANGGRAPH, Run, our_threads, watched
 from matrix.__main__ import tables
 from matrix.kinds import KINDS, SYNC_KINDS, Kind
@@ -83,24 +81,21 @@ def check(stream: Any, run: Run | None) -> None:
 
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize(("form", "kinds"), [("async", KINDS), ("sync", SYNC_KINDS)], ids=["async", "sync"])
-def test_an_interpreter_that_exits(form: str, kinds: list[Kind], moment: str) -> None:
+def test_an_interpreter_that_exits(programs: Programs, form: str, kinds: list[Kind], moment: str) -> None:
     """It neither waits for the runs nor complains about them; one program opens every kind of run."""
-    program = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-m", "matrix.exiting", form, moment]
-    done = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    done = exit_while_reading(programs, form, moment)
     assert (done.stdout, done.stderr, done.returncode) == (f"{len(kinds)}\n", "", 0)
 
 
-def test_an_interpreter_that_exits_while_a_pool_waits_for_its_reader() -> None:
+def test_an_interpreter_that_exits_while_a_pool_waits_for_its_reader(programs: Programs) -> None:
     """A handler attached to a run of the user's own: the pool's thread is let go, and the interpreter can join it."""
-    program = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-m", "matrix.exiting", "handler", MOMENTS[2]]
-    done = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    done = exit_while_reading(programs, "handler", MOMENTS[2])
     assert (done.stderr, done.returncode) == ("", 0)
 
 
-def test_an_interpreter_that_exits_under_a_run() -> None:
+def test_an_interpreter_that_exits_under_a_run(programs: Programs) -> None:
     """A run that fails for that very reason is nobody's business any more."""
-    program = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-m", "matrix.exiting", "failing", MOMENTS[1]]
-    done = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    done = exit_while_reading(programs, "failing", MOMENTS[1])
     assert (done.stderr, done.returncode) == ("", 0)
 
 
@@ -112,6 +107,5 @@ def test_the_page_shows_the_matrix() -> None:
     assert shown.strip() == tables().strip()
 
 
-def environment() -> dict[str, str]:
-    """Return an environment in which the test's own modules can be imported."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+def exit_while_reading(programs: Programs, form: str, moment: str) -> Ended:
+    return programs.run(f"from matrix.exiting import main\nmain({form!r}, {moment!r})")

@@ -23,9 +23,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["MUTANTS", "Mutant", "find", "mutated_copy", "survivors", "table"]
+__all__ = ["MUTANTS", "Mutant", "faulty", "find", "mutated_copy", "survivors", "table"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGE = ROOT / "src" / "callbridge"
 BLOCKING, TRIO, MERGING, OLDEST, NEWEST, FAILING = (
     "BlockingChannel",
     "TrioChannel",
@@ -331,21 +332,30 @@ _MERGING = (
 MUTANTS: tuple[Mutant, ...] = (*_WAKING, *_ENDING, *_COUNTING, *_POLICIES, *_MERGING)
 
 
-@contextmanager
-def mutated_copy(mutant: Mutant | None) -> Iterator[Path]:
-    """Make a copy of the package with this fault; of the package as it is if `None`.
+def faulty(mutant: Mutant) -> str:
+    """Return the text of the mutant's file with the fault in it.
 
     Raises:
         ValueError: The text to be changed is not there exactly once.
     """
+    text = (PACKAGE / "channel" / mutant.file).read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.name}: found {text.count(mutant.old)} times in {mutant.file}: {mutant.old!r}")
+    return text.replace(mutant.old, mutant.new)
+
+
+@contextmanager
+def mutated_copy(mutant: Mutant | None) -> Iterator[Path]:
+    """Make a copy of the package with this fault; of the package as it is if `None`. What has no fault in it is linked."""
     with tempfile.TemporaryDirectory() as home:
-        shutil.copytree(ROOT / "src" / "callbridge", Path(home) / "callbridge", ignore=shutil.ignore_patterns("__pycache__"))
+        package, channel = Path(home) / "callbridge", Path(home) / "callbridge" / "channel"
+        package.mkdir()
+        for path in PACKAGE.iterdir():
+            if path.name != "channel":
+                (package / path.name).symlink_to(path)
+        shutil.copytree(PACKAGE / "channel", channel, ignore=shutil.ignore_patterns("__pycache__"))
         if mutant is not None:
-            path = Path(home) / "callbridge" / "channel" / mutant.file
-            text = path.read_text(encoding="utf-8")
-            if text.count(mutant.old) != 1:
-                raise ValueError(f"{mutant.name}: found {text.count(mutant.old)} times in {mutant.file}: {mutant.old!r}")
-            path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+            (channel / mutant.file).write_text(faulty(mutant), encoding="utf-8")
         yield Path(home)
 
 

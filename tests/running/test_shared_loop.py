@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +14,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 import callbridge as cb
+from exits import Programs
 from lives import Provider, chain, watched
 
 user: ContextVar[str] = ContextVar("user", default="nobody")
@@ -151,18 +150,20 @@ print("hot water", next(stream) and "")
 
 
 @pytest.mark.parametrize("program", EXITS.values(), ids=EXITS)
-def test_it_ends_with_the_interpreter(program: str) -> None:
+def test_it_ends_with_the_interpreter(programs: Programs, program: str) -> None:
     """Nobody waits and nobody complains."""
     began = time.monotonic()
-    done = run(program)
+    done = programs.run(PRELUDE + program)
     assert (done.stdout.strip(), done.stderr, done.returncode) == ("hot water", "", 0)
     assert time.monotonic() - began < 60
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_process_makes_its_own() -> None:
+def test_a_forked_process_makes_its_own(programs: Programs) -> None:
     """That of its parent has no thread there, and goes on in the parent."""
-    done = run("""
+    done = programs.run(
+        PRELUDE
+        + """
 first = loop()
 pid = os.fork()
 if not pid:
@@ -172,10 +173,6 @@ if not pid:
 os.waitpid(pid, 0)
 assert loop() is first
 print(ask())
-""")
+"""
+    )
     assert (done.stdout.split("\n")[:2], done.stderr, done.returncode) == (["hot water"] * 2, "", 0)
-
-
-def run(program: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", PRELUDE + program]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
