@@ -208,7 +208,6 @@ TESTED_ELSEWHERE = MappingProxyType(
         "relay/records.py": "relay/test_relay.py",
         "relay/redis.py": "relay/test_relay.py",
         "relay/scripts.py": "relay/test_relay.py",
-        "relay/silence.py": "relay/test_relay.py",
         "relay/sqlite.py": "relay/test_relay.py",
         "relay/statelog.py": "relay/test_relay.py",
         "running/branch_ends.py": "running/test_remnants.py",

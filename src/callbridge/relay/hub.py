@@ -9,7 +9,7 @@ A listener whose channel is full, because its reader is slow, is let go: it read
 back when it has caught up. So a slow reader costs this process a bounded amount of memory, and others nothing.
 
 Runs that are silent are looked at each second; one whose publisher is gone is declared lost, once, in the log, from where all
-readers of all processes get to know.
+readers of all processes get to know. See `silence`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from callbridge.channel.memory import ReceiveEnd, SendEnd, open_channel
 from callbridge.errors import CallbridgeError, ChannelClosedError, RelayClosedError, RelayGapError, RelayUnreachableError
 from callbridge.relay.log import Log, LogAwayError
 from callbridge.relay.records import LIVE, Position, Record
-from callbridge.relay.silence import LOOKS_SECONDS, Silence
+from callbridge.relay.silence import LOOKS_SECONDS, Contact, Silence
 
 __all__ = ["Batch", "Entry", "Hub", "Listener"]
 
@@ -38,6 +38,9 @@ _BYTES: Final = 2**20
 """Bytes of them."""
 
 _RETRY_SECONDS: Final = 0.25
+
+_SHORT_SECONDS: Final = 0.1
+"""Without an answer, which no lease is so short as to mind."""
 
 
 class Entry:
@@ -111,10 +114,13 @@ class Hub:
     Args:
         log: What is read.
         outage_seconds: For how long it may be away.
+        clock: Tells the time.
     """
 
-    def __init__(self, log: Log, outage_seconds: float) -> None:
+    def __init__(self, log: Log, outage_seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self._log = log
+        self._clock = clock
+        self._contact = Contact(self._missed, clock)
         self._outage_seconds = outage_seconds
         self._lock = threading.Lock()
         self._followed: dict[str, _Followed] = {}  # removed with the last listener
@@ -139,7 +145,7 @@ class Hub:
             followed = self._followed.get(listener.run)
             is_new = followed is None
             if followed is None:
-                followed = self._followed[listener.run] = _Followed(position, looked_at=monotonic())
+                followed = self._followed[listener.run] = _Followed(position, looked_at=self._clock())
             followed.listeners.append(listener)
             return followed.position, is_new
 
@@ -227,10 +233,9 @@ class Hub:
                 self._pause()
 
     def _round(self, after: Mapping[str, Position], published: Sequence[str]) -> None:
-        began = monotonic()
-        seen = self._log.wait(after, published, LOOKS_SECONDS)
-        if monotonic() - began > 2 * LOOKS_SECONDS:  # the log stood still, and its publishers may have had no chance
-            self._forget_silence()
+        with self._lock:
+            seconds = min((each.silence.look_seconds for each in self._followed.values()), default=LOOKS_SECONDS)
+        seen = self._contact.ask(lambda: self._log.wait(after, published, seconds))
         for run, records in seen.records.items():
             self._spread(run, records)
         for run in seen.stopped:
@@ -238,11 +243,12 @@ class Hub:
                 on_stop = self._published.pop(run, None)
             if on_stop is not None:
                 on_stop()
-        now = monotonic()
+        now = self._clock()
         with self._lock:
-            silent = [(run, each) for run, each in self._followed.items() if now - each.looked_at >= LOOKS_SECONDS]
-        for run, followed in silent:
-            self._look(run, followed, now)
+            followed = list(self._followed.items())
+        for run, each in followed:
+            if now - each.looked_at >= each.silence.look_seconds:
+                self._look(run, each)
 
     def _spread(self, run: str, records: Sequence[Record]) -> None:
         batch = Batch([Entry(record) for record in records], sum(len(record.body) for record in records))
@@ -251,35 +257,37 @@ class Hub:
             if followed is None or not records or records[-1].position <= followed.position:
                 return
             followed.position = records[-1].position
-            followed.looked_at = monotonic()
+            followed.looked_at = self._clock()
             followed.silence.heard()
             for listener in [each for each in followed.listeners if not each.offer(batch)]:
                 self._remove_locked(listener)
 
-    def _look(self, run: str, followed: _Followed, now: float) -> None:
+    def _look(self, run: str, followed: _Followed) -> None:
         """See how a run is that has said nothing for a while."""
-        state = self._log.state(run)
-        followed.looked_at = now
+        contact = self._contact
+        state = contact.ask(lambda: self._log.state(run))
+        followed.looked_at = contact.asked_at
         if state is None:
             problem = "its log is gone: it was forgotten, has expired, or the server has lost its memory"
             self._end(followed, lambda: RelayGapError(run, None, problem))
         elif state.position < followed.position and state.status in LIVE:
             problem = "its log has lost events that were read before: the server has lost part of its memory"
             self._end(followed, lambda: RelayGapError(run, None, problem))
-        elif state.status in LIVE and followed.silence.is_over(state, now):
+        elif state.status in LIVE and followed.silence.is_over(state, contact.asked_at, contact.answered_at):
             self._log.declare_lost(run, state.attempt, state.beat)
 
     def _bear(self, problem: str, seconds: float) -> None:
         """Wait for a log that is away, up to a limit."""
-        self._forget_silence()
         if seconds > self._outage_seconds:
             self._end_all(RelayUnreachableError(self._log.url, f"has not answered for {seconds:.0f} s ({problem})"))
         self._pause()
 
-    def _forget_silence(self) -> None:
-        with self._lock:
-            for followed in self._followed.values():
-                followed.silence.heard()
+    def _missed(self, seconds: float) -> None:
+        """The log has not answered for so long."""
+        if seconds > _SHORT_SECONDS:
+            with self._lock:
+                for followed in self._followed.values():
+                    followed.silence.missed(seconds)
 
     def _pause(self) -> None:
         threading.Event().wait(_RETRY_SECONDS)

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 from uuid import uuid4
 
@@ -44,7 +43,7 @@ from callbridge.relay.keeper import Keeper
 from callbridge.relay.log import Log
 from callbridge.relay.patience import insist
 from callbridge.relay.records import Ending, Policy, RunState
-from callbridge.relay.silence import LOOKS_SECONDS, Silence
+from callbridge.relay.silence import Contact, Silence
 
 if TYPE_CHECKING:
     from callbridge.relay.records import Status
@@ -141,9 +140,10 @@ class Publication:
     def _claim(self) -> int:
         log, policy = self._tools.log, self._tools.policy
         silence, dead_beat = Silence(), None
+        contact = Contact(silence.missed)
         while True:
             ask = partial(log.claim, self.run, self._owner, policy, restart=self._restart, dead_beat=dead_beat)
-            claim = self._insist(ask)
+            claim = contact.ask(partial(self._insist, ask))
             state = claim.state
             if state is None:
                 raise UnknownRunError(self.run)
@@ -152,10 +152,10 @@ class Publication:
             if not (self._restart and state.status == "running" and state.is_overdue):
                 raise _refused(self.run, state)
             # Its publisher seems to be dead. One that is not has renewed the lease before we are sure.
-            if silence.is_over(state, monotonic()):
+            if silence.is_over(state, contact.asked_at, contact.answered_at):
                 dead_beat = state.beat
             else:
-                threading.Event().wait(min(LOOKS_SECONDS, state.lease_seconds / 6))
+                threading.Event().wait(silence.look_seconds)
 
     def _insist(self, call: Callable[[], T]) -> T:
         return insist(call, self._tools.log.url, self._tools.outage_seconds)

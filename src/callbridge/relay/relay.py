@@ -28,7 +28,7 @@ from callbridge.relay.patience import insist
 from callbridge.relay.publication import Publication, Tools
 from callbridge.relay.publish import publish_events, publish_events_sync
 from callbridge.relay.records import Policy, RunState, Status, check_run, make_run
-from callbridge.relay.silence import LOOKS_SECONDS, Silence
+from callbridge.relay.silence import Contact, Silence
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -339,7 +339,8 @@ class Relay:
     async def status(self, run: str) -> Status:
         """Return what a run is: `queued`, `running`, `ended`, `failed`, `stopped`, `lost` or `limited`.
 
-        A run whose lease has run out is watched for a third of the lease time and a second, before it is said to be lost.
+        A run whose lease has run out is watched for 6 seconds, before it is said to be lost: for the whole lease, if that is
+        shorter; for a third of it and a second, if that is longer.
 
         Raises:
             UnknownRunError: There is no such run.
@@ -354,16 +355,17 @@ class Relay:
         """
         check_run(run)
         silence = Silence()
+        contact = Contact(silence.missed)
         while True:
-            state = self._asked(lambda log: log.state(run))
+            state = contact.ask(lambda: self._asked(lambda log: log.state(run)))
             if state is None:
                 raise UnknownRunError(run)
             if not state.is_overdue:
                 return state.status
-            if silence.is_over(state, monotonic()):
+            if silence.is_over(state, contact.asked_at, contact.answered_at):
                 self._declare_lost(run, state)
             else:
-                threading.Event().wait(min(LOOKS_SECONDS, state.lease_seconds / 6))
+                threading.Event().wait(silence.look_seconds)
 
     def _declare_lost(self, run: str, seen: RunState) -> None:
         self._asked(lambda log: log.declare_lost(run, seen.attempt, seen.beat))

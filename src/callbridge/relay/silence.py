@@ -1,25 +1,65 @@
 """`Silence`: when a run whose lease is not renewed is given up. It is told what was seen, and neither looks nor asks the time.
 
 A lease that has run out by the log's clock proves little: the server may have been restarted, or have stood still, and the
-publisher had no way to renew it. So whoever gives a run up has to have watched it in vain, with the log answering all the
-while, for as long as a healthy publisher needs to be heard of:
+publisher had no way to renew it. So whoever gives a run up has to have watched its beat stand still, from the answer to one
+look to the asking of another, with the log answering all the while:
 
-- for the whole lease time, or
-- if the lease has run out by the log's clock, for a third of it, in which it is renewed once, and a second for the way.
+- for the whole lease time, in which a healthy publisher renews it three times; or
+- if the lease has run out by the log's clock as well, for a third of it, in which it is renewed once, but for no less than a
+  publisher needs to find out that its connection is dead, and a second for the way. This is for who comes late.
+
+A log that has not answered for a while has kept the publisher waiting, too: what was watched before that is void, and the whole
+lease time begins with the first look that is answered after it. What counts is when a look was asked, and never when it was
+answered: an answer that took long says how the run was when the server came back, before its publisher could be heard.
 
 What is written then holds only if the beat is still the one that was seen, so nobody gives up a run that has just been renewed.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, TypeVar
 
 from callbridge.relay.records import RunState
 
-__all__ = ["LOOKS_SECONDS", "Silence"]
+__all__ = ["LOOKS_SECONDS", "Contact", "Silence"]
+
+T = TypeVar("T")
 
 LOOKS_SECONDS: Final = 1.0
-"""How often a silent run is looked at."""
+"""How often a silent run is looked at, unless its lease is so short that it has to be more often."""
+
+ANSWER_SECONDS: Final = 5.0
+"""After how long a publisher takes its connection for dead, and makes another one."""
+
+
+class Contact:
+    """What one thread asks a log, and for how long it has had no answer.
+
+    Args:
+        on_gap: Called after each answer, with the seconds since the one before.
+        clock: Tells the time.
+    """
+
+    def __init__(self, on_gap: Callable[[float], None], clock: Callable[[], float] = monotonic) -> None:
+        self._on_gap = on_gap
+        self._clock = clock
+        self._answered_at = self.asked_at = clock()
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """Return what the log answers; an error is no answer."""
+        self.asked_at = self._clock()
+        answer = call()
+        now = self._clock()
+        gap, self._answered_at = now - self._answered_at, now
+        self._on_gap(gap)
+        return answer
+
+    @property
+    def answered_at(self) -> float:
+        """When the log has answered last."""
+        return self._answered_at
 
 
 class Silence:
@@ -27,28 +67,48 @@ class Silence:
 
     def __init__(self) -> None:
         self._beat: tuple[int, int] | None = None
-        self._seen_at = 0.0
-        self._seconds = 0.0
+        self._since = 0.0
+        self._lease_seconds: float | None = None
+        self._was_interrupted = False
+
+    @property
+    def look_seconds(self) -> float:
+        """How long to wait between two looks."""
+        return LOOKS_SECONDS if self._lease_seconds is None else min(LOOKS_SECONDS, self._lease_seconds / 6)
 
     def heard(self) -> None:
-        """Take note that the run was heard of, or that the log did not answer: the watch begins anew."""
+        """Take note that the run was heard of: the watch begins anew."""
         self._beat = None
+        self._was_interrupted = False
 
-    def is_over(self, state: RunState, now: float) -> bool:
+    def missed(self, seconds: float) -> None:
+        """Take note that the log has not answered for so long. Longer than a healthy run can bear, and the watch is void."""
+        if self._lease_seconds is not None and seconds > self.look_seconds + self._lease_seconds / 4:
+            self._beat = None
+            self._was_interrupted = True
+
+    def is_over(self, state: RunState, asked_at: float, answered_at: float) -> bool:
         """Take note of a look at a run; return whether it is to be given up.
 
         Args:
             state: As it was seen.
-            now: The time of the watch, in seconds.
+            asked_at: When the log was asked, in seconds. All of its answers up to this one have been taken note of.
+            answered_at: When it answered.
         """
         if state.status == "queued":
             return state.is_overdue
+        self._lease_seconds = state.lease_seconds
         beat = (state.attempt, state.beat)
         if beat != self._beat:
-            self._beat, self._seconds = beat, 0.0
-        else:
-            self._seconds += min(now - self._seen_at, 2 * LOOKS_SECONDS)  # a thread that was held up has not watched
-        self._seen_at = now
-        if self._seconds >= state.lease_seconds:
-            return True
-        return state.is_overdue and self._seconds >= state.lease_seconds / 3 + LOOKS_SECONDS
+            if self._beat is not None:
+                self._was_interrupted = False
+            self._beat, self._since = beat, answered_at
+            return False
+        return asked_at - self._since >= self._needed(state)
+
+    def _needed(self, state: RunState) -> float:
+        """Return for how long a beat that does not change has to be watched."""
+        lease = state.lease_seconds
+        if self._was_interrupted or not state.is_overdue:
+            return lease
+        return min(lease, max(lease / 3, ANSWER_SECONDS) + LOOKS_SECONDS)
