@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from failure_table import WRITES, Seen, Table, compare
 from nursery import Nursery
 from servers import REQUIRED, Server, missing
 
@@ -78,6 +79,26 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield make
     for server in started:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def failure_table() -> Iterator[Table]:
+    """Collect what tests of failures see."""
+    table = Table()
+    yield table
+    if WRITES:
+        table.write()
+
+
+@pytest.fixture
+def seen(request: pytest.FixtureRequest, failure_table: Table) -> Iterator[Seen]:
+    """Give what takes note of what comes of a failure; the page has to say the same."""
+    marker = request.node.get_closest_marker("failure")
+    (engine,) = [each for each in request.node.callspec.params.values() if each in ENGINES]
+    noted = Seen(failure_table.of(marker), engine)
+    yield noted
+    if not WRITES:
+        compare(noted)
 
 
 @pytest.fixture(scope="session")

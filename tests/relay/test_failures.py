@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
+from failure_table import COMMAND, Row, Seen, compare, shown
 from made import Gated, events, read, until
 from nursery import Nursery
 from proxy import Proxy
@@ -45,9 +47,10 @@ async def outcome_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.failure("the worker is killed, anywhere", "a prefix without holes, then {}, all the same")
 @pytest.mark.parametrize("point", range(POINTS))
 async def test_a_worker_that_is_killed_anywhere_is_lost_to_all_readers_alike(
-    shared_url: str, nursery: Nursery, point: int
+    shared_url: str, nursery: Nursery, point: int, seen: Seen
 ) -> None:
     lease = 0.9
     made = 400 if point % 2 else 3000
@@ -75,6 +78,8 @@ async def test_a_worker_that_is_killed_anywhere_is_lost_to_all_readers_alike(
         assert {(len(found), how) for found, how in late} == {ends[0][:2]}
         assert await relay.status(run) == ("lost" if ends[0][1] == "RunLostError" else "ended")
         assert ends[0][2] - killed < PATIENCE
+        if ends[0][1] != "ended":
+            seen.readers(ends[0][1])
 
 
 async def _is(relay: Any, run: str, *statuses: str) -> bool:
@@ -90,7 +95,10 @@ async def test_status_alone_finds_a_dead_worker(shared_url: str, nursery: Nurser
         await until(lambda: _is(relay, run, "lost"))
 
 
-async def test_a_worker_whose_loop_is_blocked_is_not_lost(shared_url: str, nursery: Nursery, tmp_path: Path) -> None:
+@pytest.mark.failure("its loop is blocked by sync code for longer than the lease", "{}: a thread keeps the lease")
+async def test_a_worker_whose_loop_is_blocked_is_not_lost(
+    shared_url: str, nursery: Nursery, tmp_path: Path, seen: Seen
+) -> None:
     outcome = tmp_path / "outcome"
     async with connect(shared_url) as relay:
         run = await relay.announce()
@@ -98,9 +106,18 @@ async def test_a_worker_whose_loop_is_blocked_is_not_lost(shared_url: str, nurse
         found, how = await read(relay, run)
     assert (len(found), how) == (20, "ended")
     assert await outcome_of(outcome) == "done"
+    seen.readers(how)
+    seen.worker("done")
 
 
-async def test_a_zombie_is_fenced_and_its_successor_is_whole(shared_url: str, nursery: Nursery, tmp_path: Path) -> None:
+@pytest.mark.failure(
+    "it stands still for longer than the lease (SIGSTOP, a paused machine)",
+    "{}; the next attempt is whole",
+    "{}; its writes are refused",
+)
+async def test_a_zombie_is_fenced_and_its_successor_is_whole(
+    shared_url: str, nursery: Nursery, tmp_path: Path, seen: Seen
+) -> None:
     zombie, successor = tmp_path / "zombie", tmp_path / "successor"
     async with connect(shared_url) as relay:
         run = await relay.announce()
@@ -110,22 +127,30 @@ async def test_a_zombie_is_fenced_and_its_successor_is_whole(shared_url: str, nu
         await anext(follower)
         os.kill(pid, signal.SIGSTOP)
         try:
-            seen = 1
             with pytest.raises(callbridge.RunLostError):
                 async for _ in follower:
-                    seen += 1
+                    pass
             nursery.make(shared_url, run, restart=True, outcome=str(successor), **options)
             await until(lambda: _is(relay, run, "running", "ended"))
         finally:
             os.kill(pid, signal.SIGCONT)
         assert await outcome_of(zombie) == "LeaseLostError"
+        seen.readers("RunLostError")
+        seen.worker("LeaseLostError")
         assert await outcome_of(successor) == "done"
         found, how = await read(relay, run)
         assert (len(found), how) == (60, "ended")
         assert is_prefix(found, 60)
 
 
-async def test_a_dead_attempt_is_taken_over_without_a_reader(shared_url: str, nursery: Nursery, tmp_path: Path) -> None:
+@pytest.mark.failure(
+    "the job of a worker that was killed is delivered once more, with `restart=True`",
+    "who comes then: {}, the new attempt is whole",
+    "the second one: {}, or `RunTakenError` before the lease has run out",
+)
+async def test_a_dead_attempt_is_taken_over_without_a_reader(
+    shared_url: str, nursery: Nursery, tmp_path: Path, seen: Seen
+) -> None:
     """A job queue delivers once more what a worker has not acknowledged."""
     outcome = tmp_path / "outcome"
     async with connect(shared_url) as relay:
@@ -139,10 +164,14 @@ async def test_a_dead_attempt_is_taken_over_without_a_reader(shared_url: str, nu
             outcome.unlink()
             nursery.make(shared_url, run, made=10, restart=True, lease_seconds=0.6, outcome=str(outcome))
             assert await outcome_of(outcome) == "done"
-        assert len((await read(relay, run))[0]) == 10
+        found, how = await read(relay, run)
+        assert len(found) == 10
+        seen.readers(how)
+        seen.worker("done")
 
 
-async def test_of_two_workers_with_one_id_one_publishes(shared_url: str, nursery: Nursery, tmp_path: Path) -> None:
+@pytest.mark.failure("a job is delivered twice", worker="the second one: {}")
+async def test_of_two_workers_with_one_id_one_publishes(shared_url: str, nursery: Nursery, tmp_path: Path, seen: Seen) -> None:
     async with connect(shared_url) as relay:
         run = await relay.announce()
         outcomes = [tmp_path / str(number) for number in range(4)]
@@ -150,10 +179,16 @@ async def test_of_two_workers_with_one_id_one_publishes(shared_url: str, nursery
             nursery.make(shared_url, run, "sync" if number % 2 else "publish", made=30, outcome=str(path))
         found, how = await read(relay, run)
         assert (len(found), how) == (30, "ended")
-        assert sorted([await outcome_of(path) for path in outcomes]) == ["RunTakenError"] * 3 + ["done"]
+        ways = sorted([await outcome_of(path) for path in outcomes])
+        assert ways == ["RunTakenError"] * 3 + ["done"]
+        seen.readers(how)
+        seen.worker(*ways[:3])
 
 
-async def test_stopping_reaches_a_worker_in_another_process(shared_url: str, nursery: Nursery, tmp_path: Path) -> None:
+@pytest.mark.failure("somebody stops it", worker="{}, within a second; sync code at its next callback")
+async def test_stopping_reaches_a_worker_in_another_process(
+    shared_url: str, nursery: Nursery, tmp_path: Path, seen: Seen
+) -> None:
     outcome = tmp_path / "outcome"
     async with connect(shared_url) as relay:
         run = await relay.announce()
@@ -165,6 +200,8 @@ async def test_stopping_reaches_a_worker_in_another_process(shared_url: str, nur
             async for _ in follower:
                 pass
         assert await outcome_of(outcome) == "RunStoppedError"
+        seen.readers("RunStoppedError")
+        seen.worker("RunStoppedError")
 
 
 async def test_five_processes_of_forty_readers_of_which_a_third_leaves(
@@ -209,8 +246,11 @@ async def test_two_hundred_followers_of_a_process_have_one_connection_that_waits
         assert len(waiting) <= 1 + 1  # and one of another test, perhaps
 
 
+@pytest.mark.failure("the server is killed, and started again with its append-only file", "{} but a pause", "{} but a pause")
 @pytest.mark.parametrize("kind", SERVERS)
-async def test_a_server_that_is_killed_and_has_a_file_loses_nothing(make_server: Callable[..., Server], kind: str) -> None:
+async def test_a_server_that_is_killed_and_has_a_file_loses_nothing(
+    make_server: Callable[..., Server], kind: str, seen: Seen
+) -> None:
     server = make_server(kind, "--appendonly", "yes", "--appendfsync", "always")
     made = events(300)
     gated = Gated(made)
@@ -240,10 +280,13 @@ async def test_a_server_that_is_killed_and_has_a_file_loses_nothing(make_server:
         assert found == made
         assert results == ["done"]
         assert await read(relay, run) == (made, "ended")
+        seen.readers("ended")
+        seen.worker(*results)
 
 
+@pytest.mark.failure("the same without the file")
 @pytest.mark.parametrize("kind", SERVERS)
-async def test_a_server_that_forgets_leaves_nobody_waiting(make_server: Callable[..., Server], kind: str) -> None:
+async def test_a_server_that_forgets_leaves_nobody_waiting(make_server: Callable[..., Server], kind: str, seen: Seen) -> None:
     server = make_server(kind)
     gated = Gated(events(50))
     async with connect(server.url, lease_seconds=0.9, outage_seconds=60) as relay:
@@ -266,15 +309,24 @@ async def test_a_server_that_forgets_leaves_nobody_waiting(make_server: Callable
             server.start()
         assert ends == ["RelayGapError"]
         assert gated.left
+        seen.readers(*ends)
+        seen.worker("LeaseLostError")
 
 
 async def _events(relay: Any, run: str, count: int) -> bool:
     return any(each.run == run and each.events >= count for each in await relay.runs())
 
 
-@pytest.mark.parametrize("on_outage", ["fail", "detach"])
-async def test_a_server_that_stays_away(make_server: Callable[..., Server], on_outage: Any) -> None:
-    server = make_server("redis")
+@pytest.mark.parametrize(
+    "on_outage",
+    [
+        pytest.param("fail", marks=pytest.mark.failure("the server is away for longer than `outage_seconds`")),
+        pytest.param("detach", marks=pytest.mark.failure('the same with `on_outage="detach"`')),
+    ],
+)
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_a_server_that_stays_away(make_server: Callable[..., Server], kind: str, on_outage: Any, seen: Seen) -> None:
+    server = make_server(kind)
     gated = Gated(events(50))
     async with connect(server.url, lease_seconds=1, outage_seconds=0.5, on_outage=on_outage) as relay:
         run = await relay.announce()
@@ -306,10 +358,13 @@ async def test_a_server_that_stays_away(make_server: Callable[..., Server], on_o
             assert results == ["done"]
         else:
             assert "outage_seconds" in str(results[0])
+        seen.readers(*ends)
+        seen.worker(*("done" if each == "done" else type(each).__name__ for each in results))
 
 
+@pytest.mark.failure("the server is out of memory", "a prefix without holes, then {}", "{} that says why")
 @pytest.mark.parametrize("kind", SERVERS)
-async def test_a_server_without_memory_leaves_no_hole(make_server: Callable[..., Server], kind: str) -> None:
+async def test_a_server_without_memory_leaves_no_hole(make_server: Callable[..., Server], kind: str, seen: Seen) -> None:
     server = make_server(kind, "--maxmemory", "6mb", "--maxmemory-policy", "noeviction")
     async with connect(server.url, lease_seconds=0.9, outage_seconds=0.5) as relay:
         run = await relay.announce()
@@ -319,28 +374,38 @@ async def test_a_server_without_memory_leaves_no_hole(make_server: Callable[...,
         client.config_set("maxmemory", "200mb")
         client.close()
         found, how = await read(relay, run)
-        assert how in ("RunLostError", "RunFailedError")
+        seen.readers(how)
+        seen.worker("RelayUnreachableError")
         assert [event["data"]["chunk"].content[-len(str(number)) :] for number, event in enumerate(found[1:])] == [
             str(number) for number in range(len(found) - 1)
         ]
 
 
+@pytest.mark.failure(
+    "the server stands still for longer than the lease, and for less than `outage_seconds`", "{} but a pause", "{} but a pause"
+)
 @pytest.mark.parametrize("kind", SERVERS)
-async def test_a_server_that_stands_still_costs_no_healthy_run(make_server: Callable[..., Server], kind: str) -> None:
+async def test_a_server_that_stands_still_costs_no_healthy_run(
+    make_server: Callable[..., Server], kind: str, seen: Seen
+) -> None:
     server = make_server(kind)
     made = events(40)
     gated = Gated(made)
     async with connect(server.url, lease_seconds=3, outage_seconds=60) as relay:
         run = await relay.announce()
         found: list[Any] = []
+        results: list[Any] = []
 
         async def follow() -> None:
             async for event in relay.follow(run):
                 found.append(event)
 
+        async def publish() -> None:
+            results.append(await relay.publish(run, gated.stream()))
+
         async with anyio.create_task_group() as group:
             group.start_soon(follow)
-            group.start_soon(relay.publish, run, gated.stream())
+            group.start_soon(publish)
             gated.let(20)
             await until(lambda: len(found) == 20)
             server.pause()
@@ -348,10 +413,16 @@ async def test_a_server_that_stands_still_costs_no_healthy_run(make_server: Call
             server.resume()
             gated.let(20)
         assert found == made
+        assert results == ["done"]
+        seen.readers("ended")
+        seen.worker(*results)
 
 
+@pytest.mark.failure("a connection is cut at any byte of a request or a reply")
 @pytest.mark.parametrize("kind", SERVERS)
-def test_a_connection_that_is_cut_at_every_byte_costs_and_doubles_nothing(servers: Callable[[str], Server], kind: str) -> None:
+def test_a_connection_that_is_cut_at_every_byte_costs_and_doubles_nothing(
+    servers: Callable[[str], Server], kind: str, seen: Seen
+) -> None:
     server = servers(kind)
     proxy = Proxy(server.port)
     log = RedisLog(f"redis://127.0.0.1:{proxy.port}/0", "redis://proxy")
@@ -378,6 +449,8 @@ def test_a_connection_that_is_cut_at_every_byte_costs_and_doubles_nothing(server
         found = direct.read(run, Position(1, 0), 10_000)
         assert [record.body for record in found] == expected
         assert [record.seq for record in found] == list(range(1, len(expected) + 1))
+        seen.readers("ended")
+        seen.worker("done")
     finally:
         direct.forget(run)
         log.close()
@@ -416,3 +489,27 @@ async def test_both_protocols_of_servers_are_spoken(servers: Callable[[str], Ser
             await until(lambda: len(found) == 20)
             await relay.stop(run)
         assert found == made[:20]
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_the_page_has_the_rows_of_the_tests_and_no_others() -> None:
+    marked = [
+        ast.literal_eval(call.args[0])
+        for path in sorted(Path(__file__).parent.glob("test_*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.failure"
+    ]
+    assert sorted(row[0] for row in shown()) == sorted(marked), COMMAND
+
+
+def test_a_row_that_is_no_longer_true_fails_the_test_that_saw_it() -> None:
+    row = Row("a job is delivered twice", worker="the second one: {}")
+    seen = Seen(row, "redis")
+    seen.readers("ended")
+    seen.worker("RunTakenError")
+    compare(seen)
+    seen.readers("RunLostError")
+    with pytest.raises(AssertionError, match="stale"):
+        compare(seen)

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from failure_table import Seen
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.prompts import ChatPromptTemplate
@@ -191,7 +192,10 @@ async def test_a_read_that_is_cancelled_has_lost_nothing(url: str) -> None:
     assert found == made
 
 
-async def test_a_follower_that_sleeps_catches_up_and_holds_a_bounded_amount(url: str) -> None:
+@pytest.mark.failure(
+    "a reader sleeps while thousands of events pass", "{}: all of them, later; its process holds at most 16 batches"
+)
+async def test_a_follower_that_sleeps_catches_up_and_holds_a_bounded_amount(url: str, seen: Seen) -> None:
     made = events(6000)
     async with connect(url) as relay:
         run = await relay.announce()
@@ -209,6 +213,8 @@ async def test_a_follower_that_sleeps_catches_up_and_holds_a_bounded_amount(url:
             assert listener is not None
             assert listener._offered - listener._taken <= 16
             assert [event async for event in follower] == made[2:]
+        seen.readers("ended")
+        seen.worker("done")
 
 
 async def _has(relay: Any, run: str, status: str) -> bool:
@@ -333,8 +339,9 @@ async def test_a_publisher_that_is_cancelled_says_so(url: str) -> None:
 # -- errors of runs ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.failure("the run raises", worker="its own error")
 @pytest.mark.parametrize("show_errors", [False, True])
-async def test_a_run_that_fails_tells_its_readers_as_much_as_they_may_know(url: str, show_errors: bool) -> None:
+async def test_a_run_that_fails_tells_its_readers_as_much_as_they_may_know(url: str, show_errors: bool, seen: Seen) -> None:
     error = ValueError("the password is tea")
 
     async def failing() -> Any:
@@ -356,6 +363,7 @@ async def test_a_run_that_fails_tells_its_readers_as_much_as_they_may_know(url: 
         assert "ValueError" in str(failed.value)
         assert ("password" in str(failed.value)) is show_errors
         assert await relay.status(run) == "failed"
+        seen.readers(type(failed.value).__name__)
 
 
 async def test_an_event_that_is_none_ends_the_run_with_an_error_that_shows_it(url: str) -> None:
@@ -489,7 +497,8 @@ async def test_a_quiet_run_outlives_the_time_for_which_orphans_are_kept(url: str
         assert len((await read(relay, run))[0]) == 4
 
 
-async def test_a_run_that_nobody_begins_is_lost_to_all(url: str) -> None:
+@pytest.mark.failure("nobody takes the job within `start_seconds` (600)", worker="{}: too late")
+async def test_a_run_that_nobody_begins_is_lost_to_all(url: str, seen: Seen) -> None:
     async with connect(url) as relay:
         run = await relay.announce(start_seconds=0.1)
         other = await relay.announce(start_seconds=0.1)
@@ -498,11 +507,14 @@ async def test_a_run_that_nobody_begins_is_lost_to_all(url: str) -> None:
         await until(lambda: _has(relay, other, "lost"))
         with pytest.raises(callbridge.RunLostError):
             await relay.publish(other, events(3))
+        seen.readers("RunLostError")
+        seen.worker("RunLostError")
         await relay.publish(run, events(3), restart=True)
         assert (await read(relay, run))[1] == "ended"
 
 
-async def test_a_run_that_is_forgotten_ends_for_its_readers_and_its_publisher(url: str) -> None:
+@pytest.mark.failure("the run is forgotten, or has expired", "{}; new ones `UnknownRunError`")
+async def test_a_run_that_is_forgotten_ends_for_its_readers_and_its_publisher(url: str, seen: Seen) -> None:
     gated = Gated(events(8))
     async with connect(url, lease_seconds=0.6) as relay:
         run = await relay.announce()
@@ -524,7 +536,45 @@ async def test_a_run_that_is_forgotten_ends_for_its_readers_and_its_publisher(ur
             with pytest.raises(callbridge.RelayGapError, match="gone"):
                 await anext(follower)
         assert len(raised) == 1
+        assert (await read(relay, run))[1] == "UnknownRunError"
+        seen.readers("RelayGapError")
+        seen.worker(*(type(each).__name__ for each in raised))
         assert gated.left
+
+
+@pytest.mark.parametrize("answered_first", ["the renewal", "the end"])
+async def test_a_renewal_that_reaches_the_log_after_the_end_is_no_lost_lease(
+    url: str, answered_first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server stood still, both were on their way, and the end was served first."""
+    async with connect(url) as relay:
+        run = await relay.announce()
+        assert relay._tools is not None
+        log, keeper = relay._tools.log, relay._tools.keeper
+        finish, let_go = log.finish, keeper.let_go
+        refused: list[Any] = []
+
+        def renew() -> None:
+            for kept in [*keeper._kept.values()]:
+                refused.append(log.beat(kept.run, kept.attempt))
+                keeper._renew(kept)
+
+        def finish_first(*args: Any) -> Any:
+            answer = finish(*args)
+            if answered_first == "the renewal":
+                renew()
+            return answer
+
+        def renew_first(run: str, attempt: int) -> None:
+            if answered_first == "the end" and not refused:
+                renew()
+            let_go(run, attempt)
+
+        monkeypatch.setattr(log, "finish", finish_first)
+        monkeypatch.setattr(keeper, "let_go", renew_first)
+        assert await relay.publish(run, events(3)) == "done"
+        assert refused == ["fenced"]
+        assert await relay.status(run) == "ended"
 
 
 async def test_closing_a_relay_ends_what_it_publishes_and_follows(url: str) -> None:

@@ -104,6 +104,7 @@ class Publication:
         self._attempt = 0
         self._count = 0  # events that are in the log
         self._ending: tuple[Status, dict[str, str] | None] | None = None
+        self._is_over = False  # the end is in the log
         self._is_detached = False
         done: tuple[SendEnd[None], ReceiveEnd[None]] = open_channel(1)
         self._done, self.done = done
@@ -215,7 +216,8 @@ class Publication:
         with self._lock:
             has_ended = self._ending is not None
             # A run that has ended by itself cannot be stopped any more; that its end is not in the log its caller must know.
-            if self.trouble is not None or (has_ended and isinstance(trouble, (RunStoppedError, RelayClosedError))):
+            is_too_late = has_ended and isinstance(trouble, (RunStoppedError, RelayClosedError))
+            if self.trouble is not None or self._is_over or is_too_late:
                 return
             self.trouble = trouble
         if not has_ended:
@@ -288,6 +290,12 @@ class Publication:
             return
         if refusal is not None:
             self._refused(refusal)
+            return
+        with self._lock:
+            # The end is in the log, so the lease was ours; a renewal that is refused now, or was already, came after the end.
+            self._is_over = True
+            if isinstance(self.trouble, LeaseLostError):
+                self.trouble = None
 
 
 def _refused(run: str, state: RunState) -> CallbridgeError:
