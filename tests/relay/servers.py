@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 REQUIRED = os.environ.get("CALLBRIDGE_RELAY") == "required"
 """Whether a server that is not there fails the tests. They skip otherwise."""
@@ -117,3 +118,54 @@ class Server:
         import redis
 
         return redis.Redis(port=self.port, host="127.0.0.1")
+
+
+class Cluster:
+    """Nodes that share all slots.
+
+    Args:
+        kind: `redis` or `valkey`.
+        folder: Where their files go.
+        count: How many there are.
+    """
+
+    def __init__(self, kind: str, folder: Path, count: int) -> None:
+        self.nodes: list[Server] = []
+        try:
+            for number in range(count):
+                home = folder / str(number)
+                home.mkdir()
+                options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", "60000"]
+                self.nodes.append(Server(kind, home, *options))
+            self._join()
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def url(self) -> str:
+        return self.nodes[0].url.replace("redis:", "redis+cluster:")
+
+    def _join(self) -> None:
+        clients: list[Any] = [node.client() for node in self.nodes]
+        step = -(-16384 // len(clients))
+        for number, client in enumerate(clients):
+            client.execute_command("CLUSTER", "ADDSLOTS", *range(number * step, min(16384, (number + 1) * step)))
+            if number:
+                bus = self.nodes[0].options[3]
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, bus)
+        for _ in range(3000):
+            found = [client.execute_command("CLUSTER", "INFO") for client in clients]
+            known = f"cluster_known_nodes:{len(clients)}\r".encode()
+            if all(b"cluster_state:ok" in each and known in each for each in found):
+                break
+            time.sleep(0.02)
+        else:
+            raise RuntimeError(str(found))
+        for client in clients:
+            client.close()
+
+    def kill(self) -> None:
+        """End it."""
+        for node in self.nodes:
+            node.kill()

@@ -11,7 +11,9 @@ from callbridge.relay.log import Log
 
 __all__ = ["hidden", "log_at"]
 
-_EXPECTED: Final = "memory:, sqlite:///PATH, redis://HOST[:PORT][/DB], rediss://… or unix:///SOCKET"
+_EXPECTED: Final = (
+    "memory:, sqlite:///PATH, redis://HOST[:PORT][/DB], rediss://…, unix:///SOCKET or redis+cluster://HOST[:PORT]"
+)
 _SECRETS: Final = (
     (re.compile(r"(?<=//)([^/@:]*):[^/]*@"), r"\1:***@"),
     (re.compile(r"([?&](?:password|username|ssl_password)=)[^&]*", re.IGNORECASE), r"\1***"),
@@ -46,6 +48,10 @@ def log_at(url: object) -> Log:
         from callbridge.relay.redis import RedisLog  # noqa: PLC0415
 
         return RedisLog(url, hidden(url))
+    if scheme in ("redis+cluster", "rediss+cluster") and _is_address(url):
+        from callbridge.relay.cluster import ClusterLog  # noqa: PLC0415
+
+        return ClusterLog(url, hidden(url))
     raise RelayURLError("url", hidden(url), _EXPECTED)
 
 

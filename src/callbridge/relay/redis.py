@@ -19,14 +19,14 @@ from callbridge.relay.log import Claim, LogAwayError, Refusal, Seen
 from callbridge.relay.records import BEGINNING, Ending, Policy, Position, Record, RunState
 from callbridge.relay.scripts import SCRIPTS
 
-__all__ = ["RedisLog"]
+__all__ = ["COUNT", "SOCKET_SECONDS", "RedisLog", "id_of", "keys_of", "record_of"]
 
 T = TypeVar("T")
 
 OLDEST: Final = (6, 2)
-_SOCKET_SECONDS: Final = 5.0
+SOCKET_SECONDS: Final = 5.0
 _KEY: Final = re.compile(rb"\{cb:(.*)\}:run")
-_COUNT: Final = 256
+COUNT: Final = 256
 _WAKE_MILLISECONDS: Final = 600_000
 
 
@@ -37,6 +37,9 @@ class RedisLog:
         address: Its URL, as redis-py takes it.
         url: The same, secrets hidden.
     """
+
+    is_clustered = False
+    """Whether the server may be a node of a cluster."""
 
     def __init__(self, address: str, url: str) -> None:
         self.url = url
@@ -64,33 +67,43 @@ class RedisLog:
         self._redis = redis = _redis_py()
         exceptions = redis.exceptions
         try:
-            self._client = self._connected(redis, _SOCKET_SECONDS)
-            self._waiter = self._connected(redis, 2 * _SOCKET_SECONDS)
-            self._check_version(self._client.info("server").get("redis_version", "0.0"))
+            self._connect(redis)
+            self._check_server(self._client.info("server"))
         except exceptions.AuthenticationError as error:
             self._refuse(RelayAccessError(self.url, f"the server refuses the user or the password ({error})"), error)
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             problem = f"no Redis or Valkey server answers there ({_brief(error)}); start one, or give another URL"
             self._refuse(RelayUnreachableError(self.url, problem), error)
+        except exceptions.RedisClusterException as error:
+            self._refuse(RelayUnreachableError(self.url, f"no cluster answers there ({_brief(error)})"), error)
         except exceptions.ResponseError as error:
             self._refuse(RelayAccessError(self.url, f"the server refuses us ({error}); see the URL's password and ACL"), error)
         except ValueError as error:
             self._refuse(RelayUnreachableError(self.url, f"is no URL of a server ({error})"), error)
         self._scripts = {name: self._client.register_script(text) for name, text in SCRIPTS.items()}
 
-    def _check_version(self, version: str) -> None:
+    def _check_server(self, found: Mapping[str, Any]) -> None:
+        version = str(found.get("redis_version", "0.0"))
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             self._refuse(
                 RelayVersionError(self.url, f"the server is of version {version}; the oldest that will do is {oldest}")
             )
+        if found.get("redis_mode") == "cluster" and not self.is_clustered:
+            self._refuse(
+                RelayUnreachableError(self.url, "the server is a node of a cluster; write redis+cluster://HOST[:PORT]")
+            )
+
+    def _connect(self, redis: ModuleType) -> None:
+        self._client = self._connected(redis, SOCKET_SECONDS)
+        self._waiter = self._connected(redis, 2 * SOCKET_SECONDS)
 
     def _connected(self, redis: ModuleType, seconds: float) -> Any:
         # Retries are ours: redis-py's own would hide from us how long the server has been away.
         return redis.Redis.from_url(
             self._address,
             socket_timeout=seconds,
-            socket_connect_timeout=_SOCKET_SECONDS,
+            socket_connect_timeout=SOCKET_SECONDS,
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
             health_check_interval=0,
         )
@@ -169,11 +182,13 @@ class RedisLog:
 
     def read(self, run: str, after: Position, limit: int) -> list[Record]:
         """See `Log`."""
-        key = _keys(run)[1]
-        return [_record(*entry) for entry in self._asked(lambda: self._client.xrange(key, f"({_id(after)}", "+", count=limit))]
+        key = keys_of(run)[1]
+        return [
+            record_of(*entry) for entry in self._asked(lambda: self._client.xrange(key, f"({id_of(after)}", "+", count=limit))
+        ]
 
     def _call(self, name: str, run: str, *arguments: Any) -> Any:
-        return self._asked(lambda: self._scripts[name](keys=_keys(run), args=arguments))
+        return self._asked(lambda: self._scripts[name](keys=keys_of(run), args=arguments))
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """Return what the server answers.
@@ -190,23 +205,25 @@ class RedisLog:
         except exceptions.ResponseError as error:
             # Out of memory, still loading, a replica, no disk: all of that passes, or ends by `outage_seconds`.
             raise LogAwayError(str(error)) from error
+        except (exceptions.ClusterError, exceptions.RedisClusterException) as error:  # a node of a cluster is away
+            raise LogAwayError(_brief(error)) from error
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
     def wait(self, after: Mapping[str, Position], published: Sequence[str], seconds: float) -> Seen:
         """See `Log`."""
-        logs = {_keys(run)[1].encode(): run for run in after}
-        controls = {_keys(run)[2].encode(): run for run in published}
+        logs = {keys_of(run)[1].encode(): run for run in after}
+        controls = {keys_of(run)[2].encode(): run for run in published}
         self._heard = {run: self._heard.get(run, b"0-0") for run in published}
-        streams: dict[Any, Any] = {key: _id(after[run]) for key, run in logs.items()}
+        streams: dict[Any, Any] = {key: id_of(after[run]) for key, run in logs.items()}
         streams.update({key: self._heard[run] for key, run in controls.items()})
         streams[self._bell.encode()] = self._rung
-        found = self._asked(lambda: self._waiter.xread(streams, count=_COUNT, block=max(1, int(seconds * 1000))))
+        found = self._asked(lambda: self._waiter.xread(streams, count=COUNT, block=max(1, int(seconds * 1000))))
         records: dict[str, list[Record]] = {}
         stopped: list[str] = []
         for key, entries in _entries(found):
             if key in logs:
-                records[logs[key]] = [_record(*entry) for entry in entries]
+                records[logs[key]] = [record_of(*entry) for entry in entries]
             elif key in controls:
                 stopped.append(controls[key])
                 self._heard[controls[key]] = entries[-1][0]
@@ -245,11 +262,13 @@ def _brief(error: BaseException) -> str:
     return str(error).rstrip(".") or type(error).__name__
 
 
-def _keys(run: str) -> list[str]:
+def keys_of(run: str) -> list[str]:
+    """Return the keys of a run: its state, its log, and what is asked of it."""
     return [f"{{cb:{run}}}:{name}" for name in ("run", "log", "ctl")]
 
 
-def _id(position: Position) -> str:
+def id_of(position: Position) -> str:
+    """Return a position as the id of an entry."""
     return "0-0" if position == BEGINNING else f"{position.attempt}-{position.seq}"
 
 
@@ -262,7 +281,8 @@ def _refusal(answer: bytes) -> Refusal | None:
     return text or None
 
 
-def _record(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Record:
+def record_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Record:
+    """Return what an entry says."""
     attempt, seq = entry_id.split(b"-")
     return Record(int(attempt), int(seq), fields[b"e"].decode())
 

@@ -93,7 +93,8 @@ def connect(
 
     Args:
         url: Where the log is. `memory:` for one process, `memory:NAME` for another one in it; `sqlite:///PATH` for the
-            processes of one machine; `redis://`, `rediss://`, `unix://` for all others, with the extra `redis`.
+            processes of one machine; `redis://`, `rediss://`, `unix://` for all others, with the extra `redis`;
+            `redis+cluster://` and `rediss+cluster://` for a cluster, by one of its nodes.
         lease_seconds: For how long a publisher that has died is waited for.
         keep_seconds: For how long a run can be read after its end.
         orphan_seconds: For how long one is kept that nobody publishes any more and nobody has read to its end.
