@@ -74,6 +74,25 @@ SHOWING = """
         def on_llm_new_token(self, token, **kwargs):
             SHOW
 """
+ENDPOINT = """
+    class Putting(BaseCallbackHandler):
+        def __init__(self, queue):
+            self.queue = queue
+
+        async def on_llm_new_token(self, token, **kwargs):
+            await self.queue.put(token)
+
+        async def on_llm_end(self, response, **kwargs):
+            await self.queue.put(None)
+
+    async def ask(x):
+        queue = asyncio.Queue()
+        chat = ChatOpenAI(streaming=True, callbacks=[Putting(queue)])
+        task = asyncio.create_task(chat.ainvoke(x))
+        while (token := await queue.get()) is not None:
+            yield token
+        await task
+"""
 EDITS = {
     "CB101": "from langchain.callbacks.base import BaseCallbackHandler\n",
     "CB102": "from langchain.callbacks import AsyncIteratorCallbackHandler\n",
@@ -85,6 +104,7 @@ EDITS = {
     "CB205": HEAD + "    def ask(chat):\n        chat.invoke(1, config={'callbacks': [StreamingStdOutCallbackHandler()]})\n",
     "CB301": HEAD + ITERATION,
     "CB302": HEAD + CLASSES + QUEUE,
+    "CB303": HEAD + ENDPOINT,
     "CB305": HEAD + PRINTING,
     "CB306": HEAD + CLASSES + PRINTING.replace("StreamingStdOutCallbackHandler", "Printer"),
     "CB304": HEAD + SHOWING.replace("SHOW", "self.place.send_text(token)") + SHOWN,

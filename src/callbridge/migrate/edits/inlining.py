@@ -31,7 +31,7 @@ from callbridge.migrate.edits.wrapping import wrap
 __all__ = ["plan"]
 
 _OF_TEXT = ("capitalize", "lower", "lstrip", "replace", "rstrip", "strip", "swapcase", "title", "upper")
-_QUEUES = frozenset({"async-queue", "process-queue", "thread-queue"})
+_QUEUES = frozenset({"process-queue", "thread-queue"})
 _UNPRINTED = "nothing was printed so far, and all of the text will be"
 _UNSHOWN = "nothing was shown so far, and all of the text will be"
 _RAISED = "an error of what is done with a token was logged so far, and ends the call now"
@@ -52,7 +52,8 @@ def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change
             continue
         if isinstance(call.func, ast.Name) and call.func.id in queues:
             continue  # CB302 speaks of it
-        rule = "CB302" if set(handler.sinks) & _QUEUES else "CB401"
+        sinks = set(handler.sinks)
+        rule = "CB303" if "async-queue" in sinks else "CB302" if sinks & _QUEUES else "CB401"
         try:
             consumer = read_consumer(handler)
             rule = consumer.rule

@@ -15,7 +15,7 @@ _LATER = "what the call is given is computed where the loop begins, after what s
 _SKIPPED = "what follows the loop has been run although the call failed, and will not be"
 
 
-def moving(source: Source, loop: ast.AsyncFor, task: Task) -> str:
+def moving(source: Source, loop: ast.stmt, task: Task) -> str:
     """Return what speaks against evaluating a call's arguments later than they were; empty if nothing can come of it.
 
     Args:
@@ -34,7 +34,7 @@ def moving(source: Source, loop: ast.AsyncFor, task: Task) -> str:
     return _LATER if (computed or loaded) and any(_stores(each) for each in between) else ""
 
 
-def skipping(source: Source, loop: ast.AsyncFor, task: Task, ending: str) -> str:
+def skipping(source: Source, loop: ast.stmt, task: Task, ending: str) -> str:
     """Return what speaks against raising a call's errors in the loop: what follows was run nevertheless; empty if nothing.
 
     Args:
@@ -54,7 +54,7 @@ def skipping(source: Source, loop: ast.AsyncFor, task: Task, ending: str) -> str
     return ""
 
 
-def _above(source: Source, loop: ast.AsyncFor) -> Iterator[ast.AST]:
+def _above(source: Source, loop: ast.stmt) -> Iterator[ast.AST]:
     """Return what the loop stands in, up to its function."""
     for each in source.ancestors(loop):
         if each is source.scope(loop):
@@ -62,7 +62,7 @@ def _above(source: Source, loop: ast.AsyncFor) -> Iterator[ast.AST]:
         yield each
 
 
-def _following(source: Source, loop: ast.AsyncFor) -> Iterator[ast.stmt]:
+def _following(source: Source, loop: ast.stmt) -> Iterator[ast.stmt]:
     """Return the statements that are run after the loop, and not if it fails: all but those of a `finally` around it."""
     for inner in (loop, *_above(source, loop)):
         if isinstance(inner, ast.stmt):
@@ -78,7 +78,7 @@ def _has_no_effect(node: ast.stmt, task: Task) -> bool:
     return isinstance(node, ast.Pass | Function) or (isinstance(node, ast.Return) and node.value is None)
 
 
-def _between(source: Source, loop: ast.AsyncFor, task: Task) -> Iterator[ast.AST]:
+def _between(source: Source, loop: ast.stmt, task: Task) -> Iterator[ast.AST]:
     """Return what is run after the task has been made and before the loop begins."""
     block = source.block(task.statement)
     above = {loop, *source.ancestors(loop)}

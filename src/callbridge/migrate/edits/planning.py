@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from callbridge.migrate.edits import call_config, imports, inlining, iterators, managers, printing, threads, version, version3
+from callbridge.migrate.edits import (
+    call_config,
+    endpoints,
+    imports,
+    inlining,
+    iterators,
+    managers,
+    printing,
+    threads,
+    version,
+    version3,
+)
 from callbridge.migrate.edits.operations import Change, Refusal
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.tidiness import tidy
@@ -19,6 +30,6 @@ def plan_all(source: Source, level: int = 1, *, unsafe: bool = False) -> list[Ch
         unsafe: Whether level 2 may assume what the file does not show.
     """
     plan = [each for planner in (imports, managers, call_config, version, version3) for each in planner.plan(source)]
-    for wrapper in (iterators, printing, inlining, threads):
+    for wrapper in (iterators, printing, inlining, threads, endpoints):
         plan += wrapper.plan(source, level, unsafe=unsafe)
     return [tidy(source, each) if isinstance(each, Change) else each for each in plan]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.source import Function, Source
 
-__all__ = ["Drain", "find_drain", "queue_handlers"]
+__all__ = ["Drain", "find_async_drain", "find_drain", "own_queue", "queue_handlers"]
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,95 @@ def _only(function: Function) -> ast.stmt | None:
 
 
 def _put_to_attribute(node: ast.stmt | None) -> tuple[str, str] | None:
-    """Return `queue` and `x` for `self.queue.put(x)`."""
+    """Return `queue` and `x` for `self.queue.put(x)`, awaited or not."""
     call = node.value if isinstance(node, ast.Expr) else None
+    call = call.value if isinstance(call, ast.Await) else call
     if not isinstance(call, ast.Call) or len(call.args) != 1 or not isinstance(call.func, ast.Attribute):
         return None
     owner = call.func.value
     if call.func.attr not in ("put", "put_nowait") or not isinstance(owner, ast.Attribute):
         return None
     return (owner.attr, ast.unparse(call.args[0])) if ast.unparse(owner.value) == "self" else None
+
+
+def own_queue(source: Source, name: str) -> str:
+    """Return the attribute in which a handler class keeps an `asyncio.Queue` of its own, which it makes; empty if none."""
+    for init in (
+        each for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name == name for each in node.body
+    ):
+        if isinstance(init, ast.FunctionDef) and init.name == "__init__" and len(init.args.args) == 1:
+            for each in init.body:
+                target = (
+                    each.targets[0]
+                    if isinstance(each, ast.Assign)
+                    else each.target
+                    if isinstance(each, ast.AnnAssign)
+                    else None
+                )
+                value = each.value if isinstance(each, ast.Assign | ast.AnnAssign) else None
+                if isinstance(value, ast.Call) and source.origin(value.func) == "asyncio.Queue":
+                    return target.attr if isinstance(target, ast.Attribute) else ""
+    return ""
+
+
+def find_async_drain(source: Source, function: Function, queue: str) -> Drain | str:
+    """Return the one loop of a coroutine function that drains an asyncio queue, or why there is none of a known form.
+
+    Args:
+        source: The file.
+        function: Where the loop is.
+        queue: What the queue is read by, as source.
+    """
+    loops = [node for node in ast.walk(function) if isinstance(node, ast.While) and _takes(node, queue)]
+    loops = [node for node in loops if not any(other in source.ancestors(node) for other in loops)]
+    if len(loops) != 1:
+        return f"{len(loops)} loops read {queue}, and one is expected"
+    found = _of_walrus(loops[0], queue) or _of_async_while(loops[0], queue)
+    if found is None:
+        return (
+            f"the loop over {queue} does more than to take a token, to leave at the end and to use it: "
+            "read `stream.text()` of `astream_call` in its place"
+        )
+    used = [each for statement in found.body for each in ast.walk(statement) if isinstance(each, ast.expr)]
+    if any(ast.unparse(each) == queue for each in used):
+        return f"the loop uses {queue} for more than the next token"
+    return found
+
+
+def _takes(loop: ast.While, queue: str) -> bool:
+    return any(ast.unparse(node) == f"{queue}.get()" for node in ast.walk(loop) if isinstance(node, ast.Call))
+
+
+def _of_walrus(loop: ast.While, queue: str) -> Drain | None:
+    """Read `while (token := await queue.get()) is not DONE:`."""
+    test = loop.test
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.IsNot | ast.NotEq) or loop.orelse:
+        return None
+    taken = test.left
+    if not isinstance(taken, ast.NamedExpr) or ast.unparse(taken.value) != f"await {queue}.get()":
+        return None
+    return Drain(loop, taken.target.id, ast.unparse(test.comparators[0]), tuple(_used(loop.body, queue)), frozenset())
+
+
+def _of_async_while(loop: ast.While, queue: str) -> Drain | None:
+    """Read `while True:`, take, break at the end, use."""
+    body = _used(loop.body, queue)
+    if ast.unparse(loop.test) not in ("True", "1") or loop.orelse or len(body) < 3:
+        return None
+    taken, end = body[0], body[1]
+    if not isinstance(taken, ast.Assign) or not isinstance(taken.targets[0], ast.Name) or not isinstance(end, ast.If):
+        return None
+    name, test = taken.targets[0].id, end.test
+    if ast.unparse(taken.value) != f"await {queue}.get()" or len(end.body) != 1 or not isinstance(end.body[0], ast.Break):
+        return None
+    if not isinstance(test, ast.Compare) or ast.unparse(test.left) != name or not isinstance(test.ops[0], ast.Is | ast.Eq):
+        return None
+    return None if end.orelse else Drain(loop, name, ast.unparse(test.comparators[0]), tuple(body[2:]), frozenset())
+
+
+def _used(body: list[ast.stmt], queue: str) -> list[ast.stmt]:
+    """Return the statements of a loop but for what tells the queue that a token was dealt with."""
+    return [each for each in body if ast.unparse(each) != f"{queue}.task_done()"]
 
 
 def find_drain(source: Source, function: Function, name: str) -> Drain | str:

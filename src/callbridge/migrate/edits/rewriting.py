@@ -181,7 +181,7 @@ def _refusals(
             for each in plan
         ]
     else:
-        left = list(leftovers(findings, plan, options.wants))
+        left = list(leftovers(findings, plan, options.wants, lines.original))
     refusals = dict.fromkeys(replace(each, place=lines.original(each.place)) for each in left)
     return tuple(sorted(refusals, key=lambda each: (each.place.line, each.place.column)))
 

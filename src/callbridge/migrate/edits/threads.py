@@ -22,6 +22,7 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.edits.attachments import Attachment
+from callbridge.migrate.edits.endpoints import async_queue
 from callbridge.migrate.edits.hearing import kept
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import hearing, is_model
@@ -49,11 +50,13 @@ def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change
     if not handlers:
         return
     for call in source.calls():
-        if isinstance(call.func, ast.Name) and call.func.id in handlers:
+        if isinstance(call.func, ast.Name) and call.func.id in handlers and async_queue(source, call) is None:
             try:
                 yield _Conversion(source, call, handlers[call.func.id]).change()
             except UnfitError as unfit:
-                yield Refusal("CB302", source.span(call), str(unfit))
+                handler = source.handler_class(call)
+                rule = "CB303" if handler is not None and "async-queue" in handler.sinks else "CB302"
+                yield Refusal(rule, source.span(call), str(unfit))
 
 
 class _Conversion:

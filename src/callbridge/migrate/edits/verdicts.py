@@ -21,9 +21,9 @@ from callbridge.migrate.finding import Finding, Verdict
 __all__ = ["REWRITTEN_BY", "concerns", "is_found", "place_of", "settled"]
 
 _INLINED = ("CB304", "CB306", "CB307", "CB310", "CB401")
-_OF_HANDLERS = ("CB301", "CB302", "CB305", *_INLINED)
+_OF_HANDLERS = ("CB301", "CB302", "CB303", "CB305", *_INLINED)
 _OF_VERSION_3 = ("CB703", "CB704", "CB705", "CB708")
-_OF_CLASSES = ("CB302", *_INLINED)
+_OF_CLASSES = ("CB302", "CB303", *_INLINED)
 
 REWRITTEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -23,7 +23,7 @@ RULE = Rule(
     code="CB303",
     name="async-queue-handler",
     severity="warning",
-    fix="adapter",
+    fix="auto-review, adapter",
     summary="a handler that puts tokens into an `asyncio.Queue`",
     why=(
         "The end of the stream has to be signalled by hand, and is signalled too early or never; nothing cancels the "
