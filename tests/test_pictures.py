@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from callbridge import compat
+
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 
@@ -58,8 +60,10 @@ def test_back_pressure(drawing: ModuleType) -> None:
     theirs, ours = map(ast.literal_eval, said.groups())
     read = range(1, drawing.TOKENS + 1, 20)
     now = asyncio.run(drawing.made_against_read(bounded=True))[::20]
+    assert all(made - count <= drawing.CAPACITY + 2 for made, count in zip(now, read, strict=True))
+    if compat.CORE_VERSION < (1, 4, 0):
+        pytest.skip("the picture is of a LangChain of today")
     assert all(abs(was - made) <= 4 for was, made in zip(ours, now, strict=True)), STALE
-    assert all(made - count <= drawing.CAPACITY + 2 for made, count in zip(ours, read, strict=True))
     assert theirs[3] == drawing.TOKENS, "LangChain's stream has no bound"
 
 

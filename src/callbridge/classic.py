@@ -93,6 +93,15 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
 
     Threads: runs may be in other threads and loops than the reader; one reader at a time. It does not slow runs down;
     `callbridge.EventStreamHandler` does.
+
+    Example:
+        ```python
+        handler = AsyncIteratorCallbackHandler()
+        task = asyncio.create_task(chain.ainvoke({"drink": "tea"}, config={"callbacks": [handler]}))
+        print("".join([token async for token in handler.aiter()]))
+        await task
+        #> With hot water.
+        ```
     """
 
     queue: asyncio.Queue[str]
@@ -278,6 +287,15 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
         stream_prefix: Whether the prefix is part of the answer.
         hold: Whether the text of a model that has tools waits for the end of its call, when it is known to call none. If not,
             what it says before a tool call is seen, too.
+
+    Example:
+        ```python
+        handler = AsyncFinalIteratorCallbackHandler(answer_prefix_tokens=["With"])
+        chunks = chain.astream({"drink": "tea"}, {"callbacks": [handler]})
+        answer = "".join([chunk.content async for chunk in chunks])
+        print("".join([token async for token in handler.aiter()]))
+        #> hot water.
+        ```
     """
 
     _was_reached = False
@@ -332,7 +350,15 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
 
 
 class StreamingStdOutCallbackHandler(_StreamingStdOut):
-    """A handler that writes every token to `sys.stdout`."""
+    """A handler that writes every token to `sys.stdout`.
+
+    Example:
+        ```python
+        config = {"callbacks": [StreamingStdOutCallbackHandler()]}
+        answer = "".join(chunk.content for chunk in chain.stream({"drink": "tea"}, config))
+        #> With hot water.
+        ```
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -370,6 +396,13 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
         stream_prefix: Whether the prefix is part of the answer.
         hold: Whether the text of a model that has tools waits for the end of its call, when it is known to call none. If not,
             what it says before a tool call is seen, too.
+
+    Example:
+        ```python
+        handler = FinalStreamingStdOutCallbackHandler(answer_prefix_tokens=["With"])
+        answer = "".join(chunk.content for chunk in chain.stream({"drink": "tea"}, {"callbacks": [handler]}))
+        #> hot water.
+        ```
     """
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], **kwargs: Any) -> None:

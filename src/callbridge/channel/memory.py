@@ -133,6 +133,15 @@ def open_channel(
 
     Warns:
         FreeThreadingWarning: The interpreter runs without its global lock.
+
+    Example:
+        ```python
+        send, receive = callbridge.open_channel(2)
+        send.push("tea")
+        send.close()
+        print(list(receive))
+        #> ['tea']
+        ```
     """
     _check_arguments(capacity, overflow)
     if is_free_threaded():

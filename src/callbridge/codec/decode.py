@@ -52,6 +52,13 @@ def loads(text: str | bytes) -> Payload:
             well-formed. Nothing that it names was imported or called then.
 
     Threads: any.
+
+    Example:
+        ```python
+        event = next(iter(callbridge.stream_events(chain, {"drink": "tea"})))
+        print(callbridge.loads(callbridge.dumps(event)) == event)
+        #> True
+        ```
     """
     if not isinstance(text, (str, bytes, bytearray)):
         raise JSONFormatError(text, f"{type(text).__name__} is no text")

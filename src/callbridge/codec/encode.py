@@ -69,6 +69,12 @@ def dumps(event: Payload) -> str:
         event: The event. It is not written to.
 
     Threads: any; a payload that another thread changes meanwhile is written as it was at some moment of each of its parts.
+
+    Example:
+        ```python
+        print(callbridge.dumps({"event": "on_custom_event", "data": {"when": date(2026, 3, 1)}}))
+        #> {"event":"on_custom_event","data":{"when":{"lc":1,"type":"date","value":"2026-03-01"}}}
+        ```
     """
     for depth in (MAX_DEPTH, 40, 8):
         try:

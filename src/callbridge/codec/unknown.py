@@ -14,6 +14,17 @@ class UnknownObject:
     """Stands for an object that was dumped and is of no class that may be restored.
 
     It can be dumped again, and two are equal if they tell the same.
+
+    Example:
+        ```python
+        class Kettle:
+            def __repr__(self) -> str:
+                return "a kettle"
+
+
+        print(callbridge.loads(callbridge.dumps(Kettle())).repr)
+        #> a kettle
+        ```
     """
 
     id: tuple[str, ...]

@@ -39,6 +39,13 @@ class Call:
     """One invocation of a callback method.
 
     The arguments are split as LangChain's callback managers split them: what they pass by position is in `args`.
+
+    Example:
+        ```python
+        call = callbridge.Call("on_text", ("Thinking",), {"run_id": UUID(int=1)})
+        print(call.method, call.args)
+        #> on_text ('Thinking',)
+        ```
     """
 
     method: str

@@ -99,6 +99,15 @@ class EventsToCalls:
         methods: Callback methods that are wanted; calls of others are not made, which saves their translation. None: all.
 
     Threads: one at a time.
+
+    Example:
+        ```python
+        translate = callbridge.EventsToCalls()
+        events = callbridge.stream_events(chain, {"drink": "tea"})
+        methods = [call.method for event in events for call in translate.feed(event)]
+        print(methods[:2])
+        #> ['on_chain_start', 'on_chain_start']
+        ```
     """
 
     def __init__(self, *, list_tokens: bool = False, methods: Collection[str] | None = None) -> None:

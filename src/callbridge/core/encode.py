@@ -62,6 +62,14 @@ class CallsToEvents:
         **filters: As in `astream_events`; see `EventFilter`.
 
     Threads: calls may come from several threads at once, as LangChain makes them for parallel runs.
+
+    Example:
+        ```python
+        translate = callbridge.CallsToEvents()
+        call = callbridge.Call("on_chain_start", ({"name": "Tea"}, {"drink": "tea"}), {"run_id": UUID(int=1)})
+        print([event["event"] for event in translate.feed(call)])
+        #> ['on_chain_start']
+        ```
     """
 
     def __init__(

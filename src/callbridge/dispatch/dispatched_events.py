@@ -371,6 +371,14 @@ def dispatch_events(
         HandlerTypeError: Something given as a handler is none.
         ArgumentError: Another argument is not as described. Reading raises what `CallbackDispatcher.feed` and the source
             raise.
+
+    Example:
+        ```python
+        recorded = list(callbridge.stream_events(chain, {"drink": "tea"}))
+        for event in callbridge.dispatch_events(recorded, [PrintTokens()]):
+            ...
+        #> With hot water.
+        ```
     """
     _check_iterable(events)
     return DispatchedEvents(events, handlers, _options(list_tokens, sync_handlers, on_handler_error), stacklevel=3)
@@ -403,6 +411,14 @@ def adispatch_events(
         ArgumentError: Another argument is not as described.
 
     Cancellation: the error goes on to the caller when the source is closed and the handlers have heard of it.
+
+    Example:
+        ```python
+        events = chain.astream_events({"drink": "tea"}, version="v2")
+        async for event in callbridge.adispatch_events(events, [PrintTokens()]):
+            ...
+        #> With hot water.
+        ```
     """
     _check_any_iterable(events)
     return AsyncDispatchedEvents(events, handlers, _options(list_tokens, sync_handlers, on_handler_error), stacklevel=3)
@@ -430,6 +446,13 @@ def drive(
 
     Raises:
         Exception: As `dispatch_events`, and what reading raises.
+
+    Example:
+        ```python
+        output = callbridge.drive(callbridge.stream_events(chain, {"drink": "tea"}), [PrintTokens()])
+        print(output.content == "With hot water.")
+        #> With hot water.True
+        ```
     """
     _check_iterable(events)
     options = _options(list_tokens, sync_handlers, on_handler_error)
@@ -462,6 +485,13 @@ async def adrive(
 
     Raises:
         Exception: As `adispatch_events`, and what reading raises.
+
+    Example:
+        ```python
+        output = await callbridge.adrive(chain.astream_events({"drink": "tea"}, version="v2"), [PrintTokens()])
+        print(output.content == "With hot water.")
+        #> With hot water.True
+        ```
     """
     _check_any_iterable(events)
     options = _options(list_tokens, sync_handlers, on_handler_error)

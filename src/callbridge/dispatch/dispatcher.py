@@ -109,6 +109,14 @@ class CallbackDispatcher:
 
     Threads: `feed` and its like from any thread, one at a time (others wait), or `afeed` and its like from tasks of one loop,
         one at a time (others wait). Not both at once, except that a handler may feed the dispatcher that is calling it.
+
+    Example:
+        ```python
+        with callbridge.CallbackDispatcher([PrintTokens()]) as dispatcher:
+            for event in callbridge.stream_events(chain, {"drink": "tea"}):
+                dispatcher.feed(event)
+        #> With hot water.
+        ```
     """
 
     def __init__(

@@ -138,6 +138,17 @@ class EventStreamHandler(BaseCallbackHandler):
     Threads: callbacks may come from any thread or loop; one reader. As long as nobody reads, the run does not wait, for it
         might be the very code that will read next; what exceeds the capacity is counted as overrun.
     Cancellation: a cancelled reader has lost nothing; a cancelled callback has delivered its event.
+
+    Example:
+        ```python
+        handler = callbridge.EventStreamHandler()
+        task = asyncio.create_task(chain.ainvoke({"drink": "tea"}, config={"callbacks": [handler]}))
+        async with handler:
+            names = {event["event"] async for event in handler}
+        await task
+        print(sorted(names)[:2])
+        #> ['on_chain_end', 'on_chain_start']
+        ```
     """
 
     raise_error: Any = _RaisesOverflow()

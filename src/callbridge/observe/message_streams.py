@@ -64,6 +64,14 @@ def stream_messages(call: Any, /, *args: Any, **options: Any) -> MessageStream[A
     Raises:
         VersionError: LangChain is older than 1.4 and has no `ChatModelStream`.
         ArgumentError: As `stream_events` or `stream_call`.
+
+    Example:
+        ```python
+        with callbridge.stream_messages(chain, {"drink": "tea"}) as messages:
+            for message in messages:
+                print("".join(message.text))
+        #> With hot water.
+        ```
     """
     _check_version()
     options["extended"] = True
@@ -95,6 +103,14 @@ def astream_messages(call: Any, /, *args: Any, **options: Any) -> AsyncMessageSt
         ArgumentError: As `astream_events` or `astream_call`.
 
     Cancellation: leaving cancels the run and awaits it; see `AsyncEventStream`.
+
+    Example:
+        ```python
+        async with callbridge.astream_messages(chain, {"drink": "tea"}) as messages:
+            async for message in messages:
+                print(await message.text)
+        #> With hot water.
+        ```
     """
     _check_version()
     options["extended"] = True
@@ -200,6 +216,14 @@ class MessageStream(Generic[R]):
     """The messages of a run that this stream starts, owns and ends; made by `stream_messages`.
 
     Threads: one reads, the stream and all of its messages.
+
+    Example:
+        ```python
+        with callbridge.stream_messages(chain.invoke, {"drink": "tea"}) as messages:
+            texts = [str(message.text) for message in messages]
+        print(texts, messages.result.content)
+        #> ['With hot water.'] With hot water.
+        ```
     """
 
     def __init__(self, events: EventStream[R]) -> None:
@@ -304,6 +328,14 @@ class AsyncMessageStream(Generic[R]):
 
     Cancellation: as of `AsyncEventStream`. Inside `async with`, a read that is cancelled has lost nothing.
     Threads: the loop in which it was first read.
+
+    Example:
+        ```python
+        async with callbridge.astream_messages(chain.ainvoke, {"drink": "tea"}) as messages:
+            texts = [await message.text async for message in messages]
+        print(texts, messages.result.content)
+        #> ['With hot water.'] With hot water.
+        ```
     """
 
     def __init__(self, events: AsyncEventStream[R]) -> None:

@@ -83,6 +83,14 @@ def astream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Stre
         ArgumentError: An option has a value that is not allowed.
 
     Cancellation: leaving the stream cancels the call and awaits it; see `AsyncEventStream`.
+
+    Example:
+        ```python
+        async with callbridge.astream_call(chain.ainvoke, {"drink": "tea"}) as stream:
+            names = [event["event"] async for event in stream]
+        print(names[0], names[-1])
+        #> on_chain_start on_chain_end
+        ```
     """
     handler, on_exit = _prepared(call, options)
     return AsyncEventStream(handler, _async_run(handler, partial(call, *args), _is_async(call)), on_exit=on_exit)
@@ -110,6 +118,15 @@ def stream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Strea
         CallableTypeError: `call` cannot be called, or is or returns a generator or the like; see `astream_call`.
         OptionError: A keyword is none of the options.
         ArgumentError: An option has a value that is not allowed.
+
+    Example:
+        ```python
+        with callbridge.stream_call(chain.invoke, {"drink": "tea"}) as stream:
+            for text in stream.text():
+                print(text, end="")
+        print(stream.result.content == "With hot water.")
+        #> With hot water.True
+        ```
     """
     handler, on_exit = _prepared(call, options)
     run = ThreadRun(handler.sender, partial(_called, partial(call, *args)), partial(observed, handler))

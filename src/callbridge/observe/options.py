@@ -22,7 +22,16 @@ OnExit: TypeAlias = Literal["cancel", "detach"]
 
 
 class HandlerOptions(Filters, total=False):
-    """Options of a handler that makes events."""
+    """Options of a handler that makes events.
+
+    Example:
+        ```python
+        options: callbridge.HandlerOptions = {"capacity": 16, "extended": True}
+        with callbridge.EventStreamHandler(**options) as handler:
+            print(handler.statistics().runs)
+        #> 0
+        ```
+    """
 
     streaming: bool
     """Whether models are asked to stream and chains report their chunks, as LangChain's own event handler makes them."""
@@ -43,7 +52,16 @@ class HandlerOptions(Filters, total=False):
 
 
 class StreamOptions(HandlerOptions, total=False):
-    """Options of a stream that owns its run."""
+    """Options of a stream that owns its run.
+
+    Example:
+        ```python
+        options: callbridge.StreamOptions = {"capacity": 16, "overflow": "coalesce"}
+        with callbridge.stream_events(chain, {"drink": "tea"}, **options) as stream:
+            print("".join(stream.text()))
+        #> With hot water.
+        ```
+    """
 
     on_exit: OnExit
     """What happens to the run when the reader leaves first; `"cancel"` unless told."""

@@ -54,6 +54,15 @@ def astream_events(
         UnsupportedRunnableError: It is what `map()` makes; LangChain has no events for that as a root.
 
     Cancellation: leaving the stream cancels the run and awaits it; see `AsyncEventStream`.
+
+    Example:
+        ```python
+        async with callbridge.astream_events(chain, {"drink": "tea"}, include_types=["chat_model"]) as stream:
+            async for event in stream:
+                if event["event"] == "on_chat_model_end":
+                    print(event["data"]["output"].content)
+        #> With hot water.
+        ```
     """
     run = _Run(runnable, input, config, version, kwargs, other="astream_call")
     if isinstance(run.runnable, RunnableEachBase):
@@ -86,6 +95,13 @@ def stream_events(
         VersionError: The version is another one.
         ArgumentError: An option has a value that is not allowed, `runnable` is none, or the config's callbacks are of no type
             that LangChain takes.
+
+    Example:
+        ```python
+        with callbridge.stream_events(chain, {"drink": "tea"}) as stream:
+            print("".join(stream.text()))
+        #> With hot water.
+        ```
     """
     run = _Run(runnable, input, config, version, kwargs, other="stream_call")
     work = run.pass_on if run.has_own_events else run.stream

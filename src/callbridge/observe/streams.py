@@ -122,6 +122,15 @@ class AsyncEventStream(_OwningStream[R]):
     nobody else would end the run, so a read that is cancelled leaves, as in LangChain's generator. The caller's own
     cancellation is never swallowed: one that arrives while the run is being awaited is raised afterwards.
     Threads: the loop in which it was first read.
+
+    Example:
+        ```python
+        async with callbridge.astream_events(chain, {"drink": "tea"}) as stream:
+            async for text in stream.text():
+                break  # leaving the block cancels the run
+        print(text, stream.statistics().runs)
+        #> W 0
+        ```
     """
 
     _entered = False
@@ -215,6 +224,14 @@ class EventStream(_OwningStream[R]):
     and a context of its own; no event loop is needed, and one that runs in this thread is not used.
 
     Threads: one thread reads. Ctrl-C in it stops the run.
+
+    Example:
+        ```python
+        with callbridge.stream_events(chain, {"drink": "tea"}) as stream:
+            first = next(stream)  # leaving the block cancels the run
+        print(first["event"], stream.statistics().runs)
+        #> on_chain_start 0
+        ```
     """
 
     def __iter__(self) -> EventStream[R]:

@@ -61,6 +61,13 @@ def with_tokens(handler: H, *, list_tokens: bool = False, text_end: bool = False
     Raises:
         HandlerTypeError: It is no callback handler.
         ArgumentError: An option is neither True nor False.
+
+    Example:
+        ```python
+        config = {"callbacks": [callbridge.with_tokens(PrintTokens())]}
+        answer = model.stream_events("How do I make tea?", config, version="v3").output
+        #> With hot water.
+        ```
     """
     if not isinstance(handler, BaseCallbackHandler):
         raise HandlerTypeError("handler", handler, f"an instance of a BaseCallbackHandler{class_hint(handler)}")

@@ -64,6 +64,17 @@ def wrap_handler(handler: H, *, roots: int | None = 1, **options: Unpack[Handler
         HandlerTypeError: It is no callback handler.
         OptionError: A keyword is none of the options.
         ArgumentError: An option has a value that is not allowed.
+
+    Example:
+        ```python
+        handler = callbridge.wrap_handler(PrintTokens(), streaming=True)
+        task = asyncio.create_task(chain.ainvoke({"drink": "tea"}, config={"callbacks": [handler]}))
+        async with handler:
+            async for event in handler:
+                ...
+        await task  # `PrintTokens.on_llm_new_token` was called as ever
+        #> With hot water.
+        ```
     """
     _check_handler(handler)
     return WrappedHandler(handler, roots=roots, **options)

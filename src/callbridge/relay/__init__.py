@@ -1,6 +1,14 @@
 """Runs published in one process and followed in any other: a log of events between workers and web servers.
 
 Names are resolved on first use, as in `callbridge` itself: importing this costs nothing.
+
+```python
+async with callbridge.relay.connect("sqlite:///runs.db") as relay:
+    run = await relay.announce()
+    answer = await relay.publish(run, callbridge.astream_events(chain, {"drink": "tea"}))  # in a worker
+    async for event in relay.follow(run):  # anywhere
+        print(event["event"])
+```
 """
 
 from __future__ import annotations

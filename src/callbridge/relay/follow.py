@@ -68,6 +68,18 @@ class Follower:
     The payloads of events may be shared with other followers of the process; do not write to them.
 
     Threads: one reader. Cancellation: a read that is cancelled has lost nothing, and may be repeated.
+
+    Example:
+        ```python
+        async with callbridge.relay.connect("memory:") as relay:
+            run = await relay.announce()
+            await relay.publish(run, callbridge.astream_events(chain, {"drink": "tea"}))
+            follower = relay.follow(run)
+            first = await anext(follower)
+            rest = [event async for event in relay.follow(run, after=follower.position)]
+        print(first["event"], rest[-1]["event"])
+        #> on_chain_start on_chain_end
+        ```
     """
 
     def __init__(self, run: str, after: str | None, opened: Callable[[], _Opened]) -> None:

@@ -46,7 +46,16 @@ SHORTEST_LEASE: Final = 0.5
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run, as `Relay.runs` lists it."""
+    """A run, as `Relay.runs` lists it.
+
+    Example:
+        ```python
+        with callbridge.relay.connect("memory:") as relay:
+            relay.announce_sync("tea-1")
+            print([(run.run, run.status) for run in relay.runs_sync()])
+        #> [('tea-1', 'queued')]
+        ```
+    """
 
     run: str
     """Its id."""
@@ -108,6 +117,15 @@ def connect(
     Raises:
         RelayURLError: The URL names no engine.
         ArgumentError: Another argument has a value that is not allowed.
+
+    Example:
+        ```python
+        async with callbridge.relay.connect("memory:") as relay:
+            run = await relay.announce()
+            answer = await relay.publish(run, callbridge.astream_events(chain, {"drink": "tea"}))
+            print(await relay.status(run), answer.content)
+        #> ended With hot water.
+        ```
     """
     log_at(url)
     _check_seconds("lease_seconds", lease_seconds, SHORTEST_LEASE)
@@ -129,6 +147,15 @@ class Relay:
     """Runs published in one process and followed in any. Made by `connect`.
 
     Threads: any; and any number of loops.
+
+    Example:
+        ```python
+        with callbridge.relay.connect("memory:") as relay:  # in sync code
+            run = relay.announce_sync()
+            relay.publish_sync(run, callbridge.stream_events(chain, {"drink": "tea"}))
+            callbridge.drive(relay.follow(run), [PrintTokens()])
+        #> With hot water.
+        ```
     """
 
     def __init__(self, settings: _Settings) -> None:

@@ -47,7 +47,15 @@ _KEYWORDS = ("allow", "attach", "handler", "key", "new", "old")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How old and new compare."""
+    """How old and new compare.
+
+    Example:
+        ```python
+        report = parity(chain.invoke, {"drink": "tea"}, handler=PrintTokens())
+        print(f": {report.identical}")
+        #> With hot water.: True
+        ```
+    """
 
     compared: Literal["output", "callbacks"]
     """What was compared."""
@@ -118,6 +126,14 @@ def parity(
         ArgumentError: There is nothing to compare, or `new` is async.
         HandlerTypeError: `handler` is none.
         BaseException: What the call or the new loop raises.
+
+    Example:
+        ```python
+        tokens = []
+        report = parity(chain.invoke, {"drink": "tea"}, handler=Collect(tokens), old=tokens, new=lambda events: events.text())
+        print(report.ok)
+        #> True
+        ```
     """
     if inspect.isasyncgenfunction(new) or inspect.iscoroutinefunction(new):
         raise ArgumentError("new", new, "a sync function of the events; for an async loop there is `aparity`")
@@ -163,6 +179,19 @@ async def aparity(
         ArgumentError: There is nothing to compare.
         HandlerTypeError: `handler` is none.
         BaseException: What the call or the new loop raises.
+
+    Example:
+        ```python
+        async def new(events):
+            async for text in events.text():
+                yield text
+
+
+        tokens = []
+        report = await aparity(chain.ainvoke, {"drink": "tea"}, handler=Collect(tokens), old=tokens, new=new)
+        print(report.ok)
+        #> True
+        ```
     """
     check_option_names(options, HandlerOptions, also=_KEYWORDS)
     watch = _Watch(call, args, handler, old, attach)

@@ -53,7 +53,15 @@ _SHOWN: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One stretch in which the two sides are not the same."""
+    """One stretch in which the two sides are not the same.
+
+    Example:
+        ```python
+        report = parity(chain.invoke, {"drink": "tea"}, handler=Collect([]), old=["Without"], new=lambda events: events.text())
+        print([difference.kind for difference in report.differences])
+        #> ['changed']
+        ```
+    """
 
     kind: Kind
     """What differs."""

@@ -53,6 +53,14 @@ def record(
 
     Raises:
         ArgumentError: `stream` cannot be iterated.
+
+    Example:
+        ```python
+        for event in record(callbridge.stream_events(chain, {"drink": "tea"}), "run.jsonl"):
+            ...
+        replay("run.jsonl", [PrintTokens()])
+        #> With hot water.
+        ```
     """
     if not isinstance(stream, (AsyncIterable, Iterable)):
         raise ArgumentError("stream", stream, "an iterable or async iterable of events")
@@ -92,6 +100,13 @@ class Recorded(Generic[E]):
     small and blocking. Leaving early (`break`, `close`, `aclose`) is recorded as such; `close` and `aclose` close the stream.
 
     Threads: as the stream.
+
+    Example:
+        ```python
+        with record(callbridge.stream_events(chain, {"drink": "tea"}), "run.jsonl") as recorded:
+            for event in recorded:
+                ...
+        ```
     """
 
     _file: _File | None = None
@@ -192,7 +207,16 @@ class Recorded(Generic[E]):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a file holds. Iterating gives the events and ends as the stream did: a recorded error is raised again."""
+    """What a file holds. Iterating gives the events and ends as the stream did: a recorded error is raised again.
+
+    Example:
+        ```python
+        list(record(callbridge.stream_events(chain, {"drink": "tea"}), "run.jsonl"))
+        recording = read_recording("run.jsonl")
+        print(next(iter(recording))["event"])
+        #> on_chain_start
+        ```
+    """
 
     events: tuple[dict[str, Any], ...]
     """The events, as `loads` restores them."""
@@ -227,6 +251,14 @@ def read_recording(path: str | PathLike[str], *, partial: bool = False) -> Recor
         RecordingError: It is no recording, a line is broken, or it was cut off and `partial` is False.
         VersionError: It is of a version of the format that this version does not read.
         OSError: The file cannot be read.
+
+    Example:
+        ```python
+        for event in record(callbridge.stream_events(chain, {"drink": "tea"}), "run.jsonl"):
+            ...
+        print([event["event"] for event in read_recording("run.jsonl")][-1])
+        #> on_chain_end
+        ```
     """
     name = fspath(path)
     *lines, rest = Path(path).read_bytes().split(b"\n")

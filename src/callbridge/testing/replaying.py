@@ -44,6 +44,13 @@ def replay(
         ArgumentError: `speed` is not above 0.
         RecordingError: The file is damaged; so are the other errors of `read_recording`.
         Exception: The recorded error, when the handlers have heard of it, and what `drive` raises.
+
+    Example:
+        ```python
+        list(record(callbridge.stream_events(chain, {"drink": "tea"}), "run.jsonl"))
+        replay("run.jsonl", [PrintTokens()], speed=None)  # 1: as fast as it was
+        #> With hot water.
+        ```
     """
     recording = _recording(recording)
     _check_speed(speed)
@@ -74,6 +81,13 @@ async def areplay(
         ArgumentError: `speed` is not above 0.
         RecordingError: The file is damaged; so are the other errors of `read_recording`.
         Exception: The recorded error, when the handlers have heard of it, and what `adrive` raises.
+
+    Example:
+        ```python
+        list(record(callbridge.stream_events(chain, {"drink": "tea"}), "run.jsonl"))
+        await areplay("run.jsonl", [PrintTokens()])
+        #> With hot water.
+        ```
     """
     recording = _recording(recording)
     _check_speed(speed)

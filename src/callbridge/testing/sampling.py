@@ -88,6 +88,18 @@ def sampled(
         CallableTypeError: What is decorated cannot be called.
 
     Threads: as the function. The comparison is made where the function ends, after its last item.
+
+    Example:
+        ```python
+        @sampled(lambda events: events.text(), rate=0.01)
+        def endpoint(drink: str) -> Iterator[str]:
+            for chunk in chain.stream({"drink": drink}):
+                yield chunk.content
+
+
+        print("".join(endpoint("tea")))
+        #> With hot water.
+        ```
     """
     if not 0 <= rate <= 1:
         raise ArgumentError("rate", rate, "a share from 0 to 1")

@@ -47,6 +47,12 @@ class AISDKFormat(Shown, BaseFormat):
 
     Raises:
         ArgumentError: An option has a value that is not allowed.
+
+    Example:
+        ```python
+        format = AISDKFormat(send_reasoning=True, send_tools=["search"])
+        response = EventStreamResponse(callbridge.astream_events(chain, {"drink": "tea"}), format)
+        ```
     """
 
     send_usage: bool = False

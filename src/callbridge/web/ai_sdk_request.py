@@ -62,6 +62,13 @@ def ui_messages(body: Any, *, allow_system: bool = True, max_characters: int = M
         RequestBodyError: It is no such request: 400 for what is no JSON, 413 for too much, 422 for anything else. Starlette
             answers with that.
         ArgumentError: `max_characters` is no positive number.
+
+    Example:
+        ```python
+        body = {"messages": [{"id": "1", "role": "user", "parts": [{"type": "text", "text": "which tea?"}]}]}
+        print(ui_messages(body)[0].content)
+        #> which tea?
+        ```
     """
     check_length("max_characters", max_characters)
     found = parsed(body, max_characters)

@@ -72,6 +72,13 @@ async def read_json(request: Request, *, max_bytes: int = MAX_CHARACTERS) -> Any
     Raises:
         RequestBodyError: It is too long (413), or no JSON (400).
         ArgumentError: `max_bytes` is no positive number.
+
+    Example:
+        ```python
+        async def chat(request: Request) -> EventStreamResponse:
+            messages = ui_messages(await read_json(request))
+            return EventStreamResponse(callbridge.astream_events(chain, {"drink": messages[-1].content}), "ai-sdk")
+        ```
     """
     check_length("max_bytes", max_bytes)
     body = bytearray()
@@ -121,6 +128,11 @@ def refusing(format: str | WireFormat) -> Callable[[Request, Exception], Awaitab
 
     Raises:
         UnknownFormatError: There is no such format.
+
+    Example:
+        ```python
+        app = Starlette(exception_handlers={HTTPException: refusing("openai")})
+        ```
     """
     refusal = getattr(format_named(format), "refusal", None) or BaseFormat().refusal
 

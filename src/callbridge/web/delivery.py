@@ -66,7 +66,14 @@ Outcome: TypeAlias = Literal["ended", "failed", "limited", "cancelled", "gone"]
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one run may take of a server."""
+    """How much one run may take of a server.
+
+    Example:
+        ```python
+        events = callbridge.astream_events(chain, {"drink": "tea"})
+        response = EventStreamResponse(events, "json", limits=Limits(max_seconds=60, max_events=10_000))
+        ```
+    """
 
     max_seconds: float | None = None
     """How long it may take, waiting for the client included."""

@@ -49,6 +49,12 @@ class V2Format(EventFilter, BaseFormat):
 
     Raises:
         ArgumentError: A filter is no sequence of strings.
+
+    Example:
+        ```python
+        format = V2Format(include_types=["chat_model", "tool"], omit_input=True)
+        response = EventStreamResponse(callbridge.astream_events(chain, {"drink": "tea"}), format)
+        ```
     """
 
     stateless: ClassVar[bool] = True
@@ -97,6 +103,12 @@ class TokenFormat(BaseFormat):
     """The text of models, one `completion` per token; source documents as `source_documents`, if asked for.
 
     A model that does not stream gives one `completion` with all it said. Models tagged `nostream` say nothing.
+
+    Example:
+        ```python
+        format = TokenFormat(final=True, hold=True)  # nothing but the final answer
+        response = EventStreamResponse(callbridge.astream_events(chain, {"drink": "tea"}), format)
+        ```
     """
 
     mode: Mode = "json"
@@ -152,7 +164,13 @@ def token_frame(token: str, mode: Mode) -> Frame:
 
 @dataclass(frozen=True)
 class SourceDocumentsFormat(BaseFormat):
-    """The documents that an answer comes from: those in the output of a chain under `source_documents`, or of retrievers."""
+    """The documents that an answer comes from: those in the output of a chain under `source_documents`, or of retrievers.
+
+    Example:
+        ```python
+        response = EventStreamResponse(callbridge.astream_events(chain, {"drink": "tea"}), SourceDocumentsFormat())
+        ```
+    """
 
     retrievers: bool = False
     """Whether what retrievers have found is sent as well; chains that are not legacy ones do not output their sources."""

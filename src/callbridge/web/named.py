@@ -70,6 +70,12 @@ def format_named(format: str | WireFormat) -> WireFormat:
     Raises:
         UnknownFormatError: There is no such format.
         ImportError: The format needs an extra that is not installed.
+
+    Example:
+        ```python
+        print(type(format_named("ai-sdk")).__name__)
+        #> AISDKFormat
+        ```
     """
     made = FORMATS[format]() if isinstance(format, str) and format in FORMATS else format
     if not isinstance(made, WireFormat) or isinstance(made, type):

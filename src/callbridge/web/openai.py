@@ -34,6 +34,12 @@ class OpenAIFormat(Shown, BaseFormat):
 
     Raises:
         ArgumentError: An option has a value that is not allowed.
+
+    Example:
+        ```python
+        format = OpenAIFormat(model="tea", include_usage=True)
+        response = EventStreamResponse(callbridge.astream_events(chain, {"drink": "tea"}), format)
+        ```
     """
 
     model: str = "callbridge"

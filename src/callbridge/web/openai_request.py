@@ -24,6 +24,12 @@ def openai_messages(body: Any, *, max_characters: int = MAX_CHARACTERS) -> list[
 
     Raises:
         RequestBodyError: It is no such request: 400 for what is no JSON, 413 for too much, 422 for anything else.
+
+    Example:
+        ```python
+        print(openai_messages({"messages": [{"role": "user", "content": "which tea?"}]})[0].content)
+        #> which tea?
+        ```
     """
     found = check_mapping(parsed(body, max_characters), "body", "'messages'").get("messages")
     if not isinstance(found, list) or not found:
@@ -56,6 +62,13 @@ def openai_format(body: Any, **options: Any) -> OpenAIFormat:
 
     Raises:
         RequestBodyError: It asks for an answer that is no stream, or it is no such request.
+
+    Example:
+        ```python
+        format = openai_format({"model": "tea", "stream": True, "messages": []})
+        print(format.model)
+        #> tea
+        ```
     """
     asked = check_mapping(body, "body", "'model', 'messages' and 'stream'")
     if asked.get("stream") is not True:

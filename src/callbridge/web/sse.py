@@ -68,6 +68,17 @@ class EventStreamResponse(Response):
 
     Raises:
         ArgumentError: An argument has a value that is not allowed.
+
+    Example:
+        ```python
+        async def chat(request: Request) -> EventStreamResponse:
+            events = callbridge.astream_events(chain, {"drink": request.query_params["drink"]})
+            return EventStreamResponse(events, "json")
+
+
+        print((await ask(Route("/", chat), "/?drink=tea")).text.splitlines()[:2])
+        #> ['event: completion', 'data: {"token":"W"}']
+        ```
     """
 
     media_type = "text/event-stream"

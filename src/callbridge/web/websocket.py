@@ -116,6 +116,15 @@ def websocket_endpoint(
 
     Raises:
         ArgumentError: An argument has a value that is not allowed.
+
+    Example:
+        ```python
+        def ask_chain(websocket: WebSocket, message: Any):
+            return callbridge.astream_events(chain, {"drink": message["drink"]})
+
+
+        app = Starlette(routes=[WebSocketRoute("/chat", websocket_endpoint(ask_chain, "json"))])
+        ```
     """
     if not callable(start):
         raise ArgumentError("start", start, "a function of the socket and the message that returns a stream")

@@ -35,7 +35,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Frame:
-    """One message to the client."""
+    """One message to the client.
+
+    Example:
+        ```python
+        print(Frame("With hot water.", "answer").data)
+        #> With hot water.
+        ```
+    """
 
     data: str
     """Its text; of any number of lines."""
@@ -49,7 +56,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class Failure:
-    """What a client is told of a run that did not end well: nothing of the program's inside."""
+    """What a client is told of a run that did not end well: nothing of the program's inside.
+
+    Example:
+        ```python
+        def describe(error: BaseException) -> Failure | None:
+            return Failure(429, "Ask again in a minute.") if isinstance(error, TimeoutError) else None
+
+
+        response = EventStreamResponse(callbridge.astream_events(chain, {"drink": "tea"}), "json", describe_error=describe)
+        ```
+    """
 
     status_code: int = 500
     """What an HTTP response would have said."""
@@ -59,7 +76,25 @@ class Failure:
 
 
 class FrameEncoder(Protocol):
-    """Makes frames of the events of one run; made anew for each, so that it may keep what it likes."""
+    """Makes frames of the events of one run; made anew for each, so that it may keep what it likes.
+
+    Example:
+        ```python
+        class Count:
+            def __init__(self) -> None:
+                self.events = 0
+
+            def feed(self, event) -> Iterable[Frame]:
+                self.events += 1
+                return ()
+
+            def fail(self, failure: Failure) -> Iterable[Frame]:
+                return [Frame(failure.detail, "error")]
+
+            def end(self) -> Iterable[Frame]:
+                return [Frame(str(self.events), "end")]
+        ```
+    """
 
     def feed(self, event: Event) -> Iterable[Frame]:
         """Return the frames that an event makes; none for most formats and events."""
@@ -75,7 +110,16 @@ class FrameEncoder(Protocol):
 
 
 class BaseEncoder:
-    """How the formats of this package say that a run has failed, and that nothing more will come."""
+    """How the formats of this package say that a run has failed, and that nothing more will come.
+
+    Example:
+        ```python
+        class Ends(BaseEncoder):  # which has `fail` and `end`
+            def feed(self, event) -> Iterable[Frame]:
+                if event["event"] == "on_chat_model_end":
+                    yield Frame(event["data"]["output"].text, "answer")
+        ```
+    """
 
     def fail(self, failure: Failure) -> Iterable[Frame]:
         """Return an `error` frame with the status code and the detail as JSON."""
@@ -92,6 +136,16 @@ class WireFormat(Protocol):
 
     Equal events have to make equal frames, so that a run can be sent once more from its first event on. A format may have the
     attributes of `BaseFormat`, too; without one of them it is as there.
+
+    Example:
+        ```python
+        class Answers:
+            def begin(self) -> FrameEncoder:
+                return Ends()
+
+
+        response = EventStreamResponse(callbridge.astream_events(chain, {"drink": "tea"}), Answers())
+        ```
     """
 
     def begin(self) -> FrameEncoder:
@@ -125,7 +179,22 @@ class Envelope(Protocol):
 
 
 class BaseFormat:
-    """What a format may say beside what its encoders say. All of it is optional, and so is this class."""
+    """What a format may say beside what its encoders say. All of it is optional, and so is this class.
+
+    Example:
+        ```python
+        class Answers(BaseFormat):
+            headers = {"X-Answers": "1"}
+
+            def begin(self) -> BaseEncoder:
+                return Ends()
+
+
+        response = EventStreamResponse(callbridge.astream_events(chain, {"drink": "tea"}), Answers())
+        print(response.headers["x-answers"])
+        #> 1
+        ```
+    """
 
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Headers of the response to HTTP, more than ours or in place of them."""

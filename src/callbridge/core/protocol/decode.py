@@ -69,6 +69,17 @@ class ProtocolToEvents:
             code expects, and other content is made of blocks.
 
     Threads: one at a time.
+
+    Example:
+        ```python
+        there, back = callbridge.EventsToProtocol(), callbridge.ProtocolToEvents()
+        for event in callbridge.stream_events(chain, {"drink": "tea"}):
+            for told in there.feed(event):
+                for event in back.feed(told):
+                    if event["event"] == "on_chat_model_end":
+                        print(event["data"]["output"].text)
+        #> With hot water.
+        ```
     """
 
     def __init__(self, *, blocks: bool = False) -> None:

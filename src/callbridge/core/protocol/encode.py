@@ -55,6 +55,15 @@ class EventsToProtocol:
         snapshots: Whether arguments of calls are told as they are by then, as readers before langchain-core 1.7 know them.
 
     Threads: one at a time.
+
+    Example:
+        ```python
+        convert = callbridge.EventsToProtocol()
+        events = callbridge.stream_events(chain, {"drink": "tea"})
+        methods = {told["method"] for event in events for told in convert.feed(event)}
+        print("messages" in methods)
+        #> True
+        ```
     """
 
     def __init__(self, *, clock: Callable[[], int] | None = None, snapshots: bool = False) -> None:
