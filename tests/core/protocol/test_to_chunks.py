@@ -241,3 +241,11 @@ def test_what_is_only_heard_makes_the_same_message() -> None:
     assert heard.message() == fed.message()
     with pytest.raises(EventSequenceError):
         heard.hear(SNAPSHOTS[1])
+
+
+@pytest.mark.parametrize("field", ["content_block", "content"])
+def test_parts_may_be_blocks(field: str) -> None:
+    """As they were before there were deltas, and as LangGraph's server tells the output of tools."""
+    part = {"event": "content-block-delta", "index": 0, field: {"type": "text", "text": "rain"}}
+    events = [START, begun({"type": "text", "text": ""}), part, ended({"type": "text", "text": "rain"}), FINISH]
+    assert [chunk.text for chunk in chunks_of(events, strict=True)] == ["rain", ""]

@@ -112,6 +112,15 @@ EDITS = {
     "CB310": HEAD + SHOWING.replace("SHOW", "self.place.speak(token)") + SHOWN,
     "CB401": HEAD + CLASSES + PRINTING.replace("StreamingStdOutCallbackHandler", "Printer"),
     "CB701": HEAD + "    async def ask(chain):\n        async for event in chain.astream_events(1): ...\n",
+    "CB703": HEAD + "    async def ask(chat):\n        async for event in chat.astream_events(1, version='v3'): ...\n",
+    "CB704": HEAD + "    async def ask(chat):\n        async for event in await chat.astream_events(1, version='v3'): ...\n",
+    "CB705": HEAD
+    + "    def ask(chat):\n"
+    + "        show(chat.stream_events(1, {'callbacks': [StreamingStdOutCallbackHandler()]}, version='v3'))\n",
+    "CB707": HEAD
+    + "    async def ask(chat, config):\n        message = await chat.astream_events(1, config, version='v3')\n"
+    + "        return [text async for text in message.text]\n",
+    "CB708": HEAD + "    def ask(chat):\n        return chat.stream_events(1, version='v3').output.content.strip()\n",
 }
 
 

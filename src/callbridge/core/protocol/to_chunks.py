@@ -377,11 +377,14 @@ class MessageToChunks:
 
 
 def _delta_of(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the delta of an event; of one in the shape before there were deltas what it would be today."""
+    """Return the delta of an event; of one in the shape before there were deltas what it would be today.
+
+    LangGraph's server still tells what tools have returned in such a shape (`langgraph_api`, 0.16.7).
+    """
     delta = event.get("delta")
     if isinstance(delta, Mapping):
         return delta
-    block = event.get("content_block")
+    block = event.get("content_block") or event.get("content")
     if not isinstance(block, Mapping):
         return None
     field = PAYLOADS.get(str(block.get("type")))
