@@ -7,6 +7,6 @@ A command of its own and no part of the suite, because the server is installed f
     PYTHONPATH=tests .venv-server/bin/python -m real_server
 
 It starts the development server on loopback, without tracing, and stops it. Each graph of `graphs.py` is run there and read in
-each way that the client has. Handlers have to hear of it what they hear attached to a run in this process; it ends with 1 if they
-do not.
+each way that the client has. Handlers have to hear of it what they hear attached to a run in this process; else it ends
+with 1.
 """
