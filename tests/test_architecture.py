@@ -51,7 +51,7 @@ def test_the_table_of_rooms_is_what_the_files_import() -> None:
 
 def test_the_files_that_are_named_are_there() -> None:
     """In the room that the sentence is about, if it names one."""
-    names = {path.name for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]}
+    names = {path.name for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "docs").rglob("*.py")]}
     for page in (PAGE, CONTRIBUTING):
         assert {name.rpartition("/")[2] for name in re.findall(r"`([\w/]+\.py)`", page) if "NN_" not in name} <= names
         for name in re.findall(r"`(?:src/callbridge/)?((?:\w+/)+\w+\.py)`", page):
