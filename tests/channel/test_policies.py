@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 import pytest
 
-from callbridge.channel.memory import Overflow, ReceiveEnd, SendEnd, event_kind, open_channel
+from callbridge.channel.memory import Overflow, ReceiveEnd, SendEnd, open_channel
+from callbridge.channel.policies import event_kind
 from callbridge.errors import ArgumentError, ChannelOverflow
 
 POLICIES: list[Overflow] = ["coalesce", "drop_oldest", "drop_newest", "fail"]

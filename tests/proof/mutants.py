@@ -52,8 +52,8 @@ _WAKING = (
         "the reader is not woken",
         BLOCKING,
         "state.py",
-        "get_ident():\n            waiter.wake()",
-        "get_ident():\n            pass",
+        "waiter.thread == get_ident():\n            waiter.wake()",
+        "waiter.thread == get_ident():\n            pass",
     ),
     Mutant("the reader is not woken, trio", TRIO, "state.py", "self.hand_over.wake(waiter)", "pass"),
     Mutant(
@@ -121,7 +121,7 @@ _WAKING = (
         "a cancelled reader stays registered",
         BLOCKING,
         "memory.py",
-        "withdraw(state.slot, waiter)\n                    raise",
+        "withdraw(state.slot, waiter)\n                        raise",
         "raise",
     ),
 )

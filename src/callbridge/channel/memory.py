@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Sequence
 from enum import Enum
 from itertools import repeat, starmap
 from operator import length_hint
@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
 
 import anyio
 
-from callbridge.channel.policies import make_policy
+from callbridge.channel.policies import event_kind, make_policy
 from callbridge.channel.state import ChannelState
 from callbridge.channel.statistics import ChannelStatistics, Overflow
 from callbridge.channel.waiters import (
@@ -68,22 +68,6 @@ class _Signal(Enum):
 
 _Empty: TypeAlias = Literal[_Signal.EMPTY]
 _End: TypeAlias = Literal[_Signal.END]
-
-_NO_EVENT = "no event"
-
-
-def event_kind(item: object) -> Hashable | None:
-    """Tell what an overflow policy may do to an item, for v2 events and anything else.
-
-    Returns:
-        `None` for events that must arrive: starts, ends, errors, custom events. `(event, run_id)` for chunks. One key for
-        everything that is no event.
-    """
-    if not isinstance(item, Mapping) or "event" not in item:
-        return _NO_EVENT
-    event = item["event"]
-    return (event, item.get("run_id")) if isinstance(event, str) and event.endswith("_stream") else None
-
 
 _FREE_THREADING = (
     "this interpreter runs without its global lock, on which channels between threads rely: a thread may never be woken. "
@@ -423,7 +407,7 @@ class ReceiveEnd(Generic[T_co]):
         Cancellation: nothing is lost; an item is taken only when it is returned.
         """
         try:
-            for item in self._batch:
+            for item in self._batch:  # as `take` would, but without a coroutine of its own
                 return item
         except IndexError:
             self._revoke()
@@ -565,6 +549,9 @@ class ReceiveEnd(Generic[T_co]):
             item = self._take()
         except IndexError:  # a policy dropped it in this moment
             return self._tell_end()
+        if not state.buffer and not state.producers:  # a reader that keeps up
+            state.granted += 1
+            return item
         size = len(state.buffer)
         if size <= state.low and state.producers:
             state.release_producers()
@@ -608,40 +595,55 @@ class ReceiveEnd(Generic[T_co]):
         state.tickets = repeat((), 0)
         self._batch = iter(())
 
-    async def take(self, default: D) -> T_co | D:
-        """Take the oldest item that was not granted before, waiting until there is one; at the end, return `default`.
+    async def take(self, default: D, end: Callable[[BaseException | None], Awaitable[D]] | None = None) -> T_co | D:
+        """Take the oldest item, waiting until there is one.
 
-        For readers around this one, when `ready` has none. Errors and cancellation: as `receive`.
+        For readers around this one: one coroutine for an item, which is what a reader that keeps up pays for each.
+
+        Args:
+            default: What is returned at the end.
+            end: Awaited instead, and with what is raised, a cancellation too, before that goes on. Errors: as in `receive`.
         """
+        try:
+            for item in self._batch:
+                return item
+        except IndexError:
+            self._revoke()
         state = self._state
-        reader = state.reader
-        if reader is None or not reader.is_here():
-            reader = self._attach()
-        if state.buffer:
-            items = FAIR_ITEMS - self._turn_ends + state.granted
-            if not items:
-                self._begin_turn()
-            elif (items >= FAIR_ITEMS or not self._is_quick) and self._is_turn_over(items):
+        try:
+            reader = state.reader
+            if reader is None or not reader.is_here():
+                reader = self._attach()
+            if state.buffer and self._is_turn_over():
                 await pause(reader.loop)
                 self._begin_turn()
-        while (taken := self._take_first()) is _Signal.EMPTY:
-            if state.met_full:
-                # Producers of this loop can run: one yield is all the wait there is.
-                state.met_full = False
-                await pause(reader.loop)
-            elif self._parks(waiter := reader.waiter()):
-                try:
-                    await waiter.wait()
-                except BaseException:
-                    withdraw(state.slot, waiter)
-                    raise
-                finally:
-                    state.parking.release()
-                    if waiter.running is not None:
-                        waiter.running.release()
-            self._turn_ends = state.granted + FAIR_ITEMS
-            self._turn_began = monotonic()
-        return default if taken is _Signal.END else taken
+            # Asked only if there may be something: a reader that keeps up finds nothing, and parks for each item.
+            taken = self._take_first() if state.buffer or state.shut or state.producers else _Signal.EMPTY
+            while taken is _Signal.EMPTY:
+                if state.met_full:
+                    # Producers of this loop can run: one yield is all the wait there is.
+                    state.met_full = False
+                    await pause(reader.loop)
+                elif self._parks(waiter := reader.waiter()):
+                    try:
+                        await waiter.wait()
+                    except BaseException:
+                        withdraw(state.slot, waiter)
+                        raise
+                    finally:
+                        state.parking.release()
+                        if waiter.running is not None:
+                            waiter.running.release()
+                self._turn_ends = state.granted + FAIR_ITEMS
+                self._turn_began = monotonic()
+                taken = self._take_first()
+        except BaseException as error:
+            if end is not None:
+                await end(error)
+            raise
+        if taken is _Signal.END:
+            return default if end is None else await end(None)
+        return taken
 
     def _receive_sync(self) -> T_co | _End:
         """Take the oldest item, blocking the thread until there is one; return `END` at the end."""
@@ -684,12 +686,14 @@ class ReceiveEnd(Generic[T_co]):
         if waiter.running is not None:
             waiter.running.release()
 
-    def _is_turn_over(self, items: int) -> bool:
-        """Return whether to let other tasks run; also judge the reader's pace, which includes what it awaits itself.
-
-        Args:
-            items: How many it has taken in this turn.
-        """
+    def _is_turn_over(self) -> bool:
+        """Return whether to let other tasks run; also judge the reader's pace, which includes what it awaits itself."""
+        items = FAIR_ITEMS - self._turn_ends + self._state.granted  # taken in this turn
+        if not items:
+            self._begin_turn()
+            return False
+        if items < FAIR_ITEMS and self._is_quick:
+            return False
         used = monotonic() - self._turn_began
         self._is_quick = used * FAIR_ITEMS <= FAIR_SECONDS * items
         return items >= FAIR_ITEMS or used >= FAIR_SECONDS

@@ -9,19 +9,35 @@ An item whose kind is `None` is never dropped nor merged. If nothing else is in 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from threading import RLock
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 
 from callbridge.channel.statistics import Overflow
 from callbridge.errors import ArgumentError, ChannelOverflow
 
-__all__ = ["Kind", "Merge", "Policy", "make_policy"]
+__all__ = ["Kind", "Merge", "Policy", "event_kind", "make_policy"]
 
 T = TypeVar("T")
 
 Kind: TypeAlias = Callable[[T], "Hashable | None"]
 Merge: TypeAlias = Callable[[Sequence[T]], T]
+
+
+_NO_EVENT: Final = "no event"
+
+
+def event_kind(item: object) -> Hashable | None:
+    """Tell what an overflow policy may do to an item, for v2 events and anything else.
+
+    Returns:
+        `None` for events that must arrive: starts, ends, errors, custom events. `(event, run_id)` for chunks. One key for
+        everything that is no event.
+    """
+    if not isinstance(item, Mapping) or "event" not in item:
+        return _NO_EVENT
+    event = item["event"]
+    return (event, item.get("run_id")) if isinstance(event, str) and event.endswith("_stream") else None
 
 
 class Policy(Generic[T]):

@@ -139,8 +139,7 @@ class ChannelState(Generic[T]):
             waiter = self.slot.pop()
         except IndexError:  # another producer was faster
             return
-        reader = self.reader
-        if reader is not None and reader.thread == get_ident():
+        if waiter.thread == get_ident():
             waiter.wake()
         else:
             self.hand_over.wake(waiter)

@@ -85,34 +85,35 @@ class AsyncioWaiter:
         loop: The loop running here.
     """
 
-    __slots__ = ("_future", "_loop", "running")
+    __slots__ = ("_loop", "future", "running", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._future: asyncio.Future[None] = loop.create_future()
+        self.thread = get_ident()
+        self.future: asyncio.Future[None] = loop.create_future()
         self.running: LockType | None = None
 
     def wake(self) -> None:
         """Let the task go on; from any thread, at most once, harmless after it was withdrawn."""
-        loop = self._loop
-        if running_loop() is loop and asyncio.current_task(loop) is not None:
-            if not self._future.done():
-                self._future.set_result(None)
+        # In a task of this thread, the loop is yet to look at what it has to do. A finalizer may come while it looks.
+        if get_ident() == self.thread and asyncio.current_task(self._loop) is not None:
+            if not self.future.done():
+                self.future.set_result(None)
         else:
             try:  # noqa: SIM105  # `suppress` takes its time, and the reader is waiting
-                loop.call_soon_threadsafe(_resolve, self._future)
+                self._loop.call_soon_threadsafe(_resolve, self.future)
             except RuntimeError:
                 pass  # the loop is closed, so whoever waited there is gone
 
     def wait(self) -> Awaitable[None]:
         """Return what to await, once, to be woken."""
-        return self._future
+        return self.future
 
     async def wait_at_most(self, seconds: float) -> None:
         """Wait to be woken, but not longer; whether it was is known to those who have published it."""
-        timer = self._loop.call_later(seconds, _resolve, self._future)
+        timer = self._loop.call_later(seconds, _resolve, self.future)
         try:
-            await self._future
+            await self.future
         finally:
             timer.cancel()
 
@@ -129,9 +130,10 @@ class TrioWaiter:
         token: Of the run that it is a task of.
     """
 
-    __slots__ = ("_task", "_token", "_woken", "running")
+    __slots__ = ("_task", "_token", "_woken", "running", "thread")
 
     def __init__(self, token: TrioToken) -> None:
+        self.thread = get_ident()
         self._token = token
         self._task: Task | None = None
         self._woken = False
@@ -180,9 +182,10 @@ class TrioWaiter:
 class ThreadWaiter:
     """Waits by blocking a thread."""
 
-    __slots__ = ("_lock", "running")
+    __slots__ = ("_lock", "running", "thread")
 
     def __init__(self) -> None:
+        self.thread = get_ident()
         self._lock = allocate_lock()
         self._lock.acquire()
         self.running: LockType | None = None
@@ -336,10 +339,8 @@ class Place:
 
     def is_here(self) -> bool:
         """Return whether the current task is the reader."""
-        if self.thread != get_ident():
-            return False
         task = self._task()
-        return task is not None and self._current() is task
+        return task is not None and self._current() is task and self.thread == get_ident()
 
     @property
     def is_over(self) -> bool:

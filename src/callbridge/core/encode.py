@@ -88,6 +88,9 @@ class CallsToEvents:
         self._tree = RunTree()
         self.forks = self._tree.forks
         """Not empty while there is an open run below which several go on at the same time; see `RunTree`."""
+        self._speaking: Run | None = (
+            None  # whose token came last, so that its id need not be hashed; removed where any run begins or ends
+        )
         self._tapped: set[UUID] = set()  # runs whose tap began before they did; removed at their start or the tap's end
         self.extended = extended
         """Whether events of the extended vocabulary are made, too."""
@@ -166,6 +169,7 @@ class CallsToEvents:
 
     def forget(self) -> None:
         """Forget all runs without a word; from any thread, also while another one reports."""
+        self._speaking = None
         self._tree.clear()
         self._tapped.clear()
 
@@ -174,14 +178,14 @@ class CallsToEvents:
     def on_chat_model_start(self, serialized: Payload, messages: Payload, /, **kwargs: Payload) -> Sequence[Event]:
         """Start a chat model run."""
         run = self._start(kwargs, serialized, "chat_model", {"messages": messages})
-        return self._event(
+        return self.event(
             "on_chat_model_start", run, {"input": {"messages": messages}} | self._with_component(kwargs, serialized)
         )
 
     def on_llm_start(self, serialized: Payload, prompts: Payload, /, **kwargs: Payload) -> Sequence[Event]:
         """Start a run of a completion model."""
         run = self._start(kwargs, serialized, "llm", {"prompts": prompts})
-        return self._event("on_llm_start", run, {"input": {"prompts": prompts}} | self._with_component(kwargs, serialized))
+        return self.event("on_llm_start", run, {"input": {"prompts": prompts}} | self._with_component(kwargs, serialized))
 
     def on_llm_new_token(
         self,
@@ -194,26 +198,27 @@ class CallsToEvents:
         **_: Payload,
     ) -> Sequence[Event]:
         """Report a token of either kind of model."""
-        run = self._tree.get(run_id)
+        run = self._speaking
+        if run is None or run.run_id is not run_id:
+            run = self._tree.get(run_id)
         if run is None:
             repaired, run = self._repair(run_id, parent_run_id, tags, isinstance(chunk, ChatGenerationChunk))
             if run is None:
                 return ()
             return (*repaired, *self.on_llm_new_token(token, run_id=run_id, chunk=chunk))
-        if run.tapped or not run.open or not run.included:
-            return ()
-        if run.source == "protocol":
+        if run.tapped or not run.open or not run.included or run.source == "protocol":
             return ()
         run.source = "tokens"
+        self._speaking = run
         if run.run_type == "chat_model":
-            data = _token_data(chunk) if self.extended and chunk is not None else None
-            message = AIMessageChunk(content=token) if chunk is None else chunk.message
-            return self._event(run.stream_event, run, data or {"chunk": message})
+            if chunk is None:
+                return self.event(run.stream_event, run, {"chunk": AIMessageChunk(content=token)})
+            return self.event(run.stream_event, run, _token_data(chunk) if self.extended else {"chunk": chunk.message})
         if run.run_type != "llm":
             return ()  # a model run that bears the id of the chain around it
         if chunk is None:
             chunk = GenerationChunk(text=token if isinstance(token, str) else "")
-        return self._event(run.stream_event, run, {"chunk": chunk})
+        return self.event(run.stream_event, run, {"chunk": chunk})
 
     def on_stream_event(
         self,
@@ -244,8 +249,8 @@ class CallsToEvents:
             return ()
         chunks = message.feed(event)
         if len(chunks) == 1:
-            return self._event(run.stream_event, run, {"chunk": chunks[0]})
-        return [made for chunk in chunks for made in self._event(run.stream_event, run, {"chunk": chunk})]
+            return self.event(run.stream_event, run, {"chunk": chunks[0]})
+        return [made for chunk in chunks for made in self.event(run.stream_event, run, {"chunk": chunk})]
 
     def on_llm_end(
         self,
@@ -293,7 +298,7 @@ class CallsToEvents:
         # LangChain's streaming path does not know its input yet and says `{"input": ""}` instead.
         known = MISSING if _is_placeholder(inputs) else inputs
         run = self._start(kwargs, serialized, run_type or "chain", known)
-        return self._event(f"on_{run.run_type}_start", run, {} if known is MISSING else {"input": inputs})
+        return self.event(f"on_{run.run_type}_start", run, {} if known is MISSING else {"input": inputs})
 
     def on_chain_end(self, outputs: Payload, /, *, run_id: UUID, inputs: Payload = None, **_: Payload) -> Sequence[Event]:
         """End such a run."""
@@ -322,7 +327,7 @@ class CallsToEvents:
             if not isinstance(inputs, dict) or str(inputs) != input_str:
                 data["input_str"] = input_str
             data |= _as_told(kwargs, ("name", kwargs.get("name")))
-        return self._event("on_tool_start", run, data)
+        return self.event("on_tool_start", run, data)
 
     def on_tool_end(self, output: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
         """End a tool run."""
@@ -347,7 +352,7 @@ class CallsToEvents:
     def on_retriever_start(self, serialized: Payload, query: Payload, /, **kwargs: Payload) -> Sequence[Event]:
         """Start a retriever run."""
         run = self._start(kwargs, serialized, "retriever", {"query": query})
-        return self._event("on_retriever_start", run, {"input": {"query": query}})
+        return self.event("on_retriever_start", run, {"input": {"query": query}})
 
     def on_retriever_end(self, documents: Payload, /, *, run_id: UUID, **_: Payload) -> Sequence[Event]:
         """End a retriever run."""
@@ -437,11 +442,12 @@ class CallsToEvents:
         """Report one chunk of a tapped run."""
         if self.extended and not run.open:
             return ()  # what comes late comes after the terminal event
-        return self._event(run.stream_event, run, {"chunk": chunk})
+        return self.event(run.stream_event, run, {"chunk": chunk})
 
     # -- the pieces ---------------------------------------------------------------------------------------------------
 
     def _start(self, kwargs: dict[str, Any], serialized: Payload, run_type: str, inputs: Payload) -> Run:
+        self._speaking = None
         run_id: UUID = kwargs["run_id"]
         run = Run(
             run_id,
@@ -488,7 +494,7 @@ class CallsToEvents:
         # What it was asked is not known; the shape is, and readers rely on it.
         inputs: dict[str, Any] = {"messages": [[]]} if chat else {"prompts": []}
         run = self._start(start, None, "chat_model" if chat else "llm", inputs)
-        return self._event(f"on_{run.run_type}_start", run, {"input": inputs}), run
+        return self.event(f"on_{run.run_type}_start", run, {"input": inputs}), run
 
     def _end(self, run: Run, output: Payload, inputs: Payload, told: dict[str, Any] | None = None) -> Sequence[Event]:
         """End a run.
@@ -507,7 +513,7 @@ class CallsToEvents:
             data["input"] = inputs
         if self.extended and told:
             data |= told
-        event = self._event(f"on_{run.run_type}_end", run, self._with_tool_call_id(run, data))
+        event = self.event(f"on_{run.run_type}_end", run, self._with_tool_call_id(run, data))
         if run.root is run:
             self.root_output = output
         self._leave(run)
@@ -531,7 +537,7 @@ class CallsToEvents:
             data["tool_call_id"] = run.tool_call_id
         if self.extended:
             data |= {"status": status_of(error), **(told or {})}
-        return self._event(f"on_{run.run_type}_error", run, data)
+        return self.event(f"on_{run.run_type}_error", run, data)
 
     def _end_orphans(self, run: Run, error: BaseException | None) -> Sequence[Event]:
         """End what is open below a run that ends: in strict v2 it simply never ends."""
@@ -549,6 +555,7 @@ class CallsToEvents:
         return event
 
     def _leave(self, run: Run) -> None:
+        self._speaking = None
         self._tree.end(run, forget=not self._linger)
 
     def _note(self, event: str, run_id: UUID, data: dict[str, Any], kwargs: dict[str, Any]) -> Sequence[Event]:
@@ -556,7 +563,7 @@ class CallsToEvents:
         if run is None or not self.extended:
             return ()
         told = {key: value for key, value in kwargs.items() if key not in _ON_EVENTS and value is not None}
-        return self._event(event, run, data | told)
+        return self.event(event, run, data | told)
 
     def _with_component(self, kwargs: dict[str, Any], serialized: Payload) -> dict[str, Any]:
         """Return what says that a model or tool run was given a name: that of its class, which no other field has then."""
@@ -569,7 +576,17 @@ class CallsToEvents:
             data["tool_call_id"] = run.tool_call_id
         return data
 
-    def _event(self, event: str, run: Run, data: dict[str, Any]) -> Sequence[Event]:
+    def event(self, event: str, run: Run, data: dict[str, Any]) -> Sequence[Event]:
+        """Make an event of a run.
+
+        Args:
+            event: Its name.
+            run: The run.
+            data: Its data; not to be used elsewhere.
+
+        Returns:
+            The event; nothing if the filters drop it.
+        """
         if not run.included:
             return ()
         if self._is_root_input_due:

@@ -198,8 +198,8 @@ class EventSender:
     ) -> None:
         """Report a token, which never ends a run or the iteration, as `report_awaited` would.
 
-        A method of its own because nothing is reported as often. Where nothing goes on beside the run, there is no order to be
-        kept, and no turn is lost.
+        A method of its own, and what it calls written out, because nothing is reported as often. Where nothing goes on beside
+        the run, there is no order to be kept, and no turn is lost.
         """
         encoder = self._encoder
         if encoder.forks:
@@ -209,8 +209,14 @@ class EventSender:
         if self._stopped or encoder.extended or self._repeated.copies:
             full = self._report_token(True, token, run_id, chunk, parent_run_id, tags)
         else:
-            events = encoder.on_llm_new_token(token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags)
-            full = self._push(events) if events else False
+            full = False
+            try:
+                for event in encoder.on_llm_new_token(
+                    token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags
+                ):
+                    full = self._send.push(event)
+            except (ChannelClosedError, ChannelOverflow) as error:
+                self._refused(error)
         if full:
             await self.room()
 
@@ -225,7 +231,19 @@ class EventSender:
         **_: Payload,
     ) -> None:
         """Report a token of a sync run, and wait for room where this thread may."""
-        if self._report_token(False, token, run_id, chunk, parent_run_id, tags):
+        encoder = self._encoder
+        if self._stopped or encoder.extended or self._repeated.copies:
+            full = self._report_token(False, token, run_id, chunk, parent_run_id, tags)
+        else:
+            full = False
+            try:
+                for event in encoder.on_llm_new_token(
+                    token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags
+                ):
+                    full = self._send.push(event)
+            except (ChannelClosedError, ChannelOverflow) as error:
+                self._refused(error)
+        if full:
             self._send.room_sync()
 
     def _report_token(
@@ -343,9 +361,16 @@ class EventSender:
         """
         if self._stopped:
             return self._stop(run.run_id, awaited)
-        if self._encoder.extended:
+        encoder = self._encoder
+        if encoder.extended:
             return self._report_in_order("chunk", run, chunk)
-        return self._push(self._encoder.chunk(run, chunk))
+        full = False
+        try:
+            for event in encoder.event(run.stream_event, run, {"chunk": chunk}):
+                full = self._send.push(event)
+        except (ChannelClosedError, ChannelOverflow) as error:
+            self._refused(error)
+        return full
 
     def pass_on(self, event: Event) -> bool:
         """Send an event that somebody else has made; return whether the channel is full."""
@@ -469,15 +494,22 @@ class EventSender:
         try:
             for event in events:
                 full = self._send.push(event)
-        except ChannelClosedError:
-            # Late: the garbage collector fires callbacks of runs that were given up, in any thread. And the reader of a handler
-            # may have left a run that goes on: its tokens make it known once more, and nobody listens for its end.
-            self._encoder.forget()
+        except (ChannelClosedError, ChannelOverflow) as error:
+            self._refused(error)
             return False
-        except ChannelOverflow as error:
-            self._overflow = self._overflow or error
-            raise
         return full
+
+    def _refused(self, error: ChannelClosedError | ChannelOverflow) -> None:
+        """Called when the channel has not taken an event: raise the error, unless nobody listens.
+
+        Late: the garbage collector fires callbacks of runs that were given up, in any thread. And the reader of a handler may
+        have left a run that goes on: its tokens make it known once more, and nobody listens for its end.
+        """
+        if isinstance(error, ChannelClosedError):
+            self._encoder.forget()
+            return
+        self._overflow = self._overflow or error
+        raise error
 
     def __repr__(self) -> str:
         state: dict[str, Any] = {"runs": self._encoder.runs, "roots": self._roots}

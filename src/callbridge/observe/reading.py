@@ -48,6 +48,8 @@ class EventReader:
         self._receive = receive
         self.ready = receive.ready
         """Returns the next event, or what it is given if the reader has to be asked by `next_async` or `next_sync`."""
+        self.take = receive.take
+        """Returns what to await for the next event, for a reader in `reading`; see `ReceiveEnd.take`."""
         self.state: ReaderState = "new"
 
     def begin(self) -> None:
@@ -78,13 +80,13 @@ class EventReader:
             BaseException: The very error with which the run ended; when it is awaited.
         """
         if self.state != "reading":
-            self._check_open(StopAsyncIteration)
+            self.check_open(StopAsyncIteration)
         return self._receive.take(None)
 
     def next_sync(self) -> Event:
         """Return the next event to sync code, blocking the thread; raises `StopIteration` at the end, else as above."""
         if self.state != "reading":
-            self._check_open(StopIteration)
+            self.check_open(StopIteration)
         try:
             return next(self._receive)
         except BaseException:
@@ -97,10 +99,11 @@ class EventReader:
             self.state = "closed"
         self._receive.close()
 
-    def _check_open(self, stop: type[Exception]) -> None:
+    def check_open(self, stop: type[Exception]) -> None:
+        """Begin if the reader is new; raise what tells the end if it does not read any more."""
         if self.state == "new":
             self.begin()
-        else:
+        elif self.state != "reading":
             raise stop
 
     def note_end(self) -> None:
