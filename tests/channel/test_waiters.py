@@ -8,7 +8,6 @@ import selectors
 import sys
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -275,7 +274,7 @@ class TestThreadWaiter:
 def test_withdraw_says_whether_a_wake_can_still_come() -> None:
     """Only a waiter that nobody has taken out is withdrawn."""
     first, second = ThreadWaiter(), ThreadWaiter()
-    published: deque[Waiter] = deque([first, second])
+    published: list[Waiter] = [first, second]
     assert withdraw(published, first)
     assert not withdraw(published, first)
     assert list(published) == [second]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -18,14 +17,14 @@ class Flag:
 
     def __init__(self) -> None:
         self._set = False
-        self._waiting: deque[SendEnd[None]] = deque()  # one each; removed by who closes it
+        self._waiting: list[SendEnd[None]] = []  # one each; removed by who closes it
 
     def set(self) -> None:
         """Set it, and wake whoever waits. Idempotent."""
         self._set = True
         while self._waiting:
             with suppress(IndexError):  # two threads set it
-                self._waiting.popleft().close()
+                self._waiting.pop().close()
 
     async def wait(self, on_cancel: Callable[[], None] | None = None, seconds: float | None = None) -> bool:
         """Wait; a cancellation that arrives meanwhile is raised afterwards.

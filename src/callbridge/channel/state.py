@@ -13,7 +13,7 @@ Nothing is locked on the way of an item. Two pairs of operations, each "write mi
 
 Whichever comes second sees the other, so no wake is lost; a waiter that turns out not to be needed is withdrawn.
 
-**Waking the reader.** `alert` is the deque `slot` that the parked reader's waiter lies in; who pops it wakes the reader. An
+**Waking the reader.** `alert` is the list `slot` that the parked reader's waiter lies in; who pops it wakes the reader. An
 empty slot costs nothing: one wake per idle period, none while items keep coming.
 
 **Waking producers.** When the buffer has fallen to `low` (half of capacity), all of them, but the length is read again before
@@ -31,16 +31,15 @@ returns = delivered, `push` raises = not. The reader in turn decides under the l
 **Re-entrance.** A finalizer may push or close inside any of this, in the same thread; the lock is re-entrant, and the paths
 without a lock consist of operations that are atomic with respect to it.
 
-**What relies on the interpreter lock:** that `deque.append`, `pop`, `popleft`, `len` and the reading and writing of an
-attribute are atomic and seen by all threads in one order. On a free-threaded build the deque operations still are; the plain
-attributes (`alert`, `append`, `shut`, `mark`) are not on every processor, so a variant that locks `push` would be needed.
+**What relies on the interpreter lock:** that `append`, `pop`, `popleft`, `remove`, `len` and the reading and writing of an
+attribute are atomic and seen by all threads in one order. On a free-threaded build those of deques and lists still are; the
+plain attributes (`alert`, `append`, `shut`, `mark`) are not on every processor, so a variant that locks `push` would be needed.
 `open_channel` warns there.
 """
 
 from __future__ import annotations
 
 from _thread import allocate_lock
-from collections import deque
 from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
@@ -85,10 +84,10 @@ class ChannelState(Generic[T]):
         self.append = policy.appender()
 
         # At most one waiter: the parked reader's; removed by who wakes it, or by the reader when it gives up.
-        self.slot: deque[Waiter] = deque()
+        self.slot: list[Waiter] = []
         self.alert: Collection[object] = self.slot
         # Parked producers, oldest first; removed by the reader's sweep, by closing, or by the producer when it gives up.
-        self.producers: deque[Waiter] = deque()
+        self.producers: list[Waiter] = []
         self.hand_over = HandOver()
         self.met_full = False
         """Whether producers of the reader's own loop have met a full buffer since the reader last ran out of items."""
@@ -157,7 +156,7 @@ class ChannelState(Generic[T]):
         """Wake those that wait for room, as long as there is room. Called by the reader."""
         while self.producers and len(self.buffer) <= self.low:
             try:
-                waiter = self.producers.popleft()
+                waiter = self.producers.pop(0)
             except IndexError:  # it gave up in this moment
                 return
             waiter.wake()
@@ -167,7 +166,7 @@ class ChannelState(Generic[T]):
         self.waits_for_room = False  # before: who parks looks again afterwards
         while self.producers:
             with suppress(IndexError):  # it gave up in this moment
-                self.producers.popleft().wake()
+                self.producers.pop(0).wake()
 
     def count_overrun(self) -> None:
         """Count that the bound yields."""
@@ -219,7 +218,7 @@ class ChannelState(Generic[T]):
         for waiters in (self.slot, self.producers):
             while waiters:
                 try:
-                    waiter = waiters.popleft()
+                    waiter = waiters.pop(0)
                 except IndexError:
                     break
                 waiter.wake()

@@ -1,7 +1,7 @@
 """Parking and waking: what a task or a thread waits on, and where it runs.
 
-A waiter is used once. It is published (appended to a deque that both sides see), then the condition is read again, then it
-waits; whoever takes it out of the deque wakes it, and since `deque.pop` is atomic nobody else does.
+A waiter is used once. It is published (appended to a list that both sides see), then the condition is read again, then it
+waits; whoever takes it out of the list wakes it, and since `list.pop` is atomic nobody else does.
 
 | waiter | waits | woken by a task of its loop | woken from elsewhere |
 |---|---|---|---|
@@ -31,7 +31,6 @@ import threading
 import types
 import weakref
 from _thread import LockType, allocate_lock
-from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from functools import partial
@@ -210,7 +209,7 @@ AsyncWaiter: TypeAlias = "AsyncioWaiter | TrioWaiter"
 Waiter: TypeAlias = "AsyncioWaiter | TrioWaiter | ThreadWaiter"
 
 
-def withdraw(waiters: deque[Waiter], waiter: Waiter) -> bool:
+def withdraw(waiters: list[Waiter], waiter: Waiter) -> bool:
     """Give up waiting; return whether the waiter was still there, so that nobody will wake it."""
     try:
         waiters.remove(waiter)

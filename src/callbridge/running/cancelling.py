@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 from callbridge.internals import Task
 from callbridge.running.branch_ends import BranchEnds
+from callbridge.running.lazy import Lazy
 from callbridge.running.loop_tasks import awaited_by
 from callbridge.running.pool_jobs import end_jobs, waited_for
 from callbridge.running.reporter import Reporter
@@ -46,13 +47,16 @@ class Cancelling:
         scope: What is part of it.
     """
 
+    _told: WeakSet[asyncio.Future[Any]] = Lazy(WeakSet)  # type: ignore[assignment]
+    """Tasks that the tasks waited for when they were cancelled, and that were cancelled with them."""
+    _loops: WeakSet[asyncio.AbstractEventLoop] = Lazy(WeakSet)  # type: ignore[assignment]
+    """Entered by sync code."""
+    _jobs: set[concurrent.futures.Future[Any]] = Lazy(set)  # type: ignore[assignment]
+    """What the tasks waited for when they were cancelled."""
+
     def __init__(self, reporter: Reporter, scope: RunScope) -> None:
         self._reporter = reporter
         self._scope = scope
-        # What the tasks waited for when they were cancelled:
-        self._jobs: set[concurrent.futures.Future[Any]] = set()
-        self._told: WeakSet[asyncio.Future[Any]] = WeakSet()  # tasks, which were cancelled with them
-        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()  # entered by sync code
 
     def bind(self) -> None:
         """Hear of the loops that the run enters from now on."""

@@ -23,6 +23,7 @@ from time import monotonic
 from weakref import WeakSet
 
 from callbridge.internals import Task, awaiter_of, context_of, held_by_callbacks, is_job
+from callbridge.running.lazy import Lazy
 from callbridge.running.loop_tasks import in_thread, run_scopes
 
 __all__ = ["EnteredLoops"]
@@ -38,18 +39,20 @@ class EnteredLoops:
     Threads: any.
     """
 
+    _seen: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
+    _entries: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
+    _told: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
+    _lost: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
+    """Those that went on."""
+    _changed: threading.Condition = Lazy(threading.Condition)  # type: ignore[assignment]
+
     def __init__(self) -> None:
         self._cancel: Callable[[Task], None] | None = None
         self._scope: object = None
         self._own: Task | None = None
         self._lock = threading.Lock()
-        self._seen: WeakSet[Task] = WeakSet()
-        self._entries: WeakSet[Task] = WeakSet()
-        self._told: WeakSet[Task] = WeakSet()
-        self._lost: WeakSet[Task] = WeakSet()  # those that went on
         self._pending = 0
         self._gave_up = False
-        self._changed = threading.Condition()
 
     def bind(self, scope: object, cancel: Callable[[Task], None]) -> None:
         """Say whose loops are of interest.
@@ -83,7 +86,7 @@ class EnteredLoops:
         with self._lock:
             self._seen.add(task)
             entry = self._entry_of(task)
-            if entry is self._own or entry in self._entries or entry in self._told or not self._is_entry(entry):
+            if entry is self._own or not self._is_entry(entry) or entry in self._entries or entry in self._told:
                 return None
             self._entries.add(entry)
         return entry
