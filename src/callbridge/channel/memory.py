@@ -660,7 +660,9 @@ class ReceiveEnd(Generic[T_co]):
                     withdraw(self._state.slot, waiter)
                     raise
                 finally:
-                    self._resumed(waiter)
+                    self._state.parking.release()
+                    if waiter.running is not None:
+                        waiter.running.release()
         return taken
 
     def _parks(self, waiter: Waiter) -> bool:
@@ -679,12 +681,6 @@ class ReceiveEnd(Generic[T_co]):
             return False
         state.parks += 1
         return True
-
-    def _resumed(self, waiter: Waiter) -> None:
-        """Called after the wait, however it ended."""
-        self._state.parking.release()
-        if waiter.running is not None:
-            waiter.running.release()
 
     def _is_turn_over(self) -> bool:
         """Return whether to let other tasks run; also judge the reader's pace, which includes what it awaits itself."""
