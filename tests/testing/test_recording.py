@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import callbridge
 from callbridge.__main__ import main
 from callbridge.errors import ArgumentError, RecordingError, VersionError
 from callbridge.testing import areplay, read_recording, record, replay
+from callbridge.testing import recording as recordings
 from callbridge.testing.showing import shown
 
 MODEL = FakeListChatModel(responses=["tea"])
@@ -96,7 +99,7 @@ def test_a_sync_stream_passes_through_and_can_be_read_again(path: Path) -> None:
 async def test_an_async_stream_passes_through_and_can_be_read_again(path: Path) -> None:
     async with callbridge.astream_events(MODEL, "x") as stream:
         events = [event async for event in record(stream, path)]
-    assert list(read_recording(path)) == json_round_trip(events)
+    assert list(await anyio.to_thread.run_sync(read_recording, path)) == json_round_trip(events)
 
 
 def json_round_trip(events: list[Any]) -> list[Any]:
@@ -108,7 +111,7 @@ async def test_langchains_own_stream_can_be_recorded(path: Path) -> None:
     async for _ in record(MODEL.astream_events("x", version="v2"), path):
         pass
     listener = Listener()
-    output = replay(path, listener)
+    output = await anyio.to_thread.run_sync(replay, path, listener)
     assert isinstance(output, AIMessage)
     assert listener.heard == ["t", "e", "a", "tea"]
 
@@ -151,7 +154,7 @@ async def test_leaving_an_async_recording_closes_the_stream(path: Path) -> None:
         async for _ in events:
             break
     assert [event async for event in _rest(stream)] == []
-    assert read_recording(path).end == "left"
+    assert (await anyio.to_thread.run_sync(read_recording, path)).end == "left"
 
 
 async def _rest(stream: Any) -> Any:
@@ -180,8 +183,34 @@ async def test_a_read_that_is_cancelled_can_be_repeated_and_nothing_is_missing(p
         wait.set()
         rest = [event async for event in events]
     assert [event["event"] for event in (first, *rest)] == ["on_chain_start", "on_chain_end"]
-    assert len(read_recording(path).events) == 2
-    assert read_recording(path).end == "ended"
+    recording = await anyio.to_thread.run_sync(read_recording, path)
+    assert (len(recording.events), recording.end) == (2, "ended")
+
+
+@pytest.mark.anyio
+async def test_an_event_whose_writing_is_cancelled_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written it is once."""
+    written, gate, write = threading.Event(), threading.Event(), recordings._File._write
+
+    def slow_write(*args: Any, **kwargs: Any) -> None:
+        write(*args, **kwargs)
+        written.set()
+        gate.wait()
+
+    async def source() -> AsyncIterator[Any]:
+        for number in range(2):
+            yield {"event": "on_custom_event", "data": number}
+
+    monkeypatch.setattr(recordings._File, "_write", slow_write)
+    stream = record(source(), path)
+    reading = asyncio.ensure_future(anext(stream))
+    await anyio.to_thread.run_sync(written.wait)
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert reading.cancelled()
+    gate.set()
+    assert [event["data"] async for event in stream] == [0, 1]
+    assert [event["data"] for event in await anyio.to_thread.run_sync(read_recording, path)] == [0, 1]
 
 
 def test_nothing_is_written_before_the_first_read(path: Path) -> None:

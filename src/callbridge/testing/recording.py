@@ -12,13 +12,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from os import PathLike, fspath
 from pathlib import Path
+from threading import Lock, Thread
 from typing import Any, Final, Generic, Literal, TextIO, TypeAlias, TypeVar, cast
+
+from anyio import CancelScope, to_thread
 
 import callbridge
 from callbridge.codec.decode import loads
@@ -76,18 +81,32 @@ class _File:
         self._file: TextIO | None = open(path, "w", encoding="ascii", newline="\n", buffering=1)  # noqa: SIM115
         versions = {"callbridge": callbridge.__version__, "langchain_core": version("langchain-core")}
         self._file.write(dumps({"callbridge_recording": SCHEMA, **versions}) + "\n")
+        self._turn = Lock()  # a thread may be at work still for a read that was cancelled
 
-    def write(self, event: Mapping[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(f'{{"seconds": {self._seconds()}, "event": {dumps(event)}}}\n')
+    @property
+    def is_open(self) -> bool:
+        return self._file is not None
 
-    def end(self, how: End, error: BaseException | None = None) -> None:
-        """Say how it ended, and close the file. Idempotent."""
-        file, self._file = self._file, None
-        if file is not None:
+    def write(self, event: Mapping[str, Any]) -> Callable[[], None]:
+        """Return what writes an event, with the time that it is now."""
+        return partial(self._write, f'{{"seconds": {self._seconds()}, "event": {dumps(event)}}}\n')
+
+    def end(self, how: End, error: BaseException | None = None) -> Callable[[], None]:
+        """Return what says how it ended, and closes the file; the first one does."""
+        told = "" if error is None else f', "error": {dumps(error)}'
+        return partial(self._write, f'{{"seconds": {self._seconds()}, "end": "{how}"{told}}}\n', last=True)
+
+    def _write(self, line: str, *, last: bool = False) -> None:
+        with self._turn:
+            file = self._file
+            if file is None:
+                return
+            if not last:
+                file.write(line)
+                return
+            self._file = None
             with file:
-                told = "" if error is None else f', "error": {dumps(error)}'
-                file.write(f'{{"seconds": {self._seconds()}, "end": "{how}"{told}}}\n')
+                file.write(line)
 
     def _seconds(self) -> float:
         return round(self._clock() - self._start, 6)
@@ -96,8 +115,9 @@ class _File:
 class Recorded(Generic[E]):
     """The events of a stream, each written to a file before it is passed on. Made by `record`.
 
-    Reading raises what the stream raises, which is recorded too, and `OSError` if the file cannot be written. The writes are
-    small and blocking. Leaving early (`break`, `close`, `aclose`) is recorded as such; `close` and `aclose` close the stream.
+    Reading raises what the stream raises, which is recorded too, and `OSError` if the file cannot be written. `for` writes
+    where it reads, and `async for` in a thread, so that no loop is blocked. Leaving early (`break`, `close`, `aclose`) is
+    recorded as such; `close` and `aclose` close the stream.
 
     Threads: as the stream.
 
@@ -116,6 +136,7 @@ class Recorded(Generic[E]):
         self._path = path
         self._clock = clock
         self._source: Any = None
+        self._read: _Read[E] | None = None  # what an async read that was cancelled did not hand out
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -125,15 +146,25 @@ class Recorded(Generic[E]):
         return self
 
     async def __anext__(self) -> E:
-        file = self._begun()
+        if self._file is None:
+            self._file = await to_thread.run_sync(_File, self._path, self._clock)
+        if self._read is None:
+            self._read = await self._next(self._file)
+        write, self._read.write = self._read.write, None
+        if write is not None:
+            await _in_thread(write)
+        read, self._read = self._read, None
+        if read.error is not None:
+            raise read.error
+        return read.event
+
+    async def _next(self, file: _File) -> _Read[E]:
         source: AsyncIterator[E] = self.__aiter__()._source
         try:
             event = await anext(source)
-        except BaseException as error:
-            self._end(file, error)
-            raise
-        file.write(event)
-        return event
+        except BaseException as error:  # noqa: BLE001 - raised when it is written
+            return _Read(cast("E", None), _end(file, error), error)
+        return _Read(event, file.write(event), None)
 
     def __iter__(self) -> Recorded[E]:
         if self._source is None:
@@ -141,28 +172,18 @@ class Recorded(Generic[E]):
         return self
 
     def __next__(self) -> E:
-        file = self._begun()
+        if self._file is None:
+            self._file = _File(self._path, self._clock)
         source: Iterator[E] = self.__iter__()._source
         try:
             event = next(source)
         except BaseException as error:
-            self._end(file, error)
+            end = _end(self._file, error)
+            if end is not None:
+                end()
             raise
-        file.write(event)
+        self._file.write(event)()
         return event
-
-    def _begun(self) -> _File:
-        if self._file is None:
-            self._file = _File(self._path, self._clock)
-        return self._file
-
-    @staticmethod
-    def _end(file: _File, error: BaseException) -> None:
-        if isinstance(error, (StopIteration, StopAsyncIteration)):
-            file.end("ended")
-        elif isinstance(error, Exception) and not isinstance(error, ConcurrentReadError):
-            file.end("failed", error)
-        # A read that was cancelled may be repeated; if the reader leaves instead, `_leave` says so.
 
     # -- leaving ------------------------------------------------------------------------------------------------------
 
@@ -178,16 +199,18 @@ class Recorded(Generic[E]):
 
         Cancellation: the file is closed first.
         """
-        self._leave()
-        aclose = getattr(self._stream, "aclose", None)
-        if aclose is not None:
-            await aclose()
-        else:
-            self.close()
+        try:
+            await _in_thread(self._leave)
+        finally:
+            aclose = getattr(self._stream, "aclose", None)
+            if aclose is not None:
+                await aclose()
+            else:
+                self.close()
 
     def _leave(self) -> None:
-        if self._file is not None:
-            self._file.end("left")
+        if self._file is not None and self._file.is_open:
+            self._file.end("left")()
 
     def __enter__(self) -> Recorded[E]:
         return self
@@ -202,7 +225,48 @@ class Recorded(Generic[E]):
         await self.aclose()
 
     def __del__(self) -> None:
-        self._leave()
+        if self._file is not None and self._file.is_open:
+            _end_dropped(self._file)
+
+
+@dataclass(slots=True)
+class _Read(Generic[E]):
+    """What an async stream has given, an event or an error, and what writes it, if that is not done."""
+
+    event: E
+    write: Callable[[], None] | None
+    error: BaseException | None
+
+
+def _end(file: _File, error: BaseException) -> Callable[[], None] | None:
+    """Return what writes the end, if a stream has ended by an error.
+
+    A read that was cancelled may be repeated; if the reader leaves instead, `Recorded._leave` says so.
+    """
+    if isinstance(error, (StopIteration, StopAsyncIteration)):
+        return file.end("ended")
+    if isinstance(error, Exception) and not isinstance(error, ConcurrentReadError):
+        return file.end("failed", error)
+    return None
+
+
+def _end_dropped(file: _File) -> None:
+    """Write the end of a recording that was dropped; in a thread if a loop runs here."""
+    end = file.end("left")
+    try:
+        asyncio.get_running_loop()
+        Thread(target=end).start()
+    except RuntimeError:  # none does, or the interpreter exits
+        end()
+
+
+async def _in_thread(write: Callable[[], None]) -> None:
+    """Write where no loop is blocked.
+
+    Cancellation: the thread writes on.
+    """
+    with CancelScope(shield=True):
+        await to_thread.run_sync(write)
 
 
 @dataclass(frozen=True, slots=True)

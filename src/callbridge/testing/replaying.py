@@ -68,7 +68,7 @@ async def areplay(
     """Call handlers with the events of a recording from a task, in which their coroutine methods are awaited.
 
     Args:
-        recording: A recording, or the file; reading it blocks.
+        recording: A recording, or the file, which is read in a thread.
         handlers: A handler, a sequence of them, or a callback manager.
         speed: As for `replay`.
         clock: Gives the time in seconds.
@@ -89,7 +89,8 @@ async def areplay(
         #> With hot water.
         ```
     """
-    recording = _recording(recording)
+    if not isinstance(recording, Recording):
+        recording = await anyio.to_thread.run_sync(read_recording, recording)
     _check_speed(speed)
     return await adrive(recording if speed is None else _apaced(recording, speed, clock, sleep), handlers)
 
