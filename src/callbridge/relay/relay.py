@@ -50,7 +50,7 @@ class RunSummary:
 
     Example:
         ```python
-        with callbridge.relay.connect("memory:") as relay:
+        with callbridge.relay.connect("memory:teas") as relay:
             relay.announce_sync("tea-1")
             print([(run.run, run.status) for run in relay.runs_sync()])
         #> [('tea-1', 'queued')]

@@ -47,7 +47,7 @@ _KEYWORDS = ("allow", "attach", "handler", "key", "new", "old")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How old and new compare.
+    """What comparing old and new code has found.
 
     Example:
         ```python
@@ -116,7 +116,7 @@ def parity(
         attach: False if `call` attaches the handler itself; it is heard all the same.
         key: Applied to each item of both sides before they are compared.
         allow: Kinds of difference that are all right.
-        **options: As for `stream_call`; `streaming` is True unless told, so that the run is that of the new code. With
+        **options: As for `stream_call`. `streaming` is True by default, so that the run is that of the new code. With
             `extended=True` the callbacks that v2 events lack are compared, too.
 
     Returns:

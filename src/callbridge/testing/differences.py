@@ -53,7 +53,7 @@ _SHOWN: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One stretch in which the two sides are not the same.
+    """One stretch in which the two sides differ.
 
     Example:
         ```python

@@ -50,8 +50,8 @@ def record(
 
     Args:
         stream: Events: one of this library's streams, `runnable.astream_events(...)`, a list.
-        path: The file; one that exists is replaced when the first event is read.
-        clock: Gives the time in seconds.
+        path: The file. If it exists, it is replaced when the first event is read.
+        clock: Returns the time in seconds.
 
     Returns:
         An iterator of the same events, for `async for` or `for` as the stream is; see `Recorded`.
@@ -271,7 +271,7 @@ async def _in_thread(write: Callable[[], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a file holds. Iterating gives the events and ends as the stream did: a recorded error is raised again.
+    """A recording that was read. Iterating gives its events, and ends as the stream did: a recorded error is raised again.
 
     Example:
         ```python
@@ -308,12 +308,11 @@ def read_recording(path: str | PathLike[str], *, partial: bool = False) -> Recor
 
     Args:
         path: The file.
-        partial: Whether a file that was cut off, in a line or between two, is taken for what it holds, with `"cut off"` as its
-            end.
+        partial: Read what there is of a file that was cut off, in a line or between two. Its end is `"cut off"`.
 
     Raises:
-        RecordingError: It is no recording, a line is broken, or it was cut off and `partial` is False.
-        VersionError: It is of a version of the format that this version does not read.
+        RecordingError: The file is not a recording, a line is broken, or it was cut off and `partial` is False.
+        VersionError: The file has a version of the format that this version of callbridge does not read.
         OSError: The file cannot be read.
 
     Example:

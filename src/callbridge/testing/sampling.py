@@ -63,7 +63,7 @@ def sampled(
     chance: Callable[[], float] = random.random,
     report: Callable[[Report], object] | None = None,
 ) -> Callable[[F], F]:
-    """Compare, on a share of the calls of a function, what it puts out and what the new loop would have.
+    """Compare what a function puts out with what the new loop would put out, on a share of its calls.
 
     The function goes on as before: same results, errors, context, cancellation. It may be a function, a coroutine function, a
     generator function or an async generator function; the output of the last two is what they yield, of the first two what they

@@ -43,7 +43,7 @@ _KINDS: Final = MappingProxyType({"send": "ask", "abort": "cancel", "resume": "r
 
 @dataclass(frozen=True)
 class AISDKFormat(Shown, BaseFormat):
-    """The AI SDK's UI message stream: text, reasoning, tools, sources, custom events as `data-...`, and how it ends.
+    """The AI SDK's UI message stream: text, reasoning, tools, sources, custom events as `data-...`, and the end.
 
     Raises:
         ArgumentError: An option has a value that is not allowed.

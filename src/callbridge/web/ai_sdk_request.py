@@ -45,13 +45,7 @@ _DATA: Final = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*;base64,(?P<data>.*
 def ui_messages(body: Any, *, allow_system: bool = True, max_characters: int = MAX_CHARACTERS) -> list[BaseMessage]:
     """Return the messages of a `useChat` request.
 
-    ```python
-    async def chat(request: Request) -> Response:
-        messages = ui_messages(await read_json(request))
-        return EventStreamResponse(callbridge.astream_events(agent, {"messages": messages}), "ai-sdk")
-    ```
-
-    All of it is what a client says, the answers of tools in it included: it is not to be trusted.
+    Do not trust them: the client has made them up, including the answers of tools.
 
     Args:
         body: The body of the request: text, bytes, or what its JSON holds; or the list of messages in it.

@@ -38,7 +38,7 @@ MAX_CHARACTERS: Final = 4_000_000
 
 
 class RequestBodyError(CallbridgeError, HTTPException):
-    """A client has sent something that cannot be answered. Starlette answers it with this status and message.
+    """A client has sent a body that is not a request of the protocol. Starlette answers with this status and message.
 
     Attributes:
         status_code: 400 for what is no JSON, 413 for what is too long, 422 for anything else.
@@ -63,7 +63,7 @@ def told(value: Any) -> str:
 
 
 async def read_json(request: Request, *, max_bytes: int = MAX_CHARACTERS) -> Any:
-    """Return the JSON of a request's body. One that is too long is not read to its end.
+    """Return the JSON of a request's body. A body that is too long is not read to its end.
 
     Args:
         request: The request.
@@ -117,11 +117,7 @@ def parsed(body: Any, max_characters: int) -> Any:
 
 
 def refusing(format: str | WireFormat) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Return an exception handler that answers in the shape that the clients of a format show.
-
-    ```python
-    app = Starlette(routes=..., exception_handlers={HTTPException: refusing("openai")})
-    ```
+    """Return an exception handler that refuses a request in a form that the clients of a format can show.
 
     Args:
         format: A wire format or its name.

@@ -102,7 +102,7 @@ class _V2Encoder(BaseEncoder):
 class TokenFormat(BaseFormat):
     """The text of models, one `completion` per token; source documents as `source_documents`, if asked for.
 
-    A model that does not stream gives one `completion` with all it said. Models tagged `nostream` say nothing.
+    A model that does not stream gives one `completion` with its whole text. Models tagged `nostream` are left out.
 
     Example:
         ```python

@@ -62,10 +62,11 @@ class UnknownFormatError(ArgumentError, HTTPException):
 
 
 def format_named(format: str | WireFormat) -> WireFormat:
-    """Return a wire format, given itself or its name.
+    """Return the wire format with a name. An object that is a format is returned as it is.
 
     Args:
-        format: A name of the table in docs/web.md, or an object with `begin`.
+        format: `"v2"`, `"json"`, `"text"`, `"final-json"`, `"final-text"`, `"source-documents"`, `"ai-sdk"`, `"ag-ui"`,
+            `"openai"`, or an object with `begin`.
 
     Raises:
         UnknownFormatError: There is no such format.

@@ -30,7 +30,7 @@ _TYPES: Final = MappingProxyType({499: "cancelled", 504: "timeout", 507: "limit_
 
 @dataclass(frozen=True)
 class OpenAIFormat(Shown, BaseFormat):
-    """Chat completion chunks: the text, reasoning if asked for, what it has cost if asked for, and how it ends.
+    """Chat completion chunks: the text, the end, and if you ask for them, reasoning and usage.
 
     Raises:
         ArgumentError: An option has a value that is not allowed.

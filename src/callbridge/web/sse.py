@@ -34,37 +34,31 @@ _HEADERS = MappingProxyType({"cache-control": "no-cache", "connection": "keep-al
 class EventStreamResponse(Response):
     """A Starlette response that starts a run and sends its events as they come.
 
-    ```python
-    async def chat(request: Request) -> Response:
-        question = request.query_params["q"]
-        return EventStreamResponse(callbridge.astream_events(chain, {"question": question}), "json")
-    ```
+    The run starts when the response does, and belongs to this request alone. If the client leaves, the run is cancelled and
+    awaited; if the stream was made with `on_exit="detach"`, the run goes on unread. A client that reads slowly slows the run
+    down. An error after the headers becomes an `error` frame, and the exception goes to the logger `callbridge.web`.
 
-    Of `relay.follow(run)` it sends a run of another process: a client that goes leaves the run as it is; one that comes back
-    with `Last-Event-ID` gets the rest, in every format, and 204 when there is none; an unknown run is answered with 404.
-
-    Any other run starts when the response does, and belongs to this request alone. A client that goes away cancels it and
-    waits for its end (the stream's own `on_exit="detach"`: lets it run on unread); one that reads slowly slows it down.
-    What goes wrong after the headers is an `error` frame, and the exception goes to the logger `callbridge.web`.
+    `relay.follow(run)` sends a run of another process. A client that leaves does not stop that run. A client that comes back
+    with `Last-Event-ID` gets the rest, in every format, and 204 when there is none. An unknown run is answered with 404.
 
     Args:
         stream: `astream_call(...)`, `astream_events(...)`, an `EventStreamHandler`, or another async iterator of v2 events.
-            A handler's run is not its own: it is only no longer listened to when the client goes.
+            A handler does not own its run, so if the client leaves, the run goes on unheard.
         format: A wire format or its name; see `format_named`. `"v2"` shows the client everything, prompts included.
-        heartbeat: After how many seconds of silence a comment is sent, so that proxies keep the connection; None: never.
+        heartbeat: Seconds of silence after which a comment is sent, so that proxies keep the connection. None: never.
         limits: How much the run may take.
-        end_event: Whether an `end` event says that all was sent. `EventSource` asks again when a connection ends, so a page
-            needs it to know that it should close; clients of Lanarky's do not get one. A format whose protocol has an end of
-            its own sends that in any case.
-        describe_error: Makes of an exception the `Failure` that the client is told. Without it, or if it returns None, that is
-            the status and detail of a Starlette `HTTPException`, and a bare 500 for anything else.
-        retry: After how many seconds an `EventSource` asks again when the connection is cut; None: as it likes. Use it with
+        end_event: Send an `end` event when everything was sent. `EventSource` asks again when a connection ends, so a page
+            needs this event to know that it should close. Lanarky's clients do not expect one. A format whose protocol has
+            an end of its own sends that in any case.
+        describe_error: Turns an exception into the `Failure` that the client is shown. Without it, or if it returns None, the
+            client gets the status and detail of a Starlette `HTTPException`, and a bare 500 for anything else.
+        retry: Seconds after which an `EventSource` asks again when the connection is cut. None: as it likes. Use it with
             streams that can be resumed: those of `relay.follow`.
-        only_live: Whether a run that is over or unknown is answered with 204 and nothing else: what `useChat` expects when a
-            page asks whether there is anything to resume.
-        status_code: Of the response.
-        headers: More headers, or others in place of ours and the format's.
-        background: Run when all is over.
+        only_live: Answer a run that is over or unknown with 204 and nothing else. `useChat` expects this when a page asks
+            whether there is anything to resume.
+        status_code: The status of the response.
+        headers: More headers. They take precedence over ours and the format's.
+        background: Runs when everything is over.
 
     Raises:
         ArgumentError: An argument has a value that is not allowed.

@@ -80,22 +80,15 @@ def websocket_endpoint(
 ) -> Callable[[WebSocket], Awaitable[None]]:
     """Return an endpoint for `WebSocketRoute` that makes one run of each message.
 
-    ```python
-    def ask(websocket: WebSocket, message: Any) -> EventSource:
-        return callbridge.astream_events(chain, {"question": message["question"]})
+    The runs of one connection come one after the other, and belong to it alone. If the client leaves, or the server closes the
+    connection because it shuts down, the run is cancelled and awaited. You may accept the socket yourself, in an endpoint of
+    your own that checks who it is. An `error` frame says what went wrong, `end` follows each answer, and the socket stays
+    open.
 
-    routes = [WebSocketRoute("/chat", websocket_endpoint(ask, "json"))]
-    ```
+    With `relay.follow(...)` the messages have an `id`. A client that comes back sends an object with `"lastEventId"`, and gets
+    what comes after that.
 
-    The runs of one connection come one after the other, and are nobody else's. A client that goes away, or a server that closes
-    the connection because it shuts down, cancels the run and waits for its end. A socket that was accepted already, by an
-    endpoint of one's own that has looked who it is, is taken as it is. An `error` frame says what went wrong, `end`
-    follows whatever comes of a message, and the socket lives on.
-
-    Of `relay.follow(...)` the messages have an `id`. A client that comes back says `"lastEventId"` in its message, which is an
-    object then, and gets what comes after that.
-
-    What the client sends is not to be trusted; `start` refuses a message as an endpoint of HTTP would:
+    Do not trust what the client sends. `start` refuses a message as an HTTP endpoint would:
 
     ```python
     if not (isinstance(message, dict) and isinstance(message.get("question"), str)):
@@ -103,16 +96,16 @@ def websocket_endpoint(
     ```
 
     Args:
-        start: Given the socket and the message, which is any JSON value, returns a stream that has not started; sync or async.
-            What it raises is an error of that message; a Starlette `HTTPException` is how it refuses one.
+        start: A function, sync or async, of the socket and the message, which is any JSON value. It returns a stream that has
+            not started. What it raises is an error of that message; it raises a Starlette `HTTPException` to refuse one.
         format: A wire format or its name; see `format_named`. `"v2"` shows the client everything, prompts included.
-        heartbeat: After how many seconds of silence during a run a `heartbeat` message is sent; None: never. Servers send pings
-            of WebSocket's own, which no client sees and which are usually enough.
+        heartbeat: Seconds of silence during a run after which a `heartbeat` message is sent. None: never. Servers send
+            WebSocket's own pings, which no client sees and which are usually enough.
         limits: How much each run may take.
-        describe_error: Makes of an exception the `Failure` that the client is told. Without it, or if it returns None, that is
-            the status and detail of a Starlette `HTTPException`, and a bare 500 for anything else.
-        max_message: Characters that a message may have.
-        max_waiting: Messages that may wait while a run is on.
+        describe_error: Turns an exception into the `Failure` that the client is shown. Without it, or if it returns None, the
+            client gets the status and detail of a Starlette `HTTPException`, and a bare 500 for anything else.
+        max_message: How many characters a message may have.
+        max_waiting: How many messages may wait during a run.
 
     Raises:
         ArgumentError: An argument has a value that is not allowed.

@@ -56,7 +56,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Failure:
-    """What a client is told of a run that did not end well: nothing of the program's inside.
+    """What a client is shown of a run that did not end well: nothing of the program's inside.
 
     Example:
         ```python
@@ -76,7 +76,7 @@ class Failure:
 
 
 class FrameEncoder(Protocol):
-    """Makes frames of the events of one run; made anew for each, so that it may keep what it likes.
+    """Turns the events of one run into frames. Each run has its own encoder, which may keep any state.
 
     Example:
         ```python
@@ -110,7 +110,7 @@ class FrameEncoder(Protocol):
 
 
 class BaseEncoder:
-    """How the formats of this package say that a run has failed, and that nothing more will come.
+    """A base for encoders: it sends an `error` frame if the run fails, and an `end` frame.
 
     Example:
         ```python
@@ -132,10 +132,10 @@ class BaseEncoder:
 
 @runtime_checkable
 class WireFormat(Protocol):
-    """Says how events look to a client. One object may serve any number of runs at once: what a run needs is in the encoder.
+    """How events look to a client. One object may serve any number of runs at once: the encoder holds what a run needs.
 
-    Equal events have to make equal frames, so that a run can be sent once more from its first event on. A format may have the
-    attributes of `BaseFormat`, too; without one of them it is as there.
+    Equal events have to make equal frames, so that a run can be sent again from its first event on. A format may have the
+    attributes of `BaseFormat`, which has their defaults.
 
     Example:
         ```python
@@ -179,7 +179,7 @@ class Envelope(Protocol):
 
 
 class BaseFormat:
-    """What a format may say beside what its encoders say. All of it is optional, and so is this class.
+    """A base for formats, with the defaults of everything that a format may set. To use it is optional.
 
     Example:
         ```python
