@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import gc
+import os
 import re
 import selectors
 import subprocess
@@ -31,7 +32,6 @@ from callbridge.channel import memory, waiters
 from callbridge.observe import callers, handler
 from callbridge.running import branch_ends, leftover_frames, loop_tasks, owned_runs, pool_jobs
 from lives import Provider
-from matrix.test_matrix import environment
 from scripted import SCRIPTS, model, needs_v3, quiet_beta
 
 pytestmark = pytest.mark.anyio
@@ -502,8 +502,8 @@ asyncio.run(main())
 def program(*lines: str) -> subprocess.CompletedProcess[str]:
     """Run a program in an interpreter of its own."""
     text = "\n".join(("from langchain_core.tracers import _streaming as streaming", *lines))
-    command = [sys.executable, "-c", text]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=100, check=False)
+    command, environment = [sys.executable, "-c", text], {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
 
 @shows("asyncio.TaskGroup._parent_task", "anyio.TaskGroup.cancel_scope._host_task")
