@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.readme:
         return _print_readme(options.out / "results.json")
+    if options.growth is not None:
+        return _draw_growth(options.out / "results.json", options.growth)
     unknown = [name for name in options.names if name not in SCENARIOS]
     for name in unknown:
         close = get_close_matches(name, SCENARIOS, n=3)
@@ -55,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("benchmark-results"), metavar="DIR", help="where to write (default: %(default)s)"
     )
     parser.add_argument("--readme", action="store_true", help="print the README's table out of DIR/results.json and stop")
+    parser.add_argument(
+        "--growth",
+        type=Path,
+        metavar="SVG",
+        help="draw processor time per token along every axis, out of DIR/results.json, and stop",
+    )
     return parser
 
 
@@ -121,15 +129,30 @@ def _write(results: list[ScenarioResult], known: dict[str, str], directory: Path
     print(f"written: {', '.join(str(path) for path in written)}")
 
 
-def _print_readme(path: Path) -> int:
+def _results(path: Path) -> tuple[list[ScenarioResult], dict[str, str]] | None:
+    """Read what the last run has found, or say that there is nothing."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         print(f"benchmarks: there is no {path}; run python -m benchmarks first", file=sys.stderr)
-        return 2
-    results = [ScenarioResult.from_json(one) for one in data["scenarios"]]
-    print(tables.readme(results, data["facts"]), end="")
-    return 0
+        return None
+    return [ScenarioResult.from_json(one) for one in data["scenarios"]], data["facts"]
+
+
+def _print_readme(path: Path) -> int:
+    found = _results(path)
+    if found is not None:
+        print(tables.readme(*found), end="")
+    return 0 if found else 2
+
+
+def _draw_growth(path: Path, picture: Path) -> int:
+    found, reason = _results(path), plots.why_none()
+    if reason is not None:
+        print(reason, file=sys.stderr)
+    elif found is not None:
+        print(f"written: {plots.draw_growth(found[0], picture)}")
+    return 0 if found and reason is None else 2
 
 
 if __name__ == "__main__":

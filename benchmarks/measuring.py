@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from benchmarks.results import ContenderResult, ScenarioResult
+from benchmarks.results import ScenarioResult
 from benchmarks.scenario import Contender, Scenario
 
 __all__ = ["main", "measure"]
@@ -52,9 +52,16 @@ def measure(scenario: Scenario, *, quick: bool = False, progress: Callable[[int,
         for contender, found in here[number % len(here) :] + here[: number % len(here)]:
             if contender.rounds is None or number < contender.rounds:
                 gc.collect()
+                began_working = time.process_time()
                 found.costs.append(contender.run(contender.amount(quick)))
+                if scenario.processor:
+                    worked = time.process_time() - began_working
+                    found.processor.append(worked / (contender.amount(quick) * contender.units))
         if progress is not None:
             progress(number + 1, rounds)
+    for contender, found in here:
+        if contender.counts is not None:
+            found.counts = contender.counts()
     _take_off(result)
     result.seconds = time.perf_counter() - began
     return result
@@ -74,14 +81,16 @@ def _take_off(result: ScenarioResult) -> None:
     """Take what the scenario says off everybody's costs, round by round."""
     if result.over is None:
         return
-    base = {one.at: list(one.costs) for one in result.contenders if one.name == result.over}
+    base = {one.at: one for one in result.contenders if one.name == result.over}
     for contender in result.contenders:
         if contender.name != result.over:
-            contender.costs = _less(contender, base[contender.at if contender.at in base else None])
+            plain = base[contender.at if contender.at in base else None]
+            contender.costs = _less(contender.costs, plain.costs)
+            contender.processor = _less(contender.processor, plain.processor)
 
 
-def _less(contender: ContenderResult, base: list[float]) -> list[float]:
-    return [cost - taken for cost, taken in zip(contender.costs, base, strict=False)]
+def _less(costs: list[float], base: list[float]) -> list[float]:
+    return [cost - taken for cost, taken in zip(costs, base, strict=False)]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.results import ContenderResult, ScenarioResult, spread
 from benchmarks.tables import heading
 
-__all__ = ["draw", "why_none"]
+__all__ = ["draw", "draw_growth", "why_none"]
 
 COLORS = {"ours": "#1b7837", "incumbent": "#b2182b", "peer": "#4393c3", "floor": "#bbbbbb"}
 
@@ -29,6 +29,23 @@ def draw(results: Sequence[ScenarioResult], directory: Path) -> list[Path]:
     return [
         _draw_one(result, directory / f"{result.name}.svg") for result in results if any(one.costs for one in result.contenders)
     ]
+
+
+def draw_growth(results: Sequence[ScenarioResult], path: Path) -> Path:
+    """Draw what a token costs along each axis, the length of the answer and the number of runs, in one picture."""
+    import matplotlib as mpl  # noqa: PLC0415 - may be missing
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - may be missing
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "callbridge"
+    shown = [result for result in results if result.axis is not None and any(one.processor for one in result.contenders)]
+    figure, places = plt.subplots(1, len(shown), figsize=(4.5 * len(shown), 4), layout="constrained", squeeze=False)
+    for result, axes in zip(shown, places[0], strict=True):
+        axes.set_title(heading(result), fontsize=9)
+        _lines(result, axes, processor=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+    return path
 
 
 def _draw_one(result: ScenarioResult, path: Path) -> Path:
@@ -66,14 +83,16 @@ def _bars(result: ScenarioResult, axes: Any) -> None:
         axes.set_xlabel(f"{result.unit.name} (less is better); whiskers: quartiles")
 
 
-def _lines(result: ScenarioResult, axes: Any) -> None:
-    """Costs along the axis, with a band between the quartiles."""
+def _lines(result: ScenarioResult, axes: Any, *, processor: bool = False) -> None:
+    """Costs along the axis, or processor time, with a band between the quartiles."""
     for name in dict.fromkeys(one.name for one in result.contenders):
         points = [one for one in result.contenders if one.name == name and one.costs and one.at is not None]
+        if name == result.over:
+            continue
         if not points:
             continue
         at = [one.at for one in points]
-        costs = [_cost(result, one) for one in points]
+        costs = [_cost(result, one, processor=processor) for one in points]
         (line,) = axes.plot(at, [cost.median for cost in costs], marker="o", label=name, color=_line_color(points[0]))
         axes.fill_between(at, [cost.low for cost in costs], [cost.high for cost in costs], alpha=0.2, color=line.get_color())
     if max(one.at or 0 for one in result.contenders) > 100:
@@ -81,7 +100,7 @@ def _lines(result: ScenarioResult, axes: Any) -> None:
         axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_ylim(bottom=0)
     axes.set_xlabel(result.axis)
-    axes.set_ylabel(result.unit.name)
+    axes.set_ylabel(f"{result.unit.name}{', processor time' if processor else ''}")
     axes.legend(frameon=False)
 
 
@@ -89,5 +108,5 @@ def _line_color(contender: ContenderResult) -> str:
     return COLORS[contender.role]
 
 
-def _cost(result: ScenarioResult, contender: ContenderResult) -> Any:
-    return spread([cost * result.unit.scale for cost in contender.costs])
+def _cost(result: ScenarioResult, contender: ContenderResult, *, processor: bool = False) -> Any:
+    return spread([cost * result.unit.scale for cost in (contender.processor if processor else contender.costs)])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from benchmarks.scenario import Contender, Goal, Scenario, Unit
 
-__all__ = ["ContenderResult", "GoalResult", "ScenarioResult", "Spread", "goal_results", "spread"]
+__all__ = ["ContenderResult", "GoalResult", "ScenarioResult", "Spread", "Verdict", "goal_results", "spread"]
+
+Verdict: TypeAlias = Literal["reached", "missed", "undecided", ""]
+"""What a run says of a goal; nothing if it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class ContenderResult:
     at: int | None
     costs: list[float] = field(default_factory=list)
     """One for each round, less what the scenario takes off; seconds or bytes."""
+    processor: list[float] = field(default_factory=list)
+    """The same in processor time, where the scenario shows it."""
+    counts: dict[str, float] = field(default_factory=dict)
+    """What it does for one item, by name."""
     missing: str | None = None
     """Why there are none."""
 
@@ -91,7 +98,8 @@ class ScenarioResult:
         """Read what `to_json` has made."""
         known = {name: data[name] for name in ("name", "title", "what", "axis", "over", "seconds")}
         contenders = [
-            ContenderResult(one["name"], one["role"], one["at"], one["costs"], one["missing"]) for one in data["contenders"]
+            ContenderResult(one["name"], one["role"], one["at"], one["costs"], one["processor"], one["counts"], one["missing"])
+            for one in data["contenders"]
         ]
         return cls(
             unit=Unit(*data["unit"]), contenders=contenders, goals=[Goal(**goal["goal"]) for goal in data["goals"]], **known
@@ -105,7 +113,7 @@ class ScenarioResult:
             ratio = self.ratio_to_ours(contender)
             made["ratio_to_ours"] = asdict(ratio) if ratio else None
         data["goals"] = [
-            {"goal": asdict(one.goal), "measured": asdict(one.measured) if one.measured else None, "met": one.met}
+            {"goal": asdict(one.goal), "measured": asdict(one.measured) if one.measured else None, "verdict": one.verdict}
             for one in goal_results(self)
         ]
         return data
@@ -115,11 +123,13 @@ class ScenarioResult:
         fitting = (one for one in self.contenders if one.name == name and one.costs and (at is None or one.at == at))
         return next(fitting, None)
 
-    def ratio_to_ours(self, contender: ContenderResult) -> Spread | None:
+    def ratio_to_ours(self, contender: ContenderResult, *, processor: bool = False) -> Spread | None:
         """Return its cost as a multiple of ours, at the same point of the axis; `None` if one of the two is missing."""
         of_ours = (one for one in self.contenders if one.role == "ours" and one.at == contender.at and one.costs)
         ours = next(of_ours, None)
-        return None if ours is None else ratio(contender.costs, ours.costs)
+        if ours is None:
+            return None
+        return ratio(contender.processor, ours.processor) if processor else ratio(contender.costs, ours.costs)
 
 
 def ratio(costs: Sequence[float], others: Sequence[float]) -> Spread | None:
@@ -143,13 +153,17 @@ class GoalResult:
     """The ratio, or the cost in the scenario's unit; `None` if a contender is missing."""
 
     @property
-    def met(self) -> bool | None:
-        """Whether it is reached; `None` if it was not measured."""
+    def verdict(self) -> Verdict:
+        """Whether the goal is reached. One whose quartiles lie on both sides of the bound is not decided by this run."""
         if self.measured is None:
-            return None
+            return ""
+        low, high = self.measured.low, self.measured.high
         if self.goal.at_least is not None:
-            return self.measured.median >= self.goal.at_least
-        return self.goal.at_most is None or self.measured.median <= self.goal.at_most
+            reached, missed = low >= self.goal.at_least, high < self.goal.at_least
+        else:
+            at_most = self.goal.at_most or 0.0
+            reached, missed = high <= at_most, low > at_most
+        return "reached" if reached else "missed" if missed else "undecided"
 
 
 def goal_results(result: ScenarioResult) -> list[GoalResult]:
@@ -158,12 +172,22 @@ def goal_results(result: ScenarioResult) -> list[GoalResult]:
 
 
 def _measured(result: ScenarioResult, goal: Goal) -> Spread | None:
-    ours = result.find(goal.ours, goal.ours_at)
-    if ours is None:
+    ours = _costs(result, goal, goal.ours, goal.ours_at)
+    if not ours:
         return None
     if goal.against is None:
-        return spread([cost * result.unit.scale for cost in ours.costs])
-    theirs = result.find(goal.against, goal.against_at)
-    if theirs is None:
-        return None
-    return ratio(ours.costs, theirs.costs) if goal.at_least is None else ratio(theirs.costs, ours.costs)
+        return spread([cost * result.unit.scale for cost in ours])
+    theirs = _costs(result, goal, goal.against, goal.against_at)
+    return ratio(ours, theirs) if goal.at_least is None else ratio(theirs, ours)
+
+
+def _costs(result: ScenarioResult, goal: Goal, name: str, at: int | None) -> list[float]:
+    """Return what a goal compares of a contender, round by round: its costs, or by what they have grown."""
+    found = result.find(name, at)
+    if found is None:
+        return []
+    costs = found.processor if goal.processor else found.costs
+    if goal.grown_from is None:
+        return costs
+    before = _costs(result, replace(goal, grown_from=None), name, goal.grown_from)
+    return [cost / less for cost, less in zip(costs, before, strict=False)]

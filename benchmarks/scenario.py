@@ -79,6 +79,10 @@ class Contender:
     """Rounds at most, for one that takes its time."""
     lacks: Callable[[], str | None] | None = None
     """Says what else is missing here; asked before it is run."""
+    units: int = 1
+    """How many of the unit an item is: the tokens of a run, where items are runs."""
+    counts: Callable[[], dict[str, float]] | None = None
+    """Counts what it does for one item: the same on any machine."""
     warms_up: bool = True
     """Whether a round before the first is thrown away; what starts a process for each measurement sees to that itself."""
 
@@ -102,6 +106,10 @@ class Goal:
     ours: str = OURS
     ours_at: int | None = None
     against_at: int | None = None
+    grown_from: int | None = None
+    """The point on the axis since which both have grown, where it is their growth that is compared."""
+    processor: bool = False
+    """Whether it is on processor time, which hardly depends on what the machine does beside, and not on wall time."""
     text: str = ""
     """How the bound is written, where the number does not say it well: `"1/4"`."""
 
@@ -122,3 +130,5 @@ class Scenario:
     axis: str | None = None
     """What `at` is, if contenders have it."""
     rounds: int = 9
+    processor: bool = False
+    """Whether processor time is shown, too: where all work is done in the process that measures."""

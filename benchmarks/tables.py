@@ -72,7 +72,8 @@ def _short_sentence(result: ScenarioResult, one: GoalResult) -> str:
         said = f"{measured} {result.unit.name} over {_against(one.goal)}"
     else:
         said = f"{measured} of {_against(one.goal)}"
-    return f"{said} ({_bound(result, one.goal)}{'' if one.met else ', missed'})"
+    verdict = "" if one.verdict == "reached" else f", {one.verdict}"
+    return f"{said} ({_bound(result, one.goal)}{verdict})"
 
 
 def heading(result: ScenarioResult) -> str:
@@ -82,11 +83,32 @@ def heading(result: ScenarioResult) -> str:
 
 def _columns(result: ScenarioResult) -> Row:
     per = (f"{result.unit.per}/s",) if result.unit.per else ()
-    return ("contender", result.unit.name, "quartiles", *per, "× ours", "quartiles")
+    processor = ("processor time", "× ours") if _has_processor(result) else ()
+    return ("contender", result.unit.name, "quartiles", *per, "× ours", "quartiles", *processor, *_counted(result))
+
+
+def _has_processor(result: ScenarioResult) -> bool:
+    return any(one.processor for one in result.contenders)
+
+
+def _counted(result: ScenarioResult) -> list[str]:
+    """Return the names of what is counted."""
+    return list(dict.fromkeys(name for one in result.contenders for name in one.counts))
 
 
 def _rows(result: ScenarioResult) -> list[Row]:
-    return [_row(result, contender) for contender in result.contenders]
+    return [(*_row(result, contender), *_further(result, contender)) for contender in result.contenders]
+
+
+def _further(result: ScenarioResult, contender: ContenderResult) -> Row:
+    """Return the cells behind those of the cost: processor time, and what is counted."""
+    cells: list[str] = []
+    if _has_processor(result):
+        times = [one * result.unit.scale for one in contender.processor]
+        is_plain = contender.role == "ours" or contender.name == result.over
+        ratio = None if is_plain else result.ratio_to_ours(contender, processor=True)
+        cells += [_number(spread(times).median) if times else "", "" if ratio is None else _number(ratio.median)]
+    return (*cells, *(_number(contender.counts[name]) if name in contender.counts else "" for name in _counted(result)))
 
 
 def _row(result: ScenarioResult, contender: ContenderResult) -> Row:
@@ -108,25 +130,24 @@ def _goal_rows(results: Sequence[ScenarioResult]) -> Iterator[Row]:
     for result in results:
         for one in goal_results(result):
             measured = "not measured" if one.measured is None else f"{_number(one.measured.median)} ({_range(one.measured)})"
-            yield (result.title, _against(one.goal), _bound(result, one.goal), measured, _verdict(one))
+            yield (result.title, _against(one.goal), _bound(result, one.goal), measured, one.verdict)
 
 
 def _sentence(one: GoalResult) -> str:
     measured = "not measured" if one.measured is None else f"{_number(one.measured.median)} ({_range(one.measured)})"
     bound = f"{'≥' if one.goal.at_least is not None else '≤'} {one.goal.text or _number(_limit(one.goal))}"
-    return f"goal: {bound} against {_against(one.goal)}: {measured} {_verdict(one)}".rstrip()
-
-
-def _verdict(one: GoalResult) -> str:
-    return {None: "", True: "reached", False: "missed"}[one.met]
+    return f"goal: {bound} against {_against(one.goal)}: {measured} {one.verdict}".rstrip()
 
 
 def _against(goal: Goal) -> str:
     if goal.against is None:
         return "idle"
+    if goal.grown_from is not None:
+        return f"{goal.against}'s own growth"
     if goal.against == goal.ours:
         return f"itself at {goal.against_at:,}"
-    return goal.against
+    at = "" if goal.ours_at is None else f" at {goal.ours_at:,}"
+    return f"{goal.against}{at}{', processor time' if goal.processor else ''}"
 
 
 def _bound(result: ScenarioResult, goal: Goal) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
+from benchmarks.counting import counted
 from benchmarks.scenario import LATENCY, OURS, TOKEN, Contender, Goal, Scenario, check
 from benchmarks.scenarios.models import Talker, agent, chain, graph
 from benchmarks.scenarios.readers import (
@@ -25,8 +26,10 @@ from callbridge.compat import HAS_V3
 __all__ = ["SCENARIOS", "tokens_per_run"]
 
 TOKENS = 200
-"""In each answer. What LangChain itself does to each chunk of a chain grows with the length of the answer, and would hide the
-rest in a long one."""
+"""In each answer, where nothing else is said."""
+
+LENGTHS = (200, 1000, 3000)
+"""Of answers, for what reading adds."""
 
 RUNS = 10
 QUESTION = {"messages": [("user", "How do I make tea?")]}
@@ -61,6 +64,11 @@ def _contenders(make: Making, value: Any, readers: dict[str, Any], needs: tuple[
     )
 
 
+def _run_at_length(reader: Any, make: Making, value: Any, tokens: int, items: int) -> float:
+    tokens = min(items, tokens)
+    return seconds_per_token(reader, make(tokens), value, tokens, max(items // tokens, 1))
+
+
 def _added(kind: str, make: Making, value: Any) -> Scenario:
     """What reading adds, per token."""
     read = {name: READERS[name] for name in (OURS, "astream_events(v2)", "plain astream")}
@@ -68,12 +76,31 @@ def _added(kind: str, make: Making, value: Any) -> Scenario:
     return Scenario(
         name=f"reading-adds-{kind}",
         title=f"what reading events adds to {kind}.astream",
-        what=f"The time per token of reading events of a {kind}, less that of its plain `astream`.",
+        what=f"The time per token of reading events of a {kind}, less that of its plain `astream`. Counted, not timed, with "
+        "nothing taken off: calls of Python functions, entries in the loop's queue and futures made, for a token.",
         unit=TOKEN,
-        contenders=_contenders(make, value, read),
-        goals=(Goal("astream_events(v2)", at_most=0.25, text="1/4"),),
+        contenders=tuple(
+            Contender(
+                name,
+                partial(_run_at_length, reader, make, value, tokens),
+                max(tokens, 1000),
+                _ROLES.get(name, "peer"),  # type: ignore[arg-type]
+                at=tokens,
+                quick=tokens,
+                counts=partial(counted, reader, make, value) if tokens == TOKENS else None,
+            )
+            for tokens in LENGTHS
+            for name, reader in read.items()
+        ),
+        goals=tuple(
+            Goal("astream_events(v2)", at_most=0.25, text="1/4", ours_at=tokens, against_at=tokens, processor=processor)
+            for tokens in LENGTHS
+            for processor in (True, False)
+        ),
         over="plain astream",
-        rounds=11,
+        axis="tokens in the answer",
+        rounds=15,
+        processor=True,
     )
 
 

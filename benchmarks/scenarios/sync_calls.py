@@ -109,7 +109,11 @@ SCENARIOS = (
             Contender("invoke, do-nothing handler", partial(run, with_nothing), TOKENS * 4, "incumbent", quick=TOKENS),
             Contender("invoke, no handler", partial(run, bare), TOKENS * 4, "floor", quick=TOKENS),
         ),
-        goals=(Goal("invoke, do-nothing handler", at_most=1.5),),
+        goals=(
+            Goal("invoke, do-nothing handler", at_most=1.3),
+            Goal("invoke, do-nothing handler", at_most=1.3, processor=True),
+        ),
         rounds=15,
+        processor=True,
     ),
 )

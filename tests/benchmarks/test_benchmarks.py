@@ -53,13 +53,44 @@ def test_there_is_no_ratio_to_what_costs_nothing() -> None:
 
 
 def test_goals_are_reached_or_missed_or_not_measured() -> None:
-    goals = (Goal("theirs", at_least=3), Goal("theirs", at_most=0.3), Goal("nobody", at_least=1), Goal(None, at_most=15))
+    goals = (Goal("theirs", at_least=2), Goal("theirs", at_most=0.2), Goal("nobody", at_least=1), Goal(None, at_most=15))
     results = goal_results(measured(goals=goals))
-    assert [one.met for one in results] == [True, False, None, True]
+    assert [one.verdict for one in results] == ["reached", "missed", "", "reached"]
     assert results[0].measured == Spread(2.5, 3.0, 3.5)
     assert results[2].measured is None
     assert results[3].measured is not None
     assert results[3].measured.median == pytest.approx(10)
+
+
+def test_a_goal_between_the_quartiles_is_not_decided() -> None:
+    results = goal_results(
+        measured(goals=(Goal("theirs", at_least=3), Goal("theirs", at_most=0.3), Goal("theirs", at_least=4)))
+    )
+    assert [one.verdict for one in results] == ["undecided", "undecided", "missed"]
+
+
+def test_growth_is_compared_with_growth() -> None:
+    contenders = (
+        Contender("callbridge", costing(10, 10, 10), 100, "ours", at=1),
+        Contender("callbridge", costing(30, 40, 30), 100, "ours", at=9),
+        Contender("theirs", costing(1, 1, 1), 100, at=1),
+        Contender("theirs", costing(2, 2, 2), 100, at=9),
+    )
+    goal = Goal("theirs", at_most=1, ours_at=9, against_at=9, grown_from=1)
+    (found,) = goal_results(measure(scenario(*contenders, goals=(goal,), axis="runs")))
+    assert found.measured is not None
+    assert found.measured.median == pytest.approx(1.5)
+    assert found.verdict == "missed"
+
+
+def test_processor_time_and_counts_stand_beside_the_costs() -> None:
+    ours = Contender("callbridge", costing(10, 10, 10), 100, "ours", counts=lambda: {"calls": 7.0})
+    result = measure(scenario(ours, processor=True))
+    assert len(result.contenders[0].processor) == 3
+    header, row = (line.split() for line in tables.terminal(result).splitlines()[1:3])
+    assert header[-4:] == ["processor", "time", "×", "ours", "calls"][-4:]
+    assert row[-1] == "7"
+    assert ScenarioResult.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
 def test_what_all_have_in_common_is_taken_off_round_by_round() -> None:

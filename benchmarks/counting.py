@@ -1,0 +1,68 @@
+"""What a reader does for a token, counted instead of timed: the same on any machine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+__all__ = ["counted"]
+
+SHORT, LONG = 100, 300
+"""Tokens: what the longer run counts more is divided by what it is longer."""
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Counts what is put into its queue, and the futures that it makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduled = 0
+        self.futures = 0
+
+    def call_soon(self, *args: Any, **kwargs: Any) -> Any:
+        """Count an entry of this thread."""
+        self.scheduled += 1
+        return super().call_soon(*args, **kwargs)
+
+    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> Any:
+        """Count an entry of any thread."""
+        self.scheduled += 1
+        return super().call_soon_threadsafe(*args, **kwargs)
+
+    def create_future(self) -> Any:
+        """Count a future."""
+        self.futures += 1
+        return super().create_future()
+
+
+def counted(reader: Any, make: Callable[[int], Any], value: Any) -> dict[str, float]:
+    """Return what reading a runnable's run does for one token.
+
+    Args:
+        reader: One of `readers.READERS`.
+        make: Makes the runnable, given the number of tokens.
+        value: Its input.
+    """
+    _count(reader, make(SHORT), value)  # caches
+    short, long = _count(reader, make(SHORT), value), _count(reader, make(LONG), value)
+    return {name: (long[name] - short[name]) / (LONG - SHORT) for name in long}
+
+
+def _count(reader: Any, runnable: Any, value: Any) -> dict[str, float]:
+    calls = 0
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    loop = CountingLoop()
+    sys.setprofile(note)
+    try:
+        loop.run_until_complete(reader(runnable, value))
+    finally:
+        sys.setprofile(None)
+        loop.close()
+    return {"calls": calls, "scheduled": loop.scheduled, "futures": loop.futures}
