@@ -27,6 +27,7 @@ _FIXED = "00000000-"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _SHORTEST_ID, _SHORTEST_TIME = 32, 19
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_COMMON = frozenset([str, bool, int, float, type(None)])
 _PLAIN = (bool, int, float, complex, bytes, type(None), Enum)
 
 
@@ -47,6 +48,9 @@ class _Normaliser:
         self._open: set[int] = set()
 
     def convert(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in _COMMON:  # nearly all of it
+            return value if kind is not str or (len(value) < _SHORTEST_TIME and " at 0x" not in value) else self._text(value)
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, UUID):

@@ -326,11 +326,11 @@ class Projection:
         call = self._calls.end(run_id, messages[0].tool_call_id if messages else None)
         if call is not None:
             self._show(call, call.arguments, facts)  # its run may have been taken for that of another call
-        if call is not None and not messages:
-            is_command = hasattr(output, "goto") and hasattr(output, "update")
-            self._answer(call, "" if output is None or is_command else output, facts)
-        elif call is not None:
-            self._answer_with(call, messages[0], facts)
+            if messages:
+                self._answer_with(call, messages[0], facts)
+            else:
+                is_command = hasattr(output, "goto") and hasattr(output, "update")
+                self._answer(call, "" if output is None or is_command else output, facts)
         for message in messages[1:]:
             self._answer_named(message, facts)
         self._run_ended(event, facts)
