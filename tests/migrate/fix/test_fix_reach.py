@@ -542,3 +542,38 @@ def test_a_history_of_messages_runs_no_model() -> None:
         """
     before, after = both(text)
     assert before("q") == after("q") == "tea"
+
+
+def test_a_model_of_a_cached_function_and_of_a_step_in_a_dict_is_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = """
+        from functools import lru_cache
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_core.prompts import PromptTemplate
+        from langchain_fakes import FakeChatModel
+
+        @lru_cache(maxsize=None)
+        def load():
+            return FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+
+        llm = load()
+
+        def ask(x):
+            first = PromptTemplate.from_template("{x}") | llm
+            chain = {"text": first} | PromptTemplate.from_template("{text}")
+            text = chain.invoke({"x": x}).text
+            return text, load().invoke(x).content
+    """
+    before, after = both(text)
+    assert before("q")[1] == after("q")[1] == "tea"
+    assert capsys.readouterr().out == "tea" * 4
+
+
+def test_a_variable_with_an_annotation_says_so() -> None:
+    check_noop(
+        f"""{HEAD}
+        handlers: list = [StreamingStdOutCallbackHandler()]
+        FakeChatModel(streaming=True, callbacks=handlers).invoke("x")
+        """,
+        "has an annotation",
+        rule="CB305",
+    )

@@ -199,6 +199,8 @@ def _is_manager(source: Source, call: ast.Call) -> bool:
 def _readers(source: Source, value: ast.expr) -> tuple[list[ast.expr], tuple[Operation, ...]]:
     """Return where a value is read: where it stands, or where the variable is read that holds it, which can go then."""
     statement = source.parents[value]
+    if isinstance(statement, ast.AnnAssign):
+        raise UnfitError("the variable that holds the handler has an annotation, and is not followed: take the annotation off")
     if not isinstance(statement, ast.Assign):
         return [value], ()
     target, scope = statement.targets[0], source.scope(statement)

@@ -13,11 +13,16 @@ Only where all calls can be seen, and all give the same: a function that is call
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 from typing import NamedTuple
 
 from callbridge.migrate.edits.source import Function, Source
 
 __all__ = ["Parameter", "argument_of", "function_named", "parameter_of"]
+
+
+_CACHES = ("functools.cache", "functools.lru_cache", "streamlit.cache_resource")
+"""Decorators of functions that return what they have returned before."""
 
 
 class Parameter(NamedTuple):
@@ -39,8 +44,8 @@ class Parameter(NamedTuple):
 
 
 def function_named(source: Source, name: str) -> ast.FunctionDef | None:
-    """Return the plain function at module level that a name means there: not decorated, no generator, defined once."""
-    found = _defined(source, name)
+    """Return the plain function at module level that a name means there: no generator, defined once, cached at most."""
+    found = _defined(source, name, _CACHES)
     return found if isinstance(found, ast.FunctionDef) and not _yields(found) else None
 
 
@@ -105,11 +110,14 @@ def _are_same(source: Source, given: list[ast.expr | None]) -> bool:
     return values[0] is not None and all(each is values[0] for each in values)
 
 
-def _defined(source: Source, name: str) -> Function | ast.ClassDef | None:
-    """Return the function or class at module level that a name means: not decorated, and bound once."""
+def _defined(source: Source, name: str, decorators: Collection[str] = ()) -> Function | ast.ClassDef | None:
+    """Return the function or class at module level that a name means: bound once, and not decorated but by some."""
     found = [each for each in source.tree.body if isinstance(each, Function | ast.ClassDef) and each.name == name]
     stored = [use for use in source.uses(name) if not isinstance(use.ctx, ast.Load)] if found else []
-    return found[0] if len(found) == 1 and not stored and not found[0].decorator_list else None
+    if len(found) != 1 or stored:
+        return None
+    around = [each.func if isinstance(each, ast.Call) else each for each in found[0].decorator_list]
+    return found[0] if all(source.origin(each) in decorators for each in around) else None
 
 
 def _called(source: Source, name: str) -> Function | None:

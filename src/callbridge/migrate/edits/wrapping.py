@@ -68,7 +68,7 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         parent = source.parents[parent]
     if isinstance(parent, ast.Call) and parent.func is node:
         yield parent
-    elif isinstance(parent, ast.BinOp | ast.List | ast.Tuple) or _is_made_of(parent, source):
+    elif isinstance(parent, ast.BinOp | ast.Dict | ast.List | ast.Tuple) or _is_made_of(parent, source):
         yield from _follow(source, parent, seen)
     elif isinstance(parent, ast.Attribute):
         yield from _follow_method(source, parent, seen)
@@ -107,7 +107,7 @@ def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Itera
     """Follow what a function returns through the calls of it."""
     function = source.scope(statement)
     if function_named(source, getattr(function, "name", "")) is not function or not isinstance(function, ast.FunctionDef):
-        raise UnfitError("the model is returned by a method, and who calls it cannot be seen")
+        raise UnfitError("the model is returned by a method or a decorated function, and who calls it cannot be seen")
     if source.is_exported(function.name):
         raise UnfitError(f"{function.name}() returns the model, and other files use it: attach the handler to their calls")
     for use in source.uses(function.name):
