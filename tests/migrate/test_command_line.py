@@ -59,7 +59,31 @@ def test_findings_are_lines_that_editors_open(project: Path, capsys: pytest.Capt
     assert out.splitlines()[0].startswith("app.py:1:33: CB101 [auto-safe] `StdOutCallbackHandler` is imported from ")
     assert codes(out) == ["CB101", "CB103"]
     summary = "2 findings in 1 file (1 auto-safe, 1 auto-review); 1 observer kept, 1 suppressed, 1 file scanned"
-    assert out.splitlines()[-1] == summary
+    summed, following = out.split("\n\n")[-2:]
+    assert summed == summary
+    assert following.splitlines() == [
+        "Next:",
+        "  callbridge fix --diff           what is auto-safe, as a patch (1)",
+        "  callbridge fix --unsafe --diff  with what you should review (1)",
+        "  callbridge explain CB101        why, before, after, when not to",
+    ]
+
+
+def test_colour_is_for_terminals(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rule says by its colour how bad it is, unless NO_COLOR is set."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = []
+    for refused in (False, True):
+        if refused:
+            monkeypatch.setenv("NO_COLOR", "1")
+        terminal = io.StringIO()
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stdout", terminal)
+        main(["scan"])
+        shown.append(terminal.getvalue())
+    assert "\x1b[31mCB101\x1b[0m" in shown[0]
+    assert re.sub(r"\x1b\[\d*m", "", shown[0]) == shown[1]
 
 
 def test_a_clean_tree_has_status_0(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,7 +295,7 @@ def test_texts_cannot_break_out_of_their_format() -> None:
     assert "a\\|b" in markdown.render(odd())
     assert "&lt;line>" in markdown.render(odd())
     assert "\x1b" not in text.render(odd())
-    assert len(text.render(odd()).splitlines()) == 5
+    assert len(text.render(odd()).splitlines()) == 8
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -184,7 +184,10 @@ def _outcome(scan: Scan, findings: Iterable[Finding], known: Iterable[Finding] =
 
 def _rendered(outcome: Outcome, options: argparse.Namespace) -> str:
     if options.format == "text":
-        return text.render(outcome, show_kept=options.show_kept, show_suppressed=options.show_suppressed)
+        colour = (
+            not options.output and sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        )
+        return text.render(outcome, show_kept=options.show_kept, show_suppressed=options.show_suppressed, colour=colour)
     render = {"json": json_output.render, "sarif": sarif.render, "github": github.render, "markdown": markdown.render}
     return render[options.format](outcome)
 

@@ -1,8 +1,10 @@
-"""Text for a terminal: one line for each finding, and a summary."""
+"""Text for a terminal: one line for each finding, a summary, and what to do next."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from types import MappingProxyType
 
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.outputs.outcome import Outcome
@@ -15,6 +17,7 @@ _WIDTH = 100
 
 _LONGEST_PLACE = 60
 _SEVERITIES = ("error", "warning", "info")
+_COLOURS = MappingProxyType({"error": "31", "warning": "33", "info": "2"})
 
 
 def place(finding: Finding) -> str:
@@ -24,19 +27,33 @@ def place(finding: Finding) -> str:
     return f"{finding.path}:{finding.line}:{finding.column + 1}"
 
 
-def render(outcome: Outcome, *, show_kept: bool = False, show_suppressed: bool = False) -> str:
+def render(outcome: Outcome, *, show_kept: bool = False, show_suppressed: bool = False, colour: bool = False) -> str:
     """Return the findings as text: what fails first, then what should change; of each severity in the order of the source."""
     shown = sorted(outcome.findings if show_kept else outcome.active, key=lambda each: _SEVERITIES.index(each.severity))
-    lines = [_line(finding) for finding in shown]
+    lines = [_line(finding, colour=colour) for finding in shown]
     if show_suppressed:
-        lines += [_line(finding, " [suppressed]") for finding in outcome.suppressed]
+        lines += [_line(finding, " [suppressed]", colour=colour) for finding in outcome.suppressed]
     counts = Counter(finding.rule for finding in shown)
     table = [f"{rule} {count:5}  {RULES[rule].name}" for rule, count in sorted(counts.items())]
-    blocks = ["\n".join(block) for block in (lines, table, [outcome.summary()]) if block]
+    blocks = ["\n".join(block) for block in (lines, table, [outcome.summary()], _next(outcome.active)) if block]
     return "\n\n".join(blocks) + "\n"
 
 
-def _line(finding: Finding, mark: str = "") -> str:
+def _next(findings: Sequence[Finding]) -> list[str]:
+    """Return the commands that go on from here."""
+    if not findings:
+        return []
+    verdicts = Counter(finding.verdict for finding in findings)
+    commands = []
+    if verdicts["auto-safe"]:
+        commands.append(("callbridge fix --diff", f"what is auto-safe, as a patch ({verdicts['auto-safe']})"))
+    if verdicts["auto-review"]:
+        commands.append(("callbridge fix --unsafe --diff", f"with what you should review ({verdicts['auto-review']})"))
+    commands.append((f"callbridge explain {findings[0].rule}", "why, before, after, when not to"))
+    return ["Next:", *(f"  {command:32}{what}" for command, what in commands)]
+
+
+def _line(finding: Finding, mark: str = "", *, colour: bool = False) -> str:
     """Return one line: where, which rule, and why it stays before what it is, as far as there is room."""
     where = place(finding)
     if len(where) > _LONGEST_PLACE:
@@ -45,6 +62,8 @@ def _line(finding: Finding, mark: str = "") -> str:
     said = (finding.message, finding.reason) if finding.rule.startswith("CB9") else (finding.reason, finding.message)
     text = _clean("; ".join(part for part in said if part))
     room = _WIDTH - len(head) - len(mark)
+    if colour:
+        head = f"{where}: \x1b[{_COLOURS[finding.severity]}m{finding.rule}\x1b[0m [{finding.verdict}] "
     return head + (text if len(text) <= room else f"{text[: room - 1].rstrip()}…") + mark
 
 
