@@ -165,7 +165,10 @@ BAD = {
     "no event in it": ([START, wire(7)], cb.EventFormatError, "data is int"),
     "a number for an index": ([START, {**BEGUN, "index": "0"}], cb.EventFormatError, "index is '0'"),
 }
-STRANGE = [START, {"event": "message-pause"}, BEGUN, {**DELTA, "delta": {"type": "smell-delta"}}, DELTA, ENDED, FINISH]
+ANSWER = {"type": "success", "id": 1, "result": {"subscription_id": "7", "replayed_events": 0}}
+"""To a command: `langgraph-sdk` hands it out among the events where it reads a WebSocket."""
+
+STRANGE = [ANSWER, START, {"event": "message-pause"}, BEGUN, {**DELTA, "delta": {"type": "smell-delta"}}, DELTA, ENDED, FINISH]
 
 
 def pushed(events: Any, handler: Any) -> None:

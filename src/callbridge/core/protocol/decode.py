@@ -27,7 +27,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 from callbridge.core.arguments import check_flag
 from callbridge.core.calls import Payload
-from callbridge.core.protocol.envelope import Opened, check_namespace, opened
+from callbridge.core.protocol.envelope import Opened, check_namespace, is_answer, opened
 from callbridge.core.protocol.from_chunks import message_events
 from callbridge.core.protocol.table import CHANNELS, MESSAGE_EVENTS, RUN_PREFIX, TOOL_EVENTS
 from callbridge.core.protocol.to_chunks import MessageToChunks
@@ -111,6 +111,9 @@ class ProtocolToEvents:
         """
         if not isinstance(event, Mapping):
             raise EventFormatError(event, f"{type(event).__name__} is no mapping", kind="protocol")
+        if is_answer(event):
+            self.skipped += 1
+            return []
         told = opened(event)
         if told.method not in CHANNELS:
             self.skipped += 1

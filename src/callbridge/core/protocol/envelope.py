@@ -9,7 +9,7 @@ from callbridge.core.calls import Payload
 from callbridge.core.protocol.table import MESSAGE_EVENTS
 from callbridge.errors import EventFormatError
 
-__all__ = ["Opened", "check_namespace", "is_protocol_event", "namespace_of", "opened"]
+__all__ = ["Opened", "check_namespace", "is_answer", "is_protocol_event", "namespace_of", "opened"]
 
 _SEPARATOR = "|"
 """Between the parts of LangGraph's `langgraph_checkpoint_ns`, each of which is a node and a task: `child:7d1d`."""
@@ -29,10 +29,15 @@ def is_protocol_event(value: object) -> bool:
     """Tell whether a value is an envelope or a message event, and no v2 event. Looks at the outside alone."""
     if not isinstance(value, Mapping):
         return False
-    if "method" in value and "params" in value:
+    if ("method" in value and "params" in value) or is_answer(value):
         return True
     name = value.get("event")
     return "run_id" not in value and isinstance(name, str) and name in MESSAGE_EVENTS
+
+
+def is_answer(value: Mapping[str, Any]) -> bool:
+    """Tell whether a value answers a command, as a server does among its events where both go through one WebSocket."""
+    return value.get("type") == "success" and "result" in value and "method" not in value
 
 
 def opened(value: Mapping[str, Any]) -> Opened:
