@@ -29,7 +29,7 @@ errors = st.sampled_from([ValueError, RuntimeError, KeyboardInterrupt]).flatmap(
 said = st.sampled_from([None, {"finish_reason": "stop"}, {"model_name": "m"}, {"model_name": "m", "odd": 1}])
 """What providers say beside an answer."""
 
-tool_extras = st.sampled_from([{}, {"color": "blue"}, {"llm_prefix": "Thought:"}])
+tool_extras = st.sampled_from([{}, {"color": "blue"}, {"color": None}, {"llm_prefix": "Thought:"}])
 """What an agent executor passes to the callbacks of its tools."""
 
 TYPES = ("chain", "prompt", "parser", "chat_model", "llm", "tool", "retriever")

@@ -1,55 +1,20 @@
-"""`python -m real_handlers HANDLER...`: attach, feed, compare, print."""
+"""`python -m real_handlers`: attach, feed, compare, and write the page."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import warnings
-from collections import Counter
-from typing import Any
+from pathlib import Path
 
-from real_handlers.comparing import differences, flat, losses
 from real_handlers.kinds import KINDS
-from real_handlers.provider import provider
-from real_handlers.rows import ROWS
-from real_handlers.runs import RUNS, Run
-from real_handlers.ways import CALLED, REFERENCES, STREAMED, WAYS, go
+from real_handlers.page import PAGE, differing, letters_of, rendered, written
+from real_handlers.results import ROOT, Cell, Results, add, begin, stamp
+from real_handlers.runs import RUNS
+from real_handlers.ways import WAYS
 
-Record = Counter[tuple[str, str]]
-
-
-def _record(kind: str, way: Any, run: Run, url: str) -> Record:
-    with KINDS[kind]() as subject:
-        raised = go(way, run, url, subject.handler)
-        entries = subject.record()
-    return flat([*entries, {"path": ("raised",), "error": raised}])
-
-
-def _is_empty(record: Record) -> bool:
-    return all(place.startswith("raised") for place, _ in record)
-
-
-def _cells(kind: str, name: str, url: str, wanted: list[str], verbose: bool) -> dict[str, str]:
-    """Return what is to be said of each way."""
-    run = RUNS[name]
-    cells = {}
-    for reference, ways in (("attached", STREAMED), ("called", CALLED)):
-        ways = {way: function for way, function in ways.items() if way in wanted}
-        if not ways:
-            continue
-        first, again = (_record(kind, REFERENCES[reference], run, url) for _ in range(2))
-        is_empty = _is_empty(first)
-        for way, function in ways.items():
-            heard = _record(kind, function, run, url)
-            if is_empty:
-                cells[way] = "nothing" if _is_empty(heard) else "not recorded attached"
-                continue
-            found = differences(first, again, heard)
-            named, left = losses(f"{way} [{name}]", found, {**ROWS.get(kind, {}), **ROWS[""]})
-            cells[way] = f"**{len(left)}**" if left else ", ".join(sorted(named)) or "="
-            for place, there, here in left if verbose else ():
-                sys.stderr.write(f"  {name}, {way}: {place}: {there[:160]} -> {here[:160]}\n")
-    return cells
+FOLDER = ROOT / ".real-handlers"
+"""Where environments and results are kept unless said otherwise."""
 
 
 def say(text: str) -> None:
@@ -58,25 +23,72 @@ def say(text: str) -> None:
     sys.__stdout__.flush()  # type: ignore[union-attr]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print a table for each handler; return 1 if a cell differs by anything that is no documented loss."""
+def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m real_handlers", description=__doc__)
-    parser.add_argument("handlers", nargs="+", choices=sorted(KINDS), metavar="HANDLER")
-    parser.add_argument("--runs", nargs="*", default=sorted(RUNS), choices=sorted(RUNS), metavar="RUN")
+    parser.add_argument("handlers", nargs="*", metavar="HANDLER", help="in this environment; none: all, each in its own")
+    parser.add_argument("--runs", nargs="*", default=list(RUNS), choices=list(RUNS), metavar="RUN")
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS), metavar="WAY")
-    parser.add_argument("--quiet", action="store_true", help="do not say what differs")
-    options = parser.parse_args(arguments)
-    warnings.simplefilter("ignore")
-    failed = False
+    parser.add_argument("--results", type=Path, help="a file that keeps what was found, and says what is done already")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="for all: where environments and results are kept")
+    parser.add_argument("--jobs", type=int, default=2, help="for all: how many handlers at a time")
+    parser.add_argument("--render", action="store_true", help="for all: write the page of the results that there are")
+    return parser.parse_args(arguments)
+
+
+def _one(name: str, options: argparse.Namespace) -> bool:
+    """Go through the runs with one handler, in this environment; return whether a cell differs by what is no loss."""
+    from real_handlers.cells import cells
+    from real_handlers.provider import provider
+
+    kind, failed = KINDS[name], False
+    done: dict[str, dict[str, Cell]] = {}
+    if options.results:
+        module = Path(__file__).parent / "kinds" / f"{kind.module}.py"
+        done = begin(options.results, stamp(module), kind.distribution).cells
     with provider() as url:
-        for kind in options.handlers:
-            say(f"### {kind}\n\n| run | {' | '.join(options.ways)} |\n|{'---|' * (len(options.ways) + 1)}")
-            for name in options.runs:
-                cells = _cells(kind, name, url, options.ways, not options.quiet)
-                failed = failed or any(cell.startswith("**") for cell in cells.values())
-                say(f"| {name} | {' | '.join(cells[way] for way in options.ways)} |")
-            say("")
+        for number, run in enumerate(options.runs, 1):
+            if run in done:
+                continue
+            found = cells(kind, run, url, options.ways)
+            if options.results:
+                add(options.results, run, found)
+            said = {way: letters_of(name, run, way, cell) for way, cell in found.items()}
+            say(f"{name} {number}/{len(options.runs)} {run}: {', '.join(f'{way} {cell}' for way, cell in said.items())}")
+            for line in differing(name, run, found):
+                failed = True
+                sys.stderr.write(f"  {line}\n")
     return failed
+
+
+def _page(options: argparse.Namespace) -> bool:
+    """Write the page of what the results say; return whether a cell differs by what is no loss."""
+    found = {name: Results.read(options.folder / f"{name}.jsonl") for name in KINDS}
+    known = {name: results for name, results in found.items() if results is not None}
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), rendered(known)), encoding="utf-8")
+    left = [
+        line for name, results in known.items() for run, cells in results.cells.items() for line in differing(name, run, cells)
+    ]
+    for line in left:
+        sys.stderr.write(f"{line}\n")
+    return bool(left)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do as the module says; return 1 if a cell differs by anything that is no documented loss."""
+    options = _options(arguments)
+    unknown = [name for name in options.handlers if name not in KINDS]
+    if unknown:
+        say(f"no handler {', '.join(unknown)}; there are {', '.join(KINDS)}")
+        return 2
+    warnings.simplefilter("ignore")
+    if options.handlers:
+        return max([_one(name, options) for name in options.handlers])
+    if not options.render:
+        from real_handlers.environments import all_of
+
+        if not all_of(options.folder, options.jobs, say):
+            return 1
+    return _page(options)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""Two records side by side: what differs, and which documented loss that is."""
+"""Two records side by side: what differs."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["differences", "flat", "losses", "masked"]
+__all__ = ["differences", "flat", "masked"]
+
+Record: TypeAlias = "Counter[tuple[str, str]]"
+"""Where something is and what it is, with how often."""
 
 _MASKS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
@@ -62,33 +65,45 @@ def _leaves(value: Any, prefix: str) -> list[tuple[str, Any]]:
     return [(prefix, value)]
 
 
-def differences(
-    reference: Counter[tuple[str, str]], again: Counter[tuple[str, str]], found: Counter[tuple[str, str]]
-) -> list[tuple[str, str, str]]:
+def differences(reference: Record, again: Record, found: Record) -> list[tuple[str, str, str]]:
     """Return where two records differ, but for what differs from one reference to the next: place, there, here."""
+    found, parents = _in_place(reference, found)
     unstable = {place for place, _ in (reference - again) + (again - reference)}
     there, here = reference - found, found - reference
     places = sorted({place for place, _ in there + here} - unstable)
-    said = [dict(one.keys()) for one in (there, here)]
-    return [(place, said[0].get(place, "-"), said[1].get(place, "-")) for place in places]
+    return [*parents, *((place, _at(place, there), _at(place, here)) for place in places)]
 
 
-def losses(cell: str, found: list[tuple[str, str, str]], rows: dict[str, str]) -> tuple[set[str], list[tuple[str, str, str]]]:
-    """Return the documented losses that explain differences, and the differences that none explains.
+def _in_place(reference: Record, found: Record) -> tuple[Record, list[tuple[str, str, str]]]:
+    """Put runs that stand below others than in the reference where the reference has them.
 
-    Args:
-        cell: The way that was gone, and the run, as patterns name them.
-        found: Of `differences`.
-        rows: A pattern of "way [run]: place = there -> here" to the row of the page that the difference belongs to.
+    Returns:
+        The record with such runs moved, and a difference for each of them, which names what is above it. Runs below one that
+        is moved go with it.
     """
-    named: set[str] = set()
-    left = []
-    for difference in found:
-        place, there, here = difference
-        said = f"{cell}: {place} = {there} -> {here}"
-        row = next((row for pattern, row in rows.items() if re.search(pattern, said)), None)
-        if row is None:
-            left.append(difference)
-        else:
-            named.add(row)
-    return named, left
+    there, here = ({_path(place) for place, _ in record} for record in (reference, found))
+    moved: dict[str, str] = {}
+    parents = []
+    for path in sorted(here - there):
+        above, _, name = path.rpartition(" > ")
+        wanted = [other for other in there - here if other.rpartition(" > ")[2] == name]
+        if len(wanted) != 1:
+            continue
+        moved[path] = wanted[0]
+        expected = wanted[0].rpartition(" > ")[0]
+        if moved.get(above) != expected:
+            parents.append((f"{wanted[0]} | parents", expected or "-", above or "-"))
+    settled: Record = Counter()
+    for (place, value), times in found.items():
+        path, bar, key = place.partition(" | ")
+        settled[moved.get(path, path) + bar + key, value] += times
+    return settled, parents
+
+
+def _path(place: str) -> str:
+    return place.partition(" | ")[0]
+
+
+def _at(place: str, leaves: Counter[tuple[str, str]]) -> str:
+    """Return what is at a place: one value, several with bars between them, or a dash."""
+    return " | ".join(sorted(value for where, value in leaves.elements() if where == place)) or "-"

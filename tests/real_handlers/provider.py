@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,6 +19,7 @@ _USAGE = {
     "prompt_tokens_details": {"cached_tokens": 4},
     "completion_tokens_details": {"reasoning_tokens": 2},
 }
+_NOTHING: Mapping[str, Any] = {}
 _SAID = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-mini-2024-07-18", "system_fingerprint": "fp_1"}
 
 
@@ -121,9 +122,9 @@ def provider() -> Iterator[str]:
 
 
 @contextmanager
-def recorder() -> Iterator[Recorder]:
-    """Serve a place where traces can be sent."""
-    kept = Recorder()
+def recorder(answer: Mapping[str, Any] = _NOTHING) -> Iterator[Recorder]:
+    """Serve a place where traces can be sent, and which answers all the same."""
+    kept, said = Recorder(), json.dumps(dict(answer)).encode()
 
     class Kept(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -139,9 +140,9 @@ def recorder() -> Iterator[Recorder]:
             kept.requests.append((self.command, self.path, told))
             self.send_response(200)
             self.send_header("content-type", "application/json")
-            self.send_header("content-length", "2")
+            self.send_header("content-length", str(len(said)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(said)
 
         do_GET = do_POST = do_PATCH = do_PUT = answer  # noqa: N815 - the server asks for these names
 

@@ -16,7 +16,6 @@ from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableGenerator, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
 
 __all__ = ["RUNS", "Run"]
 
@@ -33,7 +32,9 @@ class Run:
     """Branches go on side by side, in no certain order."""
 
 
-def _model(url: str, name: str = "gpt-4o-mini", **options: Any) -> ChatOpenAI:
+def _model(url: str, name: str = "gpt-4o-mini", **options: Any) -> Any:
+    from langchain_openai import ChatOpenAI
+
     return ChatOpenAI(
         model=name, base_url=url, api_key="none", temperature=0.2, max_tokens=64, stream_usage=True, max_retries=0, **options
     )
@@ -127,7 +128,6 @@ async def _aupper(chunks: Any) -> Any:
 
 
 _Q = {"q": "Is it sunny?"}
-_BAD = ("broken", "cut")
 
 RUNS: dict[str, Run] = {
     "chat model": Run(lambda url: (_model(url), "Is it sunny?")),

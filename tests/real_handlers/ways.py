@@ -10,7 +10,7 @@ from typing import Any
 import callbridge as cb
 from real_handlers.runs import Run
 
-__all__ = ["CALLED", "REFERENCES", "STREAMED", "WAYS", "go"]
+__all__ = ["CALLED", "LOOP", "REFERENCES", "STREAMED", "WAYS", "go"]
 
 Way = Callable[[Any, Any, dict[str, Any], Any], Any]
 
@@ -108,7 +108,7 @@ WAYS = {**STREAMED, **CALLED}
 REFERENCES: dict[str, Way] = {"attached": attached, "called": called}
 
 
-_LOOP = asyncio.new_event_loop()  # one for all: `ChatOpenAI` shares its connections between models
+LOOP = asyncio.new_event_loop()  # one for all: `ChatOpenAI` shares its connections between models
 
 
 def go(way: Way, run: Run, url: str, handler: Any) -> str:
@@ -116,7 +116,7 @@ def go(way: Way, run: Run, url: str, handler: Any) -> str:
     logging.disable(logging.CRITICAL)
     runnable, value = run.make(url)
     try:
-        _LOOP.run_until_complete(way(runnable, value, dict(run.config), handler))
+        LOOP.run_until_complete(way(runnable, value, dict(run.config), handler))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:

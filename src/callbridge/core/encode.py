@@ -626,7 +626,7 @@ def _as_told(kwargs: dict[str, Any], *usual: tuple[str, Payload]) -> dict[str, A
     told = {
         key: value
         for key, value in kwargs.items()
-        if key not in _ON_EVENTS and value is not None and (key, value) not in (("color", "green"), *usual)
+        if key not in _ON_EVENTS and (key, value) not in (("color", "green"), *usual)
     }
     return {"kwargs": told} if told else {}
 
