@@ -137,7 +137,7 @@ _LOSSES: Final = (
         runs="react executor",
         at=_WEATHER,
     ),
-    Loss("U", "name", '"None" -> "chain"', "mlflow", runs="graph"),
+    Loss("U", "name", 'null -> "chain"', "mlflow", runs="graph", at=".* > unnamed"),
     # Roots.
     # LangChain's own tracer finds the run above in a context of its own.
     Loss("F", "parents", "(.*RunnableWithFallbacks) -> (?!.*RunnableWithFallbacks).*", "langsmith", "call xcall", "fallback"),

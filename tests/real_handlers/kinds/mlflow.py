@@ -56,7 +56,7 @@ def _mlflow_experiment(ml: Any) -> str:
 
 def _name(span: Any) -> str:
     """What a span is called, one word for what MLflow calls a run without a name."""
-    return "unnamed" if span.name in ("None", "chain") else str(span.name)
+    return "unnamed" if span.name in (None, "chain") else str(span.name)
 
 
 def _mlflow_span(span: Any) -> dict[str, Any]:
