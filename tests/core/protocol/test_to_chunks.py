@@ -248,4 +248,4 @@ def test_parts_may_be_blocks(field: str) -> None:
     """As they were before there were deltas, and as LangGraph's server tells the output of tools."""
     part = {"event": "content-block-delta", "index": 0, field: {"type": "text", "text": "rain"}}
     events = [START, begun({"type": "text", "text": ""}), part, ended({"type": "text", "text": "rain"}), FINISH]
-    assert [chunk.text for chunk in chunks_of(events, strict=True)] == ["rain", ""]
+    assert [chunk.content for chunk in chunks_of(events, strict=True)] == ["rain", ""]
