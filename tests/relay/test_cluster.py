@@ -105,12 +105,12 @@ def test_a_cluster_is_the_model(cluster: Cluster) -> None:
     check(lambda: ClusterLog(url, url), 4)
 
 
-async def test_a_node_of_a_cluster_is_taken_for_what_it_is(cluster: Cluster) -> None:
+def test_a_node_of_a_cluster_is_taken_for_what_it_is(cluster: Cluster) -> None:
     with pytest.raises(callbridge.RelayUnreachableError, match=r"node of a cluster; write redis\+cluster://"):
         connect(cluster.nodes[0].url).__enter__()
 
 
-async def test_a_server_that_is_no_cluster_is_told(servers: Any) -> None:
+def test_a_server_that_is_no_cluster_is_told(servers: Any) -> None:
     kind = "redis" if missing("redis") is None else "valkey"
     url = servers(kind).url.replace("redis:", "redis+cluster:")
     with pytest.raises(callbridge.RelayUnreachableError, match="no cluster answers there"):

@@ -27,7 +27,11 @@ from callbridge.relay import Relay, connect
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "relay.md"
 ANSWER = "With hot water."
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.blocks,  # starting and stopping a job queue's worker does, and so does reading the page
+]
 
 
 def needs(package: str) -> None:
