@@ -253,50 +253,53 @@ def sleeping(how: str, items: int) -> float:
 
 def sleeper(how: str, url: str, run: str) -> None:
     """Read a run, sleep until told to wake up, say how much this process has grown meanwhile, and read the rest."""
+    print(*asyncio.run((_follow if how == "follow" else _keep_all)(url, run)))
 
-    def held() -> int:
-        statm = Path("/proc/self/statm")  # the peak that the system counts begins with that of the process which made this one
-        if statm.exists():
-            return int(statm.read_text().split()[1]) * resource.getpagesize()
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    async def sleep(first: Awaitable[Any]) -> int:
-        print("ready", flush=True)
-        await first  # it has begun
-        before = held()
-        await asyncio.to_thread(sys.stdin.readline)
-        return held() - before
+def _held() -> int:
+    statm = Path("/proc/self/statm")  # the peak that the system counts begins with that of the process which made this one
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    async def follow() -> tuple[int, int]:
-        async with connect(url) as relay:
-            follower = relay.follow(run)
-            first = asyncio.ensure_future(anext(follower))
-            while relay._tools is None or not relay._tools.hub.listeners():  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            grown = await sleep(first)
-            return grown, 1 + sum([1 async for _ in follower])
 
-    async def keep_all() -> tuple[int, int]:
-        import redis.asyncio  # noqa: PLC0415 - an extra
+async def _sleep(first: Awaitable[Any]) -> int:
+    print("ready", flush=True)
+    await first  # it has begun
+    before = _held()
+    await asyncio.to_thread(sys.stdin.readline)
+    return _held() - before
 
-        client = redis.asyncio.Redis.from_url(url, protocol=2)
-        queue: asyncio.Queue[bytes] = asyncio.Queue()
 
-        async def pump() -> None:
-            last = "0-0"
-            while not last.endswith(f"-{END}"):
-                for _, entries in await client.xread({f"{{cb:{run}}}:log": last}, block=1000, count=256):
-                    for number, fields in entries:
-                        last = number.decode()
-                        queue.put_nowait(fields[b"e"])
+async def _follow(url: str, run: str) -> tuple[int, int]:
+    async with connect(url) as relay:
+        follower = relay.follow(run)
+        first = asyncio.ensure_future(anext(follower))
+        while relay._tools is None or not relay._tools.hub.listeners():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        grown = await _sleep(first)
+        return grown, 1 + sum([1 async for _ in follower])
 
-        pumping = asyncio.ensure_future(pump())
-        grown = await sleep(queue.get())
-        await pumping
-        await client.aclose()
-        return grown, queue.qsize()
 
-    print(*asyncio.run(follow() if how == "follow" else keep_all()))
+async def _keep_all(url: str, run: str) -> tuple[int, int]:
+    import redis.asyncio  # noqa: PLC0415 - an extra
+
+    client = redis.asyncio.Redis.from_url(url, protocol=2)
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def pump() -> None:
+        last = "0-0"
+        while not last.endswith(f"-{END}"):
+            for _, entries in await client.xread({f"{{cb:{run}}}:log": last}, block=1000, count=256):
+                for number, fields in entries:
+                    last = number.decode()
+                    queue.put_nowait(fields[b"e"])
+
+    pumping = asyncio.ensure_future(pump())
+    grown = await _sleep(queue.get())
+    await pumping
+    await client.aclose()
+    return grown, queue.qsize()
 
 
 # -- scenarios --------------------------------------------------------------------------------------------------------
