@@ -56,7 +56,8 @@ def ask(handler):
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_openai import ChatOpenAI
 
-def get_llm(callbacks): ...
+def get_llm(callbacks):
+    return ChatOpenAI(callbacks=callbacks)
 llm = get_llm(callbacks=[StreamingStdOutCallbackHandler()])  # CB203 adapter
 """,
     "observers are fine": """
