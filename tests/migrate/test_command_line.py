@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -296,6 +297,28 @@ def test_texts_cannot_break_out_of_their_format() -> None:
     assert "&lt;line>" in markdown.render(odd())
     assert "\x1b" not in text.render(odd())
     assert len(text.render(odd()).splitlines()) == 8
+
+
+@pytest.mark.parametrize(
+    "path", ["a.py", f"{'deep/' * 30}app.py", "很长的目录名字/" * 9 + "应用程序.py", "e\u0301" * 90, "bell\x07.py"]
+)
+@pytest.mark.parametrize("reason", ["short", "a long reason " * 20, "原因" * 80, ""])
+def test_a_line_of_text_has_a_hundred_columns_at_most(path: str, reason: str) -> None:
+    """Place and verdict, then the reason as far as there is room; wide characters fill two columns, accents none."""
+    finding = Finding(path, 1234, 5, 1234, 9, "CB203", "the message", "auto-review", "warning", reason=reason)
+    line = text.render(Outcome((finding,), files=1)).splitlines()[0]
+    filled = [0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "FW" else 1 for c in line]
+    assert sum(filled) <= 100
+    assert line.isprintable()
+    assert f":1234:6: CB203 [auto-review] {(reason or 'the message')[:5]}" in line
+
+
+def test_text_shows_what_fails_first_and_ends_with_a_count_of_each_rule() -> None:
+    rules = [("CB306", "warning"), ("CB404", "info"), ("CB201", "error"), ("CB306", "warning")]
+    found = tuple(Finding("a.py", n, 0, n, 1, rule, "m", "manual", level) for n, (rule, level) in enumerate(rules, 1))
+    lines = text.render(Outcome(found, files=1), show_kept=True).splitlines()
+    assert [line.split()[1] for line in lines[:4]] == ["CB201", "CB306", "CB306", "CB404"]
+    assert [line.split()[:2] for line in lines[5:8]] == [["CB201", "1"], ["CB306", "2"], ["CB404", "1"]]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from types import MappingProxyType
 
 from callbridge.migrate.finding import Finding
@@ -55,16 +58,31 @@ def _next(findings: Sequence[Finding]) -> list[str]:
 
 def _line(finding: Finding, mark: str = "", *, colour: bool = False) -> str:
     """Return one line: where, which rule, and why it stays before what it is, as far as there is room."""
-    where = place(finding)
-    if len(where) > _LONGEST_PLACE:
-        where = f"…{where[1 - _LONGEST_PLACE :]}"
+    where = _clean(place(finding))
+    if _columns(where) > _LONGEST_PLACE:
+        where = f"…{_fitting(where[::-1], _LONGEST_PLACE - 1)[::-1]}"
     head = f"{where}: {finding.rule} [{finding.verdict}] "
     said = (finding.message, finding.reason) if finding.rule.startswith("CB9") else (finding.reason, finding.message)
     text = _clean("; ".join(part for part in said if part))
-    room = _WIDTH - len(head) - len(mark)
+    room = _WIDTH - _columns(head) - len(mark)
     if colour:
         head = f"{where}: \x1b[{_COLOURS[finding.severity]}m{finding.rule}\x1b[0m [{finding.verdict}] "
-    return head + (text if len(text) <= room else f"{text[: room - 1].rstrip()}…") + mark
+    return head + (text if _columns(text) <= room else f"{_fitting(text, room - 1).rstrip()}…") + mark
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text fills: characters of Chinese and the like fill two, accents none."""
+    return len(text) if text.isascii() else sum(map(_columns_of, text))
+
+
+def _columns_of(char: str) -> int:
+    return 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "FW" else 1
+
+
+def _fitting(text: str, room: int) -> str:
+    """Return as much of the beginning of a text as some columns hold."""
+    filled = list(accumulate(map(_columns_of, text)))
+    return text[: bisect_right(filled, room)]
 
 
 def _clean(text: str) -> str:
