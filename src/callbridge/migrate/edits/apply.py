@@ -330,8 +330,9 @@ class _Filler(cst.CSTTransformer):
         self._body = body
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:  # noqa: N802
-        """Fill a hole for an expression."""
-        return self._expressions.get(original_node.value, updated_node)
+        """Fill a hole for an expression; parentheses around it stay, if what comes has none."""
+        filling = self._expressions.get(original_node.value, updated_node)
+        return filling if filling.lpar else filling.with_changes(lpar=updated_node.lpar, rpar=updated_node.rpar)
 
     def leave_SimpleStatementLine(  # type: ignore[override]  # noqa: N802
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine

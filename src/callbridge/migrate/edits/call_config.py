@@ -9,13 +9,10 @@ from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.operations import Change, Refusal, RenameArgument, ReplaceExpression
 from callbridge.migrate.edits.source import Source, keyword_of
 
-__all__ = ["plan"]
+__all__ = ["is_plumbing", "plan"]
 
 _RUNNABLE = ("abatch", "ainvoke", "astream", "astream_events", "astream_log", "batch", "invoke", "stream")
 """Methods that every runnable has, with `config` as their second parameter."""
-
-_LEGACY = ("acall", "apply", "aapply", "apredict", "apredict_messages", "arun", "predict", "predict_messages", "run")
-"""Methods that take `callbacks=` and no `config=`."""
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
@@ -26,16 +23,13 @@ def plan(source: Source) -> Iterator[Change | Refusal]:
         keyword = keyword_of(call, "callbacks")
         if keyword is None or not isinstance(call.func, ast.Attribute) or is_langchain(source.origin(call.func)):
             continue
-        if _is_plumbing(keyword.value):
+        if is_plumbing(keyword.value):
             continue
         if call.func.attr in _RUNNABLE:
             yield _plan_call(source, call, keyword)
-        elif call.func.attr in _LEGACY:
-            reason = f"{call.func.attr}() has no `config=`: change to invoke(), whose result is a dict or a message, by hand"
-            yield Refusal("CB204", source.span(keyword), reason)
 
 
-def _is_plumbing(value: ast.expr) -> bool:
+def is_plumbing(value: ast.expr) -> bool:
     """Return whether this is `run_manager.get_child()`: how a chain or tool passes on what it was given."""
     return any(isinstance(node, ast.Attribute) and node.attr == "get_child" for node in ast.walk(value))
 

@@ -8,6 +8,7 @@ from callbridge.migrate.edits import (
     imports,
     inlining,
     iterators,
+    legacy_calls,
     managers,
     printing,
     threads,
@@ -32,4 +33,8 @@ def plan_all(source: Source, level: int = 1, *, unsafe: bool = False) -> list[Ch
     plan = [each for planner in (imports, managers, call_config, version, version3) for each in planner.plan(source)]
     for wrapper in (iterators, printing, inlining, threads, endpoints):
         plan += wrapper.plan(source, level, unsafe=unsafe)
+    wrapped = [each for each in plan if isinstance(each, Change)]
+    for legacy in legacy_calls.plan(source):  # what reads the text of a call needs no other call
+        if isinstance(legacy, Refusal) or not any(legacy.overlaps(each) for each in wrapped):
+            plan.append(legacy)
     return [tidy(source, each) if isinstance(each, Change) else each for each in plan]
