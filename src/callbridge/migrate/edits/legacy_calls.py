@@ -1,7 +1,7 @@
 """CB204: `chain.run(x, callbacks=[h])` to `chain.invoke(x, config={"callbacks": [h]})["output"]`: what `run` does itself.
 
-The chain stays as it is. `run`, `predict` and `acall` hand what they are given to `invoke` and `ainvoke`, and the first two take
-the one output out of the result; under which key it is there, the class of the chain says.
+The chain stays as it is. `run`, `predict` and `acall` hand what they are given to `invoke` and `ainvoke`, and the first two
+take the one output out of the result; under which key it is there, the class of the chain says.
 """
 
 from __future__ import annotations
