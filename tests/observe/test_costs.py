@@ -182,11 +182,11 @@ async def hear_with_nothing(tokens: int) -> None:
 
 
 def test_a_token_of_astream_events() -> None:
-    at_most(per_item(read_model), woken=0, scheduled=(0.1, 5.1), calls=(13, 25), lines=(70, 128))
+    at_most(per_item(read_model), woken=0, scheduled=(0.1, 5.1), calls=(13, 31), lines=(70, 128))
 
 
 def test_a_token_of_astream_call() -> None:
-    at_most(per_item(read_call), woken=0, scheduled=(0.1, 5.1), calls=(11, 23), lines=(58, 116))
+    at_most(per_item(read_call), woken=0, scheduled=(0.1, 5.1), calls=(11, 24), lines=(58, 116))
 
 
 async def read_chain(tokens: int) -> None:
