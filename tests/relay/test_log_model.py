@@ -352,6 +352,7 @@ def keep_in_loop(keeper: Keeper, run: str, attempt: int, lease_seconds: float, *
     asyncio.run_coroutine_threadsafe(renew(), loop)
 
 
+@pytest.mark.blocks("stream")
 def test_a_lease_that_the_loop_keeps_would_be_lost_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert how_it_ends(0.5, 2.2, blocks=True) == "ended"
     monkeypatch.setattr(Keeper, "keep", keep_in_loop)
