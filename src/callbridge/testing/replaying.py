@@ -84,7 +84,8 @@ async def areplay(
 
     Example:
         ```python
-        list(record(callbridge.stream_events(chain, {"drink": "tea"}), "run.jsonl"))
+        async for event in record(callbridge.astream_events(chain, {"drink": "tea"}), "run.jsonl"):
+            ...
         await areplay("run.jsonl", [PrintTokens()])
         #> With hot water.
         ```
