@@ -6,6 +6,7 @@ Temporal's server is no package of Python's, and is not to be had in a test: its
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -77,6 +78,18 @@ def recipe(line: str, url: str, chain: Chain) -> Iterator[ModuleType]:
             module.relay.close()
 
 
+@contextmanager
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what Celery does to the root logger, which is that of all tests."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+
+
 def text(found: list[dict[str, Any]]) -> str:
     """Return what the model has said."""
     return "".join(each["data"]["chunk"].content for each in found if each["event"] == "on_chat_model_stream")
@@ -103,7 +116,7 @@ async def test_celery(broker: str) -> None:
     from celery.contrib.testing.worker import start_worker
 
     chain = Chain()
-    with recipe("from celery import Celery", broker, chain) as module:
+    with logging_as_it_was(), recipe("from celery import Celery", broker, chain) as module:
 
         async def enqueue(run: str) -> None:
             await anyio.to_thread.run_sync(module.answer.delay, run, "How?")
