@@ -86,7 +86,7 @@ REFERENCE = {
 """A page of the reference: its title, what it is for, the names it describes."""
 
 _COMMENT = re.compile(r"^<!-- (?:test|ci|prints|generated|rules|end)\b.*?-->\n?", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\n]+)\]\((?P<target>(?![a-z]+:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_LINK = re.compile(r"\[(?P<text>[^\]\n]+)\]\((?P<target>(?![a-z]+:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -135,6 +135,8 @@ def site_of(target: PurePosixPath) -> PurePosixPath | None:
         return PurePosixPath(MOVED[str(target)])
     if target.parts[:1] == ("docs",):
         return PurePosixPath(*target.parts[1:])
+    if target.suffix == ".png":
+        return target
     if target.parts[:1] == ("examples",) and len(target.parts) > 1 and target.parts[1] in EXAMPLES:
         return PurePosixPath(f"examples/{target.parts[1]}/index.md")
     if target.parts[:1] == ("reference",):
