@@ -32,8 +32,8 @@ RULE = Rule(
     fix="auto-safe, manual",
     summary="a name imported from `langchain.callbacks` that lives in langchain-core",
     why=(
-        "`langchain.callbacks` does not exist in LangChain 1.x: the import fails before anything runs. langchain-core, "
-        "which every LangChain installation has, holds the same class."
+        "LangChain 1.x has no `langchain.callbacks`: the import fails before anything runs. The same class is in "
+        "langchain-core, which every LangChain installation has."
     ),
     before="from langchain.callbacks.base import BaseCallbackHandler",
     after="from langchain_core.callbacks import BaseCallbackHandler",

@@ -28,11 +28,11 @@ RULE = Rule(
     fix="auto-review, manual",
     summary="`AsyncIteratorCallbackHandler` and its relatives imported from `langchain.callbacks`",
     why=(
-        "`langchain.callbacks` does not exist in LangChain 1.x. These handlers moved to langchain-classic, which is a "
-        "dependency of its own; after CB301 or CB309 they are not needed at all."
+        "LangChain 1.x has no `langchain.callbacks`. These handlers moved to langchain-classic, which is a separate "
+        "dependency. After CB301 or CB309 you do not need them at all."
     ),
     before="from langchain.callbacks import AsyncIteratorCallbackHandler",
     after="from langchain_classic.callbacks import AsyncIteratorCallbackHandler",
-    when_not="If the call site is converted in the same change: then the import goes.",
+    when_not="If you convert the call site in the same change: then the import goes.",
     check=_check,
 )

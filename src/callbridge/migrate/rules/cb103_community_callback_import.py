@@ -28,14 +28,14 @@ RULE = Rule(
     fix="auto-review, manual",
     summary="a name imported from `langchain.callbacks` that lives in langchain-community",
     why=(
-        "`langchain.callbacks` does not exist in LangChain 1.x. Streamlit's handler, the OpenAI cost counter and the "
-        "handlers of vendors moved to langchain-community, a dependency of its own."
+        "LangChain 1.x has no `langchain.callbacks`. Streamlit's handler, the OpenAI cost counter and the handlers of "
+        "vendors moved to langchain-community, which is a separate dependency."
     ),
     before="from langchain.callbacks import get_openai_callback",
     after="from langchain_community.callbacks import get_openai_callback",
     when_not=(
-        "If token counts are all that is needed: `get_usage_metadata_callback` of langchain-core counts without a further "
-        "dependency, around event loops too. It knows no prices."
+        "If you only need token counts: `get_usage_metadata_callback` of langchain-core counts them without another "
+        "dependency, around event loops too. It does not know prices."
     ),
     check=_check,
 )

@@ -30,8 +30,8 @@ RULE = Rule(
     before="from langchain.callbacks import tracing_enabled",
     after="",
     when_not=(
-        'Never: the code does not start on LangChain 1.x. Give handlers to the run (`config={"callbacks": [...]}`), or '
-        "set LANGSMITH_TRACING."
+        'Never: the code does not start on LangChain 1.x. Pass handlers to the run (`config={"callbacks": [...]}`), or set '
+        "LANGSMITH_TRACING."
     ),
     check=_check,
 )

@@ -40,15 +40,15 @@ RULE = Rule(
     name="callback-manager-kwarg",
     severity="error",
     fix="auto-safe, auto-review, manual",
-    summary="`callback_manager=` given to a model, chain, agent or tool",
+    summary="`callback_manager=` passed to a model, chain, agent or tool",
     why=(
-        "Up to langchain-core 0.3 it works, with a DeprecationWarning. On 1.x models and tools do not know it any more: most "
-        "ignore it without a word, so that streaming, cost counting and tracing get lost without a trace; ChatOpenAI of "
-        "langchain-openai 1.x moves it to `model_kwargs` with a warning, and every call raises TypeError. The chains of "
-        "langchain-classic still take it, and warn."
+        "Up to langchain-core 0.3, `callback_manager=` works, with a DeprecationWarning. Models and tools of LangChain 1.x "
+        "no longer know it. Most ignore it silently, so you lose streaming, cost counting and tracing without any sign. "
+        "ChatOpenAI of langchain-openai 1.x moves it to `model_kwargs` with a warning, and every call raises TypeError. The "
+        "chains of langchain-classic still accept it, and warn."
     ),
     before="llm = ChatOpenAI(callback_manager=CallbackManager([handler]))",
     after="llm = ChatOpenAI(callbacks=[handler])",
-    when_not="For classes of your own that take `callback_manager` and use it.",
+    when_not="If the class is your own, and takes `callback_manager` and uses it.",
     check=_check,
 )

@@ -30,11 +30,11 @@ RULE = Rule(
     fix="auto-safe, auto-review, manual",
     summary="`CallbackManager([...])` used as a list of handlers",
     why=(
-        "Since 2023 `callbacks=` takes the list itself. A manager made by hand is one of LangChain's inner parts, shares "
-        "its handlers with every run, and its constructor has changed several times."
+        "Since 2023, `callbacks=` accepts the list itself. A manager that you make yourself is an internal of LangChain, "
+        "shares its handlers with every run, and its constructor has changed several times."
     ),
     before="llm = ChatOpenAI(callbacks=CallbackManager([handler]))",
     after="llm = ChatOpenAI(callbacks=[handler])",
-    when_not="Where something is called on the manager: `add_handler`, `on_chain_start` (CB207).",
+    when_not="If the code calls something on the manager: `add_handler`, `on_chain_start` (CB207).",
     check=_check,
 )

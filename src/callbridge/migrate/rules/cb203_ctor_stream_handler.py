@@ -60,8 +60,8 @@ RULE = Rule(
     fix="auto-review, adapter",
     summary="a streaming handler in the constructor of a model, chain or tool",
     why=(
-        "The handler is shared by everything that uses the object: two requests at once mix their tokens. Read the run as "
-        "a stream where it is called, and the object can be shared safely."
+        "Everything that uses the object shares the handler: two requests at once mix their tokens. If you read the run as a "
+        "stream where you call it, you can share the object safely."
     ),
     before=("llm = ChatOpenAI(streaming=True, callbacks=[MyHandler()])\nanswer = LLMChain(llm=llm, prompt=prompt).run(q)"),
     after=(
@@ -72,6 +72,6 @@ RULE = Rule(
         "        show(text)\n"
         "answer = stream.result"
     ),
-    when_not="For observers (cost, tracing, logging): they stay callbacks, see CB404.",
+    when_not="If the handler is an observer (cost, tracing, logging): it stays a callback, see CB404.",
     check=_check,
 )

@@ -56,14 +56,15 @@ RULE = Rule(
     fix="auto-safe, auto-review, adapter",
     summary="`callbacks=` on `run`, `acall`, `invoke`, or on a chain called as a function",
     why=(
-        "`invoke`, `stream` and their relatives take callbacks in `config`. As a keyword, models and tools raise TypeError; "
-        "sequences, prompts, graphs and legacy chains ignore it in silence, and the handler hears nothing. `run` and `acall` "
-        "are deprecated. With observers alone on a legacy call the verdict is keep."
+        "`invoke`, `stream` and the like take callbacks in `config`. If you pass them as a keyword, models and tools raise "
+        "TypeError. Sequences, prompts, graphs and legacy chains ignore the keyword silently, and the handler is never "
+        "called. `run` and `acall` are deprecated. If a legacy call has observers only, the verdict is keep."
     ),
     before="answer = llm.invoke(q, callbacks=[handler])",
     after='answer = llm.invoke(q, config={"callbacks": [handler]})',
     when_not=(
-        "On methods of your own that happen to be called `run` and take `callbacks`: `# callbridge: ignore[CB204] own method`."
+        "If the method is your own, and merely happens to be called `run` and take `callbacks`: `# callbridge: ignore[CB204] "
+        "own method`."
     ),
     check=_check,
 )

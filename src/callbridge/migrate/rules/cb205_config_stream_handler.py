@@ -29,11 +29,11 @@ RULE = Rule(
     fix="auto-review, adapter",
     summary='a streaming handler in `config={"callbacks": [...]}`',
     why=(
-        "It works, and it needs a queue, a thread or a task to get the tokens out. An event stream is that, bounded, and "
-        "ends with the run."
+        "It works, but you need a queue, a thread or a task to get the tokens out. An event stream does that for you: it is "
+        "bounded, and ends with the run."
     ),
     before='chain.invoke(q, config={"callbacks": [QueueHandler(queue)]})',
     after=("with callbridge.stream_events(chain, q) as stream:\n    yield from stream.text()"),
-    when_not="For observers: `config` is the right place for them.",
+    when_not="If the handler is an observer: `config` is the right place for it.",
     check=_check,
 )

@@ -28,11 +28,11 @@ RULE = Rule(
     name="callbacks-attr-assign",
     severity="warning",
     fix="adapter",
-    summary="`x.callbacks = [...]`",
+    summary="handlers assigned to an object: `x.callbacks = [...]`",
     why=(
-        "The object is shared, the handlers are one request's: with two requests at once each hears of both. LangChain "
-        "copies handlers when a run starts, so that an assignment during a run does nothing. With observers alone the "
-        "verdict is keep."
+        "The object is shared, but the handlers belong to one request: with two requests at once, each hears of both. "
+        "LangChain copies the handlers when a run starts, so an assignment during a run does nothing. If all handlers are "
+        "observers, the verdict is keep."
     ),
     before=("agent.agent.llm_chain.llm.callbacks = [handler]\nanswer = agent.run(q)"),
     after='answer = agent.invoke(q, config={"callbacks": [handler]})["output"]',

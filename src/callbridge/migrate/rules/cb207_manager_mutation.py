@@ -25,13 +25,13 @@ RULE = Rule(
     name="manager-mutation",
     severity="warning",
     fix="manual",
-    summary="`manager.add_handler(...)`, `set_handler(...)`",
+    summary="a handler added to a callback manager: `manager.add_handler(...)`, `set_handler(...)`",
     why=(
-        "Adding a handler to a manager attaches it to every later run of whatever holds that manager, and nothing takes "
-        "it away."
+        "A handler that you add to a manager stays attached to every later run of whatever holds that manager. Nothing "
+        "removes it."
     ),
     before="agent.callback_manager.add_handler(handler)",
     after='agent.invoke(q, config={"callbacks": [handler]})',
-    when_not="Within a custom chain or tool that gets its own child manager.",
+    when_not="In a custom chain or tool that gets its own child manager.",
     check=_check,
 )

@@ -55,10 +55,10 @@ RULE = Rule(
     name="removed-call-method",
     severity="error",
     fix="manual",
-    summary="`llm(...)`, `llm.predict(...)` and relatives on a model with callbacks",
+    summary="`llm(...)`, `llm.predict(...)` and the like on a model with callbacks",
     why=(
-        "LangChain 1.x removed them: AttributeError or TypeError. `invoke` returns a message for chat models, a string "
-        "for others."
+        "LangChain 1.x removed these calls: they raise AttributeError or TypeError. `invoke` returns a message for chat "
+        "models, a string for others."
     ),
     before=("llm = ChatOpenAI(callbacks=[handler])\nanswer = llm.predict(q)"),
     after=("llm = ChatOpenAI(callbacks=[handler])\nanswer = llm.invoke(q).text"),

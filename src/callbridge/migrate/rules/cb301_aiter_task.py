@@ -45,8 +45,8 @@ RULE = Rule(
     fix="auto-safe, auto-review, adapter",
     summary="`AsyncIteratorCallbackHandler` with `create_task` and `aiter()`",
     why=(
-        "The loop ends with the first model call, not with the run; it waits for ever if the run fails before a model "
-        "starts; and a client that leaves does not stop the model."
+        "The loop ends with the first model call, not with the run. If the run fails before a model starts, the loop waits "
+        "forever. If the client leaves, the model goes on."
     ),
     before=(
         "handler = AsyncIteratorCallbackHandler()\n"
@@ -62,6 +62,6 @@ RULE = Rule(
         "    async for token in stream.text():\n"
         "        yield token"
     ),
-    when_not="If the truncation after the first model call is relied upon: then break out of the loop there.",
+    when_not="If you rely on the output ending after the first model call: then break out of the loop there.",
     check=_check,
 )

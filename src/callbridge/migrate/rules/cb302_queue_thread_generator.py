@@ -26,8 +26,8 @@ RULE = Rule(
     fix="auto-review, adapter",
     summary="a handler that puts tokens into a `queue.Queue` or `ThreadedGenerator`",
     why=(
-        "The queue grows without bound, a reader that leaves does not stop the model, an error in the thread leaves the "
-        "reader waiting, and most such handlers end with the first model call."
+        "The queue grows without bound. If the reader leaves, the model goes on. If the thread raises, the reader waits "
+        "forever. Most such handlers end with the first model call."
     ),
     before=(
         "class QueueHandler(BaseCallbackHandler):\n"
@@ -35,6 +35,6 @@ RULE = Rule(
         "        self.queue.put(token)"
     ),
     after=('with callbridge.stream_call(chain, {"question": q}) as stream:\n    yield from stream.text()'),
-    when_not="If the queue is read by something that is not part of the request.",
+    when_not="If something outside the request reads the queue.",
     check=_check,
 )

@@ -26,8 +26,8 @@ RULE = Rule(
     fix="auto-review, adapter",
     summary="a handler that puts tokens into an `asyncio.Queue`",
     why=(
-        "The end of the stream has to be signalled by hand, and is signalled too early or never; nothing cancels the "
-        "model when the reader leaves."
+        "The handler has to signal the end of the stream itself, and does so too early or never. If the reader leaves, "
+        "nothing cancels the model."
     ),
     before=(
         "class QueueHandler(AsyncCallbackHandler):\n"

@@ -26,8 +26,8 @@ RULE = Rule(
     fix="auto-review, adapter",
     summary="a handler that sends tokens over a websocket, socket.io, a channel layer or ASGI",
     why=(
-        "What the user sees is sent from within the model's callback: an error in sending is logged and swallowed, and a "
-        "closed socket does not stop the model."
+        "The handler sends what the user sees from within the model's callback. LangChain logs an error in sending and "
+        "swallows it, and a closed socket does not stop the model."
     ),
     before=(
         "class PushHandler(AsyncCallbackHandler):\n"
@@ -39,6 +39,6 @@ RULE = Rule(
         "    async for text in stream.text():\n"
         "        await websocket.send_text(text)"
     ),
-    when_not="If the handler belongs to a framework that attaches it for you.",
+    when_not="If a framework owns the handler and attaches it for you.",
     check=_check,
 )

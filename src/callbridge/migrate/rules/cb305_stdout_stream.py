@@ -57,8 +57,8 @@ RULE = Rule(
     fix="auto-safe, auto-review, adapter",
     summary="`StreamingStdOutCallbackHandler` attached to something",
     why=(
-        "It prints behind the program's back: to wherever standard output goes, from every run that shares the model, and "
-        "only if the model was told to stream."
+        "The handler prints on its own: to wherever standard output goes, from every run that shares the model, and only if "
+        "you told the model to stream."
     ),
     before=(
         "llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])\n"

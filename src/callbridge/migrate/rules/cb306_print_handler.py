@@ -26,8 +26,8 @@ RULE = Rule(
     fix="auto-safe, auto-review, adapter",
     summary="a handler of your own that prints tokens",
     why=(
-        "Printing from a callback mixes with every other run that shares the model, and does nothing if the model does "
-        "not stream."
+        "What a callback prints gets mixed with every other run that shares the model. If the model does not stream, the "
+        "handler prints nothing."
     ),
     before=(
         'class Printer(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        print(token, end="")'
@@ -37,6 +37,6 @@ RULE = Rule(
         "    for text in stream.text():\n"
         '        print(text, end="", flush=True)'
     ),
-    when_not="In a debugging aid that is switched on by hand.",
+    when_not="In a debugging aid that you switch on by hand.",
     check=_check,
 )

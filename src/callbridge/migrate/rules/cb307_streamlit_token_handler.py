@@ -26,8 +26,8 @@ RULE = Rule(
     fix="auto-safe, auto-review, adapter",
     summary="a handler that writes tokens into a Streamlit container",
     why=(
-        "Streamlit draws from the script's own thread only; from a callback in another thread it warns and draws nothing. "
-        "`st.write_stream` takes any iterator of text."
+        "Streamlit draws only from the script's own thread. If a callback in another thread draws, Streamlit warns and draws "
+        "nothing. `st.write_stream` takes any iterator of text."
     ),
     before=(
         "class StreamHandler(BaseCallbackHandler):\n"
@@ -36,6 +36,6 @@ RULE = Rule(
         "        self.container.markdown(self.text)"
     ),
     after=("with callbridge.stream_call(chain.run, q) as stream:\n    st.write_stream(stream.text())"),
-    when_not="If the container shows more than the text: tool calls, sources (CB308 shows how).",
+    when_not="If the container shows more than the text, such as tool calls or sources (CB308 shows how).",
     check=_check,
 )

@@ -29,10 +29,10 @@ RULE = Rule(
     name="streamlit-agent-handler",
     severity="warning",
     fix="adapter",
-    summary="`StreamlitCallbackHandler`, or a handler of your own, drawing the steps of an agent",
+    summary="`StreamlitCallbackHandler`, or a handler of your own, that draws the steps of an agent",
     why=(
-        "It lives in langchain-community, knows the text agents of 2023, and draws only from the script's own thread. "
-        "Tool events carry the same facts."
+        "The handler lives in langchain-community, knows the text agents of 2023, and draws only from the script's own "
+        "thread. Tool events carry the same facts."
     ),
     before="agent.run(q, callbacks=[StreamlitCallbackHandler(st.container())])",
     after=(
@@ -40,6 +40,6 @@ RULE = Rule(
         '    if event["event"] == "on_tool_start":\n'
         '        st.status(event["name"]).write(event["data"]["input"])'
     ),
-    when_not="If its look is wanted: `callbridge.drive` feeds it from events, unchanged.",
+    when_not="If you want its look: `callbridge.drive` feeds it from events, unchanged.",
     check=_check,
 )

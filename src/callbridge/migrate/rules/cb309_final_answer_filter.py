@@ -54,7 +54,7 @@ RULE = Rule(
     fix="adapter",
     summary="`FinalStreamingStdOutCallbackHandler`, or a handler that looks for `Final Answer:`",
     why=(
-        "The prefix depends on the prompt and on how the model cuts its tokens; agents with tool calling have none. "
+        "The prefix depends on the prompt, and on how the model cuts its tokens. Agents with tool calling have no prefix. "
         "Events carry names and tags: tag the model that answers."
     ),
     before='handler = FinalStreamingStdOutCallbackHandler(answer_prefix_tokens=["Final", "Answer", ":"])',
@@ -63,6 +63,6 @@ RULE = Rule(
         "    async for text in stream.text():\n"
         "        show(text)"
     ),
-    when_not="For text agents that will be replaced anyway.",
+    when_not="If it is a text agent that you will replace anyway.",
     check=_check,
 )

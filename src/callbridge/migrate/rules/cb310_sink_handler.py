@@ -25,7 +25,7 @@ RULE = Rule(
     severity="warning",
     fix="auto-review, adapter",
     summary="a handler that sends tokens to a chat service, Redis, speech, a GUI, or a function that it was given",
-    why="The sink belongs to the endpoint: there it can be slowed down, retried and closed, and its errors are seen.",
+    why="Send from the endpoint instead: there you can slow the sink down, retry it, close it and see its errors.",
     before=(
         "class Speaker(BaseCallbackHandler):\n    def on_llm_new_token(self, token, **kwargs):\n        self.engine.say(token)"
     ),

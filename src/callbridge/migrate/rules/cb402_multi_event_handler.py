@@ -26,10 +26,10 @@ RULE = Rule(
     name="multi-event-handler",
     severity="warning",
     fix="adapter",
-    summary="a handler class with tokens and hooks of tools, agents or retrievers",
+    summary="a handler class with hooks for tokens and for tools, agents or retrievers",
     why=(
-        "It draws the state of a whole run. `callbridge.drive` calls the same hooks with the same arguments from an event "
-        "stream, so the call site can change first."
+        "The handler shows the state of a whole run. `callbridge.drive` calls the same hooks with the same arguments from an "
+        "event stream, so you can change the call site first."
     ),
     before="agent.run(q, callbacks=[Panel()])",
     after='result = callbridge.drive(callbridge.stream_events(agent, {"input": q}), [Panel()])',

@@ -34,13 +34,13 @@ RULE = Rule(
     severity="warning",
     fix="adapter, manual",
     summary="`on_text`, `on_retry`, `on_agent_action`, `on_agent_finish` or an error hook in a streaming handler",
-    why=('`astream_events(version="v2")` has no such events: a loop that replaces the handler would lose what these hooks do.'),
+    why='`astream_events(version="v2")` has no such events: if a loop replaces the handler, you lose what these hooks do.',
     before=("def on_agent_finish(self, finish, **kwargs):\n    self.show(finish.return_values)"),
     after=(
         "for event in callbridge.stream_events(agent, x, extended=True):\n"
         '    if event["event"] == "on_agent_finish":\n'
         "        ..."
     ),
-    when_not="In observers, which stay callbacks; they are not reported.",
+    when_not="If the handler is an observer: it stays a callback, and its hooks are not reported.",
     check=_check,
 )

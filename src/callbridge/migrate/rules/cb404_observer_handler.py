@@ -46,11 +46,14 @@ RULE = Rule(
     fix="keep",
     summary="a handler that counts, traces or logs, and shows no tokens",
     why=(
-        "Nothing has to be done: callbacks fire under event streams as they do elsewhere. Reported with verdict keep, "
-        "never counted as a finding."
+        "You do not have to do anything: callbacks fire under event streams as they do elsewhere. The scan reports these "
+        "handlers with verdict keep, and never counts them as findings."
     ),
     before='chain.invoke(q, config={"callbacks": [AuditLog()]})',
     after="",
-    when_not="Attach it to the run (`config`), not to the constructor of something shared, to hear of one request alone.",
+    when_not=(
+        "If you want to hear of one request alone, attach the handler to the run (`config`), not to the constructor of "
+        "something shared."
+    ),
     check=_check,
 )

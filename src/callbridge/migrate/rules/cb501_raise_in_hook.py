@@ -49,8 +49,8 @@ RULE = Rule(
     fix="manual",
     summary="a hook that raises to stop the run",
     why=(
-        "LangChain logs exceptions of handlers and goes on, unless `raise_error` is set: most code that means to cancel "
-        "never does. Leaving the loop over an event stream cancels the model."
+        "Unless `raise_error` is set, LangChain logs the exceptions of handlers and goes on: most code that means to cancel "
+        "never does. If you leave the loop over an event stream, the model is cancelled."
     ),
     before=('def on_llm_new_token(self, token, **kwargs):\n    if self.stopped:\n        raise StopIteration("stopped")'),
     after=(
@@ -59,6 +59,6 @@ RULE = Rule(
         "        if stopped:\n"
         "            break"
     ),
-    when_not="Where `raise_error` is set and a failed check must fail the run.",
+    when_not="If `raise_error` is set and a failed check must fail the run.",
     check=_check,
 )

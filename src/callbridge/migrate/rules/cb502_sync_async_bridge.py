@@ -38,7 +38,7 @@ RULE = Rule(
     fix="manual",
     summary="`asyncio.run`, `async_to_sync` and the like in a hook",
     why=(
-        "It starts a loop per token, fails where a loop is running already, or blocks the loop that it waits for. Read "
+        "The hook starts a loop per token, fails if a loop is already running, or blocks the loop that it waits for. Read "
         "the run as a stream and send from the endpoint, which is async itself."
     ),
     before=("def on_llm_new_token(self, token, **kwargs):\n    asyncio.run(self.websocket.send_text(token))"),

@@ -30,11 +30,11 @@ RULE = Rule(
     fix="manual",
     summary="`HumanApprovalCallbackHandler`, or a handler that asks and raises when a tool starts",
     why=(
-        "The handler stops a tool by raising from `on_tool_start`, which works with `raise_error` alone and ends the "
-        "whole run. An interrupt waits for the answer and goes on."
+        "The handler stops a tool by raising from `on_tool_start`. That works only with `raise_error`, and ends the whole "
+        "run. An interrupt waits for the answer, and the run goes on."
     ),
     before="tool = ShellTool(callbacks=[HumanApprovalCallbackHandler()])",
     after=('agent = create_agent(model, [shell], middleware=[HumanInTheLoopMiddleware(interrupt_on={"shell": True})])'),
-    when_not="In a script that nobody else runs.",
+    when_not="In a script that only you run.",
     check=_check,
 )

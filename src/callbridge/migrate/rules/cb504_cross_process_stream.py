@@ -26,14 +26,15 @@ RULE = Rule(
     fix="manual",
     summary="a handler that puts tokens into a multiprocessing queue or a task's state",
     why=(
-        "The process that reads is not the one that runs the model: an iterator does not reach it. Publish the run in the "
-        "worker, and follow it where it is read: `callbridge.relay` (docs/relay.md) resumes, stops, and tells a dead worker."
+        "One process runs the model and another one reads, so an iterator does not get across. Publish the run in the "
+        "worker, and follow it in the process that reads: `callbridge.relay` (docs/relay.md) resumes and stops runs, and "
+        "detects a dead worker."
     ),
     before=('def on_llm_new_token(self, token, **kwargs):\n    self.task.update_state(meta={"token": token})'),
     after=(
         "relay.publish_sync(run, callbridge.stream_call(chain.run, q))  # in the worker\n"
         "for event in relay.follow(run):  # where it is read\n    ..."
     ),
-    when_not="If the worker is to stay as it is.",
+    when_not="If the worker must stay as it is.",
     check=_check,
 )

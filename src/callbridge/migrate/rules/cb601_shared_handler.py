@@ -67,10 +67,10 @@ RULE = Rule(
     name="shared-handler",
     severity="error",
     fix="adapter",
-    summary="a stateful handler at module level, or assigned to a module's object, in a server",
+    summary="a stateful handler at module level, or assigned to an object at module level, in a server",
     why=(
-        "Two requests at the same time write into one handler: each user sees tokens of the other. No test with one user "
-        "shows it."
+        "Two requests at the same time write into one handler, so each user sees tokens of the other. A test with one user "
+        "does not show it."
     ),
     before=("handler = QueueHandler(queue)\nllm = ChatOpenAI(streaming=True, callbacks=[handler])"),
     after=(

@@ -57,11 +57,11 @@ RULE = Rule(
     fix="adapter",
     summary="a queue or iterator that is closed in `on_llm_end`",
     why=(
-        "A run may call a model several times: agents, refine and map-reduce chains, condensed questions. The stream ends "
-        "with the first call, and the rest of the answer is lost."
+        "A run may call a model several times: agents do, and so do refine and map-reduce chains and chains that condense a "
+        "question. The stream ends with the first call, and the rest of the answer is lost."
     ),
     before=("def on_llm_end(self, response, **kwargs):\n    self.queue.put(None)"),
     after=("with callbridge.stream_call(chain.run, q) as stream:\n    yield from stream.text()"),
-    when_not="If exactly one model call is certain, as with a bare model.",
+    when_not="If you are certain that there is exactly one model call, as with a bare model.",
     check=_check,
 )

@@ -31,10 +31,10 @@ RULE = Rule(
     name="unguarded-aiter",
     severity="error",
     fix="adapter",
-    summary="`create_task` and `aiter()` without anything that sets `done` when the task fails",
+    summary="`create_task` and `aiter()` without code that sets `done` when the task fails",
     why=(
-        "`aiter()` ends when a model ends. If the chain raises before (a missing key, a refused connection) none ever "
-        "does: the request hangs, and the exception is never seen."
+        "`aiter()` ends when a model ends. If the chain raises before that (a missing key, a refused connection), no model "
+        "ever ends: the request hangs, and nobody sees the exception."
     ),
     before=('task = asyncio.create_task(chain.acall({"q": q}))\nasync for token in handler.aiter():\n    yield token'),
     after=(

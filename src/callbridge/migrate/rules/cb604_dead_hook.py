@@ -39,8 +39,8 @@ RULE = Rule(
     fix="manual",
     summary="a method of a handler with a name that LangChain never calls",
     why=(
-        "`on_chat_model_end` and `handle_llm_new_token` look right and are dead: there is no such callback. Chat models "
-        "end in `on_llm_end`."
+        "`on_chat_model_end` and `handle_llm_new_token` look right, but LangChain has no such callbacks and never calls "
+        "them. Chat models end in `on_llm_end`."
     ),
     before=("def on_chat_model_end(self, response, **kwargs):\n    self.close()"),
     after=("def on_llm_end(self, response, **kwargs):\n    self.close()"),

@@ -74,14 +74,14 @@ RULE = Rule(
     fix="adapter",
     summary="`+= token`, `.write(token)`, `token.strip()`, `token in ...` in a token hook",
     why=(
-        "In LangChain 1.x a token is `str | list[str | dict]`. With a list the hook raises, LangChain logs one line, and "
-        "the output is empty. callbridge hands out text."
+        "In LangChain 1.x, a token is `str | list[str | dict]`. If it is a list, the hook raises, LangChain logs one line, "
+        "and the output is empty. callbridge hands out text."
     ),
     before=("def on_llm_new_token(self, token, **kwargs):\n    self.text += token"),
     after=(
         "def on_llm_new_token(self, token, *, chunk=None, **kwargs):\n"
         "    self.text += token if isinstance(token, str) else chunk.text"
     ),
-    when_not="If the models in use never return content blocks.",
+    when_not="If the models that you use never return content blocks.",
     check=_check,
 )

@@ -37,9 +37,9 @@ RULE = Rule(
     severity="warning",
     fix="adapter",
     summary="a streaming handler on a model without `streaming=True`, called without streaming",
-    why="`on_llm_new_token` is never called: the handler looks attached and shows nothing.",
+    why="LangChain never calls `on_llm_new_token`: the handler looks attached and shows nothing.",
     before="llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])",
     after=("with callbridge.stream_call(chain.run, q) as stream:\n    ..."),
-    when_not="For models that always stream.",
+    when_not="If the model always streams.",
     check=_check,
 )

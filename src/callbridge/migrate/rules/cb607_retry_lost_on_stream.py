@@ -40,10 +40,10 @@ RULE = Rule(
     name="retry-lost-on-stream",
     severity="error",
     fix="adapter",
-    summary="a `.with_retry()` runnable given to `stream`, `astream` or `astream_events`",
-    why="LangChain applies retries to `invoke` and `batch` alone: a stream is tried once.",
+    summary="a `.with_retry()` runnable read with `stream`, `astream` or `astream_events`",
+    why="LangChain retries only `invoke` and `batch`: it tries a stream once.",
     before='async for event in model.with_retry().astream_events(x, version="v2"): ...',
     after=("async with callbridge.astream_call(model.with_retry().ainvoke, x) as stream:\n    async for event in stream: ..."),
-    when_not="If one attempt is meant: then without `with_retry`.",
+    when_not="If you want only one attempt: then remove `with_retry`.",
     check=_check,
 )

@@ -62,11 +62,11 @@ RULE = Rule(
     fix="adapter",
     summary="a custom model without `_stream` that is streamed directly",
     why=(
-        "What such a model passes to `run_manager.on_llm_new_token` becomes events when it runs inside a chain, and none "
-        "when it is the root: the loop sees a start and an end."
+        "If such a model runs inside a chain, what it passes to `run_manager.on_llm_new_token` becomes events. If it is the "
+        "root, it does not: the loop sees only a start and an end."
     ),
     before='async for event in MyLLM().astream_events(x, version="v2"): ...',
     after=("async with callbridge.astream_call(MyLLM().ainvoke, x) as stream:\n    async for event in stream: ..."),
-    when_not="If the model is about to get a `_stream`.",
+    when_not="If you are about to give the model a `_stream`.",
     check=_check,
 )

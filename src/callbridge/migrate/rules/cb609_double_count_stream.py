@@ -52,10 +52,10 @@ RULE = Rule(
     name="double-count-stream",
     severity="warning",
     fix="manual",
-    summary='`"stream" in event["event"]`, or model and chain streams taken together',
+    summary='a loop with `"stream" in event["event"]`, or one that takes model and chain streams together',
     why=(
-        "Text that a model streams appears in `on_chat_model_stream` and again in `on_chain_stream` of each parent: shown "
-        "twice or more."
+        "Text that a model streams appears in `on_chat_model_stream`, and again in the `on_chain_stream` of each parent. The "
+        "loop shows it twice or more."
     ),
     before=('if "stream" in event["event"]:\n    show(event["data"]["chunk"])'),
     after=('if event["event"] == "on_chat_model_stream":\n    show(event["data"]["chunk"].text)'),

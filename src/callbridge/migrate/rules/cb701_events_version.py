@@ -49,9 +49,9 @@ RULE = Rule(
     severity="warning",
     fix="auto-safe, auto-review, adapter, manual",
     summary='`astream_events` without `version="v2"`, with v1, or `astream_log`',
-    why="Three versions exist, with three shapes, and the default has changed. Say which one the loop was written for.",
+    why="There are three versions with three shapes, and the default has changed. Say which one you wrote the loop for.",
     before="async for event in chain.astream_events(x): ...",
     after='async for event in chain.astream_events(x, version="v2"): ...',
-    when_not="On an `astream_events` of your own that takes no version.",
+    when_not="If `astream_events` is your own method and takes no version.",
     check=_check,
 )

@@ -55,8 +55,8 @@ RULE = Rule(
     fix="adapter",
     summary="`break` or `return` out of a loop over `astream_events`",
     why=(
-        "An async generator that is dropped is closed some time later, or at the loop's end: until then the model runs "
-        "and costs."
+        "If you drop an async generator, it is closed some time later, or when the event loop ends. Until then the model "
+        "runs and costs money."
     ),
     before=('async for event in chain.astream_events(x, version="v2"):\n    if done(event):\n        break'),
     after=(

@@ -42,9 +42,9 @@ RULE = Rule(
     severity="error",
     fix="auto-safe, auto-review, manual",
     summary='`async for` over `astream_events(version="v3")` that is not awaited, or a v3 loop that looks for v2 names',
-    why="Version 3 is not another set of names: the call is awaited, and what it returns is read as messages or envelopes.",
+    why="Version 3 is not just another set of names: you await the call, and read what it returns as messages or envelopes.",
     before='async for event in model.astream_events(x, version="v3"): ...',
     after=('async with await model.astream_events(x, version="v3") as message:\n    async for text in message.text: ...'),
-    when_not="On an `astream_events` of your own.",
+    when_not="If `astream_events` is your own method.",
     check=_check,
 )

@@ -30,10 +30,10 @@ RULE = Rule(
     name="v3-not-closed",
     severity="warning",
     fix="auto-review, adapter",
-    summary="an async v3 stream without `async with`, `aclose` or `abort`; a sync one that is left by `break` or `return`",
+    summary="an async v3 stream without `async with`, `aclose` or `abort`; a sync one that you leave by `break` or `return`",
     why=(
-        "The task behind an async v3 stream runs to its end whoever reads it, and a sync stream that is dropped reports "
-        "neither an end nor an error: traces stay open."
+        "The task behind an async v3 stream runs to its end even if nobody reads it. A sync stream that you drop reports "
+        "neither an end nor an error, so traces stay open."
     ),
     before='message = await model.astream_events(x, version="v3")\nasync for text in message.text: ...',
     after='async with await model.astream_events(x, version="v3") as message:\n    async for text in message.text: ...',

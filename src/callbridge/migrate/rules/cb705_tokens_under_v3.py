@@ -26,8 +26,8 @@ RULE = Rule(
     fix="auto-review, adapter",
     summary='a handler with `on_llm_new_token` and no `on_stream_event`, attached to a call of `version="v3"`',
     why=(
-        "Under version 3 a handler hears `on_llm_new_token` only of models that report tokens themselves: fakes, custom models "
-        "and models with native v3 streams may not."
+        "Under version 3, a handler hears `on_llm_new_token` only from models that report tokens themselves. Fakes, custom "
+        "models and models with native v3 streams may not."
     ),
     before=(
         "from langchain_core.callbacks import StreamingStdOutCallbackHandler\n"

@@ -53,8 +53,8 @@ RULE = Rule(
     name="v3-unsupported",
     severity="error",
     fix="adapter",
-    summary='`version="v3"` of a sequence, a fallback, a legacy chain, a string model',
-    why="LangChain implements version 3 for chat models and compiled graphs alone; everything else raises NotImplementedError.",
+    summary='`version="v3"` on a sequence, a fallback, a legacy chain or a string model',
+    why="LangChain implements version 3 only for chat models and compiled graphs. Everything else raises NotImplementedError.",
     before='for event in (prompt | model).stream_events(x, version="v3"): ...',
     after=(
         "with callbridge.stream_messages(prompt | model, x) as messages:\n"

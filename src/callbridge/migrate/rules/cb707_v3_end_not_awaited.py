@@ -27,9 +27,9 @@ RULE = Rule(
     name="v3-end-not-awaited",
     severity="warning",
     fix="auto-review, manual",
-    summary="an async v3 stream of a model read through `.text` and the like, with a config, and never awaited or entered",
+    summary="an async v3 stream of a model with a config, read through `.text` and the like, and never awaited or entered",
     why=(
-        "The end of the message releases the reader, and `on_llm_end` is called later by another task. If the loop ends first, "
+        "The end of the message releases the reader. Another task calls `on_llm_end` later. If the event loop ends first, "
         "handlers hear `on_llm_error(CancelledError())`: the cost is lost and the trace is red."
     ),
     before=(
@@ -42,6 +42,6 @@ RULE = Rule(
         '    async with await model.astream_events(x, config, version="v3") as message:\n'
         "        return [text async for text in message.text]"
     ),
-    when_not="If the loop goes on long after, as in a server, and nothing counts on when the end is told.",
+    when_not="If the event loop goes on long after, as in a server, and nothing depends on when handlers hear of the end.",
     check=_check,
 )

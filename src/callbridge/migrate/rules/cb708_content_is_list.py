@@ -24,7 +24,7 @@ RULE = Rule(
     severity="error",
     fix="auto-safe, auto-review, manual",
     summary="`.content` of a v3 message, or of a v3 graph's state, used as a string",
-    why="Version 3 makes the content of every message a list of blocks: `.content.strip()` raises AttributeError.",
+    why="In version 3, the content of every message is a list of blocks: `.content.strip()` raises AttributeError.",
     before='answer = model.stream_events(x, version="v3").output.content.strip()',
     after='answer = model.stream_events(x, version="v3").output.text.strip()',
     when_not="If the message is not the model's: what the graph's own code has written keeps its string.",

@@ -49,10 +49,10 @@ RULE = Rule(
     name="v2-around-v3",
     severity="warning",
     fix="adapter",
-    summary='`astream_events(version="v2")` of a function of the file that runs version 3',
+    summary='`astream_events(version="v2")` on a function of the same file that runs version 3',
     why=(
-        "LangChain's v2 stream has no `on_chat_model_stream` for a model that is driven by version 3 and does not report "
-        "tokens itself: an application that upgrades a part first loses that part's tokens."
+        "If a model is driven by version 3 and does not report tokens itself, LangChain's v2 stream has no "
+        "`on_chat_model_stream` for it. If you upgrade a part of an application first, you lose that part's tokens."
     ),
     before=(
         "from langchain_core.runnables import RunnableLambda\n"
@@ -66,6 +66,6 @@ RULE = Rule(
         "    async with callbridge.astream_events(RunnableLambda(ask), x) as stream:\n"
         "        async for event in stream: ..."
     ),
-    when_not="If no tokens are read there.",
+    when_not="If nothing reads tokens there.",
     check=_check,
 )

@@ -12,8 +12,11 @@ RULE = Rule(
     severity="error",
     fix="manual",
     summary="a file, or a cell of a notebook, that cannot be read or parsed",
-    why="What cannot be read has not been scanned: a clean result would be a claim about files that nobody looked at.",
+    why=(
+        "The scan has not looked at what it cannot read: without this finding, a clean result would also cover files that "
+        "nobody has seen."
+    ),
     before='print "Python 2"',
     after='print("Python 3")',
-    when_not="For files that are meant to be broken: list them under `exclude`.",
+    when_not="If the file is meant to be broken: list it under `exclude`.",
 )

@@ -13,7 +13,8 @@ RULE = Rule(
     fix="manual",
     summary="a suppression that matches no finding, names no rule, or gives no reason",
     why=(
-        "A suppression that outlives its finding hides the next one. One without a reason cannot be judged, and does not count."
+        "A suppression that outlives its finding hides the next one. A suppression without a reason cannot be judged, and "
+        "does not count."
     ),
     before="answer = run(q)  # callbridge: ignore[CB204]",
     after="answer = run(q)",
