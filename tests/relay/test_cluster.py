@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -105,9 +106,17 @@ def test_a_cluster_is_the_model(cluster: Cluster) -> None:
     check(lambda: ClusterLog(url, url), 4)
 
 
-def test_a_node_of_a_cluster_is_taken_for_what_it_is(cluster: Cluster) -> None:
-    with pytest.raises(callbridge.RelayUnreachableError, match=r"node of a cluster; write redis\+cluster://"):
-        connect(cluster.nodes[0].url).__enter__()
+@pytest.mark.parametrize("kind", ["redis", "valkey"])
+def test_a_node_of_a_cluster_is_taken_for_what_it_is(kind: str, tmp_path: Path) -> None:
+    reason = missing(kind)
+    if reason is not None:
+        (pytest.fail if REQUIRED else pytest.skip)(reason)
+    alone = Cluster(kind, tmp_path, 1)
+    try:
+        with pytest.raises(callbridge.RelayUnreachableError, match=r"node of a cluster; write redis\+cluster://"):
+            connect(alone.nodes[0].url).__enter__()
+    finally:
+        alone.kill()
 
 
 def test_a_server_that_is_no_cluster_is_told(servers: Any) -> None:

@@ -89,7 +89,8 @@ class RedisLog:
             self._refuse(
                 RelayVersionError(self.url, f"the server is of version {version}; the oldest that will do is {oldest}")
             )
-        if found.get("redis_mode") == "cluster" and not self.is_clustered:
+        mode = found.get("redis_mode", found.get("server_mode"))  # the second is Valkey's, from 8.0 on
+        if mode == "cluster" and not self.is_clustered:
             self._refuse(
                 RelayUnreachableError(self.url, "the server is a node of a cluster; write redis+cluster://HOST[:PORT]")
             )
