@@ -1,7 +1,7 @@
-"""`loads`: values out of the JSON that `dumps` writes, and out of what LangChain's `dumps` writes.
+"""`loads`: reads values from the JSON that `dumps` writes, and from what LangChain's `dumps` writes.
 
-The text may come from anybody. It chooses from fixed lists of plain data classes, and from nothing else: every other name is
-refused, and the whole text with it; no secret is read from the environment.
+The text may come from anybody. It can only choose from fixed lists of plain data classes. If it has any other name, the whole
+text is refused. No secret is read from the environment.
 """
 
 from __future__ import annotations
@@ -31,25 +31,27 @@ __all__ = ["loads"]
 
 
 def loads(text: str | bytes) -> Payload:
-    """Return the event, or other value, that `dumps` made JSON of.
+    """Return the event, or other value, from the JSON that `dumps` made of it.
 
     Messages, documents, prompt values, generations, results, agents' steps and LangGraph's `Command`, `Send` and `Interrupt`
-    are of their classes again; what was of a class of somebody's own that extends one of these is of that one, and has its own
-    fields as attributes. So are LangGraph's interrupts, and errors of Python's own but for those that end a program or an
-    iteration when they are raised; these and all other errors become a `RemoteError`, and objects of all other classes an
-    `UnknownObject`. JSON that is not of `dumps` is taken as it is, so that events of LangServe's `stream_events` and of a
-    LangGraph server can be read too: the dicts in them are what `dispatch_events` makes messages of.
+    are of their classes again. An object whose own class extends one of these is of the class that it extends, and has its own
+    fields as attributes. LangGraph's interrupts and Python's built-in errors are of their classes again, too, but for those
+    that end a program or an iteration when they are raised. These and all other errors become a `RemoteError`, and objects of
+    all other classes an `UnknownObject`.
+
+    JSON that `dumps` did not write is taken as it is, so that you can also read the events of LangServe's `stream_events` and
+    of a LangGraph server: `dispatch_events` makes messages of the dicts in them.
 
     Args:
         text: JSON; bytes in UTF-8, UTF-16 or UTF-32.
 
     Returns:
-        The value; the text of a hostile sender can make it any JSON value and any combination of the classes above.
+        The value. The text of a hostile sender can make it any JSON value and any combination of the classes above.
 
     Raises:
-        JSONFormatError: It is no JSON, is nested more deeply than `dumps` ever does, has `NaN` in it, or asks for what
-            is not data: a class that is not on the list, a secret, a mark of a kind that does not exist or that is not
-            well-formed. Nothing that it names was imported or called then.
+        JSONFormatError: The text is not JSON, is nested more deeply than `dumps` ever nests, has `NaN` in it, or asks for
+            something that is not data: a class that is not on the list, a secret, or a mark that is of an unknown kind or not
+            well-formed. Nothing that it names was imported or called.
 
     Threads: any.
 
@@ -73,7 +75,10 @@ def loads(text: str | bytes) -> Payload:
 
 
 def _parse(text: str | bytes) -> Payload:
-    """Return what `json.loads` does, in less time; that decides what pydantic's parser refuses, such as half a character."""
+    """Return what `json.loads` returns, in less time.
+
+    Where pydantic's parser refuses a text, as with half a character, `json.loads` decides.
+    """
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError:
@@ -104,7 +109,7 @@ def _members(value: dict[str, Payload], depth: int) -> dict[str, Payload]:
 
 
 def _marked(mark: dict[str, Payload], depth: int) -> Payload:
-    """Return what a mark stands for; each kind checks what it needs."""
+    """Return what a mark stands for. Each kind checks what it needs."""
     decoder = _KINDS.get(mark["type"])
     if decoder is None:
         raise JSONFormatError(mark, f"there is no mark of type {mark['type']!r}, or it asks for what is not data")

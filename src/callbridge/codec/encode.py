@@ -1,6 +1,6 @@
 """`dumps`: any value as JSON.
 
-What JSON has no form for is written as an object whose key `lc` is 1, as LangChain does. Its `type` says what it is:
+A value that JSON has no form for is written as an object whose key `lc` is 1, as LangChain does. Its `type` says what it is:
 
 | type | other keys | of |
 |---|---|---|
@@ -11,11 +11,12 @@ What JSON has no form for is written as an object whose key `lc` is 1, as LangCh
 | `addable_dict`, `tuple`, `set`, `frozenset` | `value`: the dict or the items | these |
 | `bytes`, `datetime`, `date`, `time`, `timedelta`, `uuid`, `decimal`, `float`, `int` | `value` | these; bytes in base 64 |
 
-So the key `lc` always marks something: a dict of the user's that has it is written as pairs. Nothing here calls a method that a
-user's class has overridden, but for `repr` of what cannot be restored, and `lc_secrets`, which says what is not to be told.
+So the key `lc` always marks something: if a user's dict has it, the dict is written as pairs. Nothing here calls a method that
+a user's class has overridden, with two exceptions: `repr` of what cannot be restored, and `lc_secrets`, which names what must
+stay secret.
 
-An object whose class extends one on the list is written as one of that class, so that whoever reads it has a message, or a
-document; `name` is its own class's, and its own fields are among the `kwargs`.
+If an object's class extends one on the list, the object is written as one of that class, so that the reader gets a message, or
+a document. `name` is its own class's, and its own fields are among the `kwargs`.
 """
 
 from __future__ import annotations
@@ -61,14 +62,14 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 def dumps(event: Payload) -> str:
     """Return an event, or any other value, as JSON.
 
-    Never fails: what cannot be restored later is written as a mark with its class and `repr`. What comes of it is a snapshot:
-    payloads that are changed afterwards do not change it. ASCII only and in one line, so that it can go into any log and
-    onto any wire; strict JSON, without `NaN`.
+    Never fails: an object that cannot be restored later is written as a mark with its class and `repr`. The text is a snapshot:
+    it does not change if you change a payload afterwards. It is ASCII only and in one line, so it can go into any log and onto
+    any wire. It is strict JSON, without `NaN`.
 
     Args:
         event: The event. It is not written to.
 
-    Threads: any; a payload that another thread changes meanwhile is written as it was at some moment of each of its parts.
+    Threads: any. If another thread changes a payload meanwhile, each part of it is written as it was at some moment.
 
     Example:
         ```python
@@ -85,9 +86,9 @@ def dumps(event: Payload) -> str:
 
 
 def _of_a_run(event: Payload) -> str | None:
-    """Return the JSON of an event whose members but for `data` are those of an event before, as they are all through a run.
+    """Return the JSON of an event that shares all members but `data` with an earlier one, as the events of a run do.
 
-    `None` where there may be more to it: members that are no plain data, or long.
+    Return `None` if there may be more to it: if members are long, or not plain data.
     """
     if type(event) is not dict or type(event.get("data")) is not dict:
         return None
@@ -115,8 +116,8 @@ def _around_data(known: bytes) -> tuple[str, str] | None:
 class _Encoder:
     """Makes JSON of a value.
 
-    It writes the text itself: a tree for `json.dumps` would take as long again, most of it for `json.dumps` to find out what
-    is known here already.
+    It writes the text itself. To build a tree for `json.dumps` would take as long again, because `json.dumps` would mostly find
+    out what is known here already.
 
     Args:
         max_depth: Levels of JSON that may be written.
@@ -223,7 +224,7 @@ class _Encoder:
         return _unknown_mark(_id(kind), _repr(value), self._fields(_shown_fields(value, kind), depth + 1))
 
     def _listed(self, value: BaseModel, form: _Form, depth: int) -> str:
-        """Return the JSON of an instance of a model on the list, by what was looked up of its class before."""
+        """Return the JSON of an instance of a model on the list, using what was looked up for its class before."""
         held, pairs = value.__dict__, []
         for name, empty, default in form.fields:
             item = held.get(name, default)
@@ -317,7 +318,7 @@ _FormField: TypeAlias = tuple[str, type[Any] | None, Payload]
 
 @cache
 def _forms() -> Mapping[type[Any], _Form]:
-    """Return the form of each model on the list; pydantic is asked once, because that takes longer than the writing."""
+    """Return the form of each model on the list. Pydantic is asked once, because asking takes longer than writing."""
     return MappingProxyType(
         {
             kind: _Form(_constructor(path, "")[:-1], tuple(_form_fields(kind)))
@@ -339,7 +340,7 @@ def _form_fields(kind: type[BaseModel]) -> Iterator[_FormField]:
 
 
 def _goes_without_saying(value: Payload, empty: type[Any] | None, default: Payload) -> bool:
-    """Return whether a value is its field's default. Compares only what compares without surprises."""
+    """Return whether a value is its field's default. Only values that compare without surprises are compared."""
     kind = type(value)
     if kind is list or kind is dict:
         return not value and kind is empty
@@ -347,7 +348,7 @@ def _goes_without_saying(value: Payload, empty: type[Any] | None, default: Paylo
 
 
 def _arguments(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]:
-    """Return what an object on the list has to be constructed with: what differs from the defaults."""
+    """Return the arguments that construct an object on the list: those that differ from the defaults."""
     if not issubclass(kind, BaseModel):
         for name, parameter in inspect.signature(kind).parameters.items():
             if parameter.kind is not parameter.VAR_KEYWORD and not (getattr(value, name) is None is parameter.default):
@@ -364,7 +365,7 @@ def _arguments(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]
 
 
 def _own_fields(value: Payload, kind: type[Any], base: type[Any]) -> Iterator[tuple[str, Payload]]:
-    """Return what a class adds to one on the list: what LangChain's own `dumps` writes, too."""
+    """Return the fields that a class adds to one on the list, as LangChain's own `dumps` writes them too."""
     held, hidden = value.__dict__, _secrets(value, kind)
     for name, field in kind.model_fields.items():
         if name in held and name not in base.model_fields and name not in hidden and not field.exclude:
@@ -380,13 +381,13 @@ def _secrets(value: Payload, kind: type[Any]) -> Container[str]:
 
 
 def _is_component(kind: type[Any]) -> bool:
-    """Return whether a class is one of LangChain's components: a serializable runnable, known by name: importing it is slow."""
+    """Return whether a class is one of LangChain's components, a serializable runnable. It goes by name: the import is slow."""
     bases = {(base.__module__, base.__name__) for base in kind.__mro__}
     return issubclass(kind, Serializable) and ("langchain_core.runnables.base", "Runnable") in bases
 
 
 def _shown_fields(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]:
-    """Return what of an object that cannot be restored is worth telling; nothing of LangChain's components."""
+    """Return the fields to show of an object that cannot be restored; none for LangChain's components."""
     if issubclass(kind, BaseModel) and not _is_component(kind):
         held, hidden = value.__dict__, _secrets(value, kind)
         yield from (
@@ -438,7 +439,7 @@ def _repr(value: Payload) -> str | None:
 
 
 def _made_with(error: BaseException) -> tuple[Payload, ...]:
-    """Return what the error was made with: the `args` of an `OSError` go without the files that it names."""
+    """Return the arguments that made the error: the `args` of an `OSError` lack the files that it names."""
     if not isinstance(error, OSError):
         return error.args
     made_with: tuple[Payload, ...] = OSError.__reduce__(error)[1]  # type: ignore[assignment]

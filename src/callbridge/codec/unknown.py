@@ -1,4 +1,4 @@
-"""`UnknownObject`: what is left of an object that JSON cannot carry."""
+"""`UnknownObject`: what remains of an object that JSON cannot carry."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["UnknownObject"]
 
 @dataclass(frozen=True)
 class UnknownObject:
-    """Stands for an object that was dumped and is of no class that may be restored.
+    """Stands for an object that was dumped, and whose class may not be restored.
 
-    It can be dumped again, and two are equal if they tell the same.
+    You can dump it again. Two of them are equal if they hold the same.
 
     Example:
         ```python
@@ -31,11 +31,11 @@ class UnknownObject:
     """Where its class was: the parts of its module's name, then its own."""
 
     repr: str | None = None
-    """The beginning of its `repr`, without addresses; `None` if that failed."""
+    """The beginning of its `repr`, without addresses; `None` if `repr` failed."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """What it holds, if it is a pydantic model or a dataclass; fields that its author hid from `repr` are left out."""
+    """Its fields, if it is a pydantic model or a dataclass, but for those that its author hid from `repr`."""
 
     def __hash__(self) -> int:
-        # Sets may hold such an object, and its fields have no hash.
+        # A set may hold such an object, and its fields have no hash.
         return hash((self.id, self.repr))

@@ -1,6 +1,6 @@
 """Runs published in one process and followed in any other: a log of events between workers and web servers.
 
-Names are resolved on first use, as in `callbridge` itself: importing this costs nothing.
+Names are resolved on first use, as in `callbridge` itself, so the import costs nothing.
 
 ```python
 async with callbridge.relay.connect("sqlite:///runs.db") as relay:

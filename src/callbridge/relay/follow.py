@@ -5,8 +5,8 @@ new ──first read──▶ catching up ──nothing left──▶ live ─�
                          └──────the record of the end──────┴──▶ over
 ```
 
-Catching up is reading the log by oneself; live is what the hub hands out. Positions count without holes, so whatever came from
-where, and how often, each event is given once, and one that is missing is noticed.
+While it catches up, a follower reads the log itself. While it is live, the hub hands it the events. Positions have no gaps: the
+follower gives each event once, however often and from wherever it came, and notices one that is missing.
 """
 
 from __future__ import annotations
@@ -62,12 +62,13 @@ _Job: TypeAlias = tuple[Callable[[], Any], Callable[[Any], None]]
 class Follower:
     """The events of a run that is published anywhere. Made by `Relay.follow`.
 
-    Reading raises how the run ended, if it did not end well: `RunFailedError`, `RunStoppedError`, `RunLostError`,
-    `RunLimitError`; and `RelayGapError` if events are missing. Leaving (`break`, `close`, `aclose`) stops nothing.
+    If the run does not end well, reading raises the way it ended: `RunFailedError`, `RunStoppedError`, `RunLostError` or
+    `RunLimitError`. If events are missing, it raises `RelayGapError`. If you leave (`break`, `close`, `aclose`), the run goes
+    on.
 
-    The payloads of events may be shared with other followers of the process; do not write to them.
+    Do not write to the payloads of events: other followers of the process may share them.
 
-    Threads: one reader. Cancellation: a read that is cancelled has lost nothing, and may be repeated.
+    Threads: one reader. Cancellation: a cancelled read loses nothing, and you can repeat it.
 
     Example:
         ```python
@@ -103,28 +104,28 @@ class Follower:
 
     @property
     def position(self) -> str | None:
-        """Behind the last event that was read: what `after` of `follow` takes; None before the first one."""
+        """The position behind the last event that was read, for `after` of `follow`. None before the first event."""
         return self._position.shown(self.run) if self._position.seq else None
 
     # -- for the web --------------------------------------------------------------------------------------------------
 
     def frame_id(self, made: int) -> str:
-        """Return what a page calls a frame of the event in hand, given how many of it came before."""
+        """Return the id of a frame of the current event, given how many frames of it came before."""
         return f"{self._position.shown(self.run)}.{made}"
 
     async def resume(self, last_id: str | None, *, seek: bool) -> tuple[bool, Callable[[str], bool] | None]:
-        """Get ready to be read, before anything is sent; see `callbridge.web`.
+        """Get ready to be read, before a response sends anything; see `callbridge.web`.
 
         Args:
-            last_id: What `frame_id` has returned for the last frame that a page has.
-            seek: Whether the events before that one may be left out.
+            last_id: The `frame_id` of the last frame that the page has.
+            seek: Allow the events before that frame to be left out.
 
         Returns:
-            Whether the run is over, and what says of a frame whether the page has it.
+            Whether the run is over, and a function that tells whether the page has a frame.
 
         Raises:
             UnknownRunError: There is no such run.
-            PositionError: The id is none of this run.
+            PositionError: The id does not belong to this run.
         """
         had: tuple[Position, int] | None = None
         if last_id is not None:
@@ -161,7 +162,7 @@ class Follower:
         Raises:
             StopAsyncIteration: The run has ended well.
             ConcurrentReadError: Another task is reading.
-            RelayError: How the run ended, or what is wrong with its log.
+            RelayError: The run did not end well, or something is wrong with its log; the class says what.
         """
         if self._state in ("ended", "closed"):
             raise StopAsyncIteration
@@ -206,7 +207,7 @@ class Follower:
         return self
 
     def __next__(self) -> Event:
-        """Return the next event, blocking until there is one; raises as `__anext__` does."""
+        """Return the next event. Blocks until there is one, and raises as `__anext__` does."""
         if self._state in ("ended", "closed"):
             raise StopIteration
         self._begin_read()
@@ -253,9 +254,9 @@ class Follower:
             self._state = "reading"
 
     def _job(self) -> _Job | None:
-        """Return what is to be done in a thread that may block, and what to do with its result; None: wait for the hub.
+        """Return what to do in a thread that may block, and what to do with its result; None: wait for the hub.
 
-        The former does not refer to this object: a thread of a pool remembers its last job, and must not keep a follower alive
+        The job does not refer to this object. A thread of a pool remembers its last job, and must not keep a follower alive
         that its reader has dropped.
         """
         if self._log is None:
@@ -274,7 +275,7 @@ class Follower:
         self._log, self._hub, self._retrying = opened
 
     def _begin_at(self, state: RunState | None) -> RunState:
-        """Choose where to begin, or find that this is not possible."""
+        """Choose where to begin, or find out that there is no such place."""
         if state is None:
             raise UnknownRunError(self.run)
         if not self._is_bound:
@@ -301,7 +302,7 @@ class Follower:
         self._must_wake = False
 
     def _let_go(self) -> None:
-        """The hub has let this one go: it was too slow."""
+        """Note that the hub has dropped this follower, because it was too slow."""
         self._is_live = self._is_caught_up = False
         self._listener = None
 
@@ -379,13 +380,13 @@ class Follower:
     # -- leaving ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Leave; the run goes on. Idempotent. Threads: any."""
+        """Stop reading. The run goes on. Idempotent. Threads: any."""
         if self._state in ("new", "reading"):
             self._state = "closed"
         self._hub_leaves()
 
     async def aclose(self) -> None:
-        """Leave, as `close` does; there is nothing to wait for."""
+        """Stop reading, as `close` does. It never waits."""
         self.close()
 
     def _over(self) -> None:
@@ -432,7 +433,7 @@ def _read(log: Log, retrying: Callable[[Callable[[], Any]], Any], run: str, posi
 
 
 def _copied(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an event of one's own: its containers are, what they hold is shared."""
+    """Return a copy of an event: its containers are new, what they hold is shared."""
     return {key: value.copy() if type(value) in (dict, list) else value for key, value in event.items()}
 
 

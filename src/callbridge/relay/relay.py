@@ -1,7 +1,7 @@
-"""`Relay` and `connect`: what users of the relay hold.
+"""`Relay` and `connect`: the public face of the relay.
 
-A relay is connected by `async with`, by `with`, or by its first use; in a process that was forked from one that had connected,
-it connects anew. All its waiting for the log happens in threads, so the same code serves asyncio, trio and sync programs.
+A relay connects in `async with`, in `with`, or on first use. If it was connected and the process forks, it connects anew in the
+child. It waits for the log in threads only, so the same code serves asyncio, trio and sync programs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CLOSE_SECONDS: Final = 5.0
 """How long closing a relay waits for the ends of what it publishes."""
 
 SHORTEST_LEASE: Final = 0.5
-"""Seconds; a shorter one would run out while a busy machine is busy elsewhere."""
+"""Seconds. On a busy machine, a shorter lease would run out while the process waits for its turn."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,22 @@ class RunSummary:
     """
 
     run: str
-    """Its id."""
+    """The id of the run."""
 
     status: Status
-    """What it is, as far as the log knows: of a publisher that has died just now it still says `running`."""
+    """Its state, as far as the log knows: if its publisher has died just now, this is still `running`."""
 
     attempt: int
-    """How often it was begun."""
+    """How many times the run was begun."""
 
     events: int
-    """How many the last attempt has, or had."""
+    """How many events the last attempt has, or had."""
 
     bytes: int
-    """Of these, as JSON."""
+    """How many bytes these events have as JSON."""
 
     seconds: float
-    """Since it was announced."""
+    """The time since the run was announced."""
 
 
 @dataclass(frozen=True)
@@ -98,20 +98,20 @@ def connect(
     on_limit: Literal["fail", "trim"] = "fail",
     capacity: int = 256,
 ) -> Relay:
-    """Return a relay, which connects when it is entered, or used first.
+    """Return a relay. It connects when you enter it, or on first use.
 
     Args:
-        url: Where the log is. `memory:` for one process, `memory:NAME` for another one in it; `sqlite:///PATH` for the
-            processes of one machine; `redis://`, `rediss://`, `unix://` for all others, with the extra `redis`;
-            `redis+cluster://` and `rediss+cluster://` for a cluster, by one of its nodes.
-        lease_seconds: For how long a publisher that has died is waited for.
-        keep_seconds: For how long a run can be read after its end.
-        orphan_seconds: For how long one is kept that nobody publishes any more and nobody has read to its end.
-        outage_seconds: For how long the log may be away before publishers and readers give up.
-        on_outage: What a run does then: `"fail"`, or `"detach"`: it goes on without readers.
+        url: Where the log is. `memory:` is for one process, and `memory:NAME` is another log in it. `sqlite:///PATH` is for the
+            processes of one machine. `redis://`, `rediss://` and `unix://` are for all others, with the extra `redis`.
+            `redis+cluster://` and `rediss+cluster://` are for a cluster, and name one of its nodes.
+        lease_seconds: How long to wait for a publisher that has died.
+        keep_seconds: How long a run can be read after its end.
+        orphan_seconds: How long to keep a run that nobody publishes any more and nobody has read to its end.
+        outage_seconds: How long the log may be away before publishers and readers give up.
+        on_outage: What a run does then. With `"fail"` it fails; with `"detach"` it goes on without readers.
         max_events: How many events a run may have.
-        max_bytes: How many bytes of them, as JSON.
-        on_limit: What happens at either limit: `"fail"` ends the run, `"trim"` lets its oldest events go.
+        max_bytes: How many bytes these events may have as JSON.
+        on_limit: What happens at either limit: `"fail"` ends the run, `"trim"` drops its oldest events.
         capacity: How many events may wait for the log before the run waits.
 
     Raises:
@@ -144,7 +144,7 @@ def connect(
 
 
 class Relay:
-    """Runs published in one process and followed in any. Made by `connect`.
+    """Publishes runs in one process, and follows them in any. Made by `connect`.
 
     Threads: any; and any number of loops.
 
@@ -169,15 +169,15 @@ class Relay:
 
     @property
     def url(self) -> str:
-        """Where the log is, secrets hidden."""
+        """Where the log is, with secrets hidden."""
         return log_at(self._settings.url).url
 
     def _opened(self) -> Tools:
-        """Return what is connected; blocks when it is not yet.
+        """Return the connection. If there is none yet, connect, and block meanwhile.
 
         Raises:
-            RelayClosedError: It is closed.
-            RelayConnectionError: The log is not to be had.
+            RelayClosedError: The relay is closed.
+            RelayConnectionError: The log cannot be used.
         """
         with self._lock:
             if self._is_closed:
@@ -194,9 +194,10 @@ class Relay:
             return self._tools
 
     def close(self) -> None:
-        """Disconnect; what is published or followed by this relay ends with an error. Idempotent.
+        """Disconnect. Runs that this relay publishes or follows end with an error there. Idempotent.
 
-        Blocks until the ends of runs are written, at most 5 seconds, unless the thread runs a loop that they may need.
+        Blocks until the ends of runs are written, for at most 5 seconds. If this thread runs a loop that they may need, it does
+        not block.
         """
         self._close(0 if _runs_loop() else CLOSE_SECONDS)
 
@@ -217,7 +218,7 @@ class Relay:
     async def aclose(self) -> None:
         """Disconnect, as `close` does.
 
-        Cancellation: it is done all the same.
+        Cancellation: the relay disconnects all the same.
         """
         with anyio.CancelScope(shield=True):
             await self._in_thread(lambda: self._close(CLOSE_SECONDS))
@@ -226,7 +227,7 @@ class Relay:
         """Connect.
 
         Raises:
-            RelayConnectionError: That is not possible.
+            RelayConnectionError: The relay cannot connect.
         """
         self._opened()
         return self
@@ -247,28 +248,28 @@ class Relay:
     # -- runs ---------------------------------------------------------------------------------------------------------
 
     async def announce(self, run: str | None = None, *, start_seconds: float = 600) -> str:
-        """Make a run known, so that it can be followed and stopped from now on.
+        """Announce a run: from now on it can be followed and stopped.
 
         Args:
-            run: Its id. None: one that nobody can guess, so that who knows it may read it.
-            start_seconds: After how long a run that nobody has begun to publish is given up as lost.
+            run: Its id. None: an id that nobody can guess, so that only those whom you tell it can read the run.
+            start_seconds: If nobody has begun to publish the run after this time, it is given up as lost.
 
         Returns:
-            Its id, to be handed to the worker and to the page.
+            Its id. Hand it to the worker and to the page.
 
         Raises:
             RunIdError: The id is not allowed.
-            RunTakenError: It was announced before.
-            RelayConnectionError: The log is not to be had.
+            RunTakenError: The id was announced before.
+            RelayConnectionError: The log cannot be used.
         """
         return await self._in_thread(lambda: self.announce_sync(run, start_seconds=start_seconds))
 
     def announce_sync(self, run: str | None = None, *, start_seconds: float = 600) -> str:
-        """Make a run known; see `announce`. Blocks.
+        """Announce a run; see `announce`. Blocks.
 
         Raises:
             RunIdError: The id is not allowed.
-            RunTakenError: It was announced before.
+            RunTakenError: The id was announced before.
         """
         _check_seconds("start_seconds", start_seconds)
         name = make_run() if run is None else check_run(run)
@@ -281,29 +282,30 @@ class Relay:
     async def publish(
         self, run: str, stream: AsyncIterable[Any] | Iterable[Any], *, restart: bool = False, show_errors: bool = False
     ) -> Any:
-        """Drive a run and write its events into the log; its readers are wherever they are.
+        """Drive a run and write its events into the log, where readers in any process find them.
 
-        The run waits when the log is slow, never for a reader. If it is asked to stop, it is cancelled and awaited.
+        If the log is slow, the run waits for it; it never waits for a reader. If somebody stops the run, it is cancelled and
+        awaited.
 
         Args:
-            run: Its id, which was announced.
+            run: Its id, as announced.
             stream: Its events: `astream_events(...)`, `astream_call(...)`, an `EventStreamHandler` that is attached to it, or
-                any other iterator of v2 events. A handler's run is not its own: when it is to end, this call raises, and
-                whoever has called the run cancels it.
-            restart: Whether a run that was published before, and is over, may be published again, from its beginning.
-            show_errors: Whether readers get to know what an error of the run says, and not only its type.
+                any other iterator of v2 events. A handler does not own its run: if the run is to end, this call raises, and the
+                caller of the run cancels it.
+            restart: If the run was published before and is over, publish it again, from its beginning.
+            show_errors: Show readers the message of an error of the run, and not only its type.
 
         Returns:
-            What the run returned: the stream's `result`, or the output of its root run.
+            The run's return value: the stream's `result`, or the output of its root run.
 
         Raises:
-            UnknownRunError: It was never announced, has expired or was forgotten.
-            RunTakenError: It is published by another attempt, or was.
-            RunStoppedError: It was stopped: then nothing of it has begun, or it was cancelled.
-            LeaseLostError: It was given up, because this process was not heard of for too long.
-            RunLimitError: It has reached a limit of its log.
+            UnknownRunError: The run was never announced, has expired or was forgotten.
+            RunTakenError: Another attempt is publishing the run, or has published it.
+            RunStoppedError: Somebody stopped the run. Either nothing of it had begun, or it was cancelled.
+            LeaseLostError: The run was given up, because this process was silent for too long.
+            RunLimitError: The run has reached a limit of its log.
             RelayUnreachableError: The log was away for too long.
-            EventFormatError: The stream gave something that is no event.
+            EventFormatError: The stream gave something that is not an event.
             BaseException: The very error with which the run ended.
 
         Cancellation: the run is cancelled and awaited, its end is written, and the cancellation goes on.
@@ -315,13 +317,13 @@ class Relay:
         """Drive a run from sync code and write its events into the log; see `publish`.
 
         Args:
-            run: Its id, which was announced.
+            run: Its id, as announced.
             stream: `stream_events(...)`, `stream_call(...)`, an attached handler, or another iterator of v2 events.
             restart: As for `publish`.
             show_errors: As for `publish`.
 
         Returns:
-            What the run returned.
+            The run's return value.
         """
         check_run(run)
         return publish_events_sync(self._make_publication, run, stream, restart=restart, show_errors=show_errors)
@@ -330,15 +332,16 @@ class Relay:
         return Publication(self._opened(), run, restart=restart, show_errors=show_errors, on_trouble=on_trouble)
 
     def follow(self, run: str, *, after: str | None = None) -> Follower:
-        """Return the events of a run, for `async for` or `for`; any number of readers may have them.
+        """Return the events of a run, for `async for` or `for`. A run may have any number of readers.
 
         Args:
             run: Its id.
-            after: Behind which event to begin: the `.position` of another reader of this run. None: at the beginning.
+            after: Begin behind the event at this position: the `.position` of another reader of this run. None: begin at the
+                beginning.
 
         Raises:
             RunIdError: The id is not allowed.
-            PositionError: `after` is no position, or one in another run.
+            PositionError: `after` is not a position, or is a position in another run.
         """
         return Follower(check_run(run), after, self._follow_tools)
 
@@ -347,7 +350,7 @@ class Relay:
         return tools.log, tools.hub, lambda call: insist(call, tools.log.url, tools.outage_seconds)
 
     async def stop(self, run: str) -> None:
-        """Ask a run to stop, wherever it is, also before it has begun; one that is over stays as it is.
+        """Ask a run to stop, wherever it is, even before it has begun. A run that is over stays as it is.
 
         Raises:
             UnknownRunError: There is no such run.
@@ -365,10 +368,10 @@ class Relay:
             raise UnknownRunError(run)
 
     async def status(self, run: str) -> Status:
-        """Return what a run is: `queued`, `running`, `ended`, `failed`, `stopped`, `lost` or `limited`.
+        """Return the state of a run: `queued`, `running`, `ended`, `failed`, `stopped`, `lost` or `limited`.
 
-        A run whose lease has run out is watched for 6 seconds, before it is said to be lost: for the whole lease, if that is
-        shorter; for a third of it and a second, if that is longer.
+        If the lease of a run has run out, the run is watched for 6 seconds before it is reported as lost. If the whole lease is
+        shorter than that, it is watched for the whole lease; if a third of the lease and a second is longer, for that.
 
         Raises:
             UnknownRunError: There is no such run.
@@ -376,7 +379,7 @@ class Relay:
         return await self._in_thread(lambda: self.status_sync(run))
 
     def status_sync(self, run: str) -> Status:
-        """Return what a run is; see `status`. Blocks.
+        """Return the state of a run; see `status`. Blocks.
 
         Raises:
             UnknownRunError: There is no such run.
@@ -399,7 +402,7 @@ class Relay:
         self._asked(lambda log: log.declare_lost(run, seen.attempt, seen.beat))
 
     async def forget(self, run: str) -> None:
-        """Delete a run and all its events; readers that are on get an error, and a publisher is fenced.
+        """Delete a run and all its events. Its current readers get an error, and its publisher is fenced.
 
         Raises:
             UnknownRunError: There is no such run.
@@ -417,7 +420,7 @@ class Relay:
             raise UnknownRunError(run)
 
     async def runs(self) -> list[RunSummary]:
-        """Return all runs that the log knows, the newest first. For people: it looks at every run."""
+        """Return all runs that the log knows, newest first. It looks at every run: meant for people, not for a hot path."""
         return await self._in_thread(self.runs_sync)
 
     def runs_sync(self) -> list[RunSummary]:
