@@ -1,4 +1,4 @@
-"""Successors of LangChain's streaming handlers: same names, same arguments, without what the originals lose.
+"""Successors of LangChain's streaming handlers: same names, same arguments, and nothing is lost.
 
 ```python
 from callbridge.classic import AsyncIteratorCallbackHandler       # was: from langchain.callbacks import ...
@@ -14,20 +14,21 @@ await task
 |---|---|
 | may drop the last token, when it comes together with the end | hand out every token that came before the end |
 | end with the first model call of a run | end with the run that they are attached to |
-| wait for ever if a chain, tool or retriever fails, or if the answer's prefix never comes | end then, too |
+| wait forever if a chain, tool or retriever fails, or if the answer's prefix never comes | end then, too |
 | are confused by two runs at once | keep runs apart |
 | find the answer only if the tokens are cut like the prefix | find it in the text |
-| find no answer of agents that call tools | find it: what a model says without calling a tool |
+| find no answer of agents that call tools | find it: the text of a model that does not call a tool |
 | hand out lists of content blocks as `str(list)` | hand out the text in them |
-| say nothing of an answer that does not come in tokens: out of a cache, from a model that does not stream | say it at its end |
-| join what a failed attempt has said to what a retry or a fallback says in its place | put a blank line between |
+| are silent about an answer without tokens: from a cache, from a model that does not stream | give it out at the end |
+| join the text of a failed attempt to that of the retry or fallback that replaces it | put a blank line between them |
 
-**Final answers** of agents that call tools are given out when the model's call has ended: before that nobody knows whether a
-tool call follows the words, as in `Let me look that up.` A model that was offered no tools cannot call one, and an agent that
-is steered by text says where its answer begins; their answers come token by token. With `hold=False` all do, and what a model
-says before a tool call is seen as well, in a paragraph of its own.
+**Final answers.** If an agent calls tools, its answer is given out when the model's call has ended: until then, a tool call may
+still follow the words, as in `Let me look that up.` If a model was offered no tools, it cannot call one. If an agent is steered
+by text, it says where its answer begins. The answers of these two come token by token. With `hold=False` all answers do; then
+you also see what a model says before a tool call, in a paragraph of its own.
 
-A handler that is attached to a model alone hears of nothing around it, so its iteration ends with the model call, as before.
+If you attach a handler to a model alone, it hears of nothing around the model, so its iteration ends with the model call, as
+before.
 
 Source: `streaming_aiter.py`, `streaming_aiter_final_only.py` and `streaming_stdout_final_only.py` of langchain-classic 1.0.8,
 and `langchain_core/callbacks/streaming_stdout.py` (0.3.0 to 1.8.1).
@@ -89,10 +90,10 @@ class _Flag(asyncio.Event):
 class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
     """A handler whose `aiter()` yields the tokens of the run that it is attached to.
 
-    It may serve one run after the other, with one `aiter()` for each.
+    You can use it for one run after the other. Call `aiter()` once for each.
 
-    Threads: runs may be in other threads and loops than the reader; one reader at a time. It does not slow runs down;
-    `callbridge.EventStreamHandler` does.
+    Threads: runs may be in other threads and loops than the reader. One reader at a time. A slow reader does not slow the run
+        down; for back-pressure, use `callbridge.EventStreamHandler`.
 
     Example:
         ```python
@@ -105,10 +106,10 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
     """
 
     queue: asyncio.Queue[str]
-    """Tokens that wait for the reader."""
+    """The tokens that wait for the reader."""
 
     done: asyncio.Event
-    """Set when no run is open any more. Setting it ends the iteration, after the tokens that wait."""
+    """Set when no run is open any more. If you set it, the iteration ends after the tokens that wait."""
 
     def __init__(self) -> None:
         self.queue = _Queue(self._wake)
@@ -120,7 +121,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
 
     @property
     def always_verbose(self) -> bool:
-        """As the original's."""
+        """As in the original."""
         return True
 
     # Runs. Chat models come as `on_llm_start` too: LangChain does that for handlers without `on_chat_model_start`.
@@ -143,7 +144,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         self._attempts.start(kwargs.get("run_id"))
 
     async def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
-        """Hand out a token; empty ones are left out."""
+        """Hand out a token. Empty ones are left out."""
         self._put_token(self._attempts.say(kwargs.get("run_id"), text_of(token)))
 
     async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
@@ -152,7 +153,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         self._finish(kwargs)
 
     async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
-        """Note that a model has failed: what comes in its place is a paragraph of its own."""
+        """Note that a model has failed. The answer that replaces it becomes a paragraph of its own."""
         self._attempts.end(kwargs.get("run_id"), failed=True)
         self._finish(kwargs)
 
@@ -177,7 +178,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
     async def aiter(self) -> AsyncIterator[str]:
         """Yield the tokens until no run is open any more.
 
-        Cancellation: a reader that is cancelled or leaves has lost nothing; the run goes on, which is the caller's.
+        Cancellation: if the reader is cancelled or leaves, nothing is lost. The run goes on: it belongs to its caller.
         """
         changed = asyncio.Event()
         self._reader = asyncio.get_running_loop(), changed
@@ -281,12 +282,12 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
     """A handler whose `aiter()` yields the tokens of an agent's final answer.
 
     Args:
-        answer_prefix_tokens: What comes before the answer. If not told, that is `Final Answer:` for agents that are steered by
-            text; of an agent that calls tools, the answer is what a model says without calling one.
-        strip_tokens: Whether white space around the parts of the prefix does not matter.
-        stream_prefix: Whether the prefix is part of the answer.
-        hold: Whether the text of a model that has tools waits for the end of its call, when it is known to call none. If not,
-            what it says before a tool call is seen, too.
+        answer_prefix_tokens: The tokens before the answer. By default, for agents that are steered by text, these are `Final
+            Answer:`. For an agent that calls tools, the answer is by default what a model says without calling one.
+        strip_tokens: Ignore white space around the parts of the prefix.
+        stream_prefix: Give out the prefix as part of the answer.
+        hold: If a model has tools, hold its text back until its call ends, because only then is it certain that it calls none.
+            If False, you also see what it says before a tool call.
 
     Example:
         ```python
@@ -301,37 +302,37 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
     _was_reached = False
 
     async def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], **kwargs: Any) -> None:
-        """Note what the model was asked; LangChain goes on to call `on_llm_start`.
+        """Note the input of the model. LangChain goes on to call `on_llm_start`.
 
         Raises:
-            NotImplementedError: Always: that is how a handler asks for `on_llm_start`.
+            NotImplementedError: Always. This is how a handler asks for `on_llm_start`.
         """
         self._note_messages(messages, kwargs)
         raise NotImplementedError
 
     async def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
-        """Note that a tool is at work: what models say inside is not the answer."""
+        """Note that a tool is at work. What models say inside it is not the answer."""
         await super().on_tool_start(serialized, input_str, **kwargs)
         self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")], is_tool=True)
 
     async def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
-        """Note that a model was called, and what it was asked."""
+        """Note that a model was called, and its input."""
         await super().on_llm_start(serialized, prompts, **kwargs)
         self._was_reached = False
         self._start_model(prompts, kwargs)
 
     async def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
-        """Hand out what of a token belongs to the answer."""
+        """Hand out the part of a token that belongs to the answer."""
         self._put_token(self._new_token(token, kwargs))
 
     async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Hand out what was held back, if it is the answer."""
+        """Hand out the text that was held back, if it is the answer."""
         self._put_token(self._end_model(response, kwargs))
         self._was_reached = self._was_reached or self.answer_reached
         self._finish(kwargs)
 
     async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
-        """Note that a model has failed: no answer is to be waited for."""
+        """Note that a model has failed: there is no answer to wait for."""
         self._was_reached = True
         await super().on_llm_error(error, **kwargs)
 
@@ -341,7 +342,8 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
 
     def _finish(self, kwargs: Mapping[str, Any]) -> None:
         self._answer.end(kwargs.get("run_id"))
-        # A model alone, below a run that this handler does not hear of, is one of several until the answer has come.
+        # If the handler hears only of a model, below a run that it does not hear of, that model is one of several until the
+        # answer has come.
         is_root = "parent_run_id" in kwargs and kwargs["parent_run_id"] is None
         if is_root or self._was_reached or len(self._open - {kwargs.get("run_id")}):
             super()._finish(kwargs)
@@ -377,7 +379,7 @@ class StreamingStdOutCallbackHandler(_StreamingStdOut):
         self._write(_said_at_end(self._attempts, response, kwargs))
 
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
-        """Note that a model has failed: what comes in its place is a paragraph of its own."""
+        """Note that a model has failed. The answer that replaces it becomes a paragraph of its own."""
         self._attempts.end(kwargs.get("run_id"), failed=True)
 
     def _write(self, text: str) -> None:
@@ -390,12 +392,12 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
     """A handler that writes the tokens of an agent's final answer to `sys.stdout`.
 
     Args:
-        answer_prefix_tokens: What comes before the answer. If not told, that is `Final Answer:` for agents that are steered by
-            text; of an agent that calls tools, the answer is what a model says without calling one.
-        strip_tokens: Whether white space around the parts of the prefix does not matter.
-        stream_prefix: Whether the prefix is part of the answer.
-        hold: Whether the text of a model that has tools waits for the end of its call, when it is known to call none. If not,
-            what it says before a tool call is seen, too.
+        answer_prefix_tokens: The tokens before the answer. By default, for agents that are steered by text, these are `Final
+            Answer:`. For an agent that calls tools, the answer is by default what a model says without calling one.
+        strip_tokens: Ignore white space around the parts of the prefix.
+        stream_prefix: Give out the prefix as part of the answer.
+        hold: If a model has tools, hold its text back until its call ends, because only then is it certain that it calls none.
+            If False, you also see what it says before a tool call.
 
     Example:
         ```python
@@ -406,24 +408,24 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
     """
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], **kwargs: Any) -> None:
-        """Note what the model was asked; LangChain goes on to call `on_llm_start`.
+        """Note the input of the model. LangChain goes on to call `on_llm_start`.
 
         Raises:
-            NotImplementedError: Always: that is how a handler asks for `on_llm_start`.
+            NotImplementedError: Always. This is how a handler asks for `on_llm_start`.
         """
         self._note_messages(messages, kwargs)
         raise NotImplementedError
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], **kwargs: Any) -> None:
-        """Note that a model was called, and what it was asked."""
+        """Note that a model was called, and its input."""
         self._start_model(prompts, kwargs)
 
     def on_llm_new_token(self, token: str | list[str | dict[str, Any]], **kwargs: Any) -> None:
-        """Write what of a token belongs to the answer."""
+        """Write the part of a token that belongs to the answer."""
         self._write(self._new_token(token, kwargs))
 
     def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Write what was held back, if it is the answer."""
+        """Write the text that was held back, if it is the answer."""
         self._write(self._end_model(response, kwargs))
         self._answer.end(kwargs.get("run_id"))
 
@@ -434,7 +436,7 @@ class FinalStreamingStdOutCallbackHandler(_FinalView, StreamingStdOutCallbackHan
     on_chain_start = on_retriever_start = _note_start
 
     def on_tool_start(self, serialized: Any, input_str: str, **kwargs: Any) -> None:
-        """Note that a tool is at work: what models say inside is not the answer."""
+        """Note that a tool is at work. What models say inside it is not the answer."""
         self._answer.start(kwargs.get("run_id"), [kwargs.get("parent_run_id")], is_tool=True)
 
     def _note_end(self, *args: Any, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
 """`python -m callbridge demo`: both directions on a small legacy chain, without a key and without a network.
 
-What is shown is what happens: the events are printed as they arrive, and each claim is checked before it is printed.
+The demo shows what really happens: it prints the events as they arrive, and checks each claim before it prints it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class DemoChatModel(BaseChatModel):
 
     @property
     def sent(self) -> int:
-        """Words that the model has made in its last run."""
+        """The words that the model has made in its last run."""
         return self._sent
 
     @property
@@ -115,12 +115,12 @@ class DemoChatModel(BaseChatModel):
 
 
 class DemoHandler(BaseCallbackHandler):
-    """A handler as they were written in 2023: it knows nothing of events.
+    """A handler as people wrote them in 2023: it knows nothing of events.
 
     It has no `on_chat_model_start`, so LangChain renders the messages and calls its `on_llm_start`.
 
     Args:
-        show: Given each token as it comes.
+        show: Called with each token as it comes.
     """
 
     def __init__(self, show: Callable[[str], None] | None = None) -> None:
@@ -237,7 +237,7 @@ class _Screen:
             self.line("    " + self.paint(line, "36"))
 
     def check(self, holds: bool, text: str) -> bool:
-        """Print a claim with its truth, and return that."""
+        """Print a claim and whether it is true, and return whether it is."""
         mark = self.paint("✓", "32") if holds else self.paint("✗", "31")
         self.line(f"  {mark} {text}")
         return holds
@@ -336,15 +336,16 @@ def run_demo(*, delay: float = 0.06, show_events: bool = False) -> int:
 
     Args:
         delay: Pause of the fake model before each word, seconds.
-        show_events: Whether each event is printed as the dict that it is.
+        show_events: Print each event as the dict that it is.
 
     Returns:
-        The exit status: 0 if everything that the demo claims was true.
+        The exit status: 0 if all that the demo claims was true.
     """
     screen = _Screen()
     legacy = _find_legacy_chains()
     with warnings.catch_warnings():
-        # That legacy chains are deprecated is what this package is about. After the import, which sets a filter of its own.
+        # Legacy chains are deprecated: this package is about that. The filter comes after the import, which sets one of its
+        # own.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         model = DemoChatModel(delay=delay)
         chain = _make_chain(legacy, model)

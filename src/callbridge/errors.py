@@ -7,51 +7,51 @@ CallbridgeError(Exception)
 │  ├─ OverflowPolicyError              an overflow policy that does not exist
 │  ├─ VersionError                     an event schema that callbridge does not speak
 │  ├─ UnsupportedRunnableError(NotImplementedError)  a runnable that has no `astream_events`
-│  ├─ OptionError(TypeError)           a keyword argument that is no option
-│  ├─ HandlerTypeError(TypeError)      a handler that is no `BaseCallbackHandler`
+│  ├─ OptionError(TypeError)           a keyword argument that is not an option
+│  ├─ HandlerTypeError(TypeError)      a handler that is not a `BaseCallbackHandler`
 │  ├─ RelayURLError                    a URL that names no engine of the relay
 │  ├─ RunIdError                       an id that no run of the relay may have
-│  ├─ PositionError                    a position that is none, or one in another run
-│  └─ CallableTypeError(TypeError)     a call that cannot be called, or does nothing when it is
-├─ EventFormatError(ValueError)        a value that is no v2 event
+│  ├─ PositionError                    a value that is not a position, or a position in another run
+│  └─ CallableTypeError(TypeError)     a call that is not callable, or that does nothing when called
+├─ EventFormatError(ValueError)        a value that is not a v2 event
 ├─ EventSequenceError                  events that cannot come from one stream: a chunk before its start
-├─ JSONFormatError(ValueError)         a text that is not JSON of an event, or asks for what is not data
-├─ RecordingError(ValueError)          a file that is no recording, or a damaged one
+├─ JSONFormatError(ValueError)         a text that is not the JSON of an event, or asks for what is not data
+├─ RecordingError(ValueError)          a file that is not a recording, or is damaged
 ├─ CallFormatError(ValueError)         a callback method that LangChain does not have
 ├─ ResultNotReadyError                 `result` read before the end
 ├─ StreamConsumedError                 a stream iterated again after its end
 ├─ ConcurrentReadError                 a second reader on a stream that has one
 ├─ ChannelClosedError                  sending into a channel whose sender or reader has closed it
 │  └─ DispatcherClosedError            feeding a dispatcher that is closed
-├─ WrappedNameError(AttributeError)    setting on a wrapped handler what is its event stream's
+├─ WrappedNameError(AttributeError)    setting a name on a wrapped handler that its event stream has
 ├─ ChannelOverflow                     a full channel whose policy is `"fail"`
 ├─ EventLoopError                      a call that needs another kind of event loop
 ├─ RunUnfinishedError                  given to handlers for a run whose end was never reported
 ├─ RemoteError                         given to handlers for an error that arrived as text or JSON
 │  └─ RunFailedError                   read from the relay: the run has failed in its worker
-└─ RelayError                          what goes wrong between a run, its log and its readers
+└─ RelayError                          something went wrong between a run, its log and its readers
    ├─ RelayConnectionError             the log cannot be used
-   │  ├─ RelayUnreachableError(ConnectionError)  a server or file that is not there, or does not answer
+   │  ├─ RelayUnreachableError(ConnectionError)  a server or file that does not exist or does not answer
    │  ├─ RelayAccessError(PermissionError)  a server or file that refuses us
    │  └─ RelayVersionError             a server that is too old
    ├─ RelayClosedError                 a relay that is used after it was closed
-   └─ RunError                         what concerns one run
+   └─ RunError                         an error that concerns one run
       ├─ RecordVersionError            a log that a newer callbridge has written
       ├─ UnknownRunError(LookupError)  a run that was never announced, has expired or was forgotten
       ├─ RunTakenError                 a second publisher, or a second run of the same id
-      ├─ LeaseLostError                a publisher whose run has been given up, or given to another
+      ├─ LeaseLostError                a publisher whose run was given up, or given to another
       ├─ RelayGapError                 events that are no longer there
       ├─ RunStoppedError               a run that somebody has stopped
-      ├─ RunLostError                  a run whose worker has died, or never came
-      └─ RunLimitError                 a run that was longer than its log may be
+      ├─ RunLostError                  a run whose worker has died, or that no worker took
+      └─ RunLimitError                 a run that made more than its log may hold
 CallbridgeWarning(UserWarning)
-├─ DuplicateHandlerWarning             a handler that hears of the same run twice
-├─ FreeThreadingWarning                the interpreter runs without its lock
+├─ DuplicateHandlerWarning             a handler attached to a run, and given its events as well
+├─ FreeThreadingWarning                the interpreter runs without its global lock
 └─ OptionWarning                       a keyword for the runnable that looks like an option
 ```
 
-The constructor arguments are the facts, kept as attributes; the message is built from them. So each survives pickling, and
-nothing has to parse a message.
+The constructor arguments are the facts. They are kept as attributes, and the message is built from them. So every error
+survives pickling, and you never have to parse a message.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _shown(value: object) -> str:
 class CallbridgeError(Exception):
     """Base of all errors that callbridge raises itself.
 
-    A traceback names the command that tells what causes the error, and its cure (from CPython 3.11 on, which has notes).
+    From CPython 3.11 on, the traceback names the command that explains the cause of the error and its cure.
     """
 
     def __init__(self, *facts: Any) -> None:
@@ -151,7 +151,7 @@ class ArgumentError(CallbridgeError, ValueError):
 
 
 class CapacityError(ArgumentError):
-    """A channel was asked to hold fewer than one item, or a number that is none."""
+    """The capacity of a channel is less than one item, or not a number."""
 
 
 class OverflowPolicyError(ArgumentError):
@@ -159,27 +159,27 @@ class OverflowPolicyError(ArgumentError):
 
 
 class VersionError(ArgumentError):
-    """The event schema is not one that callbridge speaks, or LangChain is too old for what was asked for."""
+    """callbridge does not speak this event schema, or LangChain is too old for it."""
 
 
 class UnsupportedRunnableError(ArgumentError, NotImplementedError):
-    """The runnable is of a kind whose `astream_events` LangChain does not implement."""
+    """LangChain does not implement `astream_events` for this kind of runnable."""
 
 
 class OptionError(ArgumentError, TypeError):
-    """A keyword argument is no option."""
+    """A keyword argument is not an option."""
 
 
 class HandlerTypeError(ArgumentError, TypeError):
-    """What was given as a callback handler is none."""
+    """The object given as a callback handler is not one."""
 
 
 class CallableTypeError(ArgumentError, TypeError):
-    """What was given as a call cannot be called, or returns what does nothing until it is read: a generator, a v3 stream."""
+    """The call is not callable, or it returns something that does nothing until it is read: a generator, a v3 stream."""
 
 
 class RelayURLError(ArgumentError):
-    """The URL names no engine of the relay, or is not well-formed. Secrets in it are hidden."""
+    """The URL does not name an engine of the relay, or is not well-formed. The message hides secrets in it."""
 
 
 class RunIdError(ArgumentError):
@@ -187,7 +187,7 @@ class RunIdError(ArgumentError):
 
 
 class PositionError(ArgumentError):
-    """What was given as a position in the events of a run is none, or is one in another run."""
+    """The value is not a position in the events of a run, or is a position in another run."""
 
 
 class EventFormatError(CallbridgeError, ValueError):
@@ -215,7 +215,7 @@ class EventFormatError(CallbridgeError, ValueError):
 
 
 class JSONFormatError(CallbridgeError, ValueError):
-    """A text cannot be read as an event: it is no JSON, or it asks for something that is not data.
+    """A text cannot be read as an event: it is not JSON, or it asks for something that is not data.
 
     Attributes:
         value: The part that cannot be read.
@@ -232,11 +232,11 @@ class JSONFormatError(CallbridgeError, ValueError):
 
 
 class RecordingError(CallbridgeError, ValueError):
-    """A file is no recording, or a damaged one.
+    """A file is not a recording, or is damaged.
 
     Attributes:
         path: The file.
-        line: The line, from 1.
+        line: The line, counted from 1.
         problem: What is wrong with it.
     """
 
@@ -255,7 +255,7 @@ class EventSequenceError(CallbridgeError):
 
     Attributes:
         event: Name of the event.
-        run_id: The run it speaks of.
+        run_id: The run that the event belongs to.
         problem: Why it cannot come here.
     """
 
@@ -273,7 +273,7 @@ class CallFormatError(CallbridgeError, ValueError):
     """A call names a callback method that LangChain does not have, or lacks what that method needs.
 
     Attributes:
-        method: The method named.
+        method: The method that the call names.
         problem: What is wrong with the call.
     """
 
@@ -287,10 +287,10 @@ class CallFormatError(CallbridgeError, ValueError):
 
 
 class ResultNotReadyError(CallbridgeError):
-    """`result` was read although there is none.
+    """`result` was read, but there is none.
 
     Attributes:
-        state: What became of the run so far: `"not started"`, `"running"`, `"failed"` or `"left"` (the reader went first).
+        state: The state of the run: `"not started"`, `"running"`, `"failed"` or `"left"` (the reader left before the end).
     """
 
     def __init__(self, state: str) -> None:
@@ -321,7 +321,7 @@ class StreamConsumedError(CallbridgeError):
 
 
 class ConcurrentReadError(CallbridgeError):
-    """A second task or thread reads a stream while the first one waits for its next item."""
+    """A second task or thread reads a stream while the first one waits for the next item."""
 
     def __str__(self) -> str:
         return "another task or thread is reading this stream; a stream has one reader"
@@ -356,7 +356,7 @@ class DispatcherClosedError(ChannelClosedError):
 
 
 class WrappedNameError(CallbridgeError, AttributeError):
-    """A name was set on what `wrap_handler` made that is taken there by the event stream.
+    """A name was set on a handler that `wrap_handler` made, but the event stream has that name there.
 
     Attributes:
         name: The name.
@@ -409,10 +409,10 @@ class EventLoopError(CallbridgeError):
 
 
 class RunUnfinishedError(CallbridgeError):
-    """A run's end was never reported; its parent or the stream ended first.
+    """The end of a run was never reported: its parent or the stream ended first.
 
-    LangChain reports no end for a run that a fallback or retry rescued (in v2 events), nor for a cancelled
-    `ainvoke` of a chat model. Handlers receive this error for such a run, so that what they opened is closed.
+    LangChain does not report the end of a run that a fallback or retry rescued (in v2 events), nor of a cancelled `ainvoke` of
+    a chat model. Handlers receive this error for such a run, so that they can close what they opened.
 
     Attributes:
         run_id: The run.
@@ -429,7 +429,7 @@ class RunUnfinishedError(CallbridgeError):
 
 
 class RemoteError(CallbridgeError):
-    """An error of a run elsewhere, which arrived as text or JSON: its type and traceback stayed behind.
+    """An error of a run elsewhere. It arrived as text or JSON, without its type and traceback.
 
     Attributes:
         value: What arrived: a string, or a mapping that may have a `type` and a `message`.
@@ -449,7 +449,7 @@ class RemoteError(CallbridgeError):
 
 
 class RunFailedError(RemoteError):
-    """A run that is followed has failed in its worker.
+    """The run that you follow has failed in its worker.
 
     Attributes:
         value: A mapping with the `type` of the error, and its `message` if the publisher shows it.
@@ -457,15 +457,15 @@ class RunFailedError(RemoteError):
 
 
 class RelayError(CallbridgeError):
-    """Base of what goes wrong between a run, its log and its readers."""
+    """Base of the errors between a run, its log and its readers."""
 
 
 class RelayConnectionError(RelayError):
     """The log of the relay cannot be used.
 
     Attributes:
-        url: Where it is, secrets hidden.
-        problem: What is wrong, and what to do.
+        url: Where the log is, with secrets hidden.
+        problem: What is wrong, and what you can do.
     """
 
     def __init__(self, url: str, problem: str) -> None:
@@ -478,7 +478,7 @@ class RelayConnectionError(RelayError):
 
 
 class RelayUnreachableError(RelayConnectionError, ConnectionError):
-    """The server or the file is not there, or does not answer."""
+    """The server or the file does not exist, or does not answer."""
 
 
 class RelayAccessError(RelayConnectionError, PermissionError):
@@ -500,7 +500,7 @@ class RunError(RelayError):
     """Base of the errors that concern one run.
 
     Attributes:
-        run: Its id.
+        run: The id of the run.
     """
 
     said = "cannot be published or followed"
@@ -517,8 +517,8 @@ class RecordVersionError(RunError):
     """The log was written by a newer callbridge.
 
     Attributes:
-        run: Its id.
-        problem: The version, and what to do.
+        run: The id of the run.
+        problem: The version, and what you can do.
     """
 
     def __init__(self, run: str, problem: str) -> None:
@@ -534,18 +534,18 @@ class UnknownRunError(RunError, LookupError):
     """The run was never announced, has expired or was forgotten.
 
     Attributes:
-        run: Its id.
+        run: The id of the run.
     """
 
     said = "is not known: it was never announced, was forgotten, or has expired; make one with `relay.announce()`"
 
 
 class RunTakenError(RunError):
-    """The run is published by somebody else, or has been already, or its id was announced before.
+    """Somebody else publishes the run, or it was published before, or its id was announced before.
 
     Attributes:
-        run: Its id.
-        state: What it is: `queued`, `running`, `ended`, `failed`, `lost` or `limited`.
+        run: The id of the run.
+        state: The state of the run: `queued`, `running`, `ended`, `failed`, `lost` or `limited`.
     """
 
     def __init__(self, run: str, state: str) -> None:
@@ -562,10 +562,10 @@ class RunTakenError(RunError):
 
 
 class LeaseLostError(RunError):
-    """A publisher's run has been given up as lost, given to another attempt, or forgotten; nothing more can be written.
+    """The run was given up as lost, given to another attempt, or forgotten: its publisher can write no more.
 
     Attributes:
-        run: Its id.
+        run: The id of the run.
         problem: What happened.
     """
 
@@ -582,8 +582,8 @@ class RelayGapError(RunError):
     """Events of a run are no longer there.
 
     Attributes:
-        run: Its id.
-        position: Where to go on, as `after` of `follow`, with the events that are there; None if there are none.
+        run: The id of the run.
+        position: Pass this as `after` of `follow` to go on with the events that are still there; None if there are none.
         problem: What happened to them.
     """
 
@@ -602,17 +602,17 @@ class RunStoppedError(RunError):
     """Somebody has stopped the run.
 
     Attributes:
-        run: Its id.
+        run: The id of the run.
     """
 
     said = "was stopped"
 
 
 class RunLostError(RunError):
-    """The worker of the run has died, or none has taken it in time.
+    """The worker of the run has died, or no worker has taken the run in time.
 
     Attributes:
-        run: Its id.
+        run: The id of the run.
     """
 
     said = "is lost: its worker has died or has lost its connection for too long, or none has taken it in time"
@@ -622,7 +622,7 @@ class RunLimitError(RunError):
     """The run has made more events, or more bytes of them, than its log may hold.
 
     Attributes:
-        run: Its id.
+        run: The id of the run.
     """
 
     said = "was ended at the limit of its log; see `max_events`, `max_bytes` and `on_limit` of `connect`"
@@ -633,16 +633,16 @@ class CallbridgeWarning(UserWarning):
 
 
 class DuplicateHandlerWarning(CallbridgeWarning):
-    """A handler is attached to the live run whose events are also dispatched to it; it hears each callback once."""
+    """A handler is attached to a live run, and the events of that run are dispatched to it too. It hears each callback once."""
 
 
 class FreeThreadingWarning(CallbridgeWarning):
-    """The interpreter runs without its global lock, which a channel between threads relies on.
+    """The interpreter runs without its global lock, and a channel between threads relies on that lock.
 
-    A channel within one thread works there. Between threads, a wake may be lost on processors that reorder memory accesses.
-    Set `PYTHON_GIL=1`, or use the standard build.
+    A channel within one thread works there. Between threads, a wake may be lost on processors that reorder memory accesses. Set
+    `PYTHON_GIL=1`, or use the standard build.
     """
 
 
 class OptionWarning(CallbridgeWarning):
-    """A keyword argument that is passed on to the runnable is nearly the name of an option."""
+    """A keyword argument is passed on to the runnable, but looks like a misspelt option."""

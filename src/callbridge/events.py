@@ -10,7 +10,8 @@ def show(event: Event) -> None:
         print(event["name"], event["data"]["input"])
 ```
 
-`match event["event"]:` does the same (mypy: since 1.17). A name put into a variable first tells type checkers nothing.
+`match event["event"]:` does the same (mypy: since 1.17). If you put the name into a variable first, type checkers learn nothing
+from it.
 
 | names | data | in |
 |---|---|---|
@@ -22,10 +23,11 @@ def show(event: Event) -> None:
 | `on_{run type}_error` | `error`, `status`, `input` | extended |
 | `on_agent_action`, `on_agent_finish`, `on_text`, `on_retry` | `action`, `finish`, `text`, `retry_state` | extended |
 
-The run types are chain, prompt, parser, chat_model, llm, tool and retriever. LangChain lets a runnable call itself something
-else; its events have names that no type checker knows, and the data of a chain's.
+The run types are chain, prompt, parser, chat_model, llm, tool and retriever. LangChain also lets a runnable choose another run
+type. The names of its events are unknown to type checkers, and their data is that of a chain.
 
-The first event of a stream carries the argument of the call as its `input`, whatever its name; the end of that run has none.
+The first event of a stream carries the argument of the call as its `input`, whatever its name. The end of that run has no
+`input`.
 
 Source: `langchain_core/runnables/schema.py` (`StreamEvent`) and `tracers/event_stream.py`, 0.3.0 to 1.8.1.
 """
@@ -34,7 +36,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias, TypedDict, TypeGuard, cast
 
-# Not for type checkers alone: `typing.get_type_hints(ChatModelStream)` looks them up here.
+# Not only type checkers need these: `typing.get_type_hints(ChatModelStream)` looks them up here.
 from langchain_core.agents import AgentAction, AgentFinish
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -59,22 +61,22 @@ __all__ = [
 
 
 class EventFields(TypedDict):
-    """What all events have, beside `event` and `data`."""
+    """The keys that all events have, besides `event` and `data`."""
 
     name: str
-    """The run's name; of a custom event the name it was dispatched under."""
+    """The run's name. For a custom event, the name under which it was dispatched."""
 
     run_id: str
-    """The run's id, a UUID; of a custom event that of the run it was dispatched in."""
+    """The run's id, a UUID. For a custom event, the id of the run in which it was dispatched."""
 
     tags: list[str]
-    """The run's tags, those it inherits included."""
+    """The run's tags, including those it inherits."""
 
     metadata: dict[str, Any]
-    """The run's metadata, what it inherits included."""
+    """The run's metadata, including what it inherits."""
 
     parent_ids: list[str]
-    """The runs above it: root first, immediate parent last; empty for the root."""
+    """The ids of the runs above it: root first, immediate parent last. Empty for the root."""
 
 
 # ---------------------------------------------------------------- data that types share
@@ -84,14 +86,14 @@ class StartData(TypedDict, total=False):
     """A chain, prompt or parser has started."""
 
     input: Any
-    """What it was given; missing while its input is still streaming in."""
+    """The run's input. Missing while the input is still streaming in."""
 
 
 class StreamData(TypedDict):
     """A run has put out a part of its output."""
 
     chunk: Any
-    """The part; chunks of one run add up with `+`."""
+    """The part. The chunks of one run add up with `+`."""
 
 
 class EndData(StartData):
@@ -103,17 +105,17 @@ class EndData(StartData):
 
 class _Response(TypedDict, total=False):
     response: LLMResult
-    """Of a model: what it had said until then."""
+    """For a model: what it had said until then."""
 
 
 class ErrorData(_Response):
-    """A run of any type but a tool has raised, was cancelled or was interrupted."""
+    """A run of any type but tool has raised, was cancelled or was interrupted."""
 
     error: BaseException
-    """What it raised; `RunUnfinishedError` where LangChain reports no end at all."""
+    """The error that it raised; `RunUnfinishedError` if LangChain reports no end at all."""
 
     input: Any
-    """As at the end; `None` if it never was known."""
+    """As at the end. `None` if it was never known."""
 
     status: Status
 
@@ -122,7 +124,7 @@ class ErrorData(_Response):
 
 
 class ChainStart(EventFields):
-    """A runnable has started that is none of the other types."""
+    """A runnable of none of the other types has started."""
 
     event: Literal["on_chain_start"]
     data: StartData
@@ -143,7 +145,7 @@ class ChainEnd(EventFields):
 
 
 class ChainError(EventFields):
-    """A chain has not ended well. Extended."""
+    """A chain did not end well: it raised, was cancelled or was interrupted. Extended."""
 
     event: Literal["on_chain_error"]
     data: ErrorData
@@ -153,7 +155,7 @@ class ChainError(EventFields):
 
 
 class PromptStart(EventFields):
-    """A prompt template is being filled in; `input` are the variables."""
+    """A prompt template is being filled in. `input` holds the variables."""
 
     event: Literal["on_prompt_start"]
     data: StartData
@@ -167,7 +169,7 @@ class PromptStream(EventFields):
 
 
 class PromptEnd(EventFields):
-    """A prompt template is filled in; `output` is a `PromptValue`, or the dict of a `DictPromptTemplate`."""
+    """A prompt template was filled in. `output` is a `PromptValue`, or the dict of a `DictPromptTemplate`."""
 
     event: Literal["on_prompt_end"]
     data: EndData
@@ -198,7 +200,7 @@ class ParserStream(EventFields):
 
 
 class ParserEnd(EventFields):
-    """An output parser has ended; `input` is the message, `output` what it was parsed into."""
+    """An output parser has ended. `input` is the message, `output` the parsed value."""
 
     event: Literal["on_parser_end"]
     data: EndData
@@ -215,44 +217,44 @@ class ParserError(EventFields):
 
 
 class ChatModelInput(TypedDict):
-    """What a chat model is called with."""
+    """The input of a chat model."""
 
     messages: list[list[BaseMessage]]
-    """One list of messages, in a list of length one."""
+    """A list with one item: the list of messages."""
 
 
 class _ChatModelInput(TypedDict, total=False):
     input: ChatModelInput
-    """The messages; missing at the end of the run that began the stream."""
+    """The messages. Missing at the end of the run that began the stream."""
 
 
 class _Component(TypedDict, total=False):
     component: str
-    """The name of its class, or its own, if the run was given another name; in extended streams alone."""
+    """The name of its class, or its own name, if the run was given another name. Only in extended streams."""
 
 
 class _ChatModelInfo(TypedDict, total=False):
     generation_info: dict[str, Any] | None
-    """What the provider says of this answer, or of this chunk if its metadata does not; in extended streams alone."""
+    """What the provider says about this answer, or about this chunk if its metadata does not. Only in extended streams."""
 
 
 class _ChatModelOutput(_ChatModelInput, _ChatModelInfo, total=False):
     llm_output: dict[str, Any] | None
-    """What the provider says of the whole call; in extended streams alone."""
+    """What the provider says about the whole call. Only in extended streams."""
 
     further: list[ChatGeneration]
-    """Other answers to the same prompt, if there are any; in extended streams alone."""
+    """Other answers to the same prompt, if there are any. Only in extended streams."""
 
 
 class ChatModelStartData(_Component):
     """A chat model was called."""
 
     input: ChatModelInput | Any
-    """The messages; of the run that begins the stream what the call was given."""
+    """The messages. For the run that begins the stream, the argument of the call."""
 
 
 class ChatModelStreamData(_ChatModelInfo):
-    """A chat model has said something."""
+    """A chat model has streamed a chunk of its answer."""
 
     chunk: AIMessageChunk
 
@@ -261,7 +263,7 @@ class ChatModelEndData(_ChatModelOutput):
     """A chat model has answered."""
 
     output: AIMessage
-    """The answer, whole; an `AIMessageChunk` if it was streamed."""
+    """The whole answer; an `AIMessageChunk` if it was streamed."""
 
 
 class ChatModelStart(EventFields):
@@ -286,7 +288,7 @@ class ChatModelEnd(EventFields):
 
 
 class ChatModelError(EventFields):
-    """A chat model has not answered. Extended."""
+    """A chat model did not end well: it raised, was cancelled or was interrupted. Extended."""
 
     event: Literal["on_chat_model_error"]
     data: ErrorData
@@ -296,10 +298,10 @@ class ChatModelError(EventFields):
 
 
 class LLMInput(TypedDict):
-    """What a string model is called with."""
+    """The input of a string model."""
 
     prompts: list[str]
-    """One prompt, in a list of length one."""
+    """A list with one item: the prompt."""
 
 
 class LLMGeneration(TypedDict):
@@ -311,32 +313,32 @@ class LLMGeneration(TypedDict):
 
 
 class LLMOutput(TypedDict):
-    """What a string model returns."""
+    """The output of a string model."""
 
     generations: list[list[LLMGeneration]]
-    """Per prompt its completions."""
+    """The completions of each prompt."""
 
     llm_output: dict[str, Any] | None
-    """What the provider says beside the text, such as token counts."""
+    """What the provider says besides the text, such as token counts."""
 
 
 class _LLMInput(TypedDict, total=False):
     input: LLMInput
-    """The prompt; missing at the end of the run that began the stream."""
+    """The prompt. Missing at the end of the run that began the stream."""
 
 
 class LLMStartData(_Component):
     """A string model was called."""
 
     input: LLMInput | Any
-    """The prompt; of the run that begins the stream what the call was given."""
+    """The prompt. For the run that begins the stream, the argument of the call."""
 
 
 class LLMStreamData(TypedDict):
     """A string model has put out text."""
 
     chunk: GenerationChunk | str
-    """A `str` if the model is itself what `astream_events` was called on."""
+    """A `str` if `astream_events` was called on the model itself."""
 
 
 class LLMEndData(_LLMInput):
@@ -367,7 +369,7 @@ class LLMEnd(EventFields):
 
 
 class LLMError(EventFields):
-    """A string model has not answered. Extended."""
+    """A string model did not end well: it raised, was cancelled or was interrupted. Extended."""
 
     event: Literal["on_llm_error"]
     data: ErrorData
@@ -378,41 +380,41 @@ class LLMError(EventFields):
 
 class _ToolCall(TypedDict, total=False):
     tool_call_id: str | None
-    """The call in the model's message that the tool answers; in v2 at errors alone."""
+    """The id of the tool call, in the model's message, that the tool answers. In v2, only at errors."""
 
 
 class _ToolKwargs(_ToolCall, total=False):
     kwargs: dict[str, Any]
-    """What an agent passes to the callbacks of its tools besides, such as a color; in extended streams alone."""
+    """What else an agent passes to the callbacks of its tools, such as a color. Only in extended streams."""
 
 
 class _ToolText(_ToolKwargs, _Component, total=False):
     input_str: str
-    """What it was called with as text, unless that is the text of the arguments; in extended streams alone."""
+    """The input as text, unless that is the text of the arguments. Only in extended streams."""
 
 
 class _ToolInput(_ToolKwargs, total=False):
     input: dict[str, Any] | None
-    """The arguments; `None` if the tool was called with a plain string."""
+    """The arguments. `None` if the tool was called with a plain string."""
 
 
 class ToolStartData(_ToolText):
     """A tool was called."""
 
     input: Any
-    """The arguments, a dict; of the run that begins the stream what the call was given."""
+    """The arguments, a dict. For the run that begins the stream, the argument of the call."""
 
 
 class ToolEndData(_ToolInput):
     """A tool has returned."""
 
     output: Any
-    """What it returned: a `ToolMessage` if it was called with a tool call, else the bare value."""
+    """The return value: a `ToolMessage` if the tool was called with a tool call, else the bare value."""
 
 
 class _ToolStatus(_ToolCall, total=False):
     status: Status
-    """In extended streams alone."""
+    """Only in extended streams."""
 
 
 class ToolErrorData(_ToolStatus):
@@ -444,7 +446,10 @@ class ToolEnd(EventFields):
 
 
 class ToolError(EventFields):
-    """A tool has not returned. In v2 since langchain-core 1.0; extended on all versions."""
+    """A tool did not end well: it raised, was cancelled or was interrupted.
+
+    In v2 since langchain-core 1.0; extended on all versions.
+    """
 
     event: Literal["on_tool_error"]
     data: ToolErrorData
@@ -454,31 +459,31 @@ class ToolError(EventFields):
 
 
 class RetrieverInput(TypedDict):
-    """What a retriever is asked."""
+    """The input of a retriever."""
 
     query: str
 
 
 class _RetrieverInput(TypedDict, total=False):
     input: RetrieverInput
-    """The query; missing at the end of the run that began the stream."""
+    """The query. Missing at the end of the run that began the stream."""
 
 
 class RetrieverStartData(TypedDict):
-    """A retriever was asked."""
+    """A retriever was called."""
 
     input: RetrieverInput | Any
-    """The query; of the run that begins the stream what the call was given."""
+    """The query. For the run that begins the stream, the argument of the call."""
 
 
 class RetrieverEndData(_RetrieverInput):
-    """A retriever has answered."""
+    """A retriever has returned documents."""
 
     output: list[Document]
 
 
 class RetrieverStart(EventFields):
-    """A retriever was asked."""
+    """A retriever was called."""
 
     event: Literal["on_retriever_start"]
     data: RetrieverStartData
@@ -492,14 +497,14 @@ class RetrieverStream(EventFields):
 
 
 class RetrieverEnd(EventFields):
-    """A retriever has answered."""
+    """A retriever has returned documents."""
 
     event: Literal["on_retriever_end"]
     data: RetrieverEndData
 
 
 class RetrieverError(EventFields):
-    """A retriever has not answered. Extended."""
+    """A retriever did not end well: it raised, was cancelled or was interrupted. Extended."""
 
     event: Literal["on_retriever_error"]
     data: ErrorData
@@ -510,10 +515,10 @@ class RetrieverError(EventFields):
 
 class _Color(TypedDict, total=False):
     color: str
-    """What the terminal handlers print it in, if the run says so."""
+    """The color in which terminal handlers print it, if the run names one."""
 
     verbose: bool
-    """Whether the run prints what it does, if it says so."""
+    """Whether the run prints what it does, if the run says so."""
 
 
 class AgentActionData(_Color):
@@ -540,7 +545,7 @@ class TextData(_TextEnd):
 
 
 class RetryData(TypedDict):
-    """An attempt has failed and is made again."""
+    """An attempt has failed, and another one follows."""
 
     retry_state: Any
     """A `tenacity.RetryCallState`."""
@@ -610,10 +615,10 @@ Event: TypeAlias = (
 
 
 def is_event(value: object) -> TypeGuard[Event]:
-    """Tell whether a value is an event, whole and in the shape that LangChain yields.
+    """Return whether a value is a complete event, in the shape that LangChain yields.
 
-    Looks at the outside alone: the keys that all events have, the name, and that the data has what every event of that name
-    has. Not whether `run_id` is a UUID nor what kind of object a chunk is. Event names of other run types pass.
+    Checks only the outside: the keys that all events have, the name, and that the data has what every event of that name has.
+    Does not check whether `run_id` is a UUID, nor what kind of object a chunk is. Event names of other run types pass.
 
     Args:
         value: Anything.
@@ -624,17 +629,16 @@ def is_event(value: object) -> TypeGuard[Event]:
 def check_event(value: object) -> Event:
     """Return a value as an event.
 
-    More is let through than `is_event` does, because events that were JSON on their way come from servers of many kinds:
-    any mapping, and without `tags`, `metadata` and `parent_ids` or with null for them, which stands for empty ones.
+    Accepts more than `is_event`, because events that travelled as JSON come from servers of many kinds. An event may be any
+    mapping. `tags`, `metadata` and `parent_ids` may be missing or null, which stands for empty ones.
 
     Args:
         value: An event, of v2 or extended, or the JSON form of one.
 
     Returns:
-        The value itself if it is an event whole; else a dict of its own with the empty ones filled in. `value` is not
-        written to.
+        The value itself if it is a complete event; else a new dict with the empty ones filled in. `value` is not changed.
 
     Raises:
-        EventFormatError: It is no event. The message says why.
+        EventFormatError: The value is not an event. The message says why.
     """
     return value if is_event(value) else cast("Event", completed(value))

@@ -1,10 +1,11 @@
-"""Names that nobody promised, of CPython, of LangChain and of what else callbridge meets, and all that is asked of them.
+"""Internals of CPython, LangChain and other libraries that callbridge uses: names that nobody promised, and all access to them.
 
-`NAMES` lists them. Each is looked for when it is used. Where it is missing nothing breaks: whoever asks gets the answer of one
-that knows nothing, and a user loses what the list says, which `tests/test_internals.py` shows for each.
+`NAMES` lists them. Each is looked up when it is used. If one is missing, nothing breaks: the function that needs it answers as
+if it knew nothing, and you lose what the list says. `tests/test_internals.py` shows this for each.
 
-Seen means: in the versions that callbridge supports, CPython 3.10 to 3.15 and langchain-core 0.3.0 to 1.8.1, if nothing else
-is said. uvloop brings a loop of its own, but the tasks and futures are asyncio's, in C; nest_asyncio takes asyncio's in Python.
+Unless `seen` says otherwise, each name was seen in all versions that callbridge supports: CPython 3.10 to 3.15 and
+langchain-core 0.3.0 to 1.8.1. uvloop brings its own loop, but uses asyncio's tasks and futures in C. nest_asyncio uses those in
+Python.
 """
 
 from __future__ import annotations
