@@ -86,13 +86,15 @@ def _nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     """With `--blockbuster`, which LangGraph's development server has on: a call that blocks a running loop is an error.
 
     Calls of test code alone may block; those below a function of callbridge may not, unless the test is about that. Then it is
-    marked with the names of its functions that may: `@pytest.mark.blocks("linger")`; without a name, it is left alone.
+    marked with the names of its functions that may: `@pytest.mark.blocks("linger")`, or of another file's,
+    `@pytest.mark.blocks("app.py:write")`; without a name, it is left alone.
     """
     marks = [mark.args for mark in request.node.iter_markers("blocks")]
     if not request.config.getoption("--blockbuster") or () in marks:
         yield
         return
-    with nothing_blocks(*((str(request.path), name) for names in marks for name in names)):
+    named = (name.rpartition(":") for names in marks for name in names)
+    with nothing_blocks(*((file or str(request.path), name) for file, _, name in named)):
         yield
 
 

@@ -17,7 +17,7 @@ from chat_model import make_model
 from fake_openai import FakeOpenAI
 from legacy_app import TranscriptHandler
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.blocks("legacy_app.py:_write")]  # an old handler that writes a file
 
 QUESTION = "What is the weather in Oslo?"
 ANSWER = "I looked it up for you: It rains in Oslo, as it did yesterday."

@@ -21,6 +21,7 @@ from fake_openai import FakeOpenAI
 from legacy_app import TranscriptHandler, build_chain
 
 pytestmark = [
+    pytest.mark.blocks("legacy_app.py:_write"),  # an old handler that writes a file
     pytest.mark.anyio,
     # The application is legacy code.
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainDeprecationWarning"),
