@@ -1,14 +1,14 @@
 """LangChain callbacks as event streams, and event streams as callbacks.
 
-Callbacks as events: `astream_call` and `stream_call` read any call, `astream_events` and `stream_events` a runnable;
-`EventStreamHandler` is a handler that is an iterator, `wrap_handler` makes one of an old handler.
+Callbacks as events: `astream_call` and `stream_call` read any call, `astream_events` and `stream_events` read a runnable.
+`EventStreamHandler` is a handler that you can iterate. `wrap_handler` makes one of an old handler.
 
-Events to callbacks: `adispatch_events` and `dispatch_events` let old handlers hear events and pass them on, `adrive` and
-`drive` do so to the end, `CallbackDispatcher` takes events one by one.
+Events to callbacks: `adispatch_events` and `dispatch_events` call old handlers with events and pass the events on. `adrive` and
+`drive` read events to the end. `CallbackDispatcher` takes events one by one.
 
 Beyond one process: `callbridge.relay` keeps the events of a run for readers anywhere.
 
-The options of all streams are in `StreamOptions`, what events look like in `callbridge.events`.
+`StreamOptions` has the options of all streams. `callbridge.events` has the types of all events.
 """
 
 # All names but the errors are resolved on first use (PEP 562), so that importing the package costs nothing and changes nothing.

@@ -17,8 +17,9 @@ def _parse(text: str) -> tuple[int, ...]:
 
 
 CORE_VERSION: Final = _parse(langchain_core.__version__)
-"""The installed langchain-core, as numbers: `(1, 7, 2)`. Of `importlib.metadata` it would be asked for in a file, which may be
-inside a loop in which nothing may block."""
+"""The installed langchain-core, as numbers: `(1, 7, 2)`. `importlib.metadata` would read a file to find out, perhaps inside a
+loop in which nothing may block.
+"""
 
 # Delete when the floor passes 1.0.0: `on_tool_error` is a v2 event everywhere from there on.
 V2_HAS_TOOL_ERROR: Final = CORE_VERSION >= (1, 0, 0)

@@ -1,6 +1,6 @@
 """What causes each error of callbridge, and what to do about it: for `callbridge explain` and the documentation.
 
-The messages of the errors say what was got in the case at hand; this says what stands behind it. Texts are in Markdown.
+The message of an error says what was received in this case. The texts here say what is behind it. They are in Markdown.
 """
 
 from __future__ import annotations

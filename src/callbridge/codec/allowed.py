@@ -58,7 +58,7 @@ _ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "langgraph.types": ("Command", "Interrupt", "Send"),
     }
 )
-"""Module to classes in packages that need not be installed; imported when JSON has one of them."""
+"""Module to classes, in packages that need not be installed. They are imported when JSON names one of them."""
 
 _INTERRUPTS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -85,7 +85,7 @@ def id_of_class(kind: type[Any]) -> Id | None:
 
 
 def class_of_id(path: Id) -> type[Any] | None:
-    """Return the class that an id names; `None` if it is not allowed, or its package is not installed."""
+    """Return the class that an id names. `None` if it is not allowed, or its package is not installed."""
     found = _by_id().get(path)
     if found is not None or not _is_elsewhere(path):
         return found
@@ -97,7 +97,7 @@ def class_of_id(path: Id) -> type[Any] | None:
 
 
 def interrupt_of_id(path: Id) -> type[Exception] | None:
-    """Return the class for an exception of LangGraph's that is no failure; `None` if it is another, or not installed."""
+    """Return the class for an exception of LangGraph's that is not a failure. `None` for others, or if it is not installed."""
     name = _INTERRUPTS.get(path[-1]) if path[:-1] == ("langgraph", "errors") else None
     if name is None:
         return None
@@ -109,7 +109,7 @@ def interrupt_of_id(path: Id) -> type[Exception] | None:
 
 
 def is_known_id(path: Id) -> bool:
-    """Return whether an id is one of the list, installed or not."""
+    """Return whether an id is on the list, installed or not."""
     return path in _by_id() or _is_elsewhere(path)
 
 

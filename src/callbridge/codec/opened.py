@@ -13,14 +13,14 @@ __all__ = ["open_class"]
 
 
 def open_class(kind: type[Any], names: Iterable[str]) -> type[Any]:
-    """Return the class with which an object is made that has fields of these names.
+    """Return a class whose objects can have fields of these names.
 
     Args:
         kind: A class on the list; messages take any field.
-        names: Those that the object has.
+        names: The names of the object's fields.
 
     Returns:
-        The class itself if it has them all, else a subclass of the same name that keeps the others as attributes.
+        The class itself if it has all of these fields; else a subclass of the same name that keeps the others as attributes.
     """
     if not issubclass(kind, BaseModel) or kind.model_config.get("extra") == "allow" or kind.model_fields.keys() >= set(names):
         return kind
@@ -41,5 +41,5 @@ def _opened(kind: type[BaseModel]) -> type[BaseModel]:
 
 
 def _remade(kind: type[BaseModel], fields: dict[str, Any]) -> BaseModel:
-    """Return a pickled object; pickle would look for its class where there is another one of that name."""
+    """Return a pickled object. Pickle by itself would find another class of that name."""
     return _opened(kind)(**fields)

@@ -28,10 +28,10 @@ def hidden(url: str) -> str:
 
 
 def log_at(url: object) -> Log:
-    """Return the engine at a URL, which is not connected yet.
+    """Return the engine at a URL. It is not connected yet.
 
     Raises:
-        RelayURLError: It names none.
+        RelayURLError: The URL does not name an engine.
     """
     if not isinstance(url, str):
         raise RelayURLError("url", url, _EXPECTED)

@@ -1,7 +1,8 @@
 """`ClusterLog`: the log in a Redis or Valkey Cluster, which spreads runs over its nodes.
 
-The keys of a run are in one slot, so every script works as it is. What a cluster refuses is to wait in one call for streams of
-several slots. So whoever waits looks, every 20 ms, as in SQLite: one pipeline for each node, whatever the number of runs.
+The keys of a run are in one slot, so every script works as it is. But a cluster refuses a call that waits for streams of
+several slots. So a process that waits looks every 20 ms, as in SQLite, with one pipeline for each node, whatever the number of
+runs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["ClusterLog"]
 
 LOOK_SECONDS: Final = 0.02
 _SHARE: Final = 4
-"""How many times longer than a look the pause after it is, at least: many runs are looked at less often."""
+"""The pause after a look is at least this many times as long as the look: with many runs, there are fewer looks."""
 
 
 class ClusterLog(RedisLog):
@@ -28,7 +29,7 @@ class ClusterLog(RedisLog):
 
     Args:
         address: The URL of one of its nodes, as redis-py takes it, but for the scheme.
-        url: The same, secrets hidden.
+        url: The same, with secrets hidden.
     """
 
     is_clustered = True

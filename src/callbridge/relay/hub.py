@@ -1,15 +1,16 @@
-"""`Hub`: one thread that reads the log for everything that a process follows, and hears what is asked of what it publishes.
+"""`Hub`: one thread that reads the log for all runs a process follows, and hears stop requests for those it publishes.
 
 ```
 log ──one blocking call──▶ hub ──batches──▶ channel of each listener ──▶ follower
                             └── stop ──▶ publication
 ```
 
-A listener whose channel is full, because its reader is slow, is let go: it reads the log by itself, at its own pace, and comes
-back when it has caught up. So a slow reader costs this process a bounded amount of memory, and others nothing.
+If the channel of a listener is full, because its reader is slow, the hub drops the listener. The listener then reads the log
+itself, at its own pace, and comes back when it has caught up. So a slow reader costs this process a bounded amount of memory,
+and others nothing.
 
-Runs that are silent are looked at each second; one whose publisher is gone is declared lost, once, in the log, from where all
-readers of all processes get to know. See `silence`.
+The hub looks at silent runs each second. If the publisher of a run is gone, the hub declares the run lost, once, in the log,
+where all readers of all processes see it. See `silence`.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ __all__ = ["Batch", "Entry", "Hub", "Listener"]
 _logger = logging.getLogger("callbridge.relay")
 
 _BATCHES: Final = 16
-"""Batches that may wait for a reader before it is let go."""
+"""How many batches may wait for a reader before the hub drops it."""
 
 _BYTES: Final = 2**20
-"""Bytes of them."""
+"""How many bytes these batches may have."""
 
 _RETRY_SECONDS: Final = 0.25
 
 _SHORT_SECONDS: Final = 0.1
-"""Without an answer, which no lease is so short as to mind."""
+"""Seconds without an answer that even the shortest lease can bear."""
 
 
 class Entry:
-    """A record on its way to the readers of this process, and the event that it is, which is made once for all of them."""
+    """A record on its way to the readers of this process, and its event, which is made once for all of them."""
 
     __slots__ = ("event", "record")
 
@@ -62,10 +63,10 @@ class Batch:
 
 
 class Listener:
-    """A follower as the hub sees it: where its batches go.
+    """A follower as the hub sees it: the place where its batches go.
 
     Args:
-        run: What it follows.
+        run: The run that it follows.
     """
 
     def __init__(self, run: str) -> None:
@@ -76,7 +77,7 @@ class Listener:
         self._taken = self._taken_bytes = 0  # counted by the reader
 
     def offer(self, batch: Batch) -> bool:
-        """Hand a batch over; return False if the reader is too slow, or gone: nothing more will come then."""
+        """Hand over a batch. Return False if the reader is too slow or gone; then nothing more will come."""
         if self._offered - self._taken >= _BATCHES or self._offered_bytes - self._taken_bytes > _BYTES:
             self._send.close()
             return False
@@ -89,7 +90,7 @@ class Listener:
         return True
 
     def took(self, batch: Batch) -> None:
-        """Take note that the reader has got a batch."""
+        """Note that the reader has received a batch."""
         self._taken += 1
         self._taken_bytes += batch.size
 
@@ -100,7 +101,7 @@ class Listener:
 
 @dataclass
 class _Followed:
-    """A run that is followed."""
+    """A run that somebody follows."""
 
     position: Position
     listeners: list[Listener] = field(default_factory=list)
@@ -109,12 +110,12 @@ class _Followed:
 
 
 class Hub:
-    """Reads for all.
+    """Reads the log for all followers of a process.
 
     Args:
-        log: What is read.
-        outage_seconds: For how long it may be away.
-        clock: Tells the time.
+        log: The log to read.
+        outage_seconds: How long the log may be away.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, log: Log, outage_seconds: float, clock: Callable[[], float] = monotonic) -> None:
@@ -132,10 +133,11 @@ class Hub:
     # -- followers and publications -----------------------------------------------------------------------------------
 
     def join(self, listener: Listener, position: Position) -> tuple[Position, bool]:
-        """Let a listener have what comes. Does not block.
+        """Give a listener what comes from now on. Does not block.
 
         Returns:
-            From where on: what is before that, it has to read by itself; and whether the log has to be woken for it.
+            The position from which it gets records, and whether the log has to be woken for it. It must read what is before
+            that position itself.
 
         Raises:
             RelayClosedError: The relay is closed.
@@ -150,7 +152,7 @@ class Hub:
             return followed.position, is_new
 
     def leave(self, listener: Listener) -> None:
-        """Let a listener go. Idempotent."""
+        """Drop a listener. Idempotent."""
         with self._lock:
             self._remove_locked(listener)
         listener.end()
@@ -163,7 +165,9 @@ class Hub:
                 del self._followed[listener.run]
 
     def heed(self, run: str, on_stop: Callable[[], None]) -> None:
-        """Call something when a run that is published here is asked to stop; it must not block. May block itself.
+        """Register a function to call when a run that is published here is asked to stop.
+
+        The function must not block; this method may.
 
         Raises:
             RelayClosedError: The relay is closed.
@@ -174,7 +178,7 @@ class Hub:
         self._log.wake()
 
     def unheed(self, run: str) -> None:
-        """No longer. Idempotent."""
+        """Remove what `heed` registered. Idempotent."""
         with self._lock:
             self._published.pop(run, None)
 
@@ -263,7 +267,7 @@ class Hub:
                 self._remove_locked(listener)
 
     def _look(self, run: str, followed: _Followed) -> None:
-        """See how a run is that has said nothing for a while."""
+        """Look at a run that has been silent for a while."""
         contact = self._contact
         state = contact.ask(lambda: self._log.state(run))
         followed.looked_at = contact.asked_at
@@ -277,13 +281,13 @@ class Hub:
             self._log.declare_lost(run, state.attempt, state.beat)
 
     def _bear(self, problem: str, seconds: float) -> None:
-        """Wait for a log that is away, up to a limit."""
+        """Wait for a log that is away, up to the limit."""
         if seconds > self._outage_seconds:
             self._end_all(RelayUnreachableError(self._log.url, f"has not answered for {seconds:.0f} s ({problem})"))
         self._pause()
 
     def _missed(self, seconds: float) -> None:
-        """The log has not answered for so long."""
+        """Note that the log has not answered for so long."""
         if seconds > _SHORT_SECONDS:
             with self._lock:
                 for followed in self._followed.values():

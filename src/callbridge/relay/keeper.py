@@ -1,6 +1,6 @@
 """`Keeper`: one thread that renews the leases of all runs that a process publishes.
 
-A thread, because sync code that a run is made of may block the loop for as long as it likes, and the run is alive all the same.
+It is a thread, because a run's sync code may block the loop for as long as it likes, while the run is alive.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Keeper:
     """Renews leases.
 
     Args:
-        log: Where.
+        log: The log that has the leases.
     """
 
     def __init__(self, log: Log) -> None:
@@ -53,10 +53,10 @@ class Keeper:
 
         Args:
             run: The run.
-            attempt: Which attempt to publish it.
+            attempt: The attempt to publish it.
             lease_seconds: How long the lease is.
             on_stop: Called if the run is asked to stop. Must not block.
-            on_refusal: Called, once, if the lease is another's now. Must not block.
+            on_refusal: Called once if somebody else has the lease now. Must not block.
 
         Raises:
             RelayClosedError: The relay is closed.
@@ -73,7 +73,7 @@ class Keeper:
             self._changed.notify()
 
     def let_go(self, run: str, attempt: int) -> None:
-        """Renew it no longer. Idempotent."""
+        """Stop renewing a lease. Idempotent."""
         with self._changed:
             self._kept.pop((run, attempt), None)
 

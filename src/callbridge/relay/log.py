@@ -1,4 +1,4 @@
-"""`Log`: what every engine can do. Blocking calls, safe in any thread; each happens completely or not at all.
+"""`Log`: what every engine can do. Its calls block and are safe in any thread. Each happens completely or not at all.
 
 | call | allowed while the run is | then it is |
 |---|---|---|
@@ -10,10 +10,10 @@
 | `stop` | queued / running / over | stopped / running, and its publisher is told / the same |
 | `declare_lost` | queued and late; running, and the beat is the one that was seen | lost |
 
-What is not allowed is an outcome and no error, because whoever asks knows what to say. Each call may be made again after its
-reply was lost: it finds that it was done, and does nothing.
+A call that is not allowed returns an outcome and does not raise, because the caller knows what to say. If a reply was lost, you
+can make the call again: it finds that it was done, and does nothing.
 
-The reference is `StateLog`, which `memory` and `sqlite` are; what `redis` does in Lua is held to it by the same tests.
+The reference is `StateLog`; `memory` and `sqlite` are built on it. The same tests hold the Lua of `redis` to it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from callbridge.relay.records import Ending, Policy, Position, Record, RunState
 __all__ = ["Claim", "Log", "LogAwayError", "Refusal", "Seen"]
 
 Refusal: TypeAlias = Literal["unknown", "fenced", "limited", "gap"]
-"""Why nothing was written: the run is not there; another attempt publishes it, or it is over; its log is full; events before
-these are missing in it."""
+"""Why nothing was written: the run does not exist; another attempt publishes it, or it is over; its log is full; the log lacks
+events before these.
+"""
 
 
 class LogAwayError(CallbridgeError):
-    """The engine cannot be reached now; the call may be made again. Never leaves this package."""
+    """The engine cannot be reached now. The call may be made again. This error never leaves the package."""
 
 
 class Claim(NamedTuple):
-    """What came of asking to publish a run."""
+    """The outcome of asking to publish a run."""
 
     state: RunState | None
-    """The run's: as it is now, and as it was if it was refused; None: it is unknown."""
+    """The state of the run: as it is now, or as it was if the claim was refused. None: the run is unknown."""
 
     is_granted: bool
 
@@ -48,10 +49,10 @@ class Seen(NamedTuple):
     """What `wait` has seen."""
 
     records: Mapping[str, Sequence[Record]]
-    """New ones, by run."""
+    """New records, by run."""
 
     stopped: Sequence[str]
-    """Runs that are asked to stop."""
+    """The runs that are asked to stop."""
 
 
 class Log(Protocol):
@@ -59,23 +60,23 @@ class Log(Protocol):
 
     @property
     def url(self) -> str:
-        """Where it is, secrets hidden."""
+        """Where it is, with secrets hidden."""
         ...
 
     def open(self) -> None:
         """Connect.
 
         Raises:
-            RelayConnectionError: That is not possible.
+            RelayConnectionError: The engine cannot connect.
         """
         ...
 
     def close(self) -> None:
-        """Leave; whoever waits is woken. Idempotent."""
+        """Disconnect, and wake whoever waits. Idempotent."""
         ...
 
     def announce(self, run: str, owner: str, start_seconds: float, policy: Policy) -> RunState | None:
-        """Make a run known. Returns what it is if it was known before, to another owner; else None."""
+        """Announce a run. Returns its state if another owner had announced it before; else None."""
         ...
 
     def claim(self, run: str, owner: str, policy: Policy, *, restart: bool, dead_beat: int | None = None) -> Claim:
@@ -83,15 +84,15 @@ class Log(Protocol):
 
         Args:
             run: Its id.
-            owner: Who asks.
-            policy: How it will be kept.
-            restart: Whether it may be over already.
-            dead_beat: The beat with which the lease of the attempt that is on was seen to run out; then it is lost.
+            owner: The caller's id.
+            policy: How the run will be kept.
+            restart: Accept a run that is over.
+            dead_beat: The beat with which the lease of the current attempt was seen to run out; then that attempt is lost.
         """
         ...
 
     def append(self, run: str, attempt: int, first: int, bodies: Sequence[str]) -> Refusal | None:
-        """Write events, all of them or none; those that are there already are left out."""
+        """Write events, all of them or none. Those that the log has already are left out."""
         ...
 
     def finish(self, run: str, attempt: int, ending: Ending) -> Refusal | None:
@@ -99,19 +100,19 @@ class Log(Protocol):
         ...
 
     def beat(self, run: str, attempt: int) -> Refusal | bool:
-        """Renew the lease of a run and its life; returns whether it is asked to stop."""
+        """Renew the lease of a run and its life. Returns whether the run is asked to stop."""
         ...
 
     def stop(self, run: str) -> bool:
-        """Ask a run to stop; returns whether it is known."""
+        """Ask a run to stop. Returns whether the run is known."""
         ...
 
     def declare_lost(self, run: str, attempt: int, beat: int) -> None:
-        """Say that a run is lost, unless it has moved since it was seen like that."""
+        """Declare a run lost, unless it has moved since it was seen like that."""
         ...
 
     def forget(self, run: str) -> bool:
-        """Delete a run; returns whether it was known."""
+        """Delete a run. Returns whether it was known."""
         ...
 
     def state(self, run: str) -> RunState | None:
@@ -127,12 +128,12 @@ class Log(Protocol):
         ...
 
     def wait(self, after: Mapping[str, Position], published: Sequence[str], seconds: float) -> Seen:
-        """Wait for records after positions, by run, and for runs to be stopped; return when there are any, or on `wake`.
+        """Wait for records after positions, by run, and for requests to stop. Returns when there are any, or on `wake`.
 
         One thread at a time.
         """
         ...
 
     def wake(self) -> None:
-        """Let `wait` return: the one that is on, or the next one."""
+        """Make the current `wait` return, or the next one."""
         ...

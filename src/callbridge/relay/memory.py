@@ -65,7 +65,7 @@ class MemoryLog(StateLog):
     """A log in the memory of this process.
 
     Args:
-        name: Which one.
+        name: The name of the log.
     """
 
     def __init__(self, name: str = "") -> None:

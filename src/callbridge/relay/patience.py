@@ -19,12 +19,12 @@ def insist(call: Callable[[], T], url: str, seconds: float) -> T:
     """Call until the log answers. Blocks.
 
     Args:
-        call: What to call; it may be made again if the reply was lost.
+        call: The function to call. It must bear a second call if the reply was lost.
         url: Where the log is.
-        seconds: For how long it may be away.
+        seconds: How long the log may be away.
 
     Raises:
-        RelayUnreachableError: It was away for longer.
+        RelayUnreachableError: The log was away for longer.
     """
     began = monotonic()
     pause = 0.02

@@ -1,4 +1,4 @@
-"""`Publication`: one attempt to publish a run, whoever drives the run itself.
+"""`Publication`: one attempt to publish a run. Somebody else drives the run.
 
 ```
 publisher ──events──▶ channel ──▶ flusher ──batches──▶ log        a full channel makes the run wait
@@ -6,8 +6,8 @@ publisher ──events──▶ channel ──▶ flusher ──batches──▶
    stop, fence, outage, limit ───────┴──▶ `trouble`: the first of them, and the publisher is told
 ```
 
-The flusher is a thread without a timer: while one batch is being written the next one collects, so the first token leaves at
-once, and load makes batches. It writes the end, too, behind everything that was accepted before.
+The flusher is a thread without a timer. While it writes one batch, the next one collects: the first token leaves at once, and
+batches grow under load. The flusher also writes the end, behind everything that was accepted before.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ __all__ = ["Publication", "Tools", "root_output"]
 _logger = logging.getLogger("callbridge.relay")
 
 MOST: Final = 256
-"""Events of a batch."""
+"""How many events a batch may have."""
 
 _BYTES: Final = 2**20
-"""Characters of a batch, but for one event that is longer."""
+"""How many characters a batch may have. A single event may be longer."""
 
 _FENCED: Final = "it was given up as lost, or another attempt has begun; what comes now is not for its readers"
 _GONE: Final = "its log is gone: it was forgotten, has expired, or the server has lost its memory"
@@ -66,7 +66,7 @@ _GONE: Final = "its log is gone: it was forgotten, has expired, or the server ha
 
 @dataclass(frozen=True)
 class Tools:
-    """What publications of one relay share."""
+    """What the publications of one relay share."""
 
     log: Log
     hub: Hub
@@ -76,18 +76,18 @@ class Tools:
     on_outage: Literal["fail", "detach"]
     capacity: int
     live: set[Publication] = field(default_factory=set)
-    """Publications that are on; each removed when its end is written."""
+    """The current publications. Each is removed when its end is written."""
 
 
 class Publication:
     """An attempt.
 
     Args:
-        tools: Of the relay.
+        tools: The tools of the relay.
         run: The run.
-        restart: Whether it may have been published before.
-        show_errors: Whether readers get to know what an error says, and not only its type.
-        on_trouble: Called once, from any thread, when the run is to be ended: `trouble` says why. Must not block.
+        restart: Accept a run that was published before.
+        show_errors: Show readers the message of an error, and not only its type.
+        on_trouble: Called once, from any thread, when the run must end; `trouble` says why. Must not block.
     """
 
     def __init__(self, tools: Tools, run: str, *, restart: bool, show_errors: bool, on_trouble: Callable[[], None]) -> None:
@@ -108,7 +108,7 @@ class Publication:
         self._is_detached = False
         done: tuple[SendEnd[None], ReceiveEnd[None]] = open_channel(1)
         self._done, self.done = done
-        """`done` ends when all is written, or given up."""
+        """`done` ends when everything is written, or given up."""
 
     # -- beginning ----------------------------------------------------------------------------------------------------
 
@@ -116,10 +116,10 @@ class Publication:
         """Claim the run and begin to write. Blocks.
 
         Raises:
-            UnknownRunError: It was never announced, has expired or was forgotten.
-            RunTakenError: It is being published, or was.
-            RunStoppedError: It was stopped before it began.
-            RunLostError: It was given up before it began.
+            UnknownRunError: The run was never announced, has expired or was forgotten.
+            RunTakenError: The run is being published, or was.
+            RunStoppedError: The run was stopped before it began.
+            RunLostError: The run was given up before it began.
             RelayUnreachableError: The log is away.
         """
         try:
@@ -152,7 +152,7 @@ class Publication:
                 return state.attempt
             if not (self._restart and state.status == "running" and state.is_overdue):
                 raise _refused(self.run, state)
-            # Its publisher seems to be dead. One that is not has renewed the lease before we are sure.
+            # The publisher seems to be dead. If it is not, it renews the lease before we are sure.
             if silence.is_over(state, contact.asked_at, contact.answered_at):
                 dead_beat = state.beat
             else:
@@ -164,19 +164,19 @@ class Publication:
     # -- the publisher's part -----------------------------------------------------------------------------------------
 
     def text_of(self, event: Any) -> str:
-        """Return what goes into the log for an event, as it is now.
+        """Return what goes into the log for an event, as the event is now.
 
         Raises:
-            EventFormatError: It is no event.
+            EventFormatError: The value is not an event.
         """
         return dumps(check_event(event))
 
     def end(self, error: BaseException | None, *, failed: bool = False) -> None:
-        """Say how the run has ended; what was accepted is written before. Idempotent; does not block.
+        """Say how the run has ended. What was accepted before is written first. Idempotent; does not block.
 
         Args:
-            error: With which it ended, if it did not end well.
-            failed: Whether it has failed with an error that is not known here.
+            error: The error with which the run ended, if it did not end well.
+            failed: The run has failed with an error that is not known here.
         """
         with self._lock:
             if self._ending is None:
@@ -196,7 +196,7 @@ class Publication:
         return "failed", {"message": "the run failed; what it says stays with the worker", **told}
 
     def give_up(self) -> None:
-        """Let the run be ended because the relay is closed. Does not block."""
+        """End the run because the relay is closed. Does not block."""
         self._have_trouble(RelayClosedError())
 
     # -- trouble ------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Publication:
     def _have_trouble(self, trouble: CallbridgeError) -> None:
         with self._lock:
             has_ended = self._ending is not None
-            # A run that has ended by itself cannot be stopped any more; that its end is not in the log its caller must know.
+            # A run that has ended by itself cannot be stopped any more. But if its end is not in the log, its caller must know.
             is_too_late = has_ended and isinstance(trouble, (RunStoppedError, RelayClosedError))
             if self.trouble is not None or self._is_over or is_too_late:
                 return
@@ -243,7 +243,7 @@ class Publication:
             self._done.close()
 
     def _next_batch(self) -> list[str] | None:
-        """Return what has collected, waiting for the first event; None at the end."""
+        """Wait for the first event, and return what has collected; None at the end."""
         try:
             batch = [self._receive.receive_sync()]
         except anyio.EndOfStream:
@@ -256,7 +256,7 @@ class Publication:
         return batch
 
     def _written(self, batch: list[str]) -> bool:
-        """Write a batch; return whether more may follow."""
+        """Write a batch. Return whether more may follow."""
         log, first = self._tools.log, self._count + 1
         try:
             refusal = self._insist(lambda: log.append(self.run, self._attempt, first, batch))
@@ -292,7 +292,7 @@ class Publication:
             self._refused(refusal)
             return
         with self._lock:
-            # The end is in the log, so the lease was ours; a renewal that is refused now, or was already, came after the end.
+            # The end is in the log, so the lease was ours. If a renewal is refused now, or was already, it came after the end.
             self._is_over = True
             if isinstance(self.trouble, LeaseLostError):
                 self.trouble = None

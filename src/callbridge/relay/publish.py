@@ -31,7 +31,7 @@ __all__ = ["publish_events", "publish_events_sync"]
 
 
 class MakePublication(Protocol):
-    """Makes an attempt, which has not begun. Blocks."""
+    """Makes an attempt that has not begun yet. Blocks."""
 
     def __call__(self, run: str, on_trouble: Callable[[], None], restart: bool, show_errors: bool) -> Publication:
         """Return it."""
@@ -75,7 +75,7 @@ async def publish_events(make: MakePublication, run: str, stream: object, *, res
 
 
 class _Result:
-    """What a run returned, found out while its events pass."""
+    """The run's return value, found out while its events pass."""
 
     def __init__(self, publication: Publication, stream: object) -> None:
         self._publication = publication
@@ -84,7 +84,7 @@ class _Result:
         self._failed_elsewhere = False
 
     def text_of(self, event: Any) -> str:
-        """Return what is written for an event."""
+        """Return what to write for an event."""
         text = self._publication.text_of(event)
         is_end, output = root_output(event)
         if is_end:
@@ -92,7 +92,7 @@ class _Result:
         return text
 
     def find(self) -> None:
-        """Find out what the run returned, when it has ended well as far as its events tell."""
+        """Find out what the run returned, if its events say that it ended well."""
         try:
             self._output = getattr(self._stream, "result", self._output)
         except ResultNotReadyError as error:
@@ -101,7 +101,7 @@ class _Result:
         self._publication.end(None, failed=self._failed_elsewhere)
 
     def outcome(self) -> Any:
-        """Return what the run returned, or raise why it did not."""
+        """Return what the run returned, or raise the reason why it did not."""
         if self._publication.trouble is not None:
             raise self._publication.trouble
         return self._output
@@ -111,7 +111,7 @@ class _Driver(_Result):
     """Drives a run in one task and one context."""
 
     async def drive(self, has_trouble: ReceiveEnd[None]) -> None:
-        """Hand all events over; return when there are no more, or there is trouble."""
+        """Hand over all events. Return when there are no more, or when there is trouble."""
         failure: BaseException | None = None
         async with anyio.create_task_group() as group:
             scope = anyio.CancelScope()
@@ -156,7 +156,7 @@ async def _slowly(stream: Iterable[Any]) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _left(stream: Any) -> AsyncIterator[None]:
-    """Leave a stream in the end, in whatever state it is: the run behind it is cancelled and awaited."""
+    """Leave a stream at the end, in whatever state it is. The run behind it is cancelled and awaited."""
     if hasattr(stream, "__aenter__"):
         await stream.__aenter__()  # so that a read which is cancelled does not end the run by itself
     try:
@@ -169,7 +169,7 @@ async def _left(stream: Any) -> AsyncIterator[None]:
 
 
 async def _settled(done: ReceiveEnd[None]) -> None:
-    """Wait until all is written; a cancellation that arrives meanwhile is raised afterwards."""
+    """Wait until everything is written. A cancellation that arrives meanwhile is raised afterwards."""
     cancelled: BaseException | None = None
     with anyio.CancelScope(shield=True):
         while True:
@@ -220,19 +220,19 @@ def publish_events_sync(make: MakePublication, run: str, stream: object, *, rest
 
 
 class _Leaving:
-    """Closes a stream, from any thread: one that its reader waits in is woken by that."""
+    """Closes a stream, from any thread. If its reader waits in it, that wakes the reader."""
 
     def __init__(self, stream: object) -> None:
         self._close: Callable[[], None] = getattr(stream, "close", lambda: None)
         self._thread: threading.Thread | None = None
 
     def __call__(self) -> None:
-        """Begin to close it; does not block."""
+        """Begin to close it. Does not block."""
         self._thread = threading.Thread(target=self._leave, name="callbridge-relay-leaving", daemon=True)
         self._thread.start()
 
     def _leave(self) -> None:
-        # A generator that is running cannot be closed by another thread: it is left at its next event.
+        # Another thread cannot close a running generator: it is left at its next event.
         with suppress(Exception):
             self._close()
 

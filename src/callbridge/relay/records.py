@@ -1,7 +1,7 @@
-"""What a log holds: positions, records, and what is known of a run. Data alone; nothing here waits or asks for the time.
+"""What a log holds: positions, records, and the state of a run. This is only data: nothing here waits or asks for the time.
 
-A position counts the events of one attempt to publish a run, from 1, without holes. The end of an attempt is a record too, at
-`END`, behind every event there can be; it says how the attempt ended and how many events it had.
+A position counts the events of one attempt to publish a run, from 1, without gaps. The end of an attempt is a record too, at
+`END`, behind every event there can be. It says how the attempt ended and how many events it had.
 
 ```
 1-1  1-2  1-3 … 1-57  1-END        the first attempt: lost after 57 events
@@ -39,16 +39,16 @@ __all__ = [
 ]
 
 SCHEMA: Final = 1
-"""Version of what is written, and the newest one that is read."""
+"""The version that is written, and the newest one that is read."""
 
 END: Final = 2**63 - 1
-"""Where the record of an attempt's end is: SQLite's highest number, and behind every event."""
+"""Where the record of an attempt's end is: at SQLite's highest number, behind every event."""
 
 Status: TypeAlias = Literal["queued", "running", "ended", "failed", "stopped", "lost", "limited"]
-"""What a run is: announced, published right now, or how it ended."""
+"""The status of a run: announced, being published, or how it ended."""
 
 LIVE: Final = ("queued", "running")
-"""What a run is before its end."""
+"""The status of a run before its end."""
 
 _RUN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _POSITION: Final = re.compile(r"(\d{1,9})-(\d{1,18})(?:~([0-9a-f]{8}))?")
@@ -61,7 +61,7 @@ class Position(NamedTuple):
     seq: int
 
     def shown(self, run: str) -> str:
-        """Return it as users have it: bound to its run, so that a position of another one is told from it."""
+        """Return it in the form that users get. It names its run, so a position of another run is recognized."""
         return f"{self.attempt}-{self.seq}~{_tag(run)}"
 
 
@@ -77,7 +77,7 @@ class Record(NamedTuple):
 
     @property
     def position(self) -> Position:
-        """Where it is."""
+        """Its position."""
         return Position(self.attempt, self.seq)
 
 
@@ -86,10 +86,10 @@ class Ending(NamedTuple):
 
     status: Status
     events: int
-    """How many it had."""
+    """How many events it had."""
 
     error: dict[str, str] | None = None
-    """Of one that failed: the `type`, and the `message` if readers may know it."""
+    """If it failed: the `type` of the error, and the `message` if readers may know it."""
 
     def written(self) -> str:
         """Return it as the body of a record."""
@@ -121,23 +121,23 @@ class Policy:
 
 @dataclass
 class RunState:
-    """What is known of a run beside its records. Times are of the log's own clock, in seconds."""
+    """What the log knows of a run besides its records. Times are in seconds, by the log's own clock."""
 
     version: int = SCHEMA
     status: Status = "queued"
     attempt: int = 0
-    """Number of the last attempt, from 1; 0: none has begun."""
+    """The number of the last attempt, from 1. If it is 0, none has begun."""
 
     owner: str = ""
-    """Who publishes: told apart from another one that claims the run, and the same as itself when it claims it again."""
+    """The publisher. It differs from any other that claims the run, and is the same if it claims the run again."""
 
     count: int = 0
     bytes: int = 0
     first: int = 1
-    """The first event of the attempt that is still there."""
+    """The first event of the attempt that the log still has."""
 
     beat: int = 0
-    """How often the lease was renewed."""
+    """How many times the lease was renewed."""
 
     renewed_at: float = 0.0
     announced_at: float = 0.0
@@ -155,7 +155,7 @@ class RunState:
 
     @property
     def position(self) -> Position:
-        """Where its last event is."""
+        """The position of its last event."""
         return Position(self.attempt, self.count)
 
     @property
@@ -166,7 +166,7 @@ class RunState:
         return self.status == "running" and self.now > self.renewed_at + self.lease_seconds
 
     def with_policy(self, policy: Policy) -> RunState:
-        """Return it with what a publisher has chosen."""
+        """Return it with the policy that a publisher has chosen."""
         return replace(self, **asdict(policy))
 
     def written(self) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class RunState:
 
     @classmethod
     def read(cls, run: str, content: dict[str, Any]) -> RunState:
-        """Return what plain values, or the text of them, say.
+        """Return the state that plain values, or their text, describe.
 
         Raises:
             RecordVersionError: A newer version has written them.
@@ -201,7 +201,7 @@ def check_version(run: str, version: int) -> None:
     """Check that this version can read what another one has written.
 
     Raises:
-        RecordVersionError: It is newer.
+        RecordVersionError: The other version is newer.
     """
     if version > SCHEMA:
         problem = f"its log is of version {version}, and this callbridge reads up to {SCHEMA}; install a newer callbridge here"
@@ -209,7 +209,7 @@ def check_version(run: str, version: int) -> None:
 
 
 def make_run() -> str:
-    """Return the id of a new run, which nobody can guess: who knows it may read the run."""
+    """Return the id of a new run. Nobody can guess it: whoever knows it may read the run."""
     return f"r_{secrets.token_urlsafe(24)}"
 
 
@@ -217,7 +217,7 @@ def check_run(run: object) -> str:
     """Return an id.
 
     Raises:
-        RunIdError: No run may have it.
+        RunIdError: No run may have this id.
     """
     if not isinstance(run, str) or _RUN.fullmatch(run) is None:
         raise RunIdError("run", run, "1 to 128 of A-Z a-z 0-9 _ . : -, such as `relay.announce()` returns")
@@ -225,10 +225,10 @@ def check_run(run: object) -> str:
 
 
 def parse_position(run: str, text: object) -> Position:
-    """Return the position that a text says.
+    """Return the position that a text names.
 
     Raises:
-        PositionError: It is none, or one of another run.
+        PositionError: The text is not a position, or names one in another run.
     """
     match = _POSITION.fullmatch(text) if isinstance(text, str) else None
     if match is None or int(match[2]) >= END:

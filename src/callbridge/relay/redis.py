@@ -1,7 +1,7 @@
 """`RedisLog`: the log of several machines, in the streams of a Redis or Valkey server.
 
-Needs the extra: `pip install 'callbridge[redis]'`. What the server does is in `scripts`; here is the talking: one connection
-waits for all that this process follows, whatever the number of readers, and a few others, taken as needed, do the rest.
+Needs the extra: `pip install 'callbridge[redis]'`. `scripts` has what the server does; this module talks to it. One connection
+waits for all that this process follows, whatever the number of readers. A few others, taken as needed, do the rest.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RedisLog:
 
     Args:
         address: Its URL, as redis-py takes it.
-        url: The same, secrets hidden.
+        url: The same, with secrets hidden.
     """
 
     is_clustered = False
@@ -60,9 +60,9 @@ class RedisLog:
 
         Raises:
             ImportError: redis-py is not installed.
-            RelayUnreachableError: The server is not there.
-            RelayAccessError: It refuses the user or the password.
-            RelayVersionError: It is too old.
+            RelayUnreachableError: The server cannot be reached.
+            RelayAccessError: The server refuses the user or the password.
+            RelayVersionError: The server is too old.
         """
         self._redis = redis = _redis_py()
         exceptions = redis.exceptions
@@ -100,7 +100,7 @@ class RedisLog:
         self._waiter = self._connected(redis, 2 * SOCKET_SECONDS)
 
     def _connected(self, redis: ModuleType, seconds: float) -> Any:
-        # Retries are ours: redis-py's own would hide from us how long the server has been away.
+        # We retry ourselves: redis-py's own retries would hide how long the server has been away.
         return redis.Redis.from_url(
             self._address,
             socket_timeout=seconds,
@@ -195,7 +195,7 @@ class RedisLog:
         """Return what the server answers.
 
         Raises:
-            LogAwayError: It cannot answer now.
+            LogAwayError: The server cannot answer now.
         """
         assert self._redis is not None
         exceptions = self._redis.exceptions
@@ -204,7 +204,7 @@ class RedisLog:
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             raise LogAwayError(_brief(error)) from error
         except exceptions.ResponseError as error:
-            # Out of memory, still loading, a replica, no disk: all of that passes, or ends by `outage_seconds`.
+            # Out of memory, still loading, a replica, no disk: all of these pass, or end at `outage_seconds`.
             raise LogAwayError(str(error)) from error
         except (exceptions.ClusterError, exceptions.RedisClusterException) as error:  # a node of a cluster is away
             raise LogAwayError(_brief(error)) from error
@@ -264,7 +264,7 @@ def _brief(error: BaseException) -> str:
 
 
 def keys_of(run: str) -> list[str]:
-    """Return the keys of a run: its state, its log, and what is asked of it."""
+    """Return the keys of a run: its state, its log, and the requests to it."""
     return [f"{{cb:{run}}}:{name}" for name in ("run", "log", "ctl")]
 
 

@@ -1,7 +1,8 @@
 """What a Redis or Valkey server does for the relay: one script for each call, so that each happens completely or not at all.
 
-A script that begins while the server has memory left is never refused half-way, where a pipeline is: it would leave a hole. It
-takes all events of a batch in one command, which is also the quickest way to write them. The rules are those of `StateLog`.
+If a script begins while the server has memory left, the server never refuses it half-way. It may refuse a pipeline half-way,
+which would leave a gap. A script takes all events of a batch in one command, which is also the quickest way to write them. The
+rules are those of `StateLog`.
 
 Keys, in this order: `{cb:RUN}:run`, a hash with the fields of `RunState`; `{cb:RUN}:log`, a stream with the records under ids
 `attempt-seq`, so that the server itself refuses what does not come behind what is there; `{cb:RUN}:ctl`, a stream of requests.

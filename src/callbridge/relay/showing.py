@@ -15,7 +15,7 @@ _WIDTH = 100
 
 
 def listed(relay: Relay) -> Iterator[str]:
-    """Give a line for each run of a relay, the newest first."""
+    """Yield a line for each run of a relay, newest first."""
     runs = relay.runs_sync()
     width = max([len(run.run) for run in runs], default=3)
     yield f"{'run':<{width}}  {'status':<8}  {'attempt':>7}  {'events':>7}  {'bytes':>10}  {'age':>8}"
@@ -30,10 +30,10 @@ def _line(run: RunSummary, width: int) -> str:
 
 
 def followed(relay: Relay, run: str, *, after: str | None = None, show_events: bool = False) -> Iterator[str]:
-    """Give the visible text of a run as it comes, or a line for each event; at the end, a line that says how it ended.
+    """Yield the visible text of a run as it comes, or a line for each event. The last line says how the run ended.
 
     Raises:
-        RunError: It cannot be followed, or has not ended well.
+        RunError: The run cannot be followed, or has not ended well.
     """
     visible = VisibleText()
     said = ""

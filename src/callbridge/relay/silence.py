@@ -1,8 +1,8 @@
-"""`Silence`: when a run whose lease is not renewed is given up. It is told what was seen, and neither looks nor asks the time.
+"""`Silence`: when to give up a run whose lease is not renewed. It is told what was seen, and neither looks nor asks the time.
 
-A lease that has run out by the log's clock proves little: the server may have been restarted, or have stood still, and the
-publisher had no way to renew it. So whoever gives a run up has to have watched its beat stand still, from the answer to one
-look to the asking of another, with the log answering all the while:
+A lease that has run out by the log's clock proves little: the server may have been restarted, or have stood still, so that the
+publisher could not renew it. So before anybody gives a run up, they must have watched its beat stand still, from the answer to
+one look until they ask for another, with the log answering all the while:
 
 - for the whole lease time, in which a healthy publisher renews it three times; or
 - if the lease has run out by the log's clock as well, for a third of it, in which it is renewed once, but for no less than a
@@ -28,14 +28,14 @@ __all__ = ["LOOKS_SECONDS", "Contact", "Silence"]
 T = TypeVar("T")
 
 LOOKS_SECONDS: Final = 1.0
-"""How often a silent run is looked at, unless its lease is so short that it has to be more often."""
+"""The seconds between two looks at a silent run. If its lease is very short, they are fewer."""
 
 ANSWER_SECONDS: Final = 5.0
-"""After how long a publisher takes its connection for dead, and makes another one."""
+"""The seconds after which a publisher takes its connection for dead and makes another one."""
 
 
 class Contact:
-    """What one thread asks a log, and for how long it has had no answer.
+    """The calls that one thread makes to a log, and how long it has had no answer.
 
     Args:
         on_gap: Called after each answer, with the seconds since the one before.
@@ -48,7 +48,7 @@ class Contact:
         self._answered_at = self.asked_at = clock()
 
     def ask(self, call: Callable[[], T]) -> T:
-        """Return what the log answers; an error is no answer."""
+        """Return what the log answers. An error is not an answer."""
         self.asked_at = self._clock()
         answer = call()
         now = self._clock()
@@ -58,12 +58,12 @@ class Contact:
 
     @property
     def answered_at(self) -> float:
-        """When the log has answered last."""
+        """When the log last answered."""
         return self._answered_at
 
 
 class Silence:
-    """What was seen of one run's lease."""
+    """What was seen of the lease of one run."""
 
     def __init__(self) -> None:
         self._beat: tuple[int, int] | None = None
@@ -77,22 +77,22 @@ class Silence:
         return LOOKS_SECONDS if self._lease_seconds is None else min(LOOKS_SECONDS, self._lease_seconds / 6)
 
     def heard(self) -> None:
-        """Take note that the run was heard of: the watch begins anew."""
+        """Note that the run gave a sign of life: the watch begins anew."""
         self._beat = None
         self._was_interrupted = False
 
     def missed(self, seconds: float) -> None:
-        """Take note that the log has not answered for so long. Longer than a healthy run can bear, and the watch is void."""
+        """Note that the log has not answered for so long. If that is longer than a healthy run can bear, the watch is void."""
         if self._lease_seconds is not None and seconds > self.look_seconds + self._lease_seconds / 4:
             self._beat = None
             self._was_interrupted = True
 
     def is_over(self, state: RunState, asked_at: float, answered_at: float) -> bool:
-        """Take note of a look at a run; return whether it is to be given up.
+        """Note a look at a run. Return whether to give the run up.
 
         Args:
-            state: As it was seen.
-            asked_at: When the log was asked, in seconds. All of its answers up to this one have been taken note of.
+            state: The state that was seen.
+            asked_at: When the log was asked, in seconds. All of its answers up to this one have been noted.
             answered_at: When it answered.
         """
         if state.status == "queued":
@@ -107,7 +107,7 @@ class Silence:
         return asked_at - self._since >= self._needed(state)
 
     def _needed(self, state: RunState) -> float:
-        """Return for how long a beat that does not change has to be watched."""
+        """Return how long to watch a beat that does not change."""
         lease = state.lease_seconds
         if self._was_interrupted or not state.is_overdue:
             return lease

@@ -1,7 +1,8 @@
 """`SQLiteLog`: the log of the processes of one machine, in a file, without a server.
 
-In WAL mode readers and the one writer do not wait for each other, and what was written survives the death of any process. A
-change made by another process rings no bell, so whoever waits looks: every 20 ms, which costs some microseconds each time.
+In WAL mode, readers and the one writer do not wait for each other, and what was written survives the death of any process.
+Nothing announces a change that another process makes. So a process that waits looks every 20 ms, which costs some microseconds
+each time.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class SQLiteLog(StateLog):
     """A log in a file.
 
     Args:
-        path: The file; made if it is not there.
+        path: The file. It is created if it does not exist.
     """
 
     def __init__(self, path: str) -> None:
@@ -92,8 +93,8 @@ class SQLiteLog(StateLog):
         """See `Log`.
 
         Raises:
-            RelayUnreachableError: The file is not there and cannot be made, or is no database.
-            RelayAccessError: It may not be written.
+            RelayUnreachableError: The file does not exist and cannot be created, or is not a database.
+            RelayAccessError: You may not write the file.
         """
         self._is_closed = False
         folder = Path(self._path).absolute().parent
@@ -121,7 +122,7 @@ class SQLiteLog(StateLog):
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection: one for each call at a time."""
+        """Lend a connection, to one call at a time."""
         with self._idle_lock:
             connection = self._idle.pop() if self._idle else None
         if connection is None:

@@ -1,6 +1,6 @@
 """`StateLog`: the rules of a log, once, for engines that can hold a transaction open while Python decides.
 
-An engine gives a `Store`, inside which nobody else changes anything, and says when something has changed.
+An engine provides a `Store`, inside which nobody else changes anything, and says when something has changed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Store(Protocol):
         ...
 
     def put(self, run: str, state: RunState) -> None:
-        """Replace it."""
+        """Replace the state of a run."""
         ...
 
     def add(self, run: str, records: Sequence[Record]) -> None:
-        """Add records behind those that are there."""
+        """Add records behind the existing ones."""
         ...
 
     def drop_before(self, run: str, position: Position) -> None:
-        """Delete records of that attempt before a position."""
+        """Delete the records of the position's attempt before it."""
         ...
 
     def delete(self, run: str) -> None:
@@ -46,7 +46,7 @@ class Store(Protocol):
         ...
 
     def expired(self, now: float) -> Sequence[str]:
-        """Return the runs whose time is over."""
+        """Return the runs that have expired."""
         ...
 
     def read(self, run: str, after: Position, limit: int) -> list[Record]:
@@ -59,7 +59,7 @@ class StateLog(ABC):
 
     Args:
         url: Where it is.
-        clock: The time in seconds, the same for all who use the log.
+        clock: Returns the time in seconds, the same for all who use the log.
     """
 
     def __init__(self, url: str, clock: Callable[[], float]) -> None:
@@ -68,11 +68,11 @@ class StateLog(ABC):
 
     @abstractmethod
     def _transaction(self, *, write: bool = True) -> AbstractContextManager[Store]:
-        """Return what begins a transaction, ends it, and tells those who wait if it was one that writes."""
+        """Return a context manager for a transaction. If the transaction writes, its end wakes those who wait."""
 
     @abstractmethod
     def _pause(self, seconds: float) -> bool:
-        """Wait until something has changed; return False if that is not what ended the wait."""
+        """Wait until something has changed. Return False if something else ended the wait."""
 
     # -- announcing and publishing ------------------------------------------------------------------------------------
 
@@ -229,7 +229,7 @@ class StateLog(ABC):
         return replace(state, now=now)
 
     def _kept(self, state: RunState) -> RunState:
-        """Return the state of a run that goes on to be kept for as long as a run may go on unheard of."""
+        """Return the state of a run that is now kept for as long as a run may stay silent."""
         return replace(state, expires_at=state.now + max(state.orphan_seconds, 2 * state.lease_seconds))
 
     def _ended(self, store: Store, run: str, state: RunState, ending: Ending) -> RunState:
@@ -239,7 +239,7 @@ class StateLog(ABC):
         return ended
 
     def _trim(self, store: Store, run: str, state: RunState) -> None:
-        """Let the oldest events give way, all but the newest one."""
+        """Drop the oldest events to make room, all but the newest one."""
         over = state.count - state.first + 1 - state.max_events
         while state.first < state.count and (over > 0 or state.bytes > state.max_bytes):
             oldest = store.read(run, Position(state.attempt, state.first - 1), 64)
@@ -253,7 +253,7 @@ class StateLog(ABC):
 
 
 def _refusal(state: RunState | None, attempt: int) -> Refusal | None:
-    """Return why an attempt may not write, if it may not."""
+    """Return why an attempt may not write; None if it may."""
     if state is None:
         return "unknown"
     if state.attempt == attempt and state.status == "limited":
