@@ -235,6 +235,7 @@ def _version() -> str:
 
 
 if sys.modules.get("langchain_core") is not None:
-    # Most of it is loaded, and who imports callbridge now will use it: perhaps first inside a loop, which should not wait.
+    # Most of it is loaded, and a program that imports callbridge now will use it: perhaps first inside a loop, which should not
+    # wait.
     for _module in _MODULES:
         import_module(f"{__name__}.{_module}")

@@ -71,13 +71,13 @@ class Unpromised(NamedTuple):
     """A name that nobody promised."""
 
     name: str
-    """The name, of LangChain's as `module:path`."""
+    """The name. For LangChain's, `module:path`."""
 
     purpose: str
-    """What is asked of it."""
+    """What callbridge uses it for."""
 
     lost: str
-    """What a user loses where it is missing."""
+    """What you lose if it is missing."""
 
     seen: str = "all versions"
     """Where it was seen."""
@@ -250,7 +250,7 @@ running_loop: Final[Callable[[], asyncio.AbstractEventLoop | None]] = getattr(as
 
 
 def waiter_of(task: Task) -> Future | None:
-    """Return what a task waits for; None if it is about to go on."""
+    """Return what a task waits for. None if it is about to go on."""
     waiter: Future | None = getattr(task, "_fut_waiter", None)
     return waiter
 
@@ -261,7 +261,7 @@ def children_of(future: Future | None) -> list[Future]:
 
 
 def is_future(value: object) -> TypeGuard[Future]:
-    """Return whether a value is a future; asyncio has two kinds, and nest_asyncio puts the one in the place of the other."""
+    """Return whether a value is a future. asyncio has two kinds, and nest_asyncio replaces one by the other."""
     return asyncio.isfuture(value)
 
 
@@ -276,10 +276,10 @@ def is_job(value: object) -> TypeGuard[concurrent.futures.Future[Any]]:
 
 
 def held_by_callbacks(future: Future, is_kind: Callable[[object], TypeGuard[T]]) -> Iterator[T]:
-    """Yield what a future's callbacks have in their closures, as far as it is of a kind.
+    """Yield the values of a kind that a future's callbacks have in their closures.
 
     `asyncio.wrap_future` chains a future and a job in a thread by a callback, and nothing else knows both. The callback of
-    `asyncio.wait` has in its closure the future that is waited for.
+    `asyncio.wait` has in its closure the future that `wait` itself waits for.
     """
     for callback, _ in getattr(future, "_callbacks", None) or ():
         for cell in getattr(callback, "__closure__", None) or ():
@@ -296,7 +296,7 @@ def context_of(task: Task) -> Context | None:
     context = getattr(task, "_context", None)  # of a task in Python, which nest_asyncio makes
     if isinstance(context, Context):
         return context
-    # Of one in C, the garbage collector names its own context first.
+    # For a task in C, the garbage collector names the task's own context first.
     return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
 
 
@@ -318,7 +318,7 @@ _MAY_WAIT: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYN
 
 
 def has_ended(frame: FrameType) -> bool:
-    """Return whether a frame's code has ended; also true where `frame.clear` will refuse if it has not.
+    """Return whether a frame's code has ended. Also True where `frame.clear` refuses by itself if the code has not ended.
 
     Of code that has ended, the garbage collector sees the code and the variables in its frame. Before CPython 3.11 it always
     does: of a coroutine that runs, behind the frame of its caller, and of one that waits, before what it awaits. A generator
@@ -354,8 +354,8 @@ def module_of(task: Task) -> str:
 def awaiter_of(future: Future) -> Task | None:
     """Return a task that waits for a future: by `await`, `gather`, `wait`, `wait_for`, `shield` or a task group.
 
-    Nothing but the future's callbacks knows: a bound method of the task or of `asyncio.TaskGroup`, or a function that holds
-    another future or AnyIO's task group.
+    Only the future's callbacks know it: a bound method of the task or of `asyncio.TaskGroup`, or a function that holds another
+    future or AnyIO's task group.
     """
     seen: set[Future] = set()
     left = [future]
@@ -382,7 +382,7 @@ def _host_of_group(held: Iterable[object]) -> Task | None:
 
 
 def abort_transports(loop: asyncio.AbstractEventLoop) -> None:
-    """Close the connections that are open on a loop; asyncio's own knows them, others do not tell."""
+    """Close the open connections of a loop. asyncio's own loop knows them; others do not tell."""
     for transport in list(getattr(loop, "_transports", {}).values()):
         transport.abort()
 
@@ -393,7 +393,7 @@ def _set_running_loop() -> Callable[[asyncio.AbstractEventLoop | None], object]:
 
 @contextmanager
 def between_turns() -> Iterator[None]:
-    """Say that no loop runs here: it is in a thread of its own, and calls sync code there, which may block and run loops."""
+    """Say that no loop runs here: the loop has its own thread, and calls sync code there that may block and run loops."""
     set_running, loop = _set_running_loop(), running_loop()
     set_running(None)
     try:
@@ -403,9 +403,10 @@ def between_turns() -> Iterator[None]:
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop for a thread of ours; where threads are greenlets (gevent, eventlet), one that leaves others alone.
+    """Return a loop for a thread of ours. If threads are greenlets (gevent, eventlet), it leaves the others alone.
 
-    They are all in one thread of the system, for which asyncio notes what loop runs: a loop that stays would be everybody's.
+    Greenlets share one thread of the system, and asyncio notes which loop runs in it. A loop that stayed there would belong to
+    all of them.
     """
     if not _has_green_threads():
         return asyncio.new_event_loop()
@@ -417,7 +418,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         outer_hooks: tuple[Any, Any] = (None, None)
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            """Wait, and say meanwhile that the loop does not run: other greenlets have their turn then.
+            """Wait. Meanwhile say that the loop does not run, because other greenlets have their turn.
 
             Theirs are async generators that begin meanwhile: another loop would close them when it is closed.
             """
@@ -464,7 +465,7 @@ def _has_green_threads() -> bool:
 
 
 def before_threads_are_joined(function: Callable[..., object], *args: object) -> None:
-    """Let a function be called when the interpreter exits, before it joins the threads of pools."""
+    """Register a function to call when the interpreter exits, before it joins the threads of pools."""
     register: Callable[..., object] | None = getattr(threading, "_register_atexit", None)
     if register is not None:
         register(function, *args)
@@ -537,9 +538,10 @@ _ENTRIES: Final = (
 
 
 def is_langchains(task: Task) -> bool:
-    """Return whether a task is of LangChain's making: a coroutine of its running of runs, or the closing of a generator.
+    """Return whether LangChain made a task: a coroutine with which it runs runs, or the closing of a generator.
 
-    The closing does not tell whose it is: in a run, what is dropped is mostly what LangChain has not closed.
+    A closing does not tell whose it is. In a run, the generators that are dropped are mostly those that LangChain has not
+    closed.
     """
     if is_closing(task):
         return True
@@ -549,7 +551,7 @@ def is_langchains(task: Task) -> bool:
 
 
 def langchain(name: str, missing: T) -> T:
-    """Return what LangChain has under a name of `NAMES`, or what stands for it where it has nothing."""
+    """Return what LangChain has under a name of `NAMES`, or a stand-in if it has nothing."""
     module, _, path = name.partition(":")
     try:
         found: Any = import_module(module)
@@ -564,7 +566,7 @@ def langchain(name: str, missing: T) -> T:
 def codes_of_langchain(name: str) -> tuple[CodeType, ...]:
     """Return the code of a function of LangChain, and of what is defined in it: comprehensions have frames before 3.12.
 
-    A tuple, not a set: it is searched by identity first, while hashing a code object hashes all that is in it. The
+    A tuple, not a set: a tuple is searched by identity first, while hashing a code object hashes all that is in it. The
     comprehensions come first, because `ahandle_event` asks in them.
     """
     code = getattr(langchain(name, None), "__code__", None)
@@ -597,12 +599,12 @@ def _names(value: object) -> set[str]:
 
 
 def is_v3_stream(value: object) -> bool:
-    """Return whether a value is a stream of version 3: of a model, or of a graph."""
+    """Return whether a value is a stream of version 3, of a model or of a graph."""
     return not _names(value).isdisjoint(_MODEL_STREAMS | _RUN_STREAMS)
 
 
 def is_unread_v3_stream(value: object) -> bool:
-    """Return whether a value is such a stream that nobody has begun to read, so that its run has not begun either.
+    """Return whether a value is such a stream and nobody has begun to read it, so that its run has not begun either.
 
     Source: `langchain_core/language_models/chat_model_stream.py` (1.4.0 to 1.8.3), `langgraph/stream/run_stream.py` (1.2.0 to
     1.2.24). Where these names are gone, such a stream is a result like any other.

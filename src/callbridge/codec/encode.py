@@ -356,7 +356,7 @@ def _arguments(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]
         return
     held, is_own = value.__dict__, type(value) is not kind
     for name, empty, default in _form_fields(kind):
-        # What a class of one's own calls its type, the one on the list would refuse.
+        # The class on the list would refuse the name that a user's own class gives its type.
         skipped = is_own if name == "type" else name in held and _goes_without_saying(held[name], empty, default)
         if name in held and not skipped:
             yield name, held[name]

@@ -1,4 +1,4 @@
-"""CB201: `callback_manager=`, which the models and tools of LangChain 1.x do not heed."""
+"""CB201: `callback_manager=`, which the models and tools of LangChain 1.x ignore or refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CB206: handlers attached by assigning `callbacks` of an object."""
+"""CB206: handlers assigned to `callbacks` of an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CB603: an iterating handler that nobody ends if the run fails."""
+"""CB603: a handler with `aiter()` that nothing ends if the run fails."""
 
 from __future__ import annotations
 

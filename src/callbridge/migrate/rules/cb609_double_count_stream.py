@@ -1,4 +1,4 @@
-"""CB609: loops that take every stream event for text."""
+"""CB609: loops that treat every stream event as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CB704: a stream of version 3 that is left and not closed."""
+"""CB704: a stream of version 3 that is left without being closed."""
 
 from __future__ import annotations
 

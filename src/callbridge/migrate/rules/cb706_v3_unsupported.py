@@ -1,4 +1,4 @@
-"""CB706: version 3 of a runnable that does not speak it."""
+"""CB706: `version="v3"` on a runnable that does not support it."""
 
 from __future__ import annotations
 

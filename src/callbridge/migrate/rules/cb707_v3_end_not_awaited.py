@@ -1,4 +1,4 @@
-"""CB707: an async v3 stream of a model whose end nobody waits for."""
+"""CB707: an async v3 stream of a model, whose end nobody awaits."""
 
 from __future__ import annotations
 

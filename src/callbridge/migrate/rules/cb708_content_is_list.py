@@ -1,4 +1,4 @@
-"""CB708: the content of a v3 message taken for a string."""
+"""CB708: the content of a v3 message used as a string."""
 
 from __future__ import annotations
 
