@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 __all__ = ["ChannelStatistics", "Overflow"]
 
 Overflow: TypeAlias = Literal["block", "coalesce", "drop_oldest", "drop_newest", "fail"]
-"""What becomes of an item that is sent while the buffer is full; see `open_channel`."""
+"""What happens to an item that is sent while the buffer is full; see `open_channel`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,19 @@ class ChannelStatistics:
     """Times the reader had to wait for an item."""
 
     overruns: int
-    """Times the bound had to yield: the producer could not wait without a deadlock, or nothing buffered could be dropped."""
+    """Times the buffer exceeded its bound: the producer could not wait without a deadlock, or nothing in it could be dropped."""
 
     dropped: int
     """Lost to the overflow policy."""
 
     merged: int
-    """Vanished into another item by the policy `"coalesce"`."""
+    """Merged into another item by the policy `"coalesce"`."""
 
     refused: int
     """Not accepted, by the policy `"fail"`."""
 
     discarded: int
-    """Left behind in the buffer by a reader that closed the channel."""
+    """Still in the buffer when the reader closed the channel."""
 
     waiting_producers: int
     """Producers that wait for room now."""

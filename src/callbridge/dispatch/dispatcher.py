@@ -95,16 +95,17 @@ class DispatchStatistics:
 
 
 class CallbackDispatcher:
-    """Calls old handlers with what events tell, as if they were attached to the run.
+    """Turns events into callbacks of old handlers, as if the handlers were attached to the run.
 
     Args:
-        handlers: A handler, a sequence of them, or a callback manager. One that is given twice is called once.
-        list_tokens: Whether a token that is a list of content blocks is handed out as it is. If not, as text.
-        sync_handlers: Where sync methods run: `"inline"`, in the thread that feeds, or `"thread"`, in one of its own.
-        on_handler_error: Told of each error of a handler, which is logged in any case. If it raises itself, `feed` does.
+        handlers: A handler, a sequence of them, or a callback manager. A handler given twice is called once.
+        list_tokens: If true, handlers get a token that is a list of content blocks as it is. If false, they get its text.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that feeds, or `"thread"`, in the dispatcher's own.
+        on_handler_error: Called with each error of a handler. The error is logged in any case. If this function raises,
+            `feed` raises.
 
     Raises:
-        HandlerTypeError: Something given as a handler is none.
+        HandlerTypeError: Something given as a handler is not one.
         ArgumentError: Another argument has a value that is not allowed.
 
     Threads: `feed` and its like from any thread, one at a time (others wait), or `afeed` and its like from tasks of one loop,
@@ -171,18 +172,18 @@ class CallbackDispatcher:
     # -- sync ---------------------------------------------------------------------------------------------------------
 
     def feed(self, event: Mapping[str, Any]) -> None:
-        """Call the handlers with what an event tells, and return when they have returned.
+        """Call the handlers for an event, and return when they have returned.
 
         Args:
             event: An event of v2, of the extended vocabulary or of version 3, live or out of JSON. It is not written to.
 
         Raises:
-            EventFormatError: It is no event.
-            EventSequenceError: It is of a run that has not started, or starts a run that is open.
+            EventFormatError: It is not an event.
+            EventSequenceError: It belongs to a run that has not started, or starts a run that is open.
             DispatcherClosedError: The dispatcher is closed.
             Exception: The first error of a handler whose `raise_error` is set, after all handlers were called.
 
-        Threads: called by a handler, it returns at once, and the event is delivered after the one being delivered.
+        Threads: if a handler calls it, it returns at once, and the event is delivered after the one being delivered.
         """
         self._sync(self._take_event, event)
 
@@ -190,10 +191,10 @@ class CallbackDispatcher:
         """Close the open runs, innermost first, with their error callbacks.
 
         Args:
-            error: What the handlers are told. It is not raised.
+            error: The error that the handlers get. It is not raised.
 
         Raises:
-            ArgumentError: It is no exception.
+            ArgumentError: It is not an exception.
             Exception: As `feed`, of a handler with `raise_error`.
         """
         check_error(error, optional=False)
@@ -203,15 +204,15 @@ class CallbackDispatcher:
         """Close the open runs with `RunUnfinishedError`, and end the dispatcher's own thread. Idempotent.
 
         Raises:
-            Exception: As `feed`, of a handler with `raise_error`; everything is closed then all the same.
+            Exception: As `feed`, of a handler with `raise_error`. Everything is closed even then.
         """
         self.finish(None)
 
     def finish(self, error: BaseException | None) -> None:
-        """Close with this error for the open runs; `None` as in `close`.
+        """Close the dispatcher, and the open runs with this error. `None` does the same as `close`.
 
         Raises:
-            ArgumentError: It is no exception.
+            ArgumentError: It is not an exception.
             Exception: As `close`.
         """
         check_error(error)
@@ -262,13 +263,13 @@ class CallbackDispatcher:
     # -- async --------------------------------------------------------------------------------------------------------
 
     async def afeed(self, event: Mapping[str, Any]) -> None:
-        """Call the handlers with an event from a task, in which their coroutine methods are awaited.
+        """Call the handlers for an event from a task. Their coroutine methods are awaited in this task.
 
         Raises:
             Exception: As `feed`.
 
-        Cancellation: the handler being awaited is cancelled; handlers that were to come hear of the event before they hear of
-            the next. Waiting for another task that feeds, nothing has happened yet.
+        Cancellation: the handler being awaited is cancelled. The handlers after it get this event before they get the next. If
+            the call still waits for another task that feeds, nothing has happened yet.
         """
         await self._async(self._take_event, event)
 

@@ -66,7 +66,7 @@ T = TypeVar("T")
 
 
 class _Reported:
-    """What a callback returns to a caller that is not LangChain: done already, and awaitable by who can wait for room."""
+    """What a callback returns to a caller other than LangChain. The work is done; awaiting it waits for room."""
 
     __slots__ = ("_room",)
 
@@ -118,25 +118,25 @@ class EventStreamHandler(BaseCallbackHandler):
     Attach it wherever a handler goes, and iterate it with `async for` or `for`. Iteration ends with the run, however
     the run ends; an error of the run is raised where the run was called, not here.
 
-    Who may leave before the end reads inside `async with handler:` or `with handler:`, whose end closes the handler: the run,
-    which is not the handler's, goes on unheard. A bare `break` does not say that nobody will read on. Where the channel is full
-    by then, a run waits for its reader to come back, and for ever if none does: until `close`, `aclose` or the end of `with`.
-    Dropping the handler is not enough, because the run it is attached to holds it.
+    If you might stop early, iterate inside `async with handler:` or `with handler:`. Leaving the block closes the handler. The
+    run does not belong to the handler, so it goes on unheard. A bare `break` does not say that nobody will read on. If the
+    channel is full by then, the run waits for its reader until `close`, `aclose` or the end of `with`, and without one of these
+    it waits for ever. Dropping the handler is not enough, because the run it is attached to holds it.
 
     Args:
-        roots: After how many root runs the iteration ends; `None`: not before `finish()`.
-        **options: See `HandlerOptions`. `streaming` is False unless told: attaching the handler changes nothing about
+        roots: The iteration ends after this many root runs. With `None` it ends only after `finish()`.
+        **options: See `HandlerOptions`. `streaming` defaults to False, so attaching the handler changes nothing about
             the run.
 
     Raises:
-        OptionError: A keyword is none of the options.
+        OptionError: A keyword is not one of the options.
         ArgumentError: An argument has a value that is not allowed.
 
-    With `overflow="fail"`, `ChannelOverflow` is raised in the run, whatever `raise_error` is, and by the reader in place of
+    With `overflow="fail"`, the run raises `ChannelOverflow`, whatever `raise_error` is, and the reader raises it in place of
     the end.
 
-    Threads: callbacks may come from any thread or loop; one reader. As long as nobody reads, the run does not wait, for it
-        might be the very code that will read next; what exceeds the capacity is counted as overrun.
+    Threads: callbacks may come from any thread or loop; there is one reader. As long as nobody reads, the run does not wait,
+        because it might be the very code that will read next. Events beyond the capacity are counted as overruns.
     Cancellation: a cancelled reader has lost nothing; a cancelled callback has delivered its event.
 
     Example:
@@ -247,13 +247,13 @@ class EventStreamHandler(BaseCallbackHandler):
         return StreamStatistics(self._sender.send.statistics(), self._sender.encoder.runs)
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Say that no more runs will come: iteration ends after what is buffered.
+        """Say that no more runs will come. Iteration ends after the buffered events.
 
         Args:
-            error: Raised to the reader then, instead of the end.
+            error: The reader raises it then, instead of reaching the end.
 
         Raises:
-            ArgumentError: The error is no exception.
+            ArgumentError: The error is not an exception.
 
         Threads: any.
         """
@@ -261,15 +261,15 @@ class EventStreamHandler(BaseCallbackHandler):
         self._sender.finish(error)
 
     def close(self) -> None:
-        """Leave: nothing more is read, whoever waits for room is woken, and later callbacks do nothing.
+        """Stop reading. This wakes callbacks that wait for room, and later callbacks do nothing.
 
-        The runs go on: they are not the handler's. Idempotent. Threads: any.
+        The runs do not belong to the handler and go on. Idempotent. Threads: any.
         """
         self._reader.close()
         self._sender.finish()
 
     async def aclose(self) -> None:
-        """Leave, as `close` does; there is nothing to wait for."""
+        """Stop reading, as `close` does. There is nothing to wait for."""
         self.close()
 
     def __enter__(self) -> Self:

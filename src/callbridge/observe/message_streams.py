@@ -49,14 +49,14 @@ def stream_messages(call: Callable[..., Awaitable[R]], /, *args: Any, **options:
 @overload
 def stream_messages(call: Callable[..., Awaitable[R] | R], /, *args: Any, **options: Any) -> MessageStream[R]: ...
 def stream_messages(call: Any, /, *args: Any, **options: Any) -> MessageStream[Any]:
-    """Read a run as messages, one for each model call, from sync code; no event loop is needed.
+    """Read a run as messages, one for each model call, from sync code. No event loop is needed.
 
-    Works for what LangChain's `version="v3"` refuses, too: LCEL chains, legacy chains, agent executors, any code.
+    This also works where LangChain's `version="v3"` refuses: LCEL chains, legacy chains, agent executors, any code.
 
     Args:
         call: A runnable, or a callable.
         *args: The runnable's input and config, as in `stream_events`; the callable's arguments, as in `stream_call`.
-        **options: See `StreamOptions`; of a runnable also what goes to its `stream`.
+        **options: See `StreamOptions`. For a runnable, also the keyword arguments of its `stream`.
 
     Returns:
         An iterator and context manager over `ChatModelStream`s. Its `result` is what the call returned.
@@ -93,7 +93,7 @@ def astream_messages(call: Any, /, *args: Any, **options: Any) -> AsyncMessageSt
     Args:
         call: A runnable, or a sync or async callable.
         *args: The runnable's input and config, as in `astream_events`; the callable's arguments, as in `astream_call`.
-        **options: See `StreamOptions`; of a runnable also what goes to its `astream`.
+        **options: See `StreamOptions`. For a runnable, also the keyword arguments of its `astream`.
 
     Returns:
         An async iterator and context manager over `AsyncChatModelStream`s. Its `result` is what the call returned.

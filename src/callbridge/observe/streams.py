@@ -62,8 +62,8 @@ class _OwningStream(Generic[R]):
         """Exactly what the call returned, or the root run's output.
 
         Raises:
-            ResultNotReadyError: The end has not been read yet, or the reader left before it.
-            BaseException: The error with which the run ended, again.
+            ResultNotReadyError: The reader has not reached the end yet, or it left before the end.
+            BaseException: The error that ended the run, raised again.
         """
         state = self._reader.state
         if state == "ended":
@@ -114,15 +114,15 @@ class _OwningStream(Generic[R]):
 
 
 class AsyncEventStream(_OwningStream[R]):
-    """Events of a run that this stream starts, owns and ends; for `async for`.
+    """An async iterator over the events of a run that this stream starts, owns and ends.
 
-    Iterate it inside `async with`, so that leaving early cancels and awaits the run. The run starts with the first read and
-    is driven in one task and one context.
+    Iterate it inside `async with`, so that leaving early cancels and awaits the run. The first read starts the run, in one
+    task and one context.
 
-    Cancellation: inside `async with`, a read that is cancelled has lost nothing, and may be repeated after a timeout. Outside,
-    nobody else would end the run, so a read that is cancelled leaves, as in LangChain's generator. The caller's own
-    cancellation is never swallowed: one that arrives while the run is being awaited is raised afterwards.
-    Threads: the loop in which it was first read.
+    Cancellation: inside `async with`, a cancelled read has lost nothing, and you may repeat it after a timeout. Outside,
+    nobody else would end the run, so a cancelled read closes the stream, as in LangChain's generator. The stream never
+    swallows the caller's own cancellation: if it arrives while the run is being awaited, it is raised afterwards.
+    Threads: use the stream in the loop that first read it.
 
     Example:
         ```python
@@ -154,7 +154,7 @@ class AsyncEventStream(_OwningStream[R]):
         Raises:
             StopAsyncIteration: The run has ended well.
             ConcurrentReadError: Another task is waiting for the next event.
-            BaseException: The very error that the run ended with, after everything that came before it.
+            BaseException: The very error that ended the run, after all events that came before it.
         """
         # The channel's own coroutine: one around it would be a fourth of the price of reading an event.
         return self._take(None, self._end) if self._reader.state == "reading" else self._first()
@@ -176,16 +176,16 @@ class AsyncEventStream(_OwningStream[R]):
         await self.aclose()
 
     async def aclose(self, seconds: float | None = None) -> bool:
-        """Leave: cancel the run and wait until it has ended, its cleanup included. Idempotent.
+        """Close the stream: cancel the run and wait until it has ended, its cleanup included. Idempotent.
 
         With `on_exit="detach"` the run goes on unread instead, and there is nothing to wait for.
 
         Args:
-            seconds: How many to wait for a run that does not let itself be cancelled, such as sync code in a long
-                call. It has been told to stop all the same, and does so at its next callback. None: as long as it takes.
+            seconds: How many seconds to wait for a run that cannot be interrupted, such as sync code in a long call. The
+                run is still told to stop, and does so at its next callback. `None` waits as long as it takes.
 
         Returns:
-            False if the time is over and the run is not.
+            False if the time is over before the run has ended.
 
         Cancellation: shielded from cancel scopes; a native cancellation is raised when the run has ended or the time is over.
         """
@@ -194,9 +194,9 @@ class AsyncEventStream(_OwningStream[R]):
     def text(self) -> AsyncTexts:
         """Return the visible text of models as an iterator, each piece once.
 
-        Model text only: what prompts, parsers, chains and graphs pass on again is left out, content blocks give their
-        text, models tagged `nostream` give none, and a model that does not stream gives its text at its end. What a retry or a
-        fallback says in place of what a model has broken off comes after a blank line.
+        It gives model text only, and leaves out the copies that prompts, parsers, chains and graphs pass on. Content blocks
+        give their text, and models tagged `nostream` give none. A model that does not stream gives its text at its end. If a
+        model breaks off and a retry or a fallback takes its place, the new text comes after a blank line.
         """
         return AsyncTexts(self)
 
@@ -215,10 +215,10 @@ class AsyncEventStream(_OwningStream[R]):
 
 
 class EventStream(_OwningStream[R]):
-    """Events of a run that this stream starts, owns and ends; for `for`.
+    """An iterator over the events of a run that this stream starts, owns and ends.
 
-    Iterate it inside `with`, so that leaving early stops the run at its next callback and waits for it. The run has a thread
-    and a context of its own; no event loop is needed, and one that runs in this thread is not used.
+    Iterate it inside `with`, so that leaving early stops the run at its next callback and waits for it. The run has its own
+    thread and its own context. It needs no event loop, and does not use one that runs in this thread.
 
     Threads: one thread reads. Ctrl-C in it stops the run.
 
@@ -249,7 +249,7 @@ class EventStream(_OwningStream[R]):
         Raises:
             StopIteration: The run has ended well.
             ConcurrentReadError: Another thread is waiting for the next event.
-            BaseException: The very error that the run ended with, after everything that came before it.
+            BaseException: The very error that ended the run, after all events that came before it.
         """
         event = self._ready(None)
         if event is not None:
@@ -272,7 +272,7 @@ class EventStream(_OwningStream[R]):
         self.close()
 
     def close(self) -> None:
-        """Leave: stop the run at its next callback and wait until it has ended. Idempotent.
+        """Close the stream: stop the run at its next callback and wait until it has ended. Idempotent.
 
         With `on_exit="detach"` the run goes on unread instead, and there is nothing to wait for.
         """

@@ -44,19 +44,20 @@ these are forgotten when there are more."""
 def with_tokens(handler: H, *, list_tokens: bool = False, text_end: bool = False) -> TokenHandler[H]:
     """Give a handler its `on_llm_new_token` in runs that are driven by version 3; elsewhere nothing changes.
 
-    Pass the result where the handler went: `config={"callbacks": [with_tokens(handler)]}`. Models that report their tokens
-    themselves are heard as ever; of others the tokens are made of what `on_stream_event` reports. Each token comes once. For
-    `isinstance` the result is an instance of the handler's class; attributes are read and set there.
+    Pass the result wherever you passed the handler: `config={"callbacks": [with_tokens(handler)]}`. If a model reports its
+    tokens itself, the handler gets them as before. Otherwise the tokens are made from the events of `on_stream_event`. Each
+    token comes once. `isinstance` takes the result for an instance of the handler's class. Attributes are read from the old
+    handler and set on it.
 
     Args:
         handler: The handler.
-        list_tokens: Whether a token that is a list of content blocks is handed out as it is. If not, as the text in it; the
-            blocks are in `chunk`.
+        list_tokens: If true, the handler gets a token that is a list of content blocks as it is. If false, it gets the text
+            in it, and the blocks are in `chunk`.
         text_end: Whether runs that are driven by version 3 end as `stream` ends them: a message that is nothing but text and
             tool calls has its text as a string in `on_llm_end`, and `on_llm_error` has the text so far in its `response`.
 
     Returns:
-        A handler to be attached; the old one is its `wrapped`.
+        A handler to attach. Its `wrapped` is the old one.
 
     Raises:
         HandlerTypeError: It is no callback handler.

@@ -45,24 +45,24 @@ _OF_THE_STREAM: Final = frozenset(
 def wrap_handler(handler: H, *, roots: int | None = 1, **options: Unpack[HandlerOptions]) -> WrappedHandler[H]:
     """Make any callback handler an iterator of the events of its runs.
 
-    Pass the result where the handler went. The handler's own methods run exactly as if it were attached alone: in the same
-    thread, loop and context, in the same place among other handlers, with the same rules for errors. `isinstance` takes the
-    result for an instance of the handler's class; attributes are read and set there.
+    Pass the result wherever you passed the handler. The handler's own methods run exactly as if it were attached alone: in the
+    same thread, loop and context, in the same place among other handlers, with the same rules for errors. `isinstance` takes
+    the result for an instance of the handler's class. Attributes are read from the old handler and set on it.
 
-    The names of the event stream (`text`, `result`, `finish`, `close` and the like) are read as those of `EventStreamHandler`,
-    and cannot be set. The old handler's own attributes and methods of such names are at `wrapped`: `handler.wrapped.text`.
+    The names of the event stream (`text`, `result`, `finish`, `close` and the like) belong to `EventStreamHandler` and cannot
+    be set. If the old handler has attributes or methods with these names, reach them through `wrapped`: `handler.wrapped.text`.
 
-    `with` and `async with` leave the stream at the end. An old handler that is such a context manager itself is entered with
-    it, and left after it; what its `__enter__` returns is not passed on.
+    Leaving `with` or `async with` closes the stream. If the old handler is such a context manager itself, it is entered with
+    the stream and exited after it. The value that its `__enter__` returns is not passed on.
 
     Args:
         handler: The handler.
-        roots: After how many root runs the iteration ends; `None`: not before `finish()`.
-        **options: See `HandlerOptions`. `streaming` is False unless told.
+        roots: The iteration ends after this many root runs. With `None` it ends only after `finish()`.
+        **options: See `HandlerOptions`. `streaming` defaults to False.
 
     Raises:
-        HandlerTypeError: It is no callback handler.
-        OptionError: A keyword is none of the options.
+        HandlerTypeError: It is not a callback handler.
+        OptionError: A keyword is not one of the options.
         ArgumentError: An option has a value that is not allowed.
 
     Example:
@@ -122,7 +122,7 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
         try:
             await self._run_own(method, args, kwargs)
         except BaseException:
-            # Who is on the way out does not wait for room.
+            # A callback that is failing does not wait for room.
             self._sender.report(method, args, kwargs)
             raise
         await super()._report_async(method, *args, **kwargs)
