@@ -95,24 +95,24 @@ def open_channel(
 
     Args:
         capacity: Items the buffer may hold, at least 1. With `"block"` every concurrent producer may have one more in it.
-            Between threads a small one is costly: each time the buffer runs full and empty, two of them are woken.
+            Between threads a small buffer is costly: each time it runs full and empty, two threads are woken.
         overflow: The policy.
-        kind: What the policy may do to an item. `None`: it must arrive, so it is neither dropped nor merged nor refused; where
-            nothing else can give way, the bound yields, which counts as an overrun. Any other key: it may be dropped, and
-            merged with items of equal key as long as no item that must arrive is between them. The default is made for v2
-            events: chunks are of the kind `(event, run_id)`, all other events must arrive, and what is no event is of one kind.
-        merge: Makes one item of several of one kind, oldest first, for `"coalesce"`. Called in the reader, once for all that
-            are to be one. A `TypeError` says that they cannot be merged; each half of them is then tried, and so on, down to
-            items that are delivered as they are.
-        patient: Whether sync producers wait for a reader that has not begun yet (see `ReceiveEnd.attach`), as coroutines do. If
-            not, the bound yields until one has: for a producer that may itself be what keeps the reader from beginning.
+        kind: Returns the key of an item. `None`: the item must arrive, so it is never dropped, merged or refused. If nothing
+            else can give way, the buffer exceeds its bound, which counts as an overrun. Any other key: the item may be dropped,
+            or merged with items of equal key if no item that must arrive is between them. The default is made for v2 events:
+            chunks are of the kind `(event, run_id)`, other events must arrive, and items that are not events share one kind.
+        merge: Merges several items of one kind, oldest first, into one, for `"coalesce"`. The reader calls it once for all
+            items that become one. If it raises `TypeError`, they cannot be merged: each half of them is then tried, and so on,
+            down to items that are delivered as they are.
+        patient: If true, sync producers wait for a reader that has not begun (see `ReceiveEnd.attach`), as coroutines do. If
+            false, the buffer may exceed its bound until then, for a producer that itself may keep the reader from beginning.
 
     Returns:
         The sending end, for any number of producers, and the receiving end, for one reader.
 
     Raises:
-        CapacityError: `capacity` is no `int`, or below 1.
-        OverflowPolicyError: No such policy.
+        CapacityError: `capacity` is not an `int`, or it is below 1.
+        OverflowPolicyError: There is no such policy.
         ArgumentError: `"coalesce"` without `merge`.
 
     Warns:
@@ -142,7 +142,7 @@ def _check_arguments(capacity: object, overflow: object) -> None:
 
 
 class SendEnd(Generic[T_contra]):
-    """The end that items are sent into. Made by `open_channel`.
+    """The sending end of a channel. Made by `open_channel`.
 
     Threads: everything may be called from any thread, also from finalizers.
     """

@@ -43,7 +43,7 @@ class ChannelStatistics:
     """Times the reader had to wait for an item."""
 
     overruns: int
-    """Times the buffer exceeded its bound: the producer could not wait without a deadlock, or nothing in it could be dropped."""
+    """Times the buffer exceeded its bound: the producer could not wait without a deadlock, or nothing could be dropped."""
 
     dropped: int
     """Lost to the overflow policy."""

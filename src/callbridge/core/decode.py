@@ -94,9 +94,9 @@ class EventsToCalls:
     """Translate the events of any number of runs into callback calls.
 
     Args:
-        list_tokens: Whether a token whose content is a list of blocks is handed out as that list, as LangChain does. If
-            not, it is the text in the list; the blocks are in `chunk`.
-        methods: Callback methods that are wanted; calls of others are not made, which saves their translation. None: all.
+        list_tokens: If true, a token whose content is a list of blocks is that list, as in LangChain. If false, it is the
+            text in the list, and the blocks are in `chunk`.
+        methods: The callback methods you want. Calls of others are not made, which saves their translation. `None` means all.
 
     Threads: one at a time.
 

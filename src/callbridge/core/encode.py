@@ -49,16 +49,16 @@ _ON_EVENTS: Final = frozenset({"metadata", "parent_run_id", "run_id", "tags", "t
 class CallsToEvents:
     """Translate the callback calls of any number of runs into v2 events.
 
-    Each callback method has a method of the same name here, which takes the same arguments and returns the events, so
-    that the hot path needs no `Call`; `feed` is the same for calls as data.
+    For each callback method this class has a method of the same name. It takes the same arguments and returns the events, so
+    the hot path needs no `Call`. `feed` does the same for calls as data.
 
     Args:
-        extended: Whether events of the extended vocabulary are made, too.
-        root_input: What the root runnable was called with. If given, the first event that passes the filters shows it
-            as its input, and that run's end shows none, as in `astream_events`.
-        linger: Whether descendants of a root that has ended are still translated when they report late, as
-            `astream_events` does; `False` forgets them, so that a long-lived translator stays small.
-        blocks: Whether chunks that are made of protocol events are lists of content blocks, text included.
+        extended: If true, events of the extended vocabulary are made as well.
+        root_input: The input of the root runnable. If given, the first event that passes the filters shows it as its
+            input, and the end of that run shows none, as in `astream_events`.
+        linger: If true, descendants of a root that has ended are still translated when they report late, as in
+            `astream_events`. If false, they are forgotten, so that a long-lived translator stays small.
+        blocks: If true, chunks that are made of protocol events are lists of content blocks, text included.
         **filters: As in `astream_events`; see `EventFilter`.
 
     Threads: calls may come from several threads at once, as LangChain makes them for parallel runs.

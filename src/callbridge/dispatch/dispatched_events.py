@@ -153,7 +153,7 @@ class DispatchedEvents(_Dispatched[E], Iterator[E]):
             self._leave(error, quiet=True)
 
     def close(self) -> None:
-        """Leave: close the source, then the runs that are open. Idempotent.
+        """Stop reading: close the source, then the open runs. Idempotent.
 
         Raises:
             ConcurrentReadError: Another thread is reading.
@@ -266,7 +266,7 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
         return cast("E", event)
 
     async def aclose(self) -> None:
-        """Leave: close the source, then the runs that are open. Idempotent.
+        """Stop reading: close the source, then the open runs. Idempotent.
 
         Raises:
             ConcurrentReadError: Another task is reading.
@@ -356,19 +356,19 @@ def dispatch_events(
     """Call handlers with the events of a sync source, and pass the events on.
 
     Args:
-        events: Events of v2 or of the extended vocabulary: recorded, out of JSON, or one of this library's streams. Or those of
-            version 3: a model's or a graph's stream, what `langgraph-sdk` yields, or a recording of either.
-        handlers: A handler, a sequence of them, or a callback manager. One that is attached to the live run as well is
-            left out, with a `DuplicateHandlerWarning`.
-        list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
-        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in one of its own.
-        on_handler_error: Told of each error of a handler.
+        events: Events of v2 or of the extended vocabulary: recorded, out of JSON, or one of this library's streams. Events of
+            version 3 work too: a model's or a graph's stream, what `langgraph-sdk` yields, or a recording of either.
+        handlers: A handler, a sequence of them, or a callback manager. A handler that is attached to the live run as
+            well is left out, with a `DuplicateHandlerWarning`.
+        list_tokens: If true, handlers get tokens that are lists of blocks as lists, not as text; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in a separate one.
+        on_handler_error: Called with each error of a handler.
 
     Returns:
         An iterator and context manager; its `output` is that of the root run.
 
     Raises:
-        HandlerTypeError: Something given as a handler is none.
+        HandlerTypeError: Something given as a handler is not one.
         ArgumentError: Another argument is not as described. Reading raises what `CallbackDispatcher.feed` and the source
             raise.
 
@@ -399,18 +399,18 @@ def adispatch_events(
     Args:
         events: As for `dispatch_events`, or an async source: `chain.astream_events(x, version="v2")`.
         handlers: As for `dispatch_events`.
-        list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
-        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in one of its own.
-        on_handler_error: Told of each error of a handler.
+        list_tokens: If true, handlers get tokens that are lists of blocks as lists, not as text; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in a separate one.
+        on_handler_error: Called with each error of a handler.
 
     Returns:
         An async iterator and context manager; its `output` is that of the root run.
 
     Raises:
-        HandlerTypeError: Something given as a handler is none.
+        HandlerTypeError: Something given as a handler is not one.
         ArgumentError: Another argument is not as described.
 
-    Cancellation: the error goes on to the caller when the source is closed and the handlers have heard of it.
+    Cancellation: once the source is closed and the handlers have heard of the error, the caller gets it.
 
     Example:
         ```python
@@ -437,12 +437,12 @@ def drive(
     Args:
         events: As for `dispatch_events`.
         handlers: As for `dispatch_events`.
-        list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
-        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in one of its own.
-        on_handler_error: Told of each error of a handler.
+        list_tokens: If true, handlers get tokens that are lists of blocks as lists, not as text; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in a separate one.
+        on_handler_error: Called with each error of a handler.
 
     Returns:
-        Output of the root run, the last one if there are several; None if none has ended well.
+        Output of the root run, or of the last one if there are several. None if no root run has ended well.
 
     Raises:
         Exception: As `dispatch_events`, and what reading raises.
@@ -471,17 +471,17 @@ async def adrive(
     sync_handlers: SyncHandlers = "inline",
     on_handler_error: OnHandlerError | None = None,
 ) -> Payload:
-    """Call handlers with all events of an async or sync source, from a task in which their coroutine methods are awaited.
+    """Call handlers with all events of an async or sync source, and await their coroutine methods in the calling task.
 
     Args:
         events: As for `adispatch_events`.
         handlers: As for `dispatch_events`.
-        list_tokens: Whether tokens that are lists of blocks are handed out as such, not as text; see `CallbackDispatcher`.
-        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in one of its own.
-        on_handler_error: Told of each error of a handler.
+        list_tokens: If true, handlers get tokens that are lists of blocks as lists, not as text; see `CallbackDispatcher`.
+        sync_handlers: Where sync methods run: `"inline"`, in the thread that reads, or `"thread"`, in a separate one.
+        on_handler_error: Called with each error of a handler.
 
     Returns:
-        Output of the root run, the last one if there are several; None if none has ended well.
+        Output of the root run, or of the last one if there are several. None if no root run has ended well.
 
     Raises:
         Exception: As `adispatch_events`, and what reading raises.

@@ -67,19 +67,19 @@ def astream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Stre
     """Read the events of every run that a call starts.
 
     Args:
-        call: A sync or async callable. A coroutine function runs in a task on this loop; anything else in a thread of its own,
-            and if it returns an awaitable (`lambda: chain.acall(x)`), that is awaited on this loop.
+        call: A sync or async callable. A coroutine function runs in a task on this loop. Anything else runs in its own thread,
+            and if it returns an awaitable (`lambda: chain.acall(x)`), this loop awaits it.
         *args: Its positional arguments; use `functools.partial` for keywords.
-        **options: See `StreamOptions`. `streaming` is True unless told.
+        **options: See `StreamOptions`. `streaming` defaults to True.
 
     Returns:
-        A stream that starts the call with its first read; its `result` is what the call returned.
+        A stream. Its first read starts the call, and its `result` is what the call returned.
 
     Raises:
-        CallableTypeError: `call` cannot be called, or is a generator function, such as `chain.astream`: it does nothing until
-            somebody reads what it returns. If that shows only when the call returns a generator, or a stream of version 3 that
-            nobody has begun to read, the stream raises it there.
-        OptionError: A keyword is none of the options.
+        CallableTypeError: `call` cannot be called, or is a generator function, such as `chain.astream`, which does nothing
+            until somebody reads what it returns. If the call turns out to return a generator, or a stream of version 3 that
+            nobody has begun to read, the stream raises this error then.
+        OptionError: A keyword is not one of the options.
         ArgumentError: An option has a value that is not allowed.
 
     Cancellation: leaving the stream cancels the call and awaits it; see `AsyncEventStream`.
@@ -101,22 +101,23 @@ def stream_call(call: Callable[..., Awaitable[R]], /, *args: Any, **options: Unp
 @overload
 def stream_call(call: Callable[..., Awaitable[R] | R], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[R]: ...
 def stream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[StreamOptions]) -> EventStream[Any]:
-    """Read the events of every run that a call starts, from sync code; no event loop is needed.
+    """Read the events of every run that a call starts, from sync code. No event loop is needed.
 
-    The call runs in a thread of its own, with a copy of the caller's context. An awaitable that it returns is run to its end
-    on a loop of that thread.
+    The call runs in its own thread, with a copy of the caller's context. If it returns an awaitable, a loop in that thread
+    runs the awaitable to its end.
 
     Args:
         call: A callable.
         *args: Its positional arguments; use `functools.partial` for keywords.
-        **options: See `StreamOptions`. `streaming` is True unless told.
+        **options: See `StreamOptions`. `streaming` defaults to True.
 
     Returns:
-        A stream that starts the call with its first read; its `result` is what the call returned.
+        A stream. Its first read starts the call, and its `result` is what the call returned.
 
     Raises:
-        CallableTypeError: `call` cannot be called, or is or returns a generator or the like; see `astream_call`.
-        OptionError: A keyword is none of the options.
+        CallableTypeError: `call` cannot be called, or it is a generator function, or returns a generator or the like; see
+            `astream_call`.
+        OptionError: A keyword is not one of the options.
         ArgumentError: An option has a value that is not allowed.
 
     Example:

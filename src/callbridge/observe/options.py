@@ -34,21 +34,21 @@ class HandlerOptions(Filters, total=False):
     """
 
     streaming: bool
-    """Whether models are asked to stream and chains report their chunks, as LangChain's own event handler makes them."""
+    """If true, models are asked to stream and chains report their chunks, as with LangChain's own event handler."""
 
     capacity: int
-    """Events that may wait for the reader before the run waits; 256 unless told."""
+    """How many events may wait for the reader before the run waits. The default is 256."""
 
     overflow: Overflow
-    """What happens when they are that many; `"block"` unless told. Starts, ends and errors always arrive.
+    """What happens when the channel is full. The default is `"block"`. Starts, ends and errors always arrive.
 
     `"block"`: the run waits. `"coalesce"`: chunks of one run merge, as LangChain adds them up, so nothing is missing.
-    `"drop_oldest"`, `"drop_newest"`: chunks are dropped; `statistics().channel.dropped` says how many. `"fail"`:
-    `ChannelOverflow` is raised in the run, and by the reader in place of the end.
+    `"drop_oldest"`, `"drop_newest"`: chunks are dropped, and `statistics().channel.dropped` counts them. `"fail"`:
+    the run raises `ChannelOverflow`, and the reader raises it in place of the end.
     """
 
     extended: bool
-    """Whether events of the extended vocabulary are made, too; False unless told."""
+    """If true, events of the extended vocabulary are made as well. The default is False."""
 
 
 class StreamOptions(HandlerOptions, total=False):
@@ -64,13 +64,13 @@ class StreamOptions(HandlerOptions, total=False):
     """
 
     on_exit: OnExit
-    """What happens to the run when the reader leaves first; `"cancel"` unless told."""
+    """What happens to the run when the reader leaves first. The default is `"cancel"`."""
 
 
 def check_option_names(
     given: Mapping[str, Any], known: type[HandlerOptions], *, also: Collection[str] = (), hint: str = ""
 ) -> None:
-    """Raise an error for the first keyword that is no option.
+    """Raise an error for the first keyword that is not an option.
 
     Args:
         given: The keywords and their values.

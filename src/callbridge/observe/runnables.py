@@ -41,17 +41,17 @@ def astream_events(
         runnable: Any runnable, LangGraph graphs included.
         input: Its input.
         config: Its config.
-        version: The event schema; `"v2"` is the one there is.
-        **kwargs: Options (see `StreamOptions`); all else goes to the runnable, with an `OptionWarning` if misspelled.
+        version: The event schema. Only `"v2"` exists.
+        **kwargs: Options (see `StreamOptions`). Others go to the runnable, with an `OptionWarning` if one looks misspelled.
 
     Returns:
         A stream of the same events, whose `result` is the root run's output.
 
     Raises:
-        VersionError: The version is another one.
-        ArgumentError: An option has a value that is not allowed, `runnable` is none, or the config's callbacks are of no type
-            that LangChain takes.
-        UnsupportedRunnableError: It is what `map()` makes; LangChain has no events for that as a root.
+        VersionError: The version is not `"v2"`.
+        ArgumentError: An option has a value that is not allowed, `runnable` is not a runnable, or the config's callbacks are
+            of a type that LangChain does not take.
+        UnsupportedRunnableError: `map()` made the runnable; LangChain has no events for that as a root.
 
     Cancellation: leaving the stream cancels the run and awaits it; see `AsyncEventStream`.
 
@@ -77,24 +77,24 @@ def astream_events(
 def stream_events(
     runnable: Runnable[Any, Any], input: Payload, config: RunnableConfig | None = None, *, version: str = "v2", **kwargs: Any
 ) -> EventStream[Any]:
-    """Stream a runnable by its sync API and read its events, from sync code; LangChain has no such thing for v2.
+    """Stream a runnable by its sync API and read its events from sync code. LangChain has nothing like it for v2.
 
-    The runnable's `stream` runs in a thread of its own, with a copy of the caller's context.
+    The runnable's `stream` runs in its own thread, with a copy of the caller's context.
 
     Args:
         runnable: Any runnable, LangGraph graphs included.
         input: Its input.
         config: Its config.
-        version: The event schema; `"v2"` is the one there is.
-        **kwargs: Options (see `StreamOptions`); all else goes to the runnable, with an `OptionWarning` if misspelled.
+        version: The event schema. Only `"v2"` exists.
+        **kwargs: Options (see `StreamOptions`). Others go to the runnable, with an `OptionWarning` if one looks misspelled.
 
     Returns:
         A stream of the events that `astream_events` would make of the same run, whose `result` is the root run's output.
 
     Raises:
-        VersionError: The version is another one.
-        ArgumentError: An option has a value that is not allowed, `runnable` is none, or the config's callbacks are of no type
-            that LangChain takes.
+        VersionError: The version is not `"v2"`.
+        ArgumentError: An option has a value that is not allowed, `runnable` is not a runnable, or the config's callbacks are
+            of a type that LangChain does not take.
 
     Example:
         ```python
