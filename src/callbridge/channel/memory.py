@@ -153,10 +153,10 @@ class SendEnd(Generic[T_contra]):
         self._state = state
 
     def push(self, item: T_contra) -> bool:
-        """Accept an item at once, without waiting: from then on it is delivered, whatever is cancelled.
+        """Accept an item at once, without waiting. From then on it is delivered, whatever is cancelled.
 
         Returns:
-            Whether the buffer is above capacity, so that whoever can should wait for `room`.
+            True if the buffer is above capacity. A producer that can wait should then wait for `room`.
 
         Raises:
             ChannelClosedError: The channel is closed, at either end; the item is not delivered.
@@ -274,13 +274,13 @@ class SendEnd(Generic[T_contra]):
         self._state.release_for_good()
 
     def close(self, error: BaseException | None = None) -> None:
-        """Close: no more items. Idempotent, the first call counts.
+        """Close the channel: no more items come. Idempotent, the first call counts.
 
         Args:
-            error: What the reader raises after everything that is buffered: this very object.
+            error: The reader raises this very object after all buffered items.
 
         Raises:
-            ArgumentError: It is no exception.
+            ArgumentError: It is not an exception.
         """
         check_error(error)
         self._state.close_sender(error)
@@ -360,13 +360,13 @@ def _patience(state: ChannelState[Any]) -> float | None:
 
 
 class ReceiveEnd(Generic[T_co]):
-    """The end that one reader takes items from: by `async for`, by `for`, or by calls. Made by `open_channel`.
+    """The receiving end of a channel, for one reader: an iterator, an async iterator, or calls. Made by `open_channel`.
 
-    A reader that never has to wait still lets other tasks run after `FAIR_ITEMS` items or `FAIR_SECONDS`; otherwise taking an
-    item is no checkpoint. Dropping this end closes it.
+    A reader that never has to wait still lets other tasks run after `FAIR_ITEMS` items or `FAIR_SECONDS`. Otherwise taking an
+    item is not a checkpoint. Dropping this end closes it.
 
-    The end of the channel is told by `StopAsyncIteration`, `StopIteration` or `anyio.EndOfStream`, again each time it is asked
-    for. The sender's error is raised once, as by a generator, and followed by the end.
+    At the end of the channel, each read raises `StopAsyncIteration`, `StopIteration` or `anyio.EndOfStream`. The sender's error
+    is raised once, as by a generator, and followed by the end.
     """
 
     # Whatever is to be done besides taking an item, waking producers, counting, being fair, is done once for a batch. `_batch`

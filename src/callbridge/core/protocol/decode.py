@@ -65,8 +65,8 @@ class ProtocolToEvents:
     """Translate protocol events into v2 events.
 
     Args:
-        blocks: Whether the content of messages is made of blocks, as version 3 has it; else text is `str`, which is what v2
-            code expects, and other content is made of blocks.
+        blocks: If true, the content of messages is made of blocks, as in version 3. If false, text is a `str`, as v2 code
+            expects, and other content is made of blocks.
 
     Threads: one at a time.
 

@@ -51,8 +51,8 @@ class EventsToProtocol:
     """Translate v2 events of any number of runs into protocol events.
 
     Args:
-        clock: Returns the `timestamp` of an event, in milliseconds; None: there is none, and it is 0.
-        snapshots: Whether arguments of calls are told as they are by then, as readers before langchain-core 1.7 know them.
+        clock: Returns the `timestamp` of an event, in milliseconds. Without a clock the timestamp is 0.
+        snapshots: If true, each event has the arguments of a call so far, as readers before langchain-core 1.7 expect them.
 
     Threads: one at a time.
 
@@ -86,7 +86,7 @@ class EventsToProtocol:
             The protocol events it makes, in order; none for most events of chains.
 
         Raises:
-            EventFormatError: It is no event.
+            EventFormatError: It is not an event.
         """
         checked: Mapping[str, Any] = event if is_event(event) else check_event(event)
         name, run_id = checked["event"], checked["run_id"]
