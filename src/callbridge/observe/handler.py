@@ -120,8 +120,8 @@ class EventStreamHandler(BaseCallbackHandler):
 
     If you might stop early, iterate inside `async with handler:` or `with handler:`. Leaving the block closes the handler. The
     run does not belong to the handler, so it goes on unheard. A bare `break` does not say that nobody will read on. If the
-    channel is full by then, the run waits for its reader until `close`, `aclose` or the end of `with`, and without one of these
-    it waits for ever. Dropping the handler is not enough, because the run it is attached to holds it.
+    channel is full by then, the run waits for its reader to come back. If none does, the run waits for ever, or until `close`,
+    `aclose` or the end of `with`. Dropping the handler is not enough, because the run it is attached to holds it.
 
     Args:
         roots: The iteration ends after this many root runs. With `None` it ends only after `finish()`.

@@ -116,8 +116,8 @@ class _OwningStream(Generic[R]):
 class AsyncEventStream(_OwningStream[R]):
     """An async iterator over the events of a run that this stream starts, owns and ends.
 
-    Iterate it inside `async with`, so that leaving early cancels and awaits the run. The first read starts the run, in one
-    task and one context.
+    Iterate it inside `async with`, so that leaving early cancels and awaits the run. The first read starts the run, which
+    is driven in one task and one context.
 
     Cancellation: inside `async with`, a cancelled read has lost nothing, and you may repeat it after a timeout. Outside,
     nobody else would end the run, so a cancelled read closes the stream, as in LangChain's generator. The stream never
