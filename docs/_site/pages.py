@@ -86,7 +86,7 @@ REFERENCE = {
 """A page of the reference: its title, what it is for, the names it describes."""
 
 _COMMENT = re.compile(r"^<!-- (?:test|ci|prints|generated|rules|end)\b.*?-->\n?", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\[(?P<text>[^\]\n]+)\]\((?P<target>(?![a-z]+:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<target>(?![a-z]+:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
