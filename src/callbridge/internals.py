@@ -144,7 +144,8 @@ NAMES: Final = (
         "telling asyncio that a loop waits, where threads are greenlets, and that it calls sync code in a separate thread; "
         "asyncio's code documents it for authors of loops",
         "under gevent and eventlet, a loop seems to run in every greenlet after the first async call from sync code; handlers "
-        "that are called in a separate thread cannot use `asyncio.run`, nor block where nothing may block a loop",
+        "that are called in a separate thread cannot use `asyncio.run`, nor block where nothing may block a loop (before "
+        "CPython 3.14)",
     ),
     # -- threads
     Unpromised(
@@ -393,7 +394,14 @@ def _set_running_loop() -> Callable[[asyncio.AbstractEventLoop | None], object]:
 
 @contextmanager
 def between_turns() -> Iterator[None]:
-    """Say that no loop runs here: the loop has its own thread, and calls sync code there that may block and run loops."""
+    """Say that no loop runs here: the loop has its own thread, and calls sync code there that may block and run loops.
+
+    Not since CPython 3.14, which can capture call graphs: there a thread has one current task, whatever loop runs, and a second
+    loop would wait for ever.
+    """
+    if hasattr(asyncio, "capture_call_graph"):
+        yield
+        return
     set_running, loop = _set_running_loop(), running_loop()
     set_running(None)
     try:
