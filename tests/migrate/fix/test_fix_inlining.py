@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
-from functools import cache
 from typing import Any
 
 import pytest
 from fixing import check_noop, check_rewritten, code
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_fakes import FakeChatModel
+from langchain_fakes import invoke_streams
 
 from callbridge.migrate.analysis.project import Project
 from callbridge.migrate.commands.scan import find_all, scan_source
@@ -53,19 +51,6 @@ class Box:
     async def send_text(self, text: str) -> None:
         """Send a text, as a websocket does."""
         self.shown.append(text)
-
-
-@cache
-def invoke_streams() -> bool:
-    """Return whether `invoke` asks a model to stream that is told to, as the newest LangChain does."""
-    tokens: list[str] = []
-
-    class Tokens(BaseCallbackHandler):
-        def on_llm_new_token(self, token: str, **_: Any) -> None:
-            tokens.append(token)
-
-    FakeChatModel(streaming=True).invoke("tea", {"callbacks": [Tokens()]})
-    return bool(tokens)
 
 
 def ran(text: str, *arguments: object) -> object:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
 from fixing import check_noop, check_rewritten, code
-from langchain_core.callbacks import BaseCallbackHandler
-from langchain_fakes import FakeChatModel
+from langchain_fakes import invoke_streams
 
 from callbridge.migrate.edits.rewriting import Options, rewrite
 
@@ -27,19 +25,6 @@ HEAD = """
 LOOP = """stream_call(llm.invoke, x) as stream:
                 for token in stream.text():
                     print(token, end="", flush=True)"""
-
-
-@cache
-def invoke_streams() -> bool:
-    """Return whether `invoke` of this LangChain asks a model to stream that is told to."""
-    tokens: list[str] = []
-
-    class Tokens(BaseCallbackHandler):
-        def on_llm_new_token(self, token: str, **_: Any) -> None:
-            tokens.append(token)
-
-    FakeChatModel(streaming=True).invoke("tea", {"callbacks": [Tokens()]})
-    return bool(tokens)
 
 
 def ask(text: str) -> Callable[..., Any]:

@@ -35,12 +35,11 @@ from callbridge.migrate.edits.operations import (
     Change,
     Operation,
     Refusal,
-    RemoveFinally,
     RemoveStatement,
     ReplaceExpression,
     ReplaceStatement,
 )
-from callbridge.migrate.edits.queues import Drain, find_async_drain, own_queue, queue_handlers
+from callbridge.migrate.edits.queues import Drain, find_async_drain, own_queue, queue_handlers, without_ends
 from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.tasks import Task, find_task, is_statement_of
 from callbridge.migrate.edits.unfit import UnfitError
@@ -116,7 +115,7 @@ class _Conversion:
         self._check_order(task, drain, run)
         self._reasons.append(silence(source, attachment.call, run, _UNREAD))
         self._removed += task.made
-        operations = [*attachment.operations, *self._without_ends(ends), *self._loop(task, drain, runner, attachment)]
+        operations = [*attachment.operations, *without_ends(self._source, ends), *self._loop(task, drain, runner, attachment)]
         operations += [RemoveStatement(source.span(statement)) for statement in self._removed]
         used = {
             each.id for node in [*self._removed, *ends, self._made] for each in ast.walk(node) if isinstance(each, ast.Name)
@@ -196,16 +195,6 @@ class _Conversion:
         if any(isinstance(node, ast.Break | ast.Return) for each in drain.body for node in ast.walk(each)):
             self._reasons.append(_LEFT)
         self._reasons += [moving(source, drain.loop, task), skipping(source, drain.loop, task, "")]
-
-    def _without_ends(self, ends: Sequence[ast.stmt]) -> list[Operation]:
-        operations: list[Operation] = []
-        for statement in ends:
-            attempt = self._source.parents[statement]
-            if isinstance(attempt, ast.Try) and attempt.finalbody == [statement]:
-                operations.append(RemoveFinally(self._source.span(attempt)))
-            else:
-                operations.append(RemoveStatement(self._source.span(statement)))
-        return operations
 
     def _loop(self, task: Task, drain: Drain, runner: Function | None, attachment: Attachment) -> list[Operation]:
         """Return what makes the loop one over the text, and takes the task away."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.edits.operations import Operation, RemoveFinally, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source
 
-__all__ = ["Drain", "find_async_drain", "find_drain", "own_queue", "queue_handlers"]
+__all__ = ["Drain", "find_async_drain", "find_drain", "own_queue", "queue_handlers", "without_ends"]
 
 
 @dataclass(frozen=True)
@@ -210,3 +211,15 @@ def _of_while(source: Source, loop: ast.While, name: str) -> Drain | None:
     if len(end.body) != 1 or not isinstance(end.body[0], ast.Break) or end.orelse:
         return None
     return Drain(loop, target.id, ast.unparse(test.comparators[0]), tuple(body[2:]), frozenset(names))
+
+
+def without_ends(source: Source, ends: Sequence[ast.stmt]) -> list[Operation]:
+    """Return what removes the statements that put the mark of the end; a `finally` that holds nothing else goes with it."""
+    operations: list[Operation] = []
+    for statement in ends:
+        attempt = source.parents[statement]
+        if isinstance(attempt, ast.Try) and attempt.finalbody == [statement]:
+            operations.append(RemoveFinally(source.span(attempt)))
+        else:
+            operations.append(RemoveStatement(source.span(statement)))
+    return operations

@@ -30,11 +30,10 @@ from callbridge.migrate.edits.operations import (
     Change,
     Operation,
     Refusal,
-    RemoveFinally,
     RemoveStatement,
     ReplaceStatement,
 )
-from callbridge.migrate.edits.queues import Drain, find_drain, queue_handlers
+from callbridge.migrate.edits.queues import Drain, find_drain, queue_handlers, without_ends
 from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import runs_of
@@ -84,7 +83,7 @@ class _Conversion:
         if added is None:
             raise UnfitError("the name stream_call means something else here")
         self._removed += [created, *threads]
-        operations: list[Operation] = [*added, *attached, *self._without_ends(ends), self._loop(task, drain)]
+        operations: list[Operation] = [*added, *attached, *without_ends(self._source, ends), self._loop(task, drain)]
         operations += self._without_sentinel(function, drain, ends)
         operations += [RemoveStatement(source.span(statement)) for statement in self._removed]
         used = {each.id for node in [*self._removed, *ends] for each in ast.walk(node) if isinstance(each, ast.Name)}
@@ -143,16 +142,6 @@ class _Conversion:
         if not puts and drain.sentinel not in self._ends:
             raise UnfitError("what puts the mark of the end into the queue cannot be seen here")
         return list(puts)
-
-    def _without_ends(self, ends: list[ast.stmt]) -> list[Operation]:
-        operations: list[Operation] = []
-        for statement in ends:
-            attempt = self._source.parents[statement]
-            if isinstance(attempt, ast.Try) and attempt.finalbody == [statement]:
-                operations.append(RemoveFinally(self._source.span(attempt)))
-            else:
-                operations.append(RemoveStatement(self._source.span(statement)))
-        return operations
 
     def _threads(self, function: Function, task: ast.FunctionDef) -> list[ast.stmt]:
         """Return the statements that make, start and join the thread, which do nothing else."""
