@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `... | head`: whoever read has seen enough
+    except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
         return 141
 
@@ -146,7 +146,7 @@ class _Completion(argparse.Action):
             from shtab import complete
         except ImportError:
             parser.exit(2, "callbridge --print-completion: needs shtab: pip install 'callbridge[completion]'\n")
-        parser.prog = "callbridge"  # what is completed is the script, also if it was the module that was run
+        parser.prog = "callbridge"  # complete the script, even if the module was run
         print(complete(parser, shell=str(shell)))
         parser.exit()
 
@@ -211,12 +211,12 @@ def _relay(options: argparse.Namespace) -> int:
                 for piece in followed(relay, options.run, after=options.after, show_events=options.events):
                     print(piece, end="", flush=True)
     except KeyboardInterrupt:
-        return 130  # the run goes on
+        return 130  # Ctrl-C leaves; the run goes on
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (callbridge.RunStoppedError, callbridge.RunLostError, callbridge.RunLimitError, callbridge.RunFailedError):
-        return 1  # it has been said
+        return 1  # the error was printed already
     except (callbridge.CallbridgeError, ImportError) as error:
         return _relay_failed(str(error))
     return 0

@@ -64,7 +64,7 @@ __all__ = [
 
 
 class _Queue(asyncio.Queue[str]):
-    """A queue that says when something was put in."""
+    """A queue that calls a function when an item is put in."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _Queue(asyncio.Queue[str]):
 
 
 class _Flag(asyncio.Event):
-    """An event that says when it is set."""
+    """An event that calls a function when it is set."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
     def __init__(self) -> None:
         self.queue = _Queue(self._wake)
         self.done = _Flag(self._wake)
-        self._open: set[Any] = set()  # runs; each removed when it ends, whichever way
+        self._open: set[Any] = set()  # open runs; each is removed when it ends, however it ends
         self._attempts = Attempts()
         self._end_was_read = False
         self._reader: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
@@ -124,7 +124,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         """As in the original."""
         return True
 
-    # Runs. Chat models come as `on_llm_start` too: LangChain does that for handlers without `on_chat_model_start`.
+    # LangChain calls `on_llm_start` for chat models, too, if a handler has no `on_chat_model_start`.
 
     async def _note_start(self, *args: Any, **kwargs: Any) -> None:
         """Note that a run is open."""
@@ -173,7 +173,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         if text:
             self.queue.put_nowait(text)
 
-    # The reader.
+    # Reading.
 
     async def aiter(self) -> AsyncIterator[str]:
         """Yield the tokens until no run is open any more.
@@ -182,11 +182,11 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
         """
         changed = asyncio.Event()
         self._reader = asyncio.get_running_loop(), changed
-        if self._end_was_read:  # of the run before
+        if self._end_was_read:  # that of the previous run
             self.done.clear()
             self._end_was_read = False
         while True:
-            is_done = self.done.is_set()  # before looking for tokens: what comes before the end is there then
+            is_done = self.done.is_set()  # read before the queue: every token sent before the end is in it by now
             while not self.queue.empty():
                 yield self.queue.get_nowait()
             if is_done:
@@ -210,7 +210,7 @@ class AsyncIteratorCallbackHandler(AsyncCallbackHandler):
 
 
 def _said_at_end(attempts: Attempts, response: LLMResult, kwargs: Mapping[str, Any]) -> str:
-    """Return what is still to be said when a model has ended: all, if it has said nothing."""
+    """Return the text that is still missing when a model has ended: all of it, if the model did not stream."""
     run_id = kwargs.get("run_id")
     text = "" if attempts.has_spoken(run_id) else attempts.say(run_id, result_text(response))
     attempts.end(run_id)
@@ -221,7 +221,7 @@ def _said_at_end(attempts: Attempts, response: LLMResult, kwargs: Mapping[str, A
 
 
 class _FinalView(AnswerWindow):
-    """What the two handlers for final answers have in common: a `FinalAnswer` that hears what they hear."""
+    """Base of the two handlers for final answers: passes what they hear to a `FinalAnswer`."""
 
     def __init__(
         self,
@@ -261,7 +261,7 @@ class _FinalView(AnswerWindow):
 
     def _new_token(self, token: Any, kwargs: Mapping[str, Any]) -> str:
         run_id = kwargs.get("run_id")
-        if not self._answer.knows(run_id):  # nobody said that it has started
+        if not self._answer.knows(run_id):  # its start was never reported
             self._start_model((), kwargs)
         text = self._answer.token(run_id, text_of(token), calls_tool=calls_tool(getattr(kwargs.get("chunk"), "message", None)))
         self.answer_reached = self._answer.reached(run_id)
@@ -342,8 +342,7 @@ class AsyncFinalIteratorCallbackHandler(_FinalView, AsyncIteratorCallbackHandler
 
     def _finish(self, kwargs: Mapping[str, Any]) -> None:
         self._answer.end(kwargs.get("run_id"))
-        # If the handler hears only of a model, below a run that it does not hear of, that model is one of several until the
-        # answer has come.
+        # A model whose parent this handler does not hear of may be one of several. It counts as such until the answer has come.
         is_root = "parent_run_id" in kwargs and kwargs["parent_run_id"] is None
         if is_root or self._was_reached or len(self._open - {kwargs.get("run_id")}):
             super()._finish(kwargs)

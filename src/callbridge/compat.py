@@ -17,22 +17,22 @@ def _parse(text: str) -> tuple[int, ...]:
 
 
 CORE_VERSION: Final = _parse(langchain_core.__version__)
-"""The installed langchain-core, as numbers: `(1, 7, 2)`. `importlib.metadata` would read a file to find out, perhaps inside a
-loop in which nothing may block.
+"""The installed langchain-core, as numbers: `(1, 7, 2)`. `importlib.metadata` would have to read a file, perhaps inside an
+event loop, where nothing may block.
 """
 
-# Delete when the floor passes 1.0.0: `on_tool_error` is a v2 event everywhere from there on.
+# Delete when the floor passes 1.0.0: from there on, `on_tool_error` is always a v2 event.
 V2_HAS_TOOL_ERROR: Final = CORE_VERSION >= (1, 0, 0)
 
-# Delete when the floor passes 1.2.8: `on_tool_error` carries the tool call's id from there on.
+# Delete when the floor passes 1.2.8: from there on, `on_tool_error` carries the tool call's id.
 V2_HAS_TOOL_CALL_ID: Final = CORE_VERSION >= (1, 2, 8)
 
-# Delete when the floor passes 1.4.0: `stream_events(version="v3")` and its `ChatModelStream` are there from there on. Events of
-# the content-block protocol are reported to handlers since 1.3.2, and no handler of an older LangChain hears of any.
+# Delete when the floor passes 1.4.0: from there on, `stream_events(version="v3")` and its `ChatModelStream` exist. LangChain
+# reports events of the content-block protocol to handlers since 1.3.2; older versions report none.
 HAS_V3: Final = CORE_VERSION >= (1, 4, 0)
 
-# Delete when the floor passes 1.7.0: its streams make and read the arguments of calls as parts to be appended from there on,
-# and as snapshots before.
+# Delete when the floor passes 1.7.0: from there on, its streams write and read the arguments of tool calls as parts to append.
+# Before, they use snapshots.
 HAS_TOOL_CALL_DELTA: Final = CORE_VERSION >= (1, 7, 0)
 
 

@@ -1,6 +1,6 @@
 """What causes each error of callbridge, and what to do about it: for `callbridge explain` and the documentation.
 
-The message of an error says what was received in this case. The texts here say what is behind it. They are in Markdown.
+An error's message says what happened this time. These texts say why it happens at all. They are in Markdown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m callbridge demo`: both directions on a small legacy chain, without a key and without a network.
+"""`python -m callbridge demo`: both directions on a small legacy chain. It needs no key and no network.
 
 The demo shows what really happens: it prints the events as they arrive, and checks each claim before it prints it.
 """
@@ -104,7 +104,7 @@ class DemoChatModel(BaseChatModel):
         self._sent, self._closed = 0, False
         try:
             for word in _WORDS:
-                await asyncio.sleep(self.delay or 0.001)  # a network makes wait, however fast it is
+                await asyncio.sleep(self.delay or 0.001)  # even a fast network takes a moment
                 self._sent += 1
                 chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
                 if run_manager is not None:
@@ -157,10 +157,10 @@ class DemoHandler(BaseCallbackHandler):
 
 @dataclass(frozen=True)
 class _Chain:
-    """The chain of the demo, and how code of its age calls it."""
+    """The chain of the demo, and how legacy code calls it."""
 
     source: str
-    """That code, as one would find it."""
+    """That code, as you would find it."""
 
     remark: str
     call: Callable[[list[BaseCallbackHandler]], str]
@@ -178,7 +178,7 @@ def _find_legacy_chains() -> ModuleType | None:
 
 
 def _make_chain(legacy: ModuleType | None, model: DemoChatModel) -> _Chain:
-    """Return a legacy chain, or an LCEL chain where legacy chains are not installed."""
+    """Return a legacy chain, or an LCEL chain if legacy chains are not installed."""
     prompt = PromptTemplate.from_template("How do I make {topic}?")
     if legacy is None:
         return _lcel_chain(prompt, model)
@@ -208,7 +208,7 @@ def _lcel_chain(prompt: PromptTemplate, model: DemoChatModel) -> _Chain:
 
 
 class _Screen:
-    """Where the demo writes: colour on a terminal alone, plain letters where the encoding has no others."""
+    """The demo's output: coloured only on a terminal, in ASCII if the encoding requires it."""
 
     def __init__(self) -> None:
         self.width = min(shutil.get_terminal_size().columns, 120)
@@ -280,7 +280,7 @@ class _EventPrinter:
     """Print events as they arrive: one line each, the chunks of a run on one line together.
 
     Args:
-        screen: Where to.
+        screen: Where to print.
         whole: Whether to print each event as the dict that it is.
     """
 
@@ -289,7 +289,7 @@ class _EventPrinter:
     def __init__(self, screen: _Screen, *, whole: bool) -> None:
         self._screen = screen
         self._whole = whole
-        self._chunks = 0  # of the line that is open
+        self._chunks = 0  # on the line being printed
 
     def show(self, event: Event) -> None:
         """Print one event."""
@@ -322,7 +322,7 @@ class _EventPrinter:
 
 
 def _told(data: Any) -> str:
-    """Return what an event tells, for a line: its output, or else its input."""
+    """Return what to print for an event: its output, or else its input."""
     value = data.get("output", data.get("input", ""))
     if isinstance(value, dict) and "messages" in value:
         value = value["messages"][0][-1]
@@ -344,8 +344,7 @@ def run_demo(*, delay: float = 0.06, show_events: bool = False) -> int:
     screen = _Screen()
     legacy = _find_legacy_chains()
     with warnings.catch_warnings():
-        # Legacy chains are deprecated: this package is about that. The filter comes after the import, which sets one of its
-        # own.
+        # Legacy chains are deprecated, which is why this package exists. Set the filter after the import, which sets its own.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         model = DemoChatModel(delay=delay)
         chain = _make_chain(legacy, model)

@@ -1,6 +1,6 @@
-"""The pytest plugin: a fixture that compares old and new, and fails the test with the report if they differ.
+"""The pytest plugin: a fixture that compares old code with new, and fails the test with a report if they differ.
 
-Loaded by pytest itself, through the entry point; it imports nothing of LangChain before a test asks for the fixture.
+pytest loads it through the entry point. It imports nothing of LangChain before a test asks for the fixture.
 """
 
 from __future__ import annotations

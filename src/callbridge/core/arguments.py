@@ -1,4 +1,4 @@
-"""Checks of arguments that several parts of the package take."""
+"""Checks of arguments that several parts of the package share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ def check_error(error: object, *, optional: bool = True) -> None:
     """Check that something is an error that can be raised and handed to handlers.
 
     Args:
-        error: It, or whatever was given instead.
-        optional: Whether None will do, too.
+        error: The value to check.
+        optional: Whether None is allowed, too.
 
     Raises:
-        ArgumentError: It is none. A class of errors is none either: handlers look into what they are given.
+        ArgumentError: It is not. An exception class does not count: handlers look at the attributes of what they get.
     """
     if isinstance(error, BaseException) or (optional and error is None):
         return
@@ -25,15 +25,15 @@ def check_error(error: object, *, optional: bool = True) -> None:
 
 
 def class_hint(value: object) -> str:
-    """Return what to say of a value that is a class where an instance was expected; `""` for any other."""
+    """Return a hint for a value that is a class although an instance was expected; `""` for any other value."""
     return "; this is a class, make an instance of it" if isinstance(value, type) else ""
 
 
 def check_flag(name: str, value: object) -> None:
-    """Check that something is True or False: `"no"` is true, too.
+    """Check that something is True or False, because a value such as `"no"` would count as true.
 
     Raises:
-        ArgumentError: It is neither.
+        ArgumentError: It is not.
     """
     if not isinstance(value, bool):
         raise ArgumentError(name, value, "True or False")

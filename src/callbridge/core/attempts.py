@@ -1,4 +1,4 @@
-"""`Attempts`: where a model begins to say again what another has broken off."""
+"""`Attempts`: finds where a model starts over after another model has failed in the middle of its text."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ from callbridge.core.calls import Payload
 __all__ = ["PARAGRAPH", "Attempts"]
 
 PARAGRAPH = "\n\n"
-"""What ends a text that is not gone on with: said before a tool call, or by an attempt that has failed."""
+"""Ends a text that will not continue: one before a tool call, or one of an attempt that has failed."""
 
 
 _REMEMBERED = 64
-"""Model calls taken to have failed that may end after all, and must not be told again then."""
+"""How many model calls that were taken for failed are kept. If one ends after all, its text must not come a second time."""
 
 
 class Attempts:
-    """Puts a blank line between what a failed attempt has said and what is said in its place, by a retry or a fallback.
+    """Puts a blank line between the text of a failed attempt and that of the retry or fallback that replaces it.
 
-    v2 events do not say that a model has failed. So a model is also taken to have failed that has said something, has not
-    ended, and was silent since before the one started which begins to speak now. Models that speak at the same time are none
-    of each other's attempts: they start before, or go on speaking.
+    v2 events do not say that a model has failed. So when a model begins to speak, every other open model that has spoken counts
+    as failed if it has been silent since before the new one started. Models that speak at the same time are not taken for
+    attempts: they started earlier, or they go on speaking.
 
     Threads: one at a time.
     """
 
     def __init__(self) -> None:
-        self._time = 0  # of what is told here
-        self._started: dict[Payload, int] = {}  # model calls that are open and have said nothing yet
-        self._spoken: dict[
-            Payload, int
-        ] = {}  # those that have, and when for the last time; removed when they end or are given up
-        self._given_up: deque[Payload] = deque(maxlen=_REMEMBERED)  # those that were taken to have failed
+        self._time = 0  # counts the reports to this object
+        self._started: dict[Payload, int] = {}  # open model calls that have said nothing yet
+        self._spoken: dict[Payload, int] = {}  # those that have spoken, and when last; removed when they end or count as failed
+        self._given_up: deque[Payload] = deque(maxlen=_REMEMBERED)  # those that count as failed
         self._broken = False
 
     def start(self, run_id: Payload) -> None:
-        """Say that a model call has started."""
+        """Note that a model call has started."""
         self._time += 1
         self._started[run_id] = self._time
 
     def say(self, run_id: Payload, text: str) -> str:
-        """Return what a reader should see of what a model says: with a blank line before it if it is another attempt."""
+        """Return the text that a reader should see: with a blank line before it if this is another attempt."""
         if not text:
             return text
         self._time += 1
@@ -62,7 +60,7 @@ class Attempts:
         return was_broken or bool(silent)
 
     def end(self, run_id: Payload, *, failed: bool = False) -> None:
-        """Say that a model call has ended; of one that is not open nothing changes."""
+        """Note that a model call has ended. If it is not open, nothing changes."""
         self._started.pop(run_id, None)
         if run_id in self._given_up:
             self._given_up.remove(run_id)
@@ -70,7 +68,7 @@ class Attempts:
             self._broken = True
 
     def forget(self) -> None:
-        """Forget all model calls: what comes next is another answer."""
+        """Forget all model calls: the next text belongs to another answer."""
         self._started.clear()
         self._spoken.clear()
         self._given_up.clear()

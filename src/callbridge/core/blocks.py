@@ -1,6 +1,7 @@
-"""What a message or a chunk of one says: text, reasoning and citations, however its provider writes them.
+"""Text, reasoning and citations of a message or a chunk, whatever its provider's format.
 
-`content_blocks` (langchain-core 1.0) translates what it knows. The rest, and all before 1.0, is read as providers write it.
+`content_blocks` (langchain-core 1.0) translates the formats that it knows. This module reads the others itself, and before 1.0
+all of them.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ class Said(NamedTuple):
     kind: PieceKind
     text: str
     index: Payload = None
-    """The block it belongs to, if the provider counts them."""
+    """The block it belongs to, if the provider numbers its blocks."""
     citations: tuple[Mapping[str, Any], ...] = ()
-    """What the text rests on: dicts with `url` and `title`."""
+    """The sources of the text: dicts with `url` and `title`."""
 
 
 _REASONING_KEYS: Final = ("reasoning_content", "reasoning")
-"""Of `additional_kwargs`: DeepSeek and who follows it; Groq."""
+"""Keys of `additional_kwargs`: the first for DeepSeek and those that copy it, the second for Groq."""
 
 
 def said_in(message: Payload, *, reasoning: bool) -> Iterable[Said]:
     """Return what a message, a chunk or a completion says, in order.
 
     Args:
-        message: Any of these, or a plain text.
-        reasoning: Whether reasoning is of interest; it is left out otherwise.
+        message: One of these, or a string.
+        reasoning: Whether to include reasoning.
     """
     content = getattr(message, "content", None)
     if not isinstance(content, list):
@@ -60,7 +61,7 @@ def said_in(message: Payload, *, reasoning: bool) -> Iterable[Said]:
 
 
 def _thought_beside(message: Payload) -> str:
-    """Return the reasoning that stands beside the content."""
+    """Return the reasoning that is stored outside the content."""
     beside = getattr(message, "additional_kwargs", None)
     if not beside:
         return ""

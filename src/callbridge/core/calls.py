@@ -10,28 +10,28 @@ from uuid import UUID
 __all__ = ["Call", "CallParts", "Payload", "Scope"]
 
 Payload: TypeAlias = Any
-"""Whatever a run hands around: callbridge passes it on and never writes to it."""
+"""Any object that a run passes around. callbridge passes it on and never writes to it."""
 
 
 class Scope:
-    """What the calls of one run have in common, for whoever makes them: the context that they are made in.
+    """Holds the context in which all calls of one run are made.
 
-    It is empty until the first of these calls is made, and then filled by the caller, with what goes on from the scope above.
-    Nothing but the run and its calls hold it, so it goes with them.
+    It is empty until the first call. Then the caller fills it, from a copy of the context of the scope above. Only the run and
+    its calls refer to it, so it goes with them.
     """
 
     __slots__ = ("above", "context")
 
     def __init__(self, above: Scope | None) -> None:
         self.above = above
-        """That of the run above; `None` for a root, and as soon as the context is there."""
+        """The scope of the parent run; `None` for a root, and once the context is set."""
         self.context: Any = None
 
 
 CallParts: TypeAlias = "tuple[str, tuple[Payload, ...], dict[str, Payload], Scope]"
-"""What a `Call` is made of, in order, and the scope to make it in: `Call(*parts[:3])`. The object takes as long to make as the
-translation of a token, and the dispatcher needs it for errors alone. Parts without a method's name make no call: they say that
-a run has begun whose start nobody wants to hear of."""
+"""The parts of a `Call`, in order, and the scope to make it in: `Call(*parts[:3])`. Making the object takes as long as
+translating a token, and the dispatcher needs it only for errors. If the method's name is empty, there is no call to make: the
+parts only say that a run has begun whose start no handler receives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,6 @@ class Call:
 
     @property
     def run_id(self) -> UUID | None:
-        """The run that reports; `None` if the call names none."""
+        """The run that the call belongs to; `None` if it names none."""
         run_id: UUID | None = self.kwargs.get("run_id")
         return run_id

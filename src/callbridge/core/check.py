@@ -1,4 +1,4 @@
-"""What makes a value an event: `callbridge.events.is_event` and `check_event`, without the types."""
+"""Checks whether a value is an event: `callbridge.events.is_event` and `check_event`, without the types."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["EVENT_NAMES", "EXTENDED_EVENT_NAMES", "NOTES", "completed", "is_whol
 _RUN_TYPES: Final = ("chain", "prompt", "parser", "chat_model", "llm", "tool", "retriever")
 
 _PAYLOADS: Final = MappingProxyType({"start": "", "stream": "chunk", "end": "output", "error": "error"})
-"""Phase to the key that the data of its events always has; `""` if none."""
+"""The key that the data of an event always has, by phase; `""` if there is none."""
 
 NOTES: Final[Mapping[str, str]] = MappingProxyType(
     {"on_agent_action": "action", "on_agent_finish": "finish", "on_text": "text", "on_retry": "retry_state"}
 )
-"""Event of the extended vocabulary that neither begins nor ends a run, to that key."""
+"""The same for the extended events that neither begin nor end a run, by event name."""
 
 _KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {**{f"on_{run_type}_{phase}": key for run_type in _RUN_TYPES for phase, key in _PAYLOADS.items()}, **NOTES}
 )
-"""Event name to that key; without `on_custom_event`, whose data may be anything."""
+"""The same for all events, by name. `on_custom_event` is missing, because its data may be anything."""
 
 _NAME: Final = re.compile(rf"on_.+_({'|'.join(_PAYLOADS)})", re.DOTALL)
-"""An event of a run; LangChain takes any string for a run type."""
+"""Matches the name of a run's event. LangChain accepts any string as a run type."""
 
 _OPTIONAL: Final[Mapping[str, type]] = MappingProxyType({"tags": list, "metadata": dict, "parent_ids": list})
-"""Fields that servers leave out when they are empty, and their types."""
+"""Fields that servers omit when they are empty, and their types."""
 
 _FIELDS: Final[Mapping[str, type]] = MappingProxyType({"event": str, "name": str, "run_id": str, **_OPTIONAL, "data": object})
 """All fields and their types."""
 
 EXTENDED_EVENT_NAMES: Final[frozenset[str]] = frozenset(_KEYS) | {"on_custom_event"}
-"""The names in `Event`: all that `extended=True` yields, those of v2 among them."""
+"""The names in `Event`: all that `extended=True` yields, including those of v2."""
 
 EVENT_NAMES: Final[frozenset[str]] = frozenset(
     {name for name in _KEYS if name.endswith(("_start", "_stream", "_end"))} | {"on_custom_event", "on_tool_error"}
@@ -46,7 +46,7 @@ EVENT_NAMES: Final[frozenset[str]] = frozenset(
 
 
 def is_whole(value: object) -> bool:
-    """Tell whether a value is an event, whole and in the shape that LangChain yields."""
+    """Return whether a value is a complete event in the shape that LangChain yields."""
     if not isinstance(value, dict):
         return False
     try:
@@ -73,10 +73,10 @@ def is_whole(value: object) -> bool:
 
 
 def completed(value: object) -> dict[str, Any]:
-    """Return what is no whole event as one, in a dict of its own.
+    """Return an incomplete event as a complete one, in a new dict.
 
     Raises:
-        EventFormatError: It is no event. The message says why.
+        EventFormatError: It is not an event. The message says why.
     """
     if not isinstance(value, Mapping):
         hint = "; callbridge.loads reads JSON" if isinstance(value, (str, bytes)) else ""
@@ -94,7 +94,7 @@ def completed(value: object) -> dict[str, Any]:
 
 
 def _problem(event: dict[Any, Any]) -> str | None:
-    """Say what keeps a dict from being an event; `None` if nothing does."""
+    """Return why a dict is not an event; `None` if it is one."""
     for field, kind in _FIELDS.items():
         if field not in event:
             return f"{field} is missing"
@@ -107,7 +107,7 @@ def _problem(event: dict[Any, Any]) -> str | None:
 
 
 def _data_problem(name: str, data: object) -> str | None:
-    """Say what is wrong with the data of an event of that name, or with the name; `None` if nothing is."""
+    """Return what is wrong with an event's name or data; `None` if nothing is."""
     if name == "on_custom_event":
         return None
     key = _KEYS.get(name)

@@ -1,11 +1,11 @@
-"""`chat_chunk`: the `ChatGenerationChunk` around a chat model's token; `text_message`: the message in it, if it is made here.
+"""`chat_chunk` makes the `ChatGenerationChunk` around a chat model's token, and `text_message` makes a message for it.
 
-A callback about a token has one, an event has not, so it is made for every token that is dispatched. pydantic takes longer to
-validate its parts than all the rest of the dispatch takes, and there is nothing to find: the message has been validated when
-it was made. So the chunk is put together as unpickling does it, of the parts that validation would have come to.
+A token's callback has such a chunk and its event does not, so one is made for each token that is dispatched. pydantic would
+take longer to validate it than the rest of the dispatch takes, and would find nothing: the message was validated when it was
+made. So the chunk is assembled as unpickling does it, from the values that validation would have produced.
 
-What LangChain makes of a list of blocks, or of a message class of somebody's own, is left to LangChain, and so is everything
-if pydantic lays out its models in another way than today.
+LangChain itself still makes the chunk for a list of blocks and for custom message classes. If a future pydantic lays out its
+models differently, LangChain makes all of them.
 
 Source: `ChatGeneration.set_text` (`langchain_core/outputs/chat_generation.py`, 0.3.0 to 1.8.3), `BaseModel.__setstate__`
 (`pydantic/main.py`, 2.5 to 2.14).
@@ -24,10 +24,10 @@ __all__ = ["chat_chunk", "text_message"]
 _SAMPLE: Final = ChatGenerationChunk(message=AIMessageChunk(content=""))
 
 _FIELDS: Final = MappingProxyType(vars(_SAMPLE))
-"""The fields of a chunk, in order; what they have by default is immutable."""
+"""The fields of a chunk, in order. Their default values are immutable."""
 
 _TEXT: Final[type[str]] = type(_SAMPLE.text)
-"""`TextAccessor` since langchain-core 1.0, which can be called as well."""
+"""`str`; since langchain-core 1.0 `TextAccessor`, a string that you can also call."""
 
 _LAYOUT_IS_KNOWN: Final = (
     {slot for base in ChatGenerationChunk.__mro__ for slot in vars(base).get("__slots__", ())}
@@ -37,14 +37,14 @@ _LAYOUT_IS_KNOWN: Final = (
     and _SAMPLE.__pydantic_private__ is None
 )
 
-_set: Final = object.__setattr__  # pydantic's own `__setattr__` is for fields alone
+_set: Final = object.__setattr__  # pydantic's own `__setattr__` accepts only fields
 
 
 def chat_chunk(message: AIMessageChunk, info: dict[str, Any] | None = None) -> ChatGenerationChunk:
     """Return what `ChatGenerationChunk(message=message, generation_info=info)` returns.
 
     Args:
-        message: A valid message. The chunk holds it, not a copy, as LangChain's does.
+        message: A valid message. The chunk holds the message itself, not a copy, as in LangChain.
         info: Its `generation_info`.
     """
     content = message.content

@@ -1,24 +1,24 @@
 """`EventsToCalls`: v2 events in, callback calls out.
 
-Each event is translated as it arrives, because events hold live objects that the run goes on to change. Arguments are split
-into positional and keyword ones as LangChain's callback managers split them, and ids are UUIDs. What callbacks have and
-events lack is filled in:
+The translator handles each event as it arrives, because events hold live objects that the run goes on to change. It splits
+arguments into positional and keyword ones as LangChain's callback managers do, and ids are UUIDs. It fills in what callbacks
+have and events lack:
 
 | argument | is |
 |---|---|
-| `serialized` | `{"name": name, "id": [name]}`, of models with `kwargs`; never None, `{}` of a run without a name |
-| `name` of models and tools | None: LangChain passes one only if the run was given it, which v2 does not say |
-| `invocation_params` | the settings that LangChain has put into the metadata; `options` is `{}`, `batch_size` 1 |
-| `inputs` of a chain whose start shows none | `{"input": ""}`, as LangChain's streaming path says; its end has them |
+| `serialized` | `{"name": name, "id": [name]}`, for models with `kwargs`; `{}` for a run without a name; never None |
+| `name` of models and tools | None: LangChain passes a name only if the run was given one, and v2 does not tell |
+| `invocation_params` | the settings that LangChain puts into the metadata; `options` is `{}`, `batch_size` 1 |
+| `inputs` of a chain whose start shows none | `{"input": ""}`, as on LangChain's streaming path; its end has the inputs |
 | `input_str` | the text of the arguments |
 | `color` | `"green"`, LangChain's default for tools |
 | `llm_output`, `generation_info`, `response` of a failed model | see `results` |
 
-Extended events say most of it; what they say is handed on.
+Extended events carry most of this, and the translator passes it on.
 
-A run whose end never comes (a fallback or retry rescued it, or it was cancelled) is open when its parent ends. It is closed
-just before, by its error callback; what is reported of it afterwards is ignored (D7 in `docs/divergences.md`). A token that is
-a list of content blocks is handed out as the text in it (D4).
+If the end of a run never comes (a fallback or retry rescued it, or it was cancelled), the run is still open when its parent
+ends. The translator closes it just before, with its error callback, and ignores later events of it (D7 in
+`docs/divergences.md`). If a token is a list of content blocks, handlers get the text in it (D4).
 
 Source: `langchain_core/callbacks/manager.py`, `tools/base.py`, `retrievers.py`, `language_models/chat_models.py`, 0.3.0 to
 1.8.1; the events are those of `_AstreamEventsCallbackHandler`.
@@ -59,35 +59,35 @@ from callbridge.errors import EventFormatError, EventSequenceError, RunUnfinishe
 __all__ = ["EventsToCalls"]
 
 _NAMESPACE: Final = UUID("6f0d5b5e-5d1f-4c55-9d0b-8f2f1c1f7a11")
-"""Under which run ids that are no UUIDs get one; fixed, so that a recording gives the same calls each time."""
+"""Namespace for the UUIDs of run ids that are not UUIDs. It is fixed, so that a recording gives the same calls each time."""
 
 _REMEMBERED: Final = 1024
-"""Runs of finished roots whose late events are still known to be late: the garbage collector fires callbacks after the
-root's end. A bound, not a tuning knob: what comes later than that is reported as out of sequence."""
+"""How many runs of finished roots are remembered, so that their late events are known to be late: the garbage collector fires
+callbacks after the root's end. This is a bound, not a tuning knob: an even later event counts as out of sequence."""
 
 _FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {"chat_model": "llm", "llm": "llm", "tool": "tool", "retriever": "retriever"}
 )
-"""Run type to the middle of its callbacks' names; all others are `chain`."""
+"""The middle of the callbacks' names, by run type; `chain` for all other types."""
 
 _NAMED_BY_CLASS: Final = frozenset({"chat_model", "llm", "tool"})
-"""Run types of which LangChain passes the name in `serialized` alone, unless the run was given one."""
+"""Run types for which LangChain passes the name only in `serialized`, unless the run was given a name."""
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class _Run(Run):
-    """A run as the calls name it, which may be another than the tree's view of it."""
+    """A run as the calls describe it, which may differ from the tree's view."""
 
     __slots__ = ("has_input", "ids", "members", "said", "scope", "source_id", "streamed")
 
-    source_id: str  # the id as the events spell it
-    ids: dict[str, Any]  # `run_id`, `parent_run_id`, `tags` of all its calls; that parent may be one that filters hide
+    source_id: str  # the id as it is in the events
+    ids: dict[str, Any]  # `run_id`, `parent_run_id`, `tags` of all its calls; filters may hide that parent
     has_input: bool  # whether the start showed an input
-    members: list[str]  # of a root: source ids of all runs of its family, its own included
-    said: list[Payload]  # of a model: its chunks so far, if anybody wants to hear of them should it fail
+    members: list[str]  # for a root: source ids of all runs of its family, including its own
+    said: list[Payload]  # for a model: its chunks so far, kept if a handler wants them should the model fail
     scope: Scope | None  # None when the run has ended
-    streamed: bool  # whether a model has said anything before its end
+    streamed: bool  # whether a model has put out chunks
 
 
 class EventsToCalls:
@@ -96,7 +96,7 @@ class EventsToCalls:
     Args:
         list_tokens: If true, a token whose content is a list of blocks is that list, as in LangChain. If false, it is the
             text in the list, and the blocks are in `chunk`.
-        methods: The callback methods you want. Calls of others are not made, which saves their translation. `None` means all.
+        methods: The callback methods you want. Events that make calls only of others are not translated. `None` means all.
 
     Threads: one at a time.
 
@@ -117,7 +117,7 @@ class EventsToCalls:
         self._wants_no_model = not of_models
         self._wants_tokens_alone = of_models == {"on_llm_new_token"}
         self._tree = RunTree()
-        self._runs: dict[str, _Run] = {}  # by source id, open and ended; an entry goes with its root
+        self._runs: dict[str, _Run] = {}  # by source id, open and ended; an entry is removed with its root
         self._finished: deque[str] = deque(maxlen=_REMEMBERED)  # source ids of the last finished roots' runs
         self._open = 0
         self.root_output: Payload = MISSING
@@ -132,19 +132,19 @@ class EventsToCalls:
         """Translate one event.
 
         Args:
-            event: An event, live or as it came out of JSON. It is not written to.
+            event: An event, live or out of JSON. It is not written to.
 
         Returns:
-            The calls it makes, in order; none for the chunks of chains, prompts, parsers, tools and retrievers.
+            The calls it makes, in order. Chunks of chains, prompts, parsers, tools and retrievers make none.
 
         Raises:
-            EventFormatError: It is no event, or one whose payload cannot be what its name says.
-            EventSequenceError: It is of a run that has not started, or starts a run that is open. Nothing has changed.
+            EventFormatError: It is not an event, or its payload does not fit its name.
+            EventSequenceError: It belongs to a run that has not started, or starts a run that is open. Nothing has changed.
         """
         return [Call(*parts[:3]) for parts in self.feed_parts(event) if parts[0]]
 
     def feed_parts(self, event: Mapping[str, Any]) -> list[CallParts]:
-        """Do the same as `feed`, without making objects of the calls."""
+        """Do what `feed` does, without making objects of the calls."""
         checked: Mapping[str, Any] = event if is_whole(event) else completed(event)
         name = checked["event"]
         run_type, phase = _KINDS.get(name) or _kind(name)
@@ -160,15 +160,15 @@ class EventsToCalls:
         """Close all open runs with their error callbacks, innermost first.
 
         Args:
-            error: What ended them, given to every callback; None: a `RunUnfinishedError` for each run.
+            error: The error that ended them, for every callback. None means a `RunUnfinishedError` for each run.
 
         Returns:
-            One call for each open run. Late events of them are ignored afterwards.
+            One call for each open run. Late events of these runs are ignored afterwards.
         """
         return [Call(*parts[:3]) for parts in self.close_parts(error)]
 
     def close_parts(self, error: BaseException | None = None) -> list[CallParts]:
-        """Do the same as `close`, without making objects of the calls."""
+        """Do what `close` does, without making objects of the calls."""
         calls: list[CallParts] = []
         for run in self._tree.open_runs():
             calls += self._closed(cast("_Run", run), error)
@@ -193,14 +193,14 @@ class EventsToCalls:
     def _new_run(self, event: Mapping[str, Any], run_type: str, data: dict[str, Any]) -> _Run:
         parent_ids = event["parent_ids"]
         parent = self._runs.get(parent_ids[-1]) if parent_ids else None
-        # Filters may have hidden the parent; the run still ends with the nearest ancestor that is shown.
+        # Filters may have hidden the parent. Then the run still ends with its nearest visible ancestor.
         ancestor = parent or next((self._runs[one] for one in reversed(parent_ids) if one in self._runs), None)
         run = _Run(
             _uuid(event["run_id"]),
             parent_run_id=None if ancestor is None else ancestor.run_id,
             run_type=run_type,
             name=event["name"],
-            tags=list(event["tags"]),  # handlers may write to what they are given
+            tags=list(event["tags"]),  # handlers may write to the list
             metadata=dict(event["metadata"]),
         )
         run.source_id = event["run_id"]
@@ -231,7 +231,7 @@ class EventsToCalls:
         return [("on_llm_new_token", (token,), {"chunk": chunk, **run.ids}, _scope(run))]
 
     def _note_said(self, run: _Run, chunk: Payload) -> bool:
-        """Remember what a model has said for its end; return whether anybody wants to hear of it now."""
+        """Remember a model's chunk for its end; return whether a handler wants the token now."""
         run.streamed = True
         if "on_llm_error" in self._wanted:
             run.said.append(chunk)
@@ -260,7 +260,7 @@ class EventsToCalls:
         return orphaned + calls
 
     def _running(self, event: Mapping[str, Any]) -> _Run | None:
-        """Return the open run that an event speaks of; None if the run has ended, so that the event comes too late."""
+        """Return the open run that an event belongs to; None if the run has ended, so that the event is too late."""
         source_id = event["run_id"]
         run = self._runs.get(source_id)
         if run is not None:
@@ -272,7 +272,7 @@ class EventsToCalls:
         )
 
     def _closed(self, run: _Run, error: BaseException | None) -> list[CallParts]:
-        """Close a run whose end was not reported."""
+        """Close a run whose end was never reported."""
         calls = self._error_call(run, error)
         self._leave(run)
         return calls
@@ -295,10 +295,10 @@ class EventsToCalls:
         if method not in self._wanted and not (method == "on_chat_model_start" and "on_llm_start" in self._wanted):
             return []
         value = data.get("input", MISSING)
-        # What says of which class a run is that was given another name; without it, models and tools bear no name but that.
+        # The class name of a run that was given another name. Without it, the name of a model or tool is its class name.
         component = data.get("component")
         own_name = component if isinstance(component, str) else run.name
-        # Of a run without a name LangChain passes None, which handlers take for what an empty dict says as well.
+        # For a run without a name LangChain passes None. Handlers treat an empty dict in the same way.
         serialized: dict[str, Any] = {} if own_name == UNNAMED else {"name": own_name, "id": [own_name]}
         kwargs = dict(run.ids)
         kwargs["metadata"] = run.metadata
@@ -323,7 +323,7 @@ class EventsToCalls:
         return [(method, (serialized, subject), kwargs, _scope(run))]
 
     def _tool_start(self, run: _Run, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Return what a tool is called with, as text and as keyword arguments."""
+        """Return a tool's input as text, and the keyword arguments of its start."""
         value = data.get("input", MISSING)
         text, inputs, tool_call_id = tool_input_of(value)
         run.tool_call_id = run.tool_call_id or tool_call_id
@@ -353,8 +353,8 @@ class EventsToCalls:
 
         Args:
             run: The run.
-            error: What ended it; None if that is not known.
-            data: What the report of the failure says, if there is one.
+            error: The error that ended it; None if it is not known.
+            data: The data of the error event, if there is one.
         """
         method = f"on_{_FAMILIES.get(run.run_type, 'chain')}_error"
         if method not in self._wanted:
@@ -375,7 +375,7 @@ class EventsToCalls:
         if method not in self._wanted:
             return []
         if method == "on_custom_event":
-            # The run that dispatched it may be one that the filters hide.
+            # Filters may hide the run that dispatched it.
             kwargs = {
                 "run_id": _uuid(event["run_id"]),
                 "tags": list(event["tags"]),
@@ -398,7 +398,7 @@ class EventsToCalls:
         return [(method, (subject,), ids | data, self._scope_of(event))]
 
     def _scope_of(self, event: Mapping[str, Any]) -> Scope:
-        """Return the scope of the run that a note belongs to, or one below those that are above it, if filters hide the run."""
+        """Return the scope of the run that a note belongs to; if filters hide that, one below its nearest known ancestor."""
         run = self._runs.get(event["run_id"])
         if run is not None and run.scope is not None:
             return run.scope
@@ -410,7 +410,7 @@ class EventsToCalls:
 
 
 def _kind(name: str) -> tuple[str, str]:
-    """Return run type and phase of an event's name."""
+    """Return the run type and the phase in an event's name."""
     if name == "on_custom_event" or name in NOTES:
         return "", "note"
     run_type, _, phase = name[3:].rpartition("_")
@@ -418,7 +418,7 @@ def _kind(name: str) -> tuple[str, str]:
 
 
 _KINDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({name: _kind(name) for name in EXTENDED_EVENT_NAMES})
-"""The same for all names that LangChain itself makes."""
+"""The result for each name that LangChain itself uses."""
 
 
 def _scope(run: _Run) -> Scope:
@@ -428,7 +428,7 @@ def _scope(run: _Run) -> Scope:
 
 
 def _open_scope(run: _Run | None) -> Scope | None:
-    """Return the scope of a run, or of the nearest one above it that is open."""
+    """Return the scope of a run, or of its nearest open ancestor."""
     while run is not None and run.scope is None:
         run = cast("_Run | None", run.parent)
     return None if run is None else run.scope
@@ -446,7 +446,7 @@ def _uuid(text: str) -> UUID:
 
 
 def _told(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments that an extended event carries as such."""
+    """Return the keyword arguments that an extended event carries."""
     told = data.get("kwargs")
     return dict(told) if isinstance(told, dict) else {}
 
@@ -459,7 +459,7 @@ def _tool_call_id(run: _Run) -> dict[str, str]:
 
 
 def _chat_chunk(event: Mapping[str, Any], payload: Payload) -> AIMessageChunk | None:
-    """Return a chat model's chunk; None for a whole message: a root that does not stream, whose handlers get no token."""
+    """Return a chat model's chunk; None for a whole message, from a root that does not stream: its handlers get no token."""
     message = revive_message(payload)
     if isinstance(message, str):
         return AIMessageChunk(content=message)
@@ -478,7 +478,7 @@ def _text_chunk(event: Mapping[str, Any], payload: Payload) -> GenerationChunk:
 
 
 def _root_output(run_type: str, output: Payload) -> Payload:
-    """Return what a root's caller would have got."""
+    """Return what a root's caller would have received."""
     if run_type == "chat_model":
         return revive_message(output)
     if run_type == "tool":

@@ -4,12 +4,12 @@ The strict vocabulary is that of `astream_events(version="v2")`, bug for bug. De
 `docs/divergences.md`): a model run whose start was never reported is started from its first token or end (D1); a payload
 whose comparison or truth value raises loses no event (D2); the root rule never writes to a custom event's payload (D3).
 
-Under `version="v3"` models report the events of the content-block protocol, and by themselves perhaps tokens as well: the
-first source that tells of a run's content is its only one. LangChain's own v2 stream is silent where a model reports no tokens
+Under `version="v3"` models report events of the content-block protocol, and some report tokens as well. The first source that
+reports content of a run is the only one used for it. LangChain's own v2 stream shows nothing of a model that reports no tokens
 (D19).
 
-The extended vocabulary adds what v2 drops: errors of every run type with their status, agent actions, text and retries,
-the tool call's id, and for a run that is still open when its parent ends a terminal event, so that each start has one.
+The extended vocabulary adds what v2 drops: errors of every run type with their status, agent actions, text, retries and the
+tool call's id. A run that is still open when its parent ends also gets a terminal event, so that each start has one.
 
 Source: `_AstreamEventsCallbackHandler` and `_astream_events_implementation_v2`
 (`langchain_core/tracers/event_stream.py`, 0.3.0 to 1.8.1).
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["CallsToEvents"]
 
 _ON_EVENTS: Final = frozenset({"metadata", "parent_run_id", "run_id", "tags", "tool_call_id"})
-"""Keyword arguments of callbacks that the fields of all events have, or their own."""
+"""Keyword arguments of callbacks that have a place in the fields of all events, or in their own event."""
 
 
 class CallsToEvents:
@@ -87,13 +87,13 @@ class CallsToEvents:
         self._filter = EventFilter(**filters)
         self._tree = RunTree()
         self.forks = self._tree.forks
-        """Not empty while there is an open run below which several go on at the same time; see `RunTree`."""
+        """Not empty while several runs below one open run go on at the same time; see `RunTree`."""
         self._speaking: Run | None = (
-            None  # whose token came last, so that its id need not be hashed; removed where any run begins or ends
+            None  # the run of the last token, so that its id need not be hashed; reset when any run begins or ends
         )
-        self._tapped: set[UUID] = set()  # runs whose tap began before they did; removed at their start or the tap's end
+        self._tapped: set[UUID] = set()  # runs whose tap began before they started; removed at their start or at the tap's end
         self.extended = extended
-        """Whether events of the extended vocabulary are made, too."""
+        """Whether events of the extended vocabulary are made as well."""
         self._linger = linger
         self._root_input = root_input
         self._is_root_input_due = root_input is not MISSING
@@ -119,7 +119,7 @@ class CallsToEvents:
 
     @property
     def runs(self) -> int:
-        """Runs remembered: 0 when all roots have ended."""
+        """How many runs are remembered: 0 when all roots have ended."""
         return len(self._tree) + len(self._tapped)
 
     def open_run_ids(self) -> set[UUID]:
@@ -132,7 +132,7 @@ class CallsToEvents:
         return run if run is not None and run.open else None
 
     def unended_messages(self) -> tuple[int, int]:
-        """Return how many open runs are driven by version 3, and how many of them have told the end of their message."""
+        """Return how many open runs are driven by version 3, and how many of these have finished their message."""
         messages = [run.message for run in self._tree.open_runs() if run.message is not None]
         return len(messages), sum(message.finished for message in messages)
 
@@ -140,10 +140,10 @@ class CallsToEvents:
         """Translate one call.
 
         Returns:
-            The events it makes, in order; none if v2 has none for it or the filters drop them.
+            The events it makes, in order. There are none if v2 has no event for it, or if the filters drop it.
 
         Raises:
-            CallFormatError: The method is no callback method, or an argument is missing or of the wrong kind.
+            CallFormatError: There is no such callback method, or an argument is missing or of the wrong type.
         """
         if call.method not in METHODS:
             raise CallFormatError(call.method, f"expected one of {', '.join(METHODS)}")
@@ -156,10 +156,10 @@ class CallsToEvents:
             raise CallFormatError(call.method, str(error)) from error
 
     def close(self, error: BaseException | None = None) -> list[Event]:
-        """End all runs that are still open, innermost first, and forget all; the extended vocabulary reports each.
+        """End all open runs, innermost first, and forget all runs. The extended vocabulary reports each end.
 
         Args:
-            error: What ended them, if it is known.
+            error: The error that ended them, if it is known.
         """
         events: list[Event] = []
         for run in self._tree.open_runs():
@@ -168,7 +168,7 @@ class CallsToEvents:
         return events
 
     def forget(self) -> None:
-        """Forget all runs without a word; from any thread, also while another one reports."""
+        """Forget all runs and report nothing. Any thread may call this, even while another one reports."""
         self._speaking = None
         self._tree.clear()
         self._tapped.clear()
@@ -215,7 +215,7 @@ class CallsToEvents:
                 return self.event(run.stream_event, run, {"chunk": AIMessageChunk(content=token)})
             return self.event(run.stream_event, run, _token_data(chunk) if self.extended else {"chunk": chunk.message})
         if run.run_type != "llm":
-            return ()  # a model run that bears the id of the chain around it
+            return ()  # a model run that has the id of the chain around it
         if chunk is None:
             chunk = GenerationChunk(text=token if isinstance(token, str) else "")
         return self.event(run.stream_event, run, {"chunk": chunk})
@@ -275,8 +275,8 @@ class CallsToEvents:
     def on_llm_error(self, error: BaseException, /, *, run_id: UUID, response: Payload = None, **_: Payload) -> Sequence[Event]:
         """Fail a run of either kind of model.
 
-        One whose message was complete has not failed: who reads a v3 stream's text may go when it ends, and the task that makes
-        it is cancelled before it has told that all went well (D20).
+        If its message was complete, it has not failed: the reader of a v3 stream may leave when the text ends, which cancels
+        the task before it has reported success (D20).
         """
         run = self._tree.get(run_id)
         if (
@@ -294,8 +294,8 @@ class CallsToEvents:
     def on_chain_start(
         self, serialized: Payload, inputs: Payload, /, *, run_type: str | None = None, **kwargs: Payload
     ) -> Sequence[Event]:
-        """Start a run of anything that is neither model, tool nor retriever."""
-        # LangChain's streaming path does not know its input yet and says `{"input": ""}` instead.
+        """Start a run of anything but a model, tool or retriever."""
+        # LangChain's streaming path does not know the input yet and reports `{"input": ""}` instead.
         known = MISSING if _is_placeholder(inputs) else inputs
         run = self._start(kwargs, serialized, run_type or "chain", known)
         return self.event(f"on_{run.run_type}_start", run, {} if known is MISSING else {"input": inputs})
@@ -341,7 +341,7 @@ class CallsToEvents:
     def on_tool_error(
         self, error: BaseException, /, *, run_id: UUID, tool_call_id: str | None = None, **_: Payload
     ) -> Sequence[Event]:
-        """Fail a tool run; the one error that v2 reports, since langchain-core 1.0.0."""
+        """Fail a tool run. This is the only error that v2 reports, since langchain-core 1.0.0."""
         run = self._tree.get(run_id)
         if run is not None and tool_call_id is not None:
             run.tool_call_id = tool_call_id
@@ -376,7 +376,7 @@ class CallsToEvents:
         metadata: dict[str, Any] | None = None,
         **_: Payload,
     ) -> Sequence[Event]:
-        """Pass on a custom event; `run_id` is that of the run which dispatched it."""
+        """Pass on a custom event; `run_id` names the run that dispatched it."""
         if not self._filter.includes(name, name, tags or ()):
             return ()
         run = self._tree.get(run_id)
@@ -398,7 +398,7 @@ class CallsToEvents:
         return (event,)
 
     def on_agent_action(self, action: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
-        """Pass on what an agent decided to do (extended)."""
+        """Pass on an agent's decision (extended)."""
         return self._note("on_agent_action", run_id, {"action": action}, kwargs)
 
     def on_agent_finish(self, finish: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
@@ -406,20 +406,20 @@ class CallsToEvents:
         return self._note("on_agent_finish", run_id, {"finish": finish}, kwargs)
 
     def on_text(self, text: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
-        """Pass on arbitrary text of a chain (extended)."""
+        """Pass on a chain's text (extended)."""
         return self._note("on_text", run_id, {"text": text}, kwargs)
 
     def on_retry(self, retry_state: Payload, /, *, run_id: UUID, **kwargs: Payload) -> Sequence[Event]:
-        """Pass on that a model is called again (extended)."""
+        """Pass on a retry (extended)."""
         return self._note("on_retry", run_id, {"retry_state": retry_state}, kwargs)
 
-    # -- taps: chunks that are not reported by callbacks --------------------------------------------------------------
+    # -- taps: chunks that no callback reports ------------------------------------------------------------------------
 
     def begin_tap(self, run_id: UUID) -> bool:
-        """Say that a run's chunks will come through `chunk`, so that its tokens make no events.
+        """Note that a run's chunks will come through `chunk`, so that its tokens make no events.
 
         Returns:
-            Whether this is the run's first tap; chunks of a further one must be passed through unreported.
+            Whether this is the run's first tap. Pass the chunks of another one through without reporting them.
         """
         run = self._tree.get(run_id)
         if run is not None:
@@ -430,18 +430,18 @@ class CallsToEvents:
         return first
 
     def end_tap(self, run_id: UUID) -> None:
-        """Forget a tap whose run may never have begun."""
+        """Forget a tap, even one whose run never began."""
         self._tapped.discard(run_id)
 
     def tapped_run(self, run_id: UUID) -> Run | None:
-        """Return the run if it is open and its chunks are wanted; asked once, at the tap's first chunk."""
+        """Return the run if it is open and its chunks are wanted. A tap asks once, at its first chunk."""
         run = self._tree.get(run_id)
         return run if run is not None and run.open and run.included else None
 
     def chunk(self, run: Run, chunk: Payload) -> Sequence[Event]:
         """Report one chunk of a tapped run."""
         if self.extended and not run.open:
-            return ()  # what comes late comes after the terminal event
+            return ()  # a late chunk would come after the terminal event
         return self.event(run.stream_event, run, {"chunk": chunk})
 
     # -- the pieces ---------------------------------------------------------------------------------------------------
@@ -470,9 +470,9 @@ class CallsToEvents:
         return run
 
     def _hide_namesake(self, run: Run) -> None:
-        """Hide the ancestor whose id a run bears, and all below it: v2 stumbles over the circle in their ids, and goes silent.
+        """Hide the ancestor whose id a run has, and all runs below it: the ids form a cycle, at which v2 goes silent.
 
-        The extended vocabulary hides the run alone, so that each start that was reported has its end.
+        The extended vocabulary hides only the run itself, so that each start that was reported has its end.
         """
         namesake = self._tree.get(run.run_id)
         if namesake is None or self.extended:
@@ -485,13 +485,13 @@ class CallsToEvents:
     ) -> tuple[Sequence[Event], Run | None]:
         """Start a model run whose start LangChain did not report.
 
-        `AsyncCallbackManager.on_llm_start` skips all handlers that are not inline as soon as one is (LangChain issue
-        39633). A run below a parent that is unknown as well is not repaired: it is a late report of a run that ended.
+        If one handler is inline, `AsyncCallbackManager.on_llm_start` skips all that are not (LangChain issue 39633). If the
+        parent is unknown as well, nothing is repaired: this is a late report of a run that has ended.
         """
         if parent_run_id is not None and self._tree.get(parent_run_id) is None:
             return (), None
         start = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": tags}
-        # What it was asked is not known; the shape is, and readers rely on it.
+        # The input is unknown, but readers rely on its shape.
         inputs: dict[str, Any] = {"messages": [[]]} if chat else {"prompts": []}
         run = self._start(start, None, "chat_model" if chat else "llm", inputs)
         return self.event(f"on_{run.run_type}_start", run, {"input": inputs}), run
@@ -501,9 +501,9 @@ class CallsToEvents:
 
         Args:
             run: The run.
-            output: What it returned.
-            inputs: What it was given.
-            told: What the extended vocabulary says besides.
+            output: Its output.
+            inputs: Its inputs.
+            told: Further data for the extended vocabulary.
         """
         if not run.open or self._tree.end_double(run):
             return ()
@@ -540,7 +540,7 @@ class CallsToEvents:
         return self.event(f"on_{run.run_type}_error", run, data)
 
     def _end_orphans(self, run: Run, error: BaseException | None) -> Sequence[Event]:
-        """End what is open below a run that ends: in strict v2 it simply never ends."""
+        """End the runs that are open below a run that ends. In strict v2 they never end."""
         if not self.extended or not run.children:
             return ()
         events: list[Event] = []
@@ -566,7 +566,7 @@ class CallsToEvents:
         return self.event(event, run, data | told)
 
     def _with_component(self, kwargs: dict[str, Any], serialized: Payload) -> dict[str, Any]:
-        """Return what says that a model or tool run was given a name: that of its class, which no other field has then."""
+        """Return data with the class name of a model or tool run that was given another name: no other field has it then."""
         if not self.extended or kwargs.get("name") is None:
             return {}
         return {"component": _name(None, serialized)}
@@ -582,10 +582,10 @@ class CallsToEvents:
         Args:
             event: Its name.
             run: The run.
-            data: Its data; not to be used elsewhere.
+            data: Its data. Do not use the dict elsewhere.
 
         Returns:
-            The event; nothing if the filters drop it.
+            The event; empty if the filters drop it.
         """
         if not run.included:
             return ()
@@ -617,11 +617,11 @@ def _name(name: str | None, serialized: Payload) -> str:
 
 
 def _as_told(kwargs: dict[str, Any], *usual: tuple[str, Payload]) -> dict[str, Any]:
-    """Return the keyword arguments of a tool's callback that no event has a place for, unless they are as always.
+    """Return the keyword arguments of a tool's callback that have no place in an event, unless they have their usual values.
 
     Args:
         kwargs: All of them.
-        *usual: What else they usually are.
+        *usual: Keys with their usual values, besides `color` with `"green"`.
     """
     told = {
         key: value
@@ -632,7 +632,7 @@ def _as_told(kwargs: dict[str, Any], *usual: tuple[str, Payload]) -> dict[str, A
 
 
 def _token_data(chunk: Payload) -> dict[str, Any]:
-    """Return a chat model's chunk, and what the provider says of it if that cannot be told by its message."""
+    """Return a chat model's chunk, with the provider's `generation_info` if the message does not carry it."""
     message, info = chunk.message, chunk.generation_info
     if info == generation_info_of(message, streamed=True):
         return {"chunk": message}
@@ -640,14 +640,14 @@ def _token_data(chunk: Payload) -> dict[str, Any]:
 
 
 def _beside_message(response: Payload) -> dict[str, Any]:
-    """Return what a chat model's result has beside its first message."""
+    """Return the parts of a chat model's result other than its first message."""
     first, *further = next((group for group in response.generations if group), [None])
     told: dict[str, Any] = {"llm_output": response.llm_output, "generation_info": getattr(first, "generation_info", None)}
     return {**told, "further": further} if further else told
 
 
 def _is_placeholder(inputs: Payload) -> bool:
-    """Return whether these inputs are `{"input": ""}`, without comparing values that may not compare (D2)."""
+    """Return whether these inputs are `{"input": ""}`, without comparing values whose comparison may raise (D2)."""
     if not isinstance(inputs, dict) or len(inputs) != 1:
         return False
     value = inputs.get("input")
@@ -655,7 +655,7 @@ def _is_placeholder(inputs: Payload) -> bool:
 
 
 def _first_true(*values: Payload) -> Payload:
-    """Return the first true value, else the last one; a value without a truth value counts as true (D2)."""
+    """Return the first true value, else the last one. A value whose truth value raises counts as true (D2)."""
     for value in values[:-1]:
         try:
             if value:

@@ -1,4 +1,4 @@
-"""Facts: what a page shows of a run, in the order in which it shows it.
+"""Facts: what a page shows of a run, in the order in which the page shows it.
 
 ```
 ModelBegan ── PieceBegan ── PieceCame... ── PieceEnded ──┐   a piece is a run of text, or of reasoning, of one model
@@ -7,7 +7,7 @@ ModelBegan ── PieceBegan ── PieceCame... ── PieceEnded ──┐   a
 SourceFound, CustomCame, Interrupted: at any time
 ```
 
-`Projection` makes them and keeps that order whatever the events are.
+`Projection` makes them, and keeps this order whatever the events are.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ModelBegan(NamedTuple):
 
     run_id: str
     first: bool
-    """Whether no other one is speaking."""
+    """Whether no other model is speaking."""
 
 
 class ModelEnded(NamedTuple):
@@ -51,7 +51,7 @@ class ModelEnded(NamedTuple):
 
     run_id: str
     last: bool
-    """Whether no other one is speaking any more."""
+    """Whether no other model is speaking any more."""
     failed: bool
     """Whether it is known to have failed."""
 
@@ -65,7 +65,7 @@ class PieceBegan(NamedTuple):
 
 
 class PieceCame(NamedTuple):
-    """More of it."""
+    """More text of the piece."""
 
     kind: PieceKind
     id: str
@@ -74,7 +74,7 @@ class PieceCame(NamedTuple):
 
 
 class PieceEnded(NamedTuple):
-    """It has ended."""
+    """The piece has ended."""
 
     kind: PieceKind
     id: str
@@ -87,7 +87,7 @@ class CallBegan(NamedTuple):
     id: str
     name: str
     run_id: str | None
-    """The model's that calls it; None if code does."""
+    """The run of the model that calls it; None if code calls it."""
 
 
 class CallArguments(NamedTuple):
@@ -104,11 +104,11 @@ class CallWhole(NamedTuple):
     name: str
     arguments: Payload
     streamed: bool
-    """Whether they have come as `CallArguments`, too."""
+    """Whether they also came as `CallArguments`."""
 
 
 class CallBroken(NamedTuple):
-    """What a model wanted to call is no call: its arguments are no JSON, or end in the middle."""
+    """A model's call cannot be made: its arguments are not JSON, or they break off."""
 
     id: str
     name: str
@@ -129,11 +129,11 @@ class CallFailed(NamedTuple):
     id: str
     name: str
     error: str
-    """In full: not for everybody."""
+    """The whole message, which is not for everybody."""
 
 
 class SourceFound(NamedTuple):
-    """Something that an answer rests on: its title and address, never what it says."""
+    """A source of the answer: its title and address, never its text."""
 
     id: str
     title: str
@@ -141,14 +141,14 @@ class SourceFound(NamedTuple):
 
 
 class CustomCame(NamedTuple):
-    """The program itself has something to tell."""
+    """The program has dispatched a custom event."""
 
     name: str
     data: Payload
 
 
 class Interrupted(NamedTuple):
-    """The run waits for an answer of a human's."""
+    """The run waits for a human's answer."""
 
     id: str
     value: Payload

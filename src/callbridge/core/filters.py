@@ -1,7 +1,7 @@
-"""`EventFilter`: which runs a reader wants to hear of.
+"""`EventFilter`: decides which runs a reader wants to hear of.
 
 Source: `_RootEventFilter.include_event` (`langchain_core/runnables/utils.py`, 0.3.0 to 1.8.1). Name, type and tags of a run
-never change, so the decision falls once, at its start, and not for each of its chunks.
+never change, so the filter decides once, at its start, and not for each chunk.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class EventFilter:
     An event passes if it matches any of the `include_*` filters (or none is given) and none of the `exclude_*` filters.
 
     Raises:
-        ArgumentError: One of them is no sequence of strings (D17 in `docs/divergences.md`).
+        ArgumentError: One of them is not a sequence of strings (D17 in `docs/divergences.md`).
     """
 
     include_names: Sequence[str] | None = None
@@ -44,7 +44,7 @@ class EventFilter:
     """Run types: `chat_model`, `llm`, `chain`, `tool`, ...; for custom events, their names."""
 
     include_tags: Sequence[str] | None = None
-    """Tags, any of which is enough."""
+    """Tags. One of them is enough."""
 
     exclude_names: Sequence[str] | None = None
     """As `include_names`."""
@@ -60,7 +60,7 @@ class EventFilter:
             _check_names(field.name, getattr(self, field.name))
 
     def includes(self, name: str, run_type: str, tags: Sequence[str]) -> bool:
-        """Return whether events of such a run pass."""
+        """Return whether the events of such a run pass."""
         return self._included(name, run_type, tags) and not self._excluded(name, run_type, tags)
 
     def _included(self, name: str, run_type: str, tags: Sequence[str]) -> bool:
@@ -87,7 +87,7 @@ def _check_names(name: str, value: Payload) -> None:
         return
     if isinstance(value, str):
         raise ArgumentError(name, value, f"None or a sequence of strings; put it in a list: {name}=[{value!r}]")
-    # A set is no Sequence, but LangChain takes it.
+    # A set is not a Sequence, but LangChain accepts it.
     is_list = isinstance(value, Collection) and not isinstance(value, Mapping)
     if not is_list or not all(isinstance(one, str) for one in value):
         raise ArgumentError(name, value, "None or a sequence of strings")

@@ -1,27 +1,27 @@
-"""`FinalAnswer`: which of the text that models say in a run is its answer.
+"""`FinalAnswer`: finds the answer in the text that the models of a run produce.
 
-Two kinds of agent need two rules, decided for each model call when it starts:
+Two kinds of agent need two rules. The rule is chosen for each model call when the call starts:
 
 | rule | the answer is | for |
 |---|---|---|
-| structure | what a model says outside tools, in a call that calls no tool | tool-calling agents, LangGraph |
-| prefix | what a model says outside tools, after a text like `Final Answer:` | agents that are steered by text (ReAct) |
+| structure | the text of a model outside tools, in a call that calls no tool | tool-calling agents, LangGraph |
+| prefix | the text of a model outside tools, after a text like `Final Answer:` | agents that are steered by text (ReAct) |
 
-A prompt that shows the model the prefix asks for the second rule. Without that, tools offered to the model, a tool call or
-a tool's answer among its messages, or a node of a graph around it, ask for the first. Without any sign the caller's choice
-holds.
+If the prompt shows the model the prefix, the second rule applies. Otherwise the first rule applies if tools were offered to the
+model, if a tool call or a tool's answer is among its messages, or if a node of a graph is around it. If there is no sign at
+all, the caller's choice applies.
 
-The prefix is looked for in the text itself, so it does not matter how the model cuts its text into tokens, nor whether it
-streams. Text that has been given out cannot be taken back, and providers let a model speak before it calls a tool. So there are
-two ways to serve the first rule:
+The prefix is searched for in the text itself. So it does not matter how the model cuts its text into tokens, or whether it
+streams. Text that has been given out cannot be taken back, and a model may speak before it calls a tool. So the first rule
+comes in two forms:
 
-| `hold` | text of a model call comes | what a model says beside a tool call |
+| `hold` | the text of a model call comes | text beside a tool call |
 |---|---|---|
 | yes | when the call has ended; at once, if the model is known to have no tools | is never seen |
 | no | at once | is seen, whole, as a paragraph of its own |
 
-A model that breaks off, and is tried again or has a fallback, is treated in the same way: what it has said is a paragraph of
-its own, and what is held is not seen.
+The same holds for a model that fails and is retried or replaced by a fallback: without `hold` its text is a paragraph of its
+own, and with `hold` it is not seen.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = ["DEFAULT_PREFIX", "FinalAnswer", "FinalText", "Rule", "calls_tool"]
 Rule: TypeAlias = Literal["structure", "prefix"]
 
 DEFAULT_PREFIX: Sequence[str] = ("Final", "Answer", ":")
-"""As LangChain's `FinalStreamingStdOutCallbackHandler` has it."""
+"""The default of LangChain's `FinalStreamingStdOutCallbackHandler`."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class _Model:
     rule: Rule
     held: bool
     text: str = ""
-    """Of the prefix rule: text in which the prefix may still begin. Of the other: text held back."""
+    """For the prefix rule: text in which the prefix may still begin. For the other rule: text that is held back."""
     reached: bool = False
     streamed: bool = False
     calls_tool: bool = False
@@ -60,15 +60,15 @@ class _Model:
 
 @dataclass
 class FinalAnswer:
-    """Pick the text of the final answer out of what runs report; one object for any number of runs.
+    """Pick the text of the final answer out of the reports of runs. One object serves any number of runs.
 
     Args:
-        prefix: The texts after which the answer comes, one after the other.
-        strip: Whether white space around those does not matter.
+        prefix: The texts that come before the answer, one after the other.
+        strip: Whether to ignore white space around them.
         stream_prefix: Whether the prefix itself is part of the answer.
-        otherwise: The rule for a model call that shows no sign of what it belongs to.
-        always: The rule for all model calls, whatever they show.
-        hold: Whether text is held back until its model call is known to call no tool.
+        otherwise: The rule for a model call that gives no sign.
+        always: The rule for all model calls, whatever their signs.
+        hold: Whether to hold text back until its model call is known to call no tool.
 
     Threads: one at a time.
     """
@@ -80,23 +80,23 @@ class FinalAnswer:
     always: Rule | None = None
     hold: bool = False
     _models: dict[Any, _Model] = field(default_factory=dict)  # removed when the model call ends
-    _in_tools: set[Any] = field(default_factory=set)  # tools and all below them; removed when they end
+    _in_tools: set[Any] = field(default_factory=set)  # tools and all runs below them; removed when they end
     _attempts: Attempts = field(default_factory=Attempts)
 
     def __post_init__(self) -> None:
         parts = [part.strip() for part in self.prefix if part.strip()] if self.strip else ["".join(self.prefix)]
         gap = r"\s*" if self.strip else ""
         self._pattern = re.compile(gap.join(map(re.escape, parts)))
-        self._reach = sum(map(len, parts)) + 64  # characters behind which no prefix begins that is still to be finished
+        self._reach = sum(map(len, parts)) + 64  # how far back an unfinished prefix can begin, in characters
 
-    # -- what runs report ---------------------------------------------------------------------------------------------
+    # -- reports of runs ----------------------------------------------------------------------------------------------
 
     def start(self, run_id: Payload, parents: Iterable[Payload], *, is_tool: bool = False) -> None:
-        """Say that a run has started.
+        """Note that a run has started.
 
         Args:
             run_id: The run.
-            parents: The runs it is in, or the one directly above it.
+            parents: Its ancestors, or its parent alone.
             is_tool: Whether it is a tool.
         """
         if is_tool or not self._in_tools.isdisjoint(parents):
@@ -110,13 +110,13 @@ class FinalAnswer:
         metadata: Mapping[str, Any] | None = None,
         has_tools: bool | None = None,
     ) -> None:
-        """Say that the run that has just started is a model's.
+        """Note that the run that has just started is a model's.
 
         Args:
             run_id: The model's run.
             prompt: Its messages, or its prompts as text.
-            metadata: Of the run.
-            has_tools: Whether tools were offered to it; None: nobody knows.
+            metadata: The run's metadata.
+            has_tools: Whether tools were offered to it; None if that is unknown.
         """
         if run_id in self._in_tools:
             return
@@ -124,13 +124,13 @@ class FinalAnswer:
         has_used_tools = any(map(_tells_of_tools, said))
         agentic = bool(has_tools) or has_used_tools or "langgraph_node" in (metadata or ())
         rule = self.always or self._rule(said, agentic)
-        # Of a model that seems to have no tools, although there were calls, it is not known where it has them.
+        # If a model seems to have no tools although there were calls, it has them in an unknown place.
         may_call = has_used_tools or has_tools is not False
         self._attempts.start(run_id)
         self._models[run_id] = _Model(rule, held=self.hold and rule == "structure" and may_call)
 
     def token(self, run_id: Payload, text: str, *, calls_tool: bool = False) -> str:
-        """Return what of a token belongs to the answer.
+        """Return the part of a token that belongs to the answer.
 
         Args:
             run_id: The model's run.
@@ -144,11 +144,11 @@ class FinalAnswer:
         return self._attempts.say(run_id, self._add(model, text, calls_tool))
 
     def end_model(self, run_id: Payload, text: str = "", *, calls_tool: bool = False) -> str:
-        """Say that a model has ended; return what that adds to the answer.
+        """Note that a model has ended, and return what that adds to the answer.
 
         Args:
             run_id: The model's run.
-            text: All that it said; of interest if it did not stream.
+            text: All its text, which matters if it did not stream.
             calls_tool: Whether it called a tool.
         """
         model = self._models.pop(run_id, None)
@@ -160,23 +160,23 @@ class FinalAnswer:
         return said + PARAGRAPH if is_paragraph else said
 
     def end(self, run_id: Payload) -> None:
-        """Say that any run has ended, well or not."""
+        """Note that a run has ended, with success or not."""
         self._in_tools.discard(run_id)
         if self._models.pop(run_id, None) is not None:
             self._attempts.end(run_id, failed=True)
 
     def forget(self) -> None:
-        """Forget all runs: they are over, although some may not have said so."""
+        """Forget all runs: they are over, even if some have not reported their end."""
         self._in_tools.clear()
         self._models.clear()
         self._attempts.forget()
 
     def knows(self, run_id: Payload) -> bool:
-        """Return whether a model call was said to have started, or is part of a tool."""
+        """Return whether the start of a model call was reported, or the call is part of a tool."""
         return run_id in self._models or run_id in self._in_tools
 
     def reached(self, run_id: Payload) -> bool:
-        """Return whether an open model call has come to the answer, as far as is known."""
+        """Return whether an open model call has reached the answer, as far as is known."""
         model = self._models.get(run_id)
         return model is not None and model.reached and not model.calls_tool
 
@@ -195,12 +195,12 @@ class FinalAnswer:
             model.text += text
             return ""
         if model.calls_tool and not model.reached:
-            return ""  # and what has begun is not cut off
+            return ""  # an answer that has begun is not cut off
         model.reached = model.reached or bool(text)
         return text
 
     def _at_end(self, model: _Model, text: str, calls_tool: bool) -> str:
-        """Return what the end of a model call adds."""
+        """Return the text that the end of a model call adds."""
         added = "" if model.streamed else self._add(model, text, calls_tool)
         if model.held and model.rule == "structure":
             return "" if model.calls_tool or calls_tool else model.text
@@ -217,12 +217,12 @@ class FinalAnswer:
         model.reached = True
         answer = model.text[found.start() if self.stream_prefix else found.end() :]
         model.text = ""
-        # White space that comes in one token with the end of the prefix has always been a part of that.
+        # White space in the same token as the end of the prefix has always counted as part of the prefix.
         return "" if self.strip and not answer.strip() else answer
 
 
 class FinalText:
-    """The text of the final answer in a stream of events; models tagged `nostream` say nothing.
+    """The text of the final answer in a stream of events. Models tagged `nostream` do not count.
 
     Args:
         answer: The rules.
@@ -232,7 +232,7 @@ class FinalText:
         self._answer = answer
 
     def feed(self, event: Mapping[str, Any]) -> str:
-        """Return the part of the answer that this event adds; `""` for most."""
+        """Return the part of the answer that an event adds; `""` for most."""
         name: str = event["event"]
         run_id, parents = event["run_id"], event["parent_ids"]
         run_type, _, phase = name.removeprefix("on_").rpartition("_")
@@ -258,7 +258,7 @@ class FinalText:
 
 
 def calls_tool(message: Payload) -> bool:
-    """Return whether a message, or a chunk of one, has a tool call or a part of one in it."""
+    """Return whether a message or a chunk contains a tool call or a part of one."""
     given = getattr(message, "additional_kwargs", None) or {}
     return bool(
         getattr(message, "tool_call_chunks", None)

@@ -1,8 +1,8 @@
-"""What a model, tool or retriever was called with, out of the `input` of its start event.
+"""Finds the arguments of a model, tool or retriever in the `input` of its start event.
 
-Mostly that is just taken out of its dict. But the event that begins a stream shows the argument of the call itself (the
-root rules of `astream_events`), which the component has yet to coerce; so it is coerced here as the component does it.
-Filters can make that event one of a run deep inside, whose own input is then lost: it gets the text of the value.
+Mostly they are in its dict. But the first event of a stream shows the argument of the call itself (the root rules of
+`astream_events`), before the component has coerced it. So this module coerces it as the component does. With filters, that
+event may belong to a run deep inside, whose own input is then lost: it gets the text of the value.
 
 Source: `BaseChatModel._convert_input`, `BaseLLM._convert_input` (`langchain_core/language_models`), `_prep_run_args`
 (`langchain_core/tools/base.py`), 0.3.0 to 1.8.1.
@@ -24,10 +24,10 @@ __all__ = ["messages_of", "prompts_of", "query_of", "tool_input_of"]
 
 
 def messages_of(value: Payload) -> list[list[Payload]]:
-    """Return the messages of a chat model run, in a list of length one; all lists are new.
+    """Return the messages of a chat model run, in a list of length one. All lists are new.
 
     Args:
-        value: `{"messages": [[...]]}`, or whatever `BaseChatModel.invoke` takes.
+        value: `{"messages": [[...]]}`, or anything that `BaseChatModel.invoke` takes.
     """
     if value is MISSING:
         return [[]]
@@ -39,10 +39,10 @@ def messages_of(value: Payload) -> list[list[Payload]]:
 
 
 def prompts_of(value: Payload) -> list[str]:
-    """Return the prompts of a completion model run, in a list of its own.
+    """Return the prompts of a completion model run, in a new list.
 
     Args:
-        value: `{"prompts": [...]}`, or whatever `BaseLLM.invoke` takes.
+        value: `{"prompts": [...]}`, or anything that `BaseLLM.invoke` takes.
     """
     if value is MISSING:
         return [""]
@@ -56,7 +56,7 @@ def prompts_of(value: Payload) -> list[str]:
 
 
 def tool_input_of(value: Payload) -> tuple[str, dict[str, Any] | None, str | None]:
-    """Return a tool's input as text, its arguments if it has named ones, and the id of the call if that is told.
+    """Return a tool's input as text, its named arguments if there are any, and the id of its call if known.
 
     Args:
         value: The arguments, a tool call dict, or a string.
@@ -71,7 +71,7 @@ def tool_input_of(value: Payload) -> tuple[str, dict[str, Any] | None, str | Non
 
 
 def query_of(value: Payload) -> str:
-    """Return what a retriever was asked.
+    """Return the query of a retriever.
 
     Args:
         value: `{"query": ...}`, or the query itself.
@@ -84,7 +84,7 @@ def query_of(value: Payload) -> str:
 
 
 def _is_batch(value: Payload) -> bool:
-    """Return whether these are lists of messages; `[["human", "hi"]]` is a list of one message."""
+    """Return whether these are lists of messages. `[["human", "hi"]]` is not: it is a list of one message."""
     return isinstance(value, list) and all(
         isinstance(group, list) and all(isinstance(message, (BaseMessage, dict)) for message in group) for group in value
     )
@@ -99,5 +99,5 @@ def _coerced(value: Payload) -> list[BaseMessage]:
         try:
             return convert_to_messages([revive_message(message) for message in value])
         except (NotImplementedError, TypeError, ValueError):
-            pass  # no model takes this: it is the input of another run
+            pass  # no model accepts this: it is the input of another run
     return [HumanMessage(content=str(value))]

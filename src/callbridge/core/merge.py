@@ -1,8 +1,8 @@
-"""`merge_chunks`: several chunks of one run as one, for channels that coalesce.
+"""`merge_chunks`: merges several chunks of one run into one, for channels that coalesce.
 
 Source: `add_ai_message_chunks` (`langchain_core/messages/ai.py`), `GenerationChunk.__add__` (`outputs/generation.py`),
-`AddableDict.__add__` (`runnables/utils.py`), langchain-core 0.3.0 to 1.8.1: what LangChain itself does to make a run's output
-of its chunks.
+`AddableDict.__add__` (`runnables/utils.py`), langchain-core 0.3.0 to 1.8.1: this is how LangChain itself makes a run's output
+from its chunks.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["merge_chunks", "mergeable", "sum_chunks"]
 
 
 def mergeable(event: Event) -> Hashable | None:
-    """Return a key that adjacent events share if they can be merged; `None` for those that cannot.
+    """Return a key that adjacent events share if they can be merged; `None` if an event cannot be merged.
 
-    Text, messages, generations, and the dicts of them that chains with several outputs stream, add up to what the run's output
-    will be. Other chunks (a graph's states, numbers) are values of their own: adding them would be wrong even where it is
+    Text, messages and generations add up to the run's output, and so do dicts of them, which chains with several outputs
+    stream. Each other chunk (a graph's state, a number) is a value of its own: adding them would be wrong even if it is
     possible.
     """
     name = event["event"]
@@ -42,30 +42,30 @@ def mergeable(event: Event) -> Hashable | None:
 
 
 def merge_chunks(events: Sequence[Event]) -> Event:
-    """Make one event of adjacent ones with one `mergeable` key.
+    """Merge adjacent events with the same `mergeable` key into one.
 
-    One merge of n chunks, not n - 1 of two: for messages that is the difference between linear and quadratic.
+    This merges n chunks at once, not two at a time n - 1 times: for messages that makes it linear and not quadratic.
 
     Args:
-        events: At least one; none of them is written to.
+        events: At least one. They are not written to.
 
     Raises:
-        TypeError: LangChain has no sum for these chunks, so each of them is to be delivered as it is.
+        TypeError: LangChain has no sum for these chunks. Deliver each of them as it is.
     """
     data: list[Payload] = [event["data"] for event in events]
     try:
         chunk = _sum([one["chunk"] for one in data])
-    except ValueError as error:  # messages that contradict each other
+    except ValueError as error:  # the messages contradict each other
         raise TypeError(str(error)) from error
-    # Of the other keys only the first event of a run can have any.
+    # Only the first event of a run can have other keys.
     return cast("Event", {**events[0], "data": {**data[0], "chunk": chunk}})
 
 
 def sum_chunks(chunks: Sequence[Payload]) -> Payload:
-    """Return what the chunks of one answer add up to, as LangChain adds them up at its end; at least one.
+    """Return the sum of the chunks of one answer, as LangChain adds them up at its end. Give at least one.
 
     Raises:
-        TypeError: They are of kinds that have no sum.
+        TypeError: There is no sum for chunks of these types.
         ValueError: They contradict each other.
     """
     first, *rest = chunks
@@ -92,13 +92,13 @@ def _sum(chunks: Sequence[Payload]) -> Payload:
 
 
 def _sum_messages(first: Any, rest: Sequence[Any]) -> BaseMessageChunk:
-    """Add up messages, if that makes the same whole as adding each of them to what came before."""
+    """Add up messages at once, if the result is the same as adding them one after the other."""
     chunks = (first, *rest)
     if len({type(chunk.content) for chunk in chunks}) > 1:
-        # "a" and "b" and [x] are ["ab", x], but "a" and ("b" and [x]) are ["a", "b", x].
+        # ("a" + "b") + [x] is ["ab", x], but "a" + ("b" + [x]) is ["a", "b", x].
         raise TypeError("contents of different types")
     if _has(chunks, "chunk_position") and _has(chunks, "tool_call_chunks"):
-        # The sum would take the deltas for whole calls, and parse them.
+        # The sum would take the deltas for whole calls and parse them.
         raise TypeError("the last message of several with tool calls")
     if all(isinstance(chunk, AIMessageChunk) for chunk in chunks):
         return add_ai_message_chunks(_own(first), *rest)
@@ -120,14 +120,15 @@ def _sum_dicts(chunks: Sequence[dict[str, Payload]]) -> dict[str, Payload]:
 
 
 def _is_addable(chunk: Payload) -> bool:
-    """Return whether this is a dict of chunks. LangGraph derives its states from the same class, and they are none."""
+    """Return whether this is a dict of chunks. LangGraph's states derive from the same class but are not."""
     return isinstance(chunk, dict) and type(chunk).__name__ == "AddableDict"
 
 
 def _own(chunk: Any) -> Any:
     """Return a copy of a message whose lists and dicts may be written to.
 
-    LangChain's sum may write to the first message, depending on the version: to a list that is its content, to its usage.
+    Depending on the version, LangChain's sum may write to the first message: to its content, if that is a list, and to its
+    usage.
     """
     if not isinstance(chunk, BaseMessageChunk):
         return chunk

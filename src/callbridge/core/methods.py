@@ -1,7 +1,7 @@
 """The total table of LangChain's callback methods.
 
-Every `on_*` method of the installed `BaseCallbackHandler` has a row here or the test suite fails, so that a new LangChain
-cannot add a callback that is lost in silence.
+Every `on_*` method of the installed `BaseCallbackHandler` has a row here, or the test suite fails. So a new LangChain cannot
+add a callback that callbridge loses silently.
 
 Source: `langchain_core/callbacks/base.py` and `callbacks/manager.py` (ignore flags), `tracers/event_stream.py`
 (event names), 0.3.0 to 1.8.1.
@@ -17,12 +17,12 @@ from typing import Literal, TypeAlias
 __all__ = ["METHODS", "Method", "Phase"]
 
 Phase: TypeAlias = Literal["start", "stream", "end", "error", "note"]
-"""Where in the life of a run a call stands; a `note` neither begins nor ends it."""
+"""The part of a run's life that a call reports. A `note` neither begins nor ends the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What one callback method means."""
+    """The meaning of one callback method."""
 
     name: str
     phase: Phase
@@ -30,10 +30,10 @@ class Method:
     """The handler attribute that switches the method off; `None` if nothing does."""
 
     event: str | None
-    """The v2 event, `{}` standing for the run type; `None` if v2 has none."""
+    """The v2 event, with `{}` for the run type; `None` if v2 has none."""
 
     extended: str | None = None
-    """The event that the extended vocabulary has for it, where v2 has none."""
+    """The event of the extended vocabulary, if v2 has none."""
 
     unmapped: str = ""
     """Why it has no event in either vocabulary."""
@@ -67,4 +67,4 @@ def _rows() -> tuple[Method, ...]:
 
 
 METHODS: Mapping[str, Method] = MappingProxyType({row.name: row for row in _rows()})
-"""Callback method name to its meaning."""
+"""The meaning of each callback method, by its name."""

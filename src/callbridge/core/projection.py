@@ -1,13 +1,15 @@
-"""`Projection`: events of one stream to the facts that a page shows. Sans-I/O; equal events give equal facts.
+"""`Projection`: turns the events of one stream into the facts that a page shows. Sans-I/O; equal events give equal facts.
 
-What is shown, and what is not:
+A page shows:
 
-- Models that run outside of tools and are not tagged `nostream`. What they say is told once: at the end if it was not streamed.
-- Every call of a tool by a shown model, and by code outside of tools. What a tool does inside is its own business, except for
-  sources and custom events, which are there to be shown. Arguments are what a model said; a run that code started shows none,
-  unless all of them stand in what a model has just said (agents that are steered by text), or `inputs` asks for them.
-- Nothing is continued or ended that was not begun, whatever was filtered out, and everything open is closed by `close`. A model
-  whose end never comes (rescued by a fallback, say) ends with the run around it.
+- Models that run outside of tools and are not tagged `nostream`. Their text comes once: at the end if it was not streamed.
+- Each tool call of a shown model, and each that code makes outside of tools. A page does not show what happens inside a tool,
+  except for sources and custom events, which are made to be shown. The arguments are those that a model wrote. If code called
+  the tool, the page shows its arguments only if all of them are in what a model has just said (agents that are steered by
+  text), or if `inputs` asks for them.
+- Only what has begun can continue or end, whatever was filtered out, and `close` closes everything that is open. If the end of
+a
+  model never comes, for example because a fallback rescued it, it ends with the run around it.
 """
 
 from __future__ import annotations
@@ -59,10 +61,10 @@ class _Model:
     parents: Collection[str]
     shown: bool
     outside: bool
-    """Whether it is outside of tools, so that its calls count even if it is not shown."""
+    """Whether it is outside of tools. Then its calls count even if it is not shown."""
     calls: list[Call] = field(default_factory=list)
     by_index: dict[Any, Call] = field(default_factory=dict)
-    piece: tuple[PieceKind, str, Any] | None = None  # kind, id and index of what it is saying
+    piece: tuple[PieceKind, str, Any] | None = None  # kind, id and index of its open piece
     streamed: set[PieceKind] = field(default_factory=set)
 
 
@@ -70,11 +72,11 @@ class Projection:
     """Makes facts of the events of one stream.
 
     Args:
-        reasoning: Whether models' reasoning is shown.
-        tools: Whether calls of tools are; or the names of those that are.
-        sources: Whether sources are: documents that chains put out under `source_documents`, those that retrievers find,
-            and what models cite.
-        inputs: Whether the inputs of tools that code has started are shown.
+        reasoning: Whether to show the models' reasoning.
+        tools: Whether to show tool calls, or the names of the tools to show.
+        sources: Whether to show sources: documents that chains put out under `source_documents`, documents that retrievers
+            find, and what models cite.
+        inputs: Whether to show the inputs of tools that code has started.
     """
 
     def __init__(
@@ -89,29 +91,29 @@ class Projection:
         self._tools = tools
         self._inputs = inputs
         self._sources = Sources() if sources else None
-        self._models: dict[str, _Model] = {}  # removed at their end, or that of a run around them
-        self._over: set[str] = set()  # models that have ended; forgotten with their root
-        self._inside: set[str] = set()  # tools and all below them; removed when they end
-        self._speaking = 0  # shown models
+        self._models: dict[str, _Model] = {}  # removed at their end, or at that of a run around them
+        self._over: set[str] = set()  # models that have ended; removed with their root
+        self._inside: set[str] = set()  # tools and all runs below them; removed when they end
+        self._speaking = 0  # how many shown models are speaking
         self._pieces = 0
         self._calls = ToolCalls()
-        self._said = ""  # by the last shown model
+        self._said = ""  # the text of the last shown model
         self._interrupts: list[Interrupted] = []
         self.usage = Usage()
-        """What the models have cost, and why the last one that is shown has ended."""
+        """The tokens that the models have used, and why the last shown one ended."""
 
     @property
     def interrupts(self) -> list[Interrupted]:
-        """What the run waits for."""
+        """The interrupts that the run waits for."""
         return self._interrupts
 
     @property
     def pending(self) -> list[Call]:
-        """Calls that nobody has made in the end: a client may."""
+        """Calls that nobody has made by the end. A client may make them."""
         return [call for call in self._calls.unmade() if call.shown]
 
     def feed(self, event: Event) -> list[Fact]:
-        """Return the facts that an event adds; none for most."""
+        """Return the facts that an event adds. Most events add none."""
         facts: list[Fact] = []
         reader = _READERS.get(event["event"])
         if reader is not None:
@@ -119,7 +121,7 @@ class Projection:
         return facts
 
     def close(self) -> list[Fact]:
-        """Say that no more events will come; return what closes all that is open."""
+        """Note that no more events will come, and return the facts that close everything open."""
         facts: list[Fact] = []
         for model in list(self._models.values()):
             self._close_model(model, facts)
@@ -134,7 +136,7 @@ class Projection:
             self._model(event, facts)
 
     def _model(self, event: Any, facts: list[Fact]) -> _Model:
-        """Return the model of an event; it begins with its first event, which is not its start if a filter removed that."""
+        """Return the model of an event. It begins with its first event, even if a filter removed its start."""
         run_id: str = event["run_id"]
         model = self._models.get(run_id)
         if model is not None:
@@ -198,7 +200,7 @@ class Projection:
         self._run_ended(event, facts)
 
     def _say_rest(self, model: _Model, output: Payload, facts: list[Fact]) -> None:
-        """Tell what the model has said and not streamed."""
+        """Add the text that the model has said but not streamed."""
         if output is None or model.streamed >= {"text", "reasoning"}:
             return
         streamed = frozenset(model.streamed)
@@ -235,7 +237,7 @@ class Projection:
         call = model.by_index.get(index)
         if call is None or _begins_another(call, index, given_id, name):
             if not (given_id or name) and index is None:
-                return  # more of a call that nobody has begun
+                return  # a part of a call that never began
             call = self._add_call(model, name or "", given_id)
             model.by_index[index] = call
         elif name and not call.name:
@@ -265,7 +267,7 @@ class Projection:
         return bool(name) and (self._tools if isinstance(self._tools, bool) else name in self._tools)
 
     def _end_calls(self, model: _Model, output: Payload, facts: list[Fact]) -> None:
-        """Complete the calls of a model that has ended with what it has put out."""
+        """Complete the calls of a model that has ended, from its output."""
         rest = list(model.calls)
         for found in _calls_in(output):
             call = _same(rest, found)
@@ -275,7 +277,9 @@ class Projection:
                 rest.remove(call)
             self._complete(model, call, found, facts)
         for call in rest:
-            self._complete(model, call, {"args": _parsed(call)}, facts)  # what is no JSON is broken when the model is closed
+            self._complete(
+                model, call, {"args": _parsed(call)}, facts
+            )  # a call without valid JSON breaks when the model is closed
 
     def _complete(self, model: _Model, call: Call, found: Mapping[str, Any], facts: list[Fact]) -> None:
         call.name = call.name or found.get("name") or ""
@@ -314,7 +318,7 @@ class Projection:
         self._show(call, shown, facts)
 
     def _show(self, call: Call, arguments: Any, facts: list[Fact]) -> None:
-        """Show a call of a model that is not shown, or of none, because a tool runs for it."""
+        """Show a call because a tool runs for it, although its model is not shown or there is none."""
         if not call.shown and self._is_shown(call.name):
             call.shown = True
             facts += [CallBegan(call.id, call.name, None), CallWhole(call.id, call.name, arguments, streamed=False)]
@@ -325,7 +329,7 @@ class Projection:
         self._leave(run_id)
         call = self._calls.end(run_id, messages[0].tool_call_id if messages else None)
         if call is not None:
-            self._show(call, call.arguments, facts)  # its run may have been taken for that of another call
+            self._show(call, call.arguments, facts)  # its run may have been bound to another call before
             if messages:
                 self._answer_with(call, messages[0], facts)
             else:
@@ -377,7 +381,7 @@ class Projection:
             self._inside.add(event["run_id"])
 
     def _run_ended(self, event: Any, facts: list[Fact]) -> None:
-        """Close what was open below a run that has ended, whatever it was."""
+        """Close everything that was open below a run that has ended."""
         run_id = event["run_id"]
         self._inside.discard(run_id)
         if self._models:
@@ -466,7 +470,7 @@ _READERS: Final[Mapping[str, _Reader]] = MappingProxyType(
 
 
 def _begins_another(call: Call, index: Any, given_id: str | None, name: str | None) -> bool:
-    """Tell whether a part of a call begins another one than that before it in its place."""
+    """Return whether a part of a call begins a new call, although it has the place of the call before it."""
     if given_id and call.given_id:
         return given_id != call.given_id
     if index is None:
@@ -477,11 +481,11 @@ def _begins_another(call: Call, index: Any, given_id: str | None, name: str | No
         json.loads("".join(call.pieces))
     except ValueError:
         return False
-    return True  # that one is whole: the provider does not count its calls
+    return True  # the call before is complete: the provider does not number its calls
 
 
 def _calls_in(output: Payload) -> list[Mapping[str, Any]]:
-    """Return the calls of a model's output: `args` is a text where it is no JSON."""
+    """Return the calls of a model's output. `args` is a string if it is not JSON."""
     found: list[Mapping[str, Any]] = list(getattr(output, "tool_calls", None) or ())
     for broken in getattr(output, "invalid_tool_calls", None) or ():
         found.append({**broken, "args": broken.get("args") or ""})
@@ -498,7 +502,7 @@ def _calls_in(output: Payload) -> list[Mapping[str, Any]]:
 
 
 def _same(calls: list[Call], found: Mapping[str, Any]) -> Call | None:
-    """Return that of some calls whose pieces a whole one is made of: by id and name, and if there are more, by arguments."""
+    """Return the call whose pieces make up a complete one, by id and name, and if several match, by arguments."""
     given_id, name = found.get("id"), found.get("name") or ""
     fits = [call for call in calls if call.name == name and (call.given_id == given_id or not (call.given_id and given_id))]
     exact = [call for call in fits if call.given_id == given_id]
@@ -506,7 +510,7 @@ def _same(calls: list[Call], found: Mapping[str, Any]) -> Call | None:
 
 
 def _parsed(call: Call) -> Payload:
-    """Return the arguments of a call as far as they have come: a text if they are no JSON."""
+    """Return the arguments of a call so far: a string if they are not JSON."""
     text = "".join(call.pieces)
     try:
         return json.loads(text or "{}")
@@ -515,7 +519,7 @@ def _parsed(call: Call) -> Payload:
 
 
 def _is_said(given: Payload, text: str) -> bool:
-    """Tell whether a text has all values of an input in it."""
+    """Return whether a text contains all values of an input."""
     if isinstance(given, Mapping):
         return all(_is_said(value, text) for value in given.values())
     if isinstance(given, list | tuple):

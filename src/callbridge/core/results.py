@@ -1,14 +1,14 @@
-"""What models have answered, as callbacks tell it: results, made of the messages and chunks that events have.
+"""Makes the results that callbacks carry from the messages and chunks in events.
 
-LangChain merges what a chat model says beside its answer into the message's `response_metadata`: the `llm_output` of a model
-that did not stream, and the `generation_info` of each generation and chunk. So that is where they are found again:
+LangChain merges two things into a message's `response_metadata`: the `llm_output` of a model that did not stream, and the
+`generation_info` of each generation and chunk. This module takes them out again:
 
-| | of a model that streamed | of one that did not |
+| | if the model streamed | if it did not |
 |---|---|---|
-| `llm_output` | None, as from LangChain | all but what is said of one answer, if anything is said of the whole call |
-| `generation_info` | all but the provider's name | all but what is said of the whole call |
+| `llm_output` | None, as in LangChain | all keys but those about one answer, provided that one is about the whole call |
+| `generation_info` | all keys but the provider's name | all keys but those about the whole call |
 
-Extended events say both exactly (`llm_output`, `generation_info` in their data).
+Extended events carry both exactly (`llm_output` and `generation_info` in their data).
 
 Source: `_gen_info_and_msg_metadata`, `_generate_with_cache`, `stream`, `_generate_response_from_error`
 (`langchain_core/language_models/chat_models.py`, 0.3.0 to 1.8.3).
@@ -52,20 +52,21 @@ _OF_THE_CALL: Final = frozenset(
         "usage",
     ]
 )
-"""What providers say of a whole call, in `llm_output`."""
+"""Keys of `llm_output` that are about the whole call."""
 
 _OF_THE_GENERATION: Final = frozenset(["finish_reason", "logprobs"])
-"""What they say of one answer, and nowhere else."""
+"""Keys that are always about one answer."""
 
 _OF_THE_MESSAGE: Final = frozenset(["model_provider"])
-"""What is in the metadata of each streamed message, and not in its `generation_info`."""
+"""Keys in the metadata of each streamed message that are not from its `generation_info`."""
 
 MANY: Final = 4096
-"""Chunks of one answer that are kept as they are; more are added up, so that a long answer takes the room of its text."""
+"""How many chunks of one answer are kept as they are. More are added up, so that a long answer takes no more memory than its
+text."""
 
 
 def generation_info_of(message: BaseMessage, *, streamed: bool) -> dict[str, Any] | None:
-    """Return the `generation_info` that a message's metadata has taken in, as far as that can be told."""
+    """Return the `generation_info` in a message's metadata, as far as it can be told apart."""
     said = message.response_metadata
     if not said:
         return None
@@ -74,7 +75,7 @@ def generation_info_of(message: BaseMessage, *, streamed: bool) -> dict[str, Any
 
 
 def _llm_output_of(message: BaseMessage) -> dict[str, Any] | None:
-    """Return the `llm_output` that the metadata of a message which was not streamed has taken in."""
+    """Return the `llm_output` in the metadata of a message that was not streamed."""
     said = message.response_metadata
     if _OF_THE_CALL.isdisjoint(said):
         return None
@@ -88,14 +89,14 @@ def _llm_output_of(message: BaseMessage) -> dict[str, Any] | None:
 
 
 def chat_result(event: Mapping[str, Any], *, streamed: bool) -> LLMResult:
-    """Return the result of a chat model; `{}` is what v2 says of one without generations.
+    """Return the result of a chat model. For a result without generations, v2 has `{}`.
 
     Args:
-        event: Its end.
-        streamed: Whether there were chunks.
+        event: The end event.
+        streamed: Whether the model put out chunks.
 
     Raises:
-        EventFormatError: Its output is no message.
+        EventFormatError: The output is not a message.
     """
     data: dict[str, Any] = event["data"]
     message = revive_message(data["output"])
@@ -119,7 +120,7 @@ def text_result(event: Mapping[str, Any]) -> LLMResult:
     """Return the result of a completion model.
 
     Raises:
-        EventFormatError: The output of its end is none.
+        EventFormatError: The output of the end event is not such a result.
     """
     output = event["data"]["output"]
     if isinstance(output, LLMResult):
@@ -135,7 +136,7 @@ def text_result(event: Mapping[str, Any]) -> LLMResult:
 
 
 def documents(output: Payload) -> Payload:
-    """Return a retriever's documents; the list itself unless some came out of JSON."""
+    """Return a retriever's documents: the list itself, unless some came out of JSON."""
     if isinstance(output, list) and any(isinstance(item, dict) for item in output):
         return [revive_document(item) for item in output]
     return output
@@ -145,7 +146,7 @@ def documents(output: Payload) -> Payload:
 
 
 def folded(chunks: list[Payload]) -> list[Payload]:
-    """Return the chunk that those of an answer so far add up to; themselves if they do not."""
+    """Return the sum of an answer's chunks so far; the chunks themselves if they have no sum."""
     try:
         return [sum_chunks(chunks)]
     except (TypeError, ValueError):
@@ -153,12 +154,12 @@ def folded(chunks: list[Payload]) -> list[Payload]:
 
 
 def error_response(run_type: str, chunks: Sequence[Payload], error: BaseException | None) -> LLMResult:
-    """Return the `response` that `on_llm_error` gets: what the model has said before it failed.
+    """Return the `response` for `on_llm_error`: what the model has said before it failed.
 
     Args:
-        run_type: Of the model.
-        chunks: What it has streamed.
-        error: What it failed with; an error of a provider may have an answer of its own about it.
+        run_type: The model's run type.
+        chunks: The chunks that it has streamed.
+        error: Its error. A provider's error may carry an HTTP response.
     """
     said = _partial(run_type, chunks)
     if run_type != "chat_model":
@@ -170,7 +171,7 @@ def error_response(run_type: str, chunks: Sequence[Payload], error: BaseExceptio
 def _partial(run_type: str, chunks: Sequence[Payload]) -> Generation | None:
     try:
         whole = sum_chunks(chunks) if chunks else None
-    except (TypeError, ValueError):  # chunks that LangChain cannot add up either
+    except (TypeError, ValueError):  # LangChain cannot add up these chunks either
         return None
     if whole is None or run_type != "chat_model":
         return whole if isinstance(whole, GenerationChunk) else None
@@ -178,7 +179,7 @@ def _partial(run_type: str, chunks: Sequence[Payload]) -> Generation | None:
 
 
 def _about(error: Any) -> list[Generation]:
-    """Return what LangChain makes of the HTTP response in a provider's error."""
+    """Return the data that LangChain takes from the HTTP response in a provider's error."""
     if not hasattr(error, "response"):
         return []
     response: Any = error.response

@@ -1,11 +1,11 @@
-"""Messages, documents, generations and errors out of the dicts that JSON made of them.
+"""Makes messages, documents, generations and errors from the dicts that JSON turned them into.
 
-Three forms are known: what `model_dump` gives (`{"type": "human", "content": ...}`), the envelope of LangChain's `dumpd`
-(`{"lc": 1, "type": "constructor", "id": [...], "kwargs": {...}}`), and for messages also that of `messages_to_dict`
-(`{"type": "human", "data": {...}}`) and the providers' `{"role": "user", "content": ...}`.
+Two forms are known for all of them: that of `model_dump` (`{"type": "human", "content": ...}`) and the envelope of LangChain's
+`dumpd` (`{"lc": 1, "type": "constructor", "id": [...], "kwargs": {...}}`). For messages there are also that of
+`messages_to_dict` (`{"type": "human", "data": {...}}`) and the providers' `{"role": "user", "content": ...}`.
 
-Events may come from a server that is not trusted. So the data chooses from the tables below and from nothing else: no
-name in it is imported or called, as `langchain_core.load.load` would do. What no table knows stays as it is.
+Events may come from an untrusted server. So the data can only choose from the tables below: no name in it is ever imported or
+called, as `langchain_core.load.load` would do. Anything that is not in a table stays as it is.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ MESSAGE_CLASSES: Final = (
     ToolMessage,
     ToolMessageChunk,
 )
-"""All that a name in somebody's data can make a message of; plain data, that does nothing when it is made."""
+"""The only message classes that a name in the data can choose. They hold plain data, and making one has no effects."""
 
 AGENT_STEP_CLASSES: Final = (AgentAction, AgentActionMessageLog, AgentFinish)
-"""The same for what an agent has decided."""
+"""The same for agents' decisions."""
 
 _MESSAGES: Final[Mapping[str, type[BaseMessage]]] = MappingProxyType(
     {kind.__name__: kind for kind in MESSAGE_CLASSES}
@@ -82,18 +82,18 @@ _MESSAGES: Final[Mapping[str, type[BaseMessage]]] = MappingProxyType(
         "user": HumanMessage,
     }
 )
-"""Class name, `type` or `role` to message class."""
+"""Message class by class name, `type` or `role`."""
 
 _AGENT_STEPS: Final[Mapping[str, type[AgentAction | AgentFinish]]] = MappingProxyType(
     {kind.__name__: kind for kind in AGENT_STEP_CLASSES}
 )
 
 _TOOL_MESSAGE_KEYS: Final = frozenset({"additional_kwargs", "content", "response_metadata", "tool_call_id", "type"})
-"""What every dumped `ToolMessage` has: enough to tell it from a dict that a tool returned."""
+"""Keys of every dumped `ToolMessage`, which tell it from a dict that a tool returned."""
 
 
 def revive_message(value: Payload) -> Payload:
-    """Return the message that a dict stands for; anything else, and a dict that stands for none, as it is."""
+    """Return the message that a dict stands for. Return any other value as it is."""
     if not isinstance(value, dict):
         return value
     kind, fields = _unwrapped(value)
@@ -104,12 +104,12 @@ def revive_message(value: Payload) -> Payload:
         fields = dict(data)
         fields.pop("type", None)
     if fields.get("content") is None:
-        fields["content"] = ""  # what a provider sends for a message that only calls tools
+        fields["content"] = ""  # providers send None for a message that only calls tools
     return _made(_MESSAGES.get(kind) if isinstance(kind, str) else None, fields, value)
 
 
 def revive_tool_output(value: Payload) -> Payload:
-    """Return the `ToolMessage` that a dict is the dump of; a dict that a tool may have returned itself as it is."""
+    """Return the `ToolMessage` that was dumped as a dict. Return a dict that a tool may have returned as it is."""
     if not isinstance(value, dict):
         return value
     if _is_envelope(value) or (value.get("type") == "tool" and value.keys() >= _TOOL_MESSAGE_KEYS):
@@ -118,7 +118,7 @@ def revive_tool_output(value: Payload) -> Payload:
 
 
 def revive_document(value: Payload) -> Payload:
-    """Return the document that a dict stands for; anything else as it is."""
+    """Return the document that a dict stands for. Return any other value as it is."""
     if not isinstance(value, dict):
         return value
     kind, fields = _unwrapped(value)
@@ -128,11 +128,11 @@ def revive_document(value: Payload) -> Payload:
 
 
 def revive_generation(value: Payload, *, chunk: bool) -> Payload:
-    """Return the generation that a dict stands for; anything else as it is.
+    """Return the generation that a dict stands for. Return any other value as it is.
 
     Args:
         value: A dict with a `text` or a `message`, or something else.
-        chunk: Whether a chunk is made of it, as while a model streams.
+        chunk: Whether to make a chunk, as while a model streams.
     """
     if not isinstance(value, dict):
         return value
@@ -147,7 +147,7 @@ def revive_generation(value: Payload, *, chunk: bool) -> Payload:
 
 
 def revive_agent_step(value: Payload) -> Payload:
-    """Return the agent's action or finish that a dict stands for; anything else as it is."""
+    """Return the agent's action or finish that a dict stands for. Return any other value as it is."""
     if not isinstance(value, dict):
         return value
     kind, fields = _unwrapped(value)
@@ -162,12 +162,12 @@ def revive_error(value: Payload) -> BaseException:
 
 
 def _is_envelope(value: dict[str, Any]) -> bool:
-    """Return whether this is the form of `langchain_core.load.dumpd`."""
+    """Return whether a dict has the form of `langchain_core.load.dumpd`."""
     return value.get("lc") == 1 and value.get("type") == "constructor" and isinstance(value.get("kwargs"), dict)
 
 
 def _unwrapped(value: dict[str, Any]) -> tuple[Payload, dict[str, Any]]:
-    """Return the name of the class and a dict of its own with the fields, without `type`."""
+    """Return the name of the class, and the fields without `type` in a new dict."""
     if _is_envelope(value):
         path = value.get("id")
         kind = path[-1] if isinstance(path, list) and path else ""
@@ -180,7 +180,7 @@ def _unwrapped(value: dict[str, Any]) -> tuple[Payload, dict[str, Any]]:
 
 
 def _made(kind: type[Any] | None, fields: dict[str, Any], value: Payload) -> Payload:
-    """Return an object of that class, or the value if there is no class or it does not fit."""
+    """Return an object of the class; the value itself if there is no class or the fields do not fit."""
     if kind is None:
         return value
     try:

@@ -1,8 +1,8 @@
-"""`RunTree`: the life of runs, shared by both translators.
+"""`RunTree`: the lives of runs, shared by both translators.
 
-A run is *open* from its start to its end. What remains of it afterwards is its ancestry: LangChain may start a child, or
-report late of one, after the parent has ended. That remainder goes when the run's root has ended, so a tree that
-lives as long as a server holds the runs in flight and nothing else.
+A run is *open* from its start to its end. Afterwards the tree keeps only its ancestry, because LangChain may start or report a
+child after the parent has ended. When the run's root has ended, that goes, too. So a tree that lives as long as a server holds
+only the runs in flight.
 
 ```
 unknown ──start──▶ open ──end──▶ ended ──(root ended)──▶ unknown
@@ -37,20 +37,20 @@ class _Missing:
 
 
 MISSING: Final[Any] = _Missing()
-"""An input that was not reported; `None` is an input."""
+"""Stands for an input that was not reported. `None` is an input."""
 
 UNNAMED: Final = "Unnamed"
-"""The name that v2 gives to a run without one."""
+"""The name that v2 gives to a run without a name."""
 
 _STEP: Final = "seq:step:"
-"""How the tag begins that LangChain gives to the steps of a sequence: each asks the one before it for the next chunk."""
+"""Prefix of the tag that LangChain gives to the steps of a sequence. Each step asks the one before it for the next chunk."""
 
 _PLENTY: Final = 2**62
-"""More roots than will ever end."""
+"""A number of roots that is never reached."""
 
 
 class Run:
-    """One run, and what all its events and calls have in common."""
+    """One run, with the fields that all its events and calls share."""
 
     __slots__ = (
         "children",
@@ -100,23 +100,23 @@ class Run:
         self.tool_call_id: str | None = None
         self.open = True
         self.included = True  # passes the event filters
-        self.hidden = False  # makes no events, and nothing that starts below it does
-        self.doubles = 0  # open descendants that bear this run's id
-        self.source = ""  # of a chat model's chunks: what reported the first of them, `tokens` or `protocol`
-        self.message: MessageToChunks | None = None  # of a chat model that is driven by version 3
+        self.hidden = False  # makes no events, nor does any run that starts below it
+        self.doubles = 0  # open descendants that have this run's id
+        self.source = ""  # for a chat model: what reported its first chunk, `tokens` or `protocol`
+        self.message: MessageToChunks | None = None  # for a chat model that is driven by version 3
         self.tapped = False  # its chunks come from a tap on its iterator, not from callbacks
-        self.parent: Run | None = None  # as far as the tree knows it
+        self.parent: Run | None = None  # None if the tree does not know it
         self.parent_ids: list[str] = []  # root first, immediate parent last
         self.root: Run = self
-        self.children: dict[UUID, Run] = {}  # open descendants whose nearest open ancestor this is, by age
-        self.family: list[UUID] = []  # of a root: every run below it that has ended and is still remembered
+        self.children: dict[UUID, Run] = {}  # open descendants whose nearest open ancestor is this run, by age
+        self.family: list[UUID] = []  # for a root: the ended runs below it that are still remembered
 
     def __repr__(self) -> str:
         return f"<Run {self.run_type} {self.name!r} {self.id}{'' if self.open else ' ended'}>"
 
 
 class RunTree:
-    """All runs that are open, and the ancestry of those that ended below an open root.
+    """All open runs, and the ancestry of the runs that ended below an open root.
 
     Threads: callbacks of one tree arrive from several threads at once. Each method touches entries of one run by single
     dictionary operations, which the GIL makes atomic; calls for *one* run come in order. Roots are counted by such operations,
@@ -124,16 +124,16 @@ class RunTree:
     """
 
     def __init__(self) -> None:
-        self._runs: dict[UUID, Run] = {}  # open and ended; an entry goes with its root
+        self._runs: dict[UUID, Run] = {}  # open and ended; an entry is removed with its root
         self.get: Callable[[UUID], Run | None] = self._runs.get
-        """Returns a run, open or ended; `None` if the tree has never seen it or has forgotten it."""
-        self._open_roots: set[int] = set()  # identities: two open roots may bear one id
+        """Returns a run, open or ended; `None` if the tree never saw it or has forgotten it."""
+        self._open_roots: set[int] = set()  # identities, because two open roots may have the same id
         self.forks: set[int] = set()
-        """Identities of open runs below which several go on at the same time; the steps of a sequence do not count."""
+        """Identities of open runs below which several runs go on at the same time. The steps of a sequence do not count."""
         self._ended_roots = repeat(None, _PLENTY)
 
     def __len__(self) -> int:
-        """Return the number of runs remembered, open or ended."""
+        """Return the number of remembered runs, open or ended."""
         return len(self._runs)
 
     @property
@@ -152,16 +152,16 @@ class RunTree:
         return _PLENTY - length_hint(self._ended_roots)
 
     def start(self, run: Run) -> bool:
-        """Enter a run below its parent, or as a root if its parent is not known.
+        """Add a run below its parent, or as a root if its parent is unknown.
 
         Returns:
-            Whether it was entered. A run that reuses the id of an ancestor (a config's `run_id` that was passed down) is only
-            counted on that ancestor, as their calls cannot be told apart.
+            Whether it was added. If it reuses the id of an ancestor (a config's `run_id` that was passed down), it is only
+            counted on that ancestor, because their calls cannot be told apart.
         """
         parent_run_id = run.parent_run_id
         parent = self._runs.get(parent_run_id) if parent_run_id is not None else None
         if parent is None:
-            # A handler attached below the true root is told of a parent it never saw; v2 names it all the same.
+            # A handler attached below the true root gets the id of a parent that it never saw. v2 lists that id all the same.
             run.parent_ids = [] if parent_run_id is None else [str(parent_run_id)]
             self._open_roots.add(id(run))
         else:
@@ -182,7 +182,7 @@ class RunTree:
         return True
 
     def end_double(self, run: Run) -> bool:
-        """Return whether an end reported for this run is that of an open descendant with its id, and count that one out."""
+        """Return whether the end reported for this run is that of an open descendant with its id; if so, count it."""
         if not run.doubles:
             return False
         run.doubles -= 1
@@ -193,13 +193,13 @@ class RunTree:
 
         Args:
             run: An open run of this tree.
-            forget: Whether a root takes its whole family along, open descendants included. `False` where the stream
-                itself ends soon and late reports of descendants are still wanted.
+            forget: Whether a root takes its whole family along, including open descendants. `False` if the stream itself ends
+                soon and late reports of descendants are still wanted.
         """
         assert run.open, run
         holder = _open_ancestor(run)
         run.open = False
-        run.inputs = MISSING  # what stays is the ancestry, not the payload
+        run.inputs = MISSING  # only the ancestry stays, not the payload
         if holder is not None:
             holder.children.pop(run.run_id, None)
             holder.children.update(run.children)
@@ -224,7 +224,7 @@ class RunTree:
         self.forks.clear()
 
     def orphans(self, run: Run) -> list[Run]:
-        """Return the open descendants of a run: each after those below it, elder siblings first."""
+        """Return the open descendants of a run: each after those below it, older siblings first."""
         found: list[Run] = []
         for child in list(run.children.values()):
             found += self.orphans(child)
@@ -238,7 +238,7 @@ class RunTree:
 
 
 def _open_ancestor(run: Run) -> Run | None:
-    """Return the nearest ancestor that is open: the run that holds this one among its `children`."""
+    """Return the nearest open ancestor: the run that has this one in its `children`."""
     ancestor = run.parent
     while ancestor is not None and not ancestor.open:
         ancestor = ancestor.parent

@@ -1,9 +1,9 @@
-"""`settings_of`: what a model's metadata says of its settings, in the words of `invocation_params`.
+"""`settings_of`: finds a model's settings in its metadata, under the names of `invocation_params`.
 
-LangChain puts them there for its own tracer, under names that begin with `ls_`. Handlers of others look in
-`invocation_params`, or in `serialized["kwargs"]`, under the names that integrations use.
+LangChain puts them there for its own tracer, under names that begin with `ls_`. Third-party handlers look for them in
+`invocation_params` or in `serialized["kwargs"]`, under the names that integrations use.
 
-Source: `_get_ls_params` (`langchain_core/language_models`, 0.3.0 to 1.8.3), and that of the integrations.
+Source: `_get_ls_params` (`langchain_core/language_models`, 0.3.0 to 1.8.3, and the integrations).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "ls_stop": ("stop",),
     }
 )
-"""LangChain's name of a setting to those that handlers look for."""
+"""The names that handlers look for, by LangChain's name of the setting."""
 
 
 def settings_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a model run, in a dict of its own; empty if nothing is said of them."""
+    """Return the settings of a model run in a new dict, which is empty if there are none."""
     return {name: metadata[key] for key, names in _NAMES.items() if metadata.get(key) is not None for name in names}

@@ -1,4 +1,4 @@
-"""`Sources`: what an answer rests on, each once, by title and address. What documents say stays where it is."""
+"""`Sources`: the sources of an answer, each once, by title and address. The text of documents is never passed on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sources:
         self._ids: set[str] = set()
 
     def documents(self, documents: Iterable[Document]) -> list[SourceFound]:
-        """Return those of some documents that are new."""
+        """Return the documents that are new."""
         found = []
         for document in documents:
             metadata: Mapping[str, Any] = document.metadata
@@ -33,7 +33,7 @@ class Sources:
         return found
 
     def citations(self, citations: Iterable[Mapping[str, Any]]) -> list[SourceFound]:
-        """Return those of some citations of web pages that are new."""
+        """Return the citations of web pages that are new."""
         found = []
         for citation in citations:
             url = _url(citation)
@@ -53,7 +53,7 @@ class Sources:
 
 
 def _url(metadata: Mapping[str, Any]) -> str | None:
-    """Return the address of a web page; of others (`javascript:`, paths of the server) a client hears nothing."""
+    """Return the address of a web page. Clients must not see others (`javascript:`, paths of the server)."""
     for name in ("url", "link", "source"):
         value = metadata.get(name)
         if isinstance(value, str) and value.lower().startswith(("https://", "http://")):

@@ -1,4 +1,4 @@
-"""`StandIn`: an object that stands for another one, and answers for it when it is asked what it is."""
+"""`StandIn`: an object that stands for another one, also when `isinstance` asks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StandIn:
 
 
 def original(value: Any) -> Any:
-    """Return what a value stands for, or the value itself."""
-    while issubclass(type(value), StandIn):  # `isinstance` answers for the other one
+    """Return the object that a value stands for, or the value itself."""
+    while issubclass(type(value), StandIn):  # `isinstance` would see the other object
         value = value.wrapped
     return value

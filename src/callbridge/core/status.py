@@ -1,4 +1,4 @@
-"""`status_of`: what kind of end an exception is."""
+"""`status_of`: how a run ended, judged by its exception."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 __all__ = ["Status", "status_of"]
 
 Status: TypeAlias = Literal["failed", "cancelled", "interrupted"]
-"""How a run ended that did not end well."""
+"""How a run ended that did not succeed."""
 
-# By name: asyncio, trio, concurrent.futures and LangGraph each have their own, and none of them need be loaded.
+# By name, because asyncio, trio, concurrent.futures and LangGraph each have their own, and none of them need be loaded.
 _INTERRUPTED = frozenset({"GraphBubbleUp", "GraphInterrupt"})
 _CANCELLED = frozenset(
     {"CancelledError", "NodeCancelledError", "Cancelled", "GeneratorExit", "KeyboardInterrupt", "SystemExit"}

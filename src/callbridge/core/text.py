@@ -1,4 +1,4 @@
-"""`VisibleText`: the text that models write, each piece once."""
+"""`VisibleText`: the text that models write, with each piece once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ UNSEEN_TAGS = frozenset({"nostream", "langsmith:nostream", "langsmith:hidden"})
 
 
 def text_of(content: Payload) -> str:
-    """Return the text in a message's content: a string, or a list of strings and content blocks.
+    """Return the text in a message's content, which is a string or a list of strings and content blocks.
 
-    Blocks that are not text (reasoning, images, tool calls) have none.
+    Other blocks (reasoning, images, tool calls) have no text.
     """
     if isinstance(content, str):
         return str(content)
@@ -34,16 +34,16 @@ def text_of(content: Payload) -> str:
 class VisibleText:
     """Pick the text of models out of an event stream.
 
-    Prompts, parsers, chains and graphs that stream the same text on are passed over, and so are models tagged `nostream`.
-    A model that did not stream gives its text at its end. What is said instead of what a model has broken off, because it is
-    tried again or has a fallback, comes after a blank line.
+    It skips prompts, parsers, chains and graphs, which pass the same text on, and models tagged `nostream`. A model that did
+    not stream gives its text at its end. If a model breaks off and a retry or a fallback takes its place, the new text comes
+    after a blank line.
     """
 
     def __init__(self) -> None:
         self._attempts = Attempts()
 
     def feed(self, event: Event) -> str:
-        """Return the text that this event adds; `""` for most."""
+        """Return the text that an event adds; `""` for most events."""
         name = event["event"]
         if name not in _READERS or not UNSEEN_TAGS.isdisjoint(event["tags"]):
             return ""
@@ -65,7 +65,7 @@ _READERS = frozenset(f"on_{kind}_{phase}" for kind in ("chat_model", "llm") for 
 
 
 def chunk_text(chunk: Payload) -> str:
-    """Return the text of a message, a generation chunk, or a root completion model's bare string."""
+    """Return the text of a message, a generation chunk, or a plain string from a root completion model."""
     if isinstance(chunk, str):
         return str(chunk)
     content = getattr(chunk, "content", None)
@@ -73,13 +73,13 @@ def chunk_text(chunk: Payload) -> str:
 
 
 def result_text(result: Payload) -> str:
-    """Return the text of an `LLMResult`: that of the first generation for each prompt."""
+    """Return the text of an `LLMResult`: the first generation for each prompt."""
     first = (group[0] for group in getattr(result, "generations", ()) if group)
     return "".join(chunk_text(getattr(made, "message", made)) for made in first)
 
 
 def output_text(output: Payload) -> str:
-    """Return the text of a model's output: a message, or the dict of a completion model's generations."""
+    """Return the text of a model's output, which is a message or the dict of a completion model's generations."""
     if isinstance(output, dict):
         return "".join(group[0]["text"] for group in output.get("generations") or () if group)
     return chunk_text(output)

@@ -1,16 +1,17 @@
-"""`ToolCalls`: which run of a tool belongs to which call of a model.
+"""`ToolCalls`: matches the runs of tools with the tool calls of models.
 
-A model calls tools by id; the run of a tool says only its name and arguments when it starts, and the id, if any, when it ends.
+A model gives each tool call an id. The run of a tool shows only its name and arguments at its start, and the id at its end, if
+at all.
 
 ```
 streaming ──model ends──▶ whole ──a run starts──▶ bound ──it ends──▶ answered
     │                       ▲                       │
-    └─▶ broken              └─────── it fails ◀─────┘   held: a retry may follow. Told when a run around it ends.
+    └─▶ broken              └─────── it fails ◀─────┘   held: a retry may follow; reported when a run around it ends
 ```
 
-A run is bound to the oldest free call of its name with its arguments, then to one whose arguments are among its own, then
-to the oldest of its name. A run that no call fits is a call of its own, made by code. An answer that names a call wins over
-all this. Ids that were shown before in this stream, and missing ones, are replaced by unique ones.
+A run is bound to the oldest free call with its name and its arguments. If there is none, it is bound to one whose arguments are
+among its own, and else to the oldest call with its name. If no call fits, the run is a call of its own, made by code. An answer
+that names a call overrides all this. If an id is missing or was shown before in this stream, the call gets a unique one.
 """
 
 from __future__ import annotations
@@ -30,39 +31,39 @@ class Call:
     """One call of a tool."""
 
     id: str
-    """As it is shown."""
+    """The id that is shown."""
     name: str
     given_id: str | None = None
-    """As the provider gave it."""
+    """The provider's id."""
     arguments: Payload = None
     pieces: list[str] = field(default_factory=list)
-    """Of the JSON of the arguments, while they come."""
+    """The JSON of the arguments, in pieces, while it comes in."""
     shown: bool = False
-    """Whether clients know of it."""
+    """Whether clients have been told of it."""
     whole: bool = False
     bound: bool = False
     was_bound: bool = False
     error: str | None = None
-    """Why it has failed, as long as that is held."""
+    """Its error, while that is held."""
     failed_in: Sequence[str] = ()
-    """The runs around the one that has failed."""
+    """The runs around the run that has failed."""
 
 
 @dataclass(eq=False)
 class ToolRun:
-    """A run of a tool that is on, or that has failed and holds its error."""
+    """A run of a tool that is running, or that has failed and holds its error."""
 
     call: Call
     parents: Sequence[str]
 
 
 class ToolCalls:
-    """The calls of one stream that nobody has answered yet."""
+    """The calls of one stream that have no answer yet."""
 
     def __init__(self) -> None:
         self._open: list[Call] = []  # removed when answered, broken or given up
-        self._runs: dict[str, ToolRun] = {}  # removed when the run ends, or one around it
-        self._held: list[ToolRun] = []  # removed when told, or when a retry starts
+        self._runs: dict[str, ToolRun] = {}  # removed when the run ends, or a run around it
+        self._held: list[ToolRun] = []  # removed when reported, or when a retry starts
         self._ids: set[str] = set()
 
     def __bool__(self) -> bool:
@@ -73,9 +74,9 @@ class ToolCalls:
         """Return a new call.
 
         Args:
-            name: Of the tool.
-            given_id: What the provider calls it, if anything.
-            other_id: What it is called if it has no id.
+            name: The tool's name.
+            given_id: The provider's id, if there is one.
+            other_id: The id to use if there is none.
         """
         base = given_id or other_id
         shown, count = base, 1
@@ -88,13 +89,13 @@ class ToolCalls:
         return call
 
     def drop(self, call: Call) -> None:
-        """Forget a call: it was answered, or never will be."""
+        """Forget a call that was answered or never will be."""
         if call in self._open:
             self._open.remove(call)
         self._held = [run for run in self._held if run.call is not call]
 
     def start(self, run_id: str, name: str, given: Payload, parents: Sequence[str]) -> Call | None:
-        """Bind a run that starts; return its call, or None if it needs one of its own."""
+        """Bind a run that starts, and return its call; None if no call fits."""
         free = [call for call in self._open if call.name == name and call.whole and not call.bound]
         call = next(
             (call for fits in (_equal, _among, _any) for call in free if fits(call.arguments, given)),
@@ -105,17 +106,17 @@ class ToolCalls:
         return call
 
     def bind(self, run_id: str, call: Call, parents: Sequence[str]) -> None:
-        """Bind a run to a call; what an earlier run of it has failed with is not told for as long as this one is on."""
+        """Bind a run to a call. While the run goes on, the error of an earlier run of the call is held."""
         call.bound, call.was_bound = True, True
         self._held = [run for run in self._held if run.call is not call]
         self._runs[run_id] = ToolRun(call, parents)
 
     def end(self, run_id: str, given_id: str | None) -> Call | None:
-        """Say that a run has ended; return the call that it answers, or None if nobody knows of one.
+        """Note that a run has ended, and return the call that it answers; None if there is none.
 
         Args:
             run_id: The run.
-            given_id: The id that its answer names, if any.
+            given_id: The id in its answer, if there is one.
         """
         run = self._runs.pop(run_id, None)
         named = self.named(given_id)
@@ -125,19 +126,19 @@ class ToolCalls:
             return run.call if run.call in self._open else None
         self._free(run)
         for other in self._runs.values():
-            if other.call is named:  # two runs of one name and equal arguments were taken for each other
+            if other.call is named:  # two runs with the same name and arguments were mixed up
                 other.call = run.call
                 run.call.bound = True
         return named
 
     def _free(self, run: ToolRun) -> None:
-        """Say that a run tells nothing of its call; if an earlier one has failed, that is what there is."""
+        """Detach a run from its call. If an earlier run of the call has failed, its error counts again."""
         run.call.bound = False
         if run.call.error is not None and run.call in self._open:
             self._held.append(ToolRun(run.call, run.call.failed_in))
 
     def fail(self, run_id: str, given_id: str | None, error: str | None) -> Call | None:
-        """Say that a run has failed, or was left (`error` is None); return its call, which may be run once more."""
+        """Note that a run has failed, or was abandoned (`error` is None), and return its call, which may be retried."""
         run = self._runs.get(run_id)
         parents = run.parents if run is not None else ()
         call = self.end(run_id, given_id)
@@ -150,17 +151,17 @@ class ToolCalls:
         return call
 
     def named(self, given_id: str | None) -> Call | None:
-        """Return the newest call of an id that is whole and open."""
+        """Return the newest call with an id that is complete and open."""
         if not given_id:
             return None
         return next((call for call in reversed(self._open) if call.given_id == given_id and call.whole), None)
 
     def unmade(self) -> list[Call]:
-        """Return the whole calls of models that no run was ever bound to."""
+        """Return the complete calls of models that never had a run."""
         return [call for call in self._open if call.whole and not call.was_bound]
 
     def run_over(self, run_id: str) -> Iterable[Call]:
-        """Say that some run has ended; return the calls whose errors are final now."""
+        """Note that any run has ended, and return the calls whose errors are final now."""
         for inner, run in list(self._runs.items()):
             if run_id in run.parents:
                 del self._runs[inner]
@@ -168,7 +169,7 @@ class ToolCalls:
         return self._final([run for run in self._held if run_id in run.parents or not run.parents])
 
     def all_over(self) -> Iterable[Call]:
-        """Say that everything is over; return the calls whose errors are final now."""
+        """Note that everything is over, and return the calls whose errors are final now."""
         self._runs.clear()
         return self._final(list(self._held))
 
@@ -186,7 +187,7 @@ def _equal(called: Payload, given: Payload) -> bool:
 
 
 def _among(called: Payload, given: Payload) -> bool:
-    """Tell whether what a model gave is among what a tool got: more may have been injected, or filled in."""
+    """Return whether a model's arguments are among those that a tool got: others may have been injected or filled in."""
     if not isinstance(called, Mapping) or not isinstance(given, Mapping):
         return False
     return all(name in given and given[name] == value for name, value in called.items())
@@ -197,7 +198,7 @@ def _any(called: Payload, given: Payload) -> bool:
 
 
 def answers_in(output: Payload) -> list[ToolMessage]:
-    """Return the tool messages in what a tool or a node of a graph puts out: itself, in a list, a state or a `Command`."""
+    """Return the tool messages in the output of a tool or a node: the output itself, or in a list, a state or a `Command`."""
     if isinstance(output, ToolMessage):
         return [output]
     if isinstance(output, list | tuple):
@@ -208,7 +209,7 @@ def answers_in(output: Payload) -> list[ToolMessage]:
 def _answers_beside(output: Payload) -> list[ToolMessage]:
     if isinstance(output, ToolMessage):
         return [output]
-    update = output if isinstance(output, Mapping) else getattr(output, "update", None)  # a `Command` has one
+    update = output if isinstance(output, Mapping) else getattr(output, "update", None)  # a `Command` has an `update`
     if not isinstance(update, Mapping):
         return []
     lists = [value for value in update.values() if isinstance(value, list | tuple)]

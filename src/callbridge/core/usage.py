@@ -1,4 +1,4 @@
-"""`Usage`: what the models of a run have cost, and why the last one has ended."""
+"""`Usage`: how many tokens the models of a run have used, and why the last one ended."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _REASONS: Final[Mapping[str, FinishReason]] = MappingProxyType(
         "function_call": "tool-calls",
     }
 )
-"""What providers say in `finish_reason`, `stop_reason`, `done_reason` or `status`, in lower case."""
+"""The values of `finish_reason`, `stop_reason`, `done_reason` or `status`, in lower case."""
 
 
 class Usage:
-    """Tokens of all models, and the reason of the last."""
+    """The tokens of all models, and why the last one ended."""
 
     def __init__(self) -> None:
         self.input_tokens = 0
         self.output_tokens = 0
         self.reason: FinishReason = "stop"
-        """Why the last model has ended. One that was cut off has not finished its answer, whatever the run says."""
+        """Why the last model ended. If it was cut off, its answer is not complete, even if the run succeeded."""
 
     @property
     def total_tokens(self) -> int:
@@ -49,11 +49,11 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
     def add(self, output: Payload, *, last: bool) -> None:
-        """Count what a model's output says that it cost.
+        """Count the tokens that a model's output reports.
 
         Args:
-            output: A message, or anything else, which says nothing.
-            last: Whether its reason is that of the run so far.
+            output: A message. Anything else is ignored.
+            last: Whether to take its reason for that of the run.
         """
         counted = getattr(output, "usage_metadata", None)
         if isinstance(counted, Mapping):

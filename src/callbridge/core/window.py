@@ -1,4 +1,4 @@
-"""`AnswerWindow`: the old way to find an agent's answer, by whole tokens.
+"""`AnswerWindow`: finds an agent's answer in the old way, by whole tokens.
 
 Source: `FinalStreamingStdOutCallbackHandler` (`langchain/callbacks/streaming_stdout_final_only.py`, 0.2.17). Lanarky's bytes
 depend on it, and subclasses of the old handlers call its methods.
@@ -13,7 +13,7 @@ __all__ = ["AnswerWindow"]
 
 
 class AnswerWindow:
-    """Knows the last few tokens and whether they are those of the prefix; a mixin for handlers."""
+    """Remembers the last few tokens and compares them with the prefix. A mixin for handlers."""
 
     answer_prefix_tokens: list[str]
     answer_prefix_tokens_stripped: list[str]
@@ -44,7 +44,7 @@ class AnswerWindow:
         self.last_tokens_stripped = [""] * len(self.answer_prefix_tokens)
 
     def append_to_last_tokens(self, token: str) -> None:
-        """Remember a token, and as many before it as the prefix has."""
+        """Remember a token, and keep as many tokens as the prefix has."""
         for tokens, last in ((self.last_tokens, token), (self.last_tokens_stripped, token.strip())):
             tokens.append(last)
             if len(tokens) > len(self.answer_prefix_tokens):
