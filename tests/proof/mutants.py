@@ -325,7 +325,7 @@ _MERGING = (
         "self.buffer.appendleft(_Group(None",
         "self.buffer.append(_Group(None",
     ),
-    Mutant("its halves count as merged", MERGING, "policies.py", "self.merged -= 1\n            # Of no", "# Of no"),
+    Mutant("its halves count as merged", MERGING, "policies.py", "self.merged -= 1\n            # Without", "# Without"),
 )
 
 

@@ -1,1 +1,1 @@
-"""The bounded channel: how producers and their reader wait for each other."""
+"""The bounded channel, in which producers and their reader wait for each other."""

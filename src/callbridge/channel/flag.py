@@ -1,4 +1,4 @@
-"""`Flag`: set once, from anywhere, and waited for by whoever likes."""
+"""`Flag`: any code can set it, once, and any code can wait for it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ __all__ = ["Flag"]
 
 
 class Flag:
-    """A flag that is set once, from any thread, and waited for by any number of asyncio and trio tasks and threads."""
+    """A flag that any thread can set, once. Any number of threads and of asyncio and trio tasks can wait for it."""
 
     def __init__(self) -> None:
         self._set = False
-        self._waiting: list[SendEnd[None]] = []  # one each; removed by who closes it
+        self._waiting: list[SendEnd[None]] = []  # one for each waiting task or thread; removed by the code that closes it
 
     def set(self) -> None:
-        """Set it, and wake whoever waits. Idempotent."""
+        """Set the flag, and wake all that wait. Idempotent."""
         self._set = True
         while self._waiting:
-            with suppress(IndexError):  # two threads set it
+            with suppress(IndexError):  # two threads set it at the same time
                 self._waiting.pop().close()
 
     async def wait(self, on_cancel: Callable[[], None] | None = None, seconds: float | None = None) -> bool:
-        """Wait; a cancellation that arrives meanwhile is raised afterwards.
+        """Wait until the flag is set. A cancellation that arrives meanwhile is raised afterwards.
 
         Args:
-            on_cancel: Called when one arrives.
-            seconds: After how many to give up; None: never.
+            on_cancel: Called when a cancellation arrives.
+            seconds: Give up after this many seconds; never if None.
 
         Returns:
             Whether the flag is set.
@@ -48,8 +48,8 @@ class Flag:
                     break
                 except anyio.get_cancelled_exc_class() as error:
                     if scope.cancel_called:
-                        raise  # to the scope: the time is over
-                    # Native asyncio cancellation, which no scope shields from.
+                        raise  # belongs to the timeout's scope
+                    # No scope shields from native asyncio cancellation.
                     cancelled = error
                     if on_cancel is not None:
                         on_cancel()
@@ -58,12 +58,12 @@ class Flag:
         return self._set
 
     def wait_sync(self) -> None:
-        """Wait, blocking the thread."""
+        """Block the thread until the flag is set."""
         with suppress(anyio.EndOfStream):
             self._end().receive_sync()
 
     def _end(self) -> ReceiveEnd[None]:
-        """Return what ends when the flag is set."""
+        """Return the end of a channel that is closed when the flag is set."""
         send: SendEnd[None]
         receive: ReceiveEnd[None]
         send, receive = open_channel(1)

@@ -47,20 +47,20 @@ T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
 
 POOL_PATIENCE = 0.25
-"""Seconds that a thread which the reader's loop may need waits for room, before the bound yields."""
+"""Seconds that a thread waits for room, if the reader's loop may need that thread. Then the bound yields."""
 
 LOOP_PATIENCE = 1.0
-"""Seconds after which who waits for room asks whether the reader's loop, if it is another one, runs; and to answer in."""
+"""After how many seconds a waiting producer asks the reader's loop, if it is another one, to answer; and in how many."""
 
 FAIR_ITEMS: Final = 64
-"""Items after which a reader that never had to wait lets other tasks run."""
+"""After this many items, a reader that never had to wait lets other tasks run."""
 
 FAIR_SECONDS: Final = 0.005
-"""Seconds after which it does."""
+"""After this many seconds, it does so, too."""
 
 
 class _Signal(Enum):
-    """What is returned in place of an item."""
+    """The type of values that are returned in place of an item."""
 
     EMPTY = "empty"
     END = "end"
@@ -219,7 +219,7 @@ class SendEnd(Generic[T_contra]):
         if reader is not None and reader.loop is loop:
             state.met_full = True
             if state.capacity <= FAIR_ITEMS:
-                # The reader can run and will empty the buffer within one turn: cheaper for both than to park.
+                # The reader can run and will empty the buffer within one turn. That is cheaper for both sides than parking.
                 await pause(loop)
                 if not _is_above(state):
                     return
@@ -259,7 +259,7 @@ class SendEnd(Generic[T_contra]):
         waiter = ThreadWaiter()
         try:
             woken = not _parks(state, waiter) or waiter.wait(POOL_PATIENCE)
-            # Asked only now, because a pool notes a worker after the worker has begun.
+            # Not asked earlier, because a pool registers a worker only after it has begun.
             while not woken and _patience(state) is None and (state.reader is None or state.reader.gets_on(LOOP_PATIENCE)):
                 woken = waiter.wait(LOOP_PATIENCE)
         except BaseException:
@@ -270,7 +270,7 @@ class SendEnd(Generic[T_contra]):
             state.count_overrun()
 
     def never_wait(self) -> None:
-        """Let nobody wait for room any more, and wake those who do: the bound yields. Idempotent; any thread."""
+        """Let no producer wait for room any more, and wake all that do: the bound yields. Idempotent; any thread."""
         self._state.release_for_good()
 
     def close(self, error: BaseException | None = None) -> None:
@@ -287,12 +287,12 @@ class SendEnd(Generic[T_contra]):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more can be sent: either end is closed."""
+        """Whether either end is closed, so that nothing more can be sent."""
         return bool(self._state.shut)
 
     @property
     def finished(self) -> bool:
-        """Whether this end was closed before the reader left, if it has."""
+        """Whether this end was closed before the reader left, if it left at all."""
         return self._state.shut == "sender"
 
     @property
@@ -301,7 +301,7 @@ class SendEnd(Generic[T_contra]):
         return self._state.left
 
     def statistics(self) -> ChannelStatistics:
-        """Return the counters of what was sent; those of the reader are as of its last batch."""
+        """Return the counters. Those of the reader are as of its last batch."""
         return self._state.statistics()
 
     def __repr__(self) -> str:
@@ -309,25 +309,25 @@ class SendEnd(Generic[T_contra]):
 
 
 def _is_above(state: ChannelState[Any]) -> bool:
-    """Whether a producer has to wait."""
+    """Return whether a producer has to wait."""
     return len(state.buffer) > state.capacity and not state.shut and state.waits_for_room
 
 
 def _parks(state: ChannelState[Any], waiter: Waiter) -> bool:
-    """Let the reader see a producer's waiter, then look again; return whether to wait."""
+    """Show a producer's waiter to the reader, then check again, and return whether to wait."""
     state.producers.append(waiter)
     return _is_above(state) or not withdraw(state.producers, waiter)
 
 
 def _is_hopeless(reader: Place, loop: object, task: object) -> bool:
-    """Whether a task that waits for this reader waits for ever."""
+    """Return whether a task that waited for this reader would wait for ever."""
     if reader.loop is loop:
         return reader.is_task(task)
     return reader.thread == get_ident() or reader.is_over or reader.is_stuck
 
 
 async def _wait_for_another_loop(state: ChannelState[Any], loop: Loop | None) -> None:
-    """Wait in a task of `loop` for a reader in another one, as long as that runs: it is asked in each slice but the first."""
+    """Wait in a task of `loop` for a reader in another loop while that runs. Each slice but the first asks the other loop."""
     asked: tuple[Place, Event] | None = None
     while _parks(state, waiter := async_waiter(loop)):
         try:
@@ -345,7 +345,7 @@ async def _wait_for_another_loop(state: ChannelState[Any], loop: Loop | None) ->
 
 
 def _patience(state: ChannelState[Any]) -> float | None:
-    """Return for how many seconds sync code may wait for room; `None`: as long as it takes."""
+    """Return for how many seconds sync code may wait for room; `None` means as long as it takes."""
     reader = state.reader
     if in_event_loop() or (reader is None and not state.patient):
         return 0
@@ -369,8 +369,8 @@ class ReceiveEnd(Generic[T_co]):
     is raised once, as by a generator, and followed by the end.
     """
 
-    # Whatever is to be done besides taking an item, waking producers, counting, being fair, is done once for a batch. `_batch`
-    # is an iterator in C that takes as many items out of the buffer as were granted.
+    # Everything but taking an item, such as waking producers, counting and being fair, is done once for each batch. `_batch` is
+    # an iterator in C that takes as many items out of the buffer as were granted.
 
     __slots__ = ("__weakref__", "_batch", "_is_quick", "_state", "_take", "_turn_began", "_turn_ends")
 
@@ -378,16 +378,16 @@ class ReceiveEnd(Generic[T_co]):
         self._state = state
         self._take = state.policy.taker()
         self._batch: Iterator[T_co] = iter(())
-        # A turn is what the reader takes without letting other tasks run. Seconds, and the count of items granted by then.
+        # A turn is what the reader takes without letting other tasks run: its start, in seconds, and its end, in granted items.
         self._turn_began = 0.0
         self._turn_ends = FAIR_ITEMS
-        # Whether a turn's items fit into its time; as long as that is not known, batches are of one item.
+        # Whether a turn's items fit into its time. As long as that is unknown, a batch has one item.
         self._is_quick = False
 
     def ready(self, default: D) -> T_co | D:
-        """Take the oldest item if it was granted to this reader before, else return `default`.
+        """Take the oldest item if it was already granted to this reader, else return `default`.
 
-        For readers around this one, which read as it does: ask here first, and only then make a coroutine that may wait.
+        For wrappers of this reader: ask here first, and only then make a coroutine that may wait.
         """
         try:
             for item in self._batch:
@@ -407,7 +407,7 @@ class ReceiveEnd(Generic[T_co]):
         Cancellation: nothing is lost; an item is taken only when it is returned.
         """
         try:
-            for item in self._batch:  # as `take` would, but without a coroutine of its own
+            for item in self._batch:  # as in `take`, but without another coroutine
                 return item
         except IndexError:
             self._revoke()
@@ -490,9 +490,9 @@ class ReceiveEnd(Generic[T_co]):
         return self
 
     def attach(self) -> None:
-        """Say that a reader begins here: in this task, or in sync code of this thread.
+        """Note that a reader begins here: in this task, or in sync code of this thread.
 
-        From now on producers wait for it, and those that would be waiting for themselves do not. Receiving does this, too.
+        From now on producers wait for it, except those that would wait for themselves. Receiving does this, too.
         """
         self._state.reader = Place(*current_task())
 
@@ -503,19 +503,19 @@ class ReceiveEnd(Generic[T_co]):
 
     @property
     def ended(self) -> bool:
-        """Whether the end or the sender's error has been handed out, or this end is closed."""
+        """Whether the reader has received the end or the sender's error, or this end is closed."""
         return self._state.ended or self._state.left
 
     def close(self) -> None:
-        """Leave: no more items are wanted. Idempotent; from any thread, also from a finalizer.
+        """Close this end: the reader wants no more items. Idempotent; from any thread, also from a finalizer.
 
-        What is buffered is discarded, and everybody parked is woken. From now on sending raises `ChannelClosedError`, and
-        receiving tells the end.
+        Buffered items are discarded, and all waiting producers wake up. From now on sending raises `ChannelClosedError`, and
+        receiving raises the end.
         """
         self._state.close_reader()
 
     async def aclose(self) -> None:
-        """Leave, as `close` does. No checkpoint, so it happens in a cancelled task as well."""
+        """Close this end, as `close` does. This is not a checkpoint, so it also works in a cancelled task."""
         self._state.close_reader()
 
     def __del__(self) -> None:
@@ -541,15 +541,15 @@ class ReceiveEnd(Generic[T_co]):
         return reader
 
     def _take_first(self) -> T_co | _Empty | _End:
-        """Take an item after the end of a batch, wake producers if it is time, and begin the next batch."""
+        """Take an item after the end of a batch, wake producers if necessary, and begin the next batch."""
         state = self._state
         if not state.buffer:
             return self._tell_end() if state.shut or state.producers else _Signal.EMPTY
         try:
             item = self._take()
-        except IndexError:  # a policy dropped it in this moment
+        except IndexError:  # a policy dropped the item at this moment
             return self._tell_end()
-        if not state.buffer and not state.producers:  # a reader that keeps up
+        if not state.buffer and not state.producers:  # the reader keeps up
             state.granted += 1
             return item
         size = len(state.buffer)
@@ -557,9 +557,9 @@ class ReceiveEnd(Generic[T_co]):
             state.release_producers()
             size = len(state.buffer)
         if size > state.low:
-            # The batch ends one item short of `low`: the item that brings the buffer down to it comes through here, to wake
-            # producers. At or below `low` nobody is parked; who parks during the batch does it above capacity, and as the batch
-            # is at most half of that, it ends above `low`. So nobody is ever parked at or below `low`.
+            # The batch ends one item short of `low`: the item that brings the buffer down to `low` comes through here, to wake
+            # producers. No producer is parked at or below `low`. A producer that parks during the batch does so above capacity,
+            # and the batch is at most half of that, so it ends above `low`.
             size -= state.low + 1
         if size:
             limit = self._turn_ends - state.granted - 1 if self._is_quick else 1
@@ -574,7 +574,7 @@ class ReceiveEnd(Generic[T_co]):
         return item
 
     def _tell_end(self) -> _Empty | _End:
-        """Called when there is no item; raise the sender's error if there is one and it is time."""
+        """Called when there is no item. Raise the sender's error if there is one and everything before it was read."""
         state = self._state
         if state.producers:
             state.release_producers()
@@ -585,11 +585,11 @@ class ReceiveEnd(Generic[T_co]):
             if error is not None:
                 raise error
         finally:
-            del error  # a cycle: error, traceback, this frame
+            del error  # breaks a cycle: error, traceback, this frame
         return _Signal.END
 
     def _revoke(self) -> None:
-        """Called when the buffer had less than was granted: a policy dropped it, or this end was closed."""
+        """Called when the buffer had fewer items than granted: a policy dropped some, or this end was closed."""
         state = self._state
         state.granted -= length_hint(state.tickets) + 1
         state.tickets = repeat((), 0)
@@ -598,11 +598,11 @@ class ReceiveEnd(Generic[T_co]):
     async def take(self, default: D, end: Callable[[BaseException | None], Awaitable[D]] | None = None) -> T_co | D:
         """Take the oldest item, waiting until there is one.
 
-        For readers around this one: one coroutine for an item, which is what a reader that keeps up pays for each.
+        For wrappers of this reader: each item costs one coroutine, which a reader that keeps up pays for each item.
 
         Args:
-            default: What is returned at the end.
-            end: Awaited instead, and with what is raised, a cancellation too, before that goes on. Errors: as in `receive`.
+            default: Returned at the end.
+            end: If given, awaited at the end instead, and before any error or cancellation goes on. Errors: as in `receive`.
         """
         try:
             for item in self._batch:
@@ -617,11 +617,11 @@ class ReceiveEnd(Generic[T_co]):
             if state.buffer and self._is_turn_over():
                 await pause(reader.loop)
                 self._begin_turn()
-            # Asked only if there may be something: a reader that keeps up finds nothing, and parks for each item.
+            # Only if there may be items: a reader that keeps up finds none, and parks for each item.
             taken = self._take_first() if state.buffer or state.shut or state.producers else _Signal.EMPTY
             while taken is _Signal.EMPTY:
                 if state.met_full:
-                    # Producers of this loop can run: one yield is all the wait there is.
+                    # The producers of this loop can run, so one yield is enough.
                     state.met_full = False
                     await pause(reader.loop)
                 elif self._parks(waiter := reader.waiter()):
@@ -646,8 +646,8 @@ class ReceiveEnd(Generic[T_co]):
         return taken
 
     def _receive_sync(self) -> T_co | _End:
-        """Take the oldest item, blocking the thread until there is one; return `END` at the end."""
-        # Threads take turns without our doing.
+        """Block the thread until there is an item and take it; return `END` at the end."""
+        # Threads take turns by themselves.
         self._turn_ends, self._is_quick = self._state.granted + FAIR_ITEMS, True
         reader = self._state.reader
         if reader is None or reader.loop is not None or reader.thread != get_ident():
@@ -666,7 +666,7 @@ class ReceiveEnd(Generic[T_co]):
         return taken
 
     def _parks(self, waiter: Waiter) -> bool:
-        """Let producers see the waiter, then look again; return whether to wait.
+        """Show the waiter to producers, then check again, and return whether to wait.
 
         Raises:
             ConcurrentReadError: Another reader is waiting.
@@ -683,7 +683,7 @@ class ReceiveEnd(Generic[T_co]):
         return True
 
     def _is_turn_over(self) -> bool:
-        """Return whether to let other tasks run; also judge the reader's pace, which includes what it awaits itself."""
+        """Return whether to let other tasks run. This also judges the reader's pace, which includes its own waits."""
         items = FAIR_ITEMS - self._turn_ends + self._state.granted  # taken in this turn
         if not items:
             self._begin_turn()

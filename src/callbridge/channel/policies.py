@@ -1,9 +1,11 @@
-"""What becomes of an item that is sent while the buffer is full: a class for each overflow policy.
+"""The overflow policies: a class for each decides about items that are sent while the buffer is full.
 
-A policy owns the buffer, and says how an item gets in and out. `"block"` is the deque itself, so nothing is locked. The others
-look at what is buffered before they append; they and, where they remove what is in the middle, the reader take the lock.
+A policy owns the buffer, and decides how items get in and out. `"block"` uses the deque directly, so nothing is locked. The
+others look at the buffer before they append, and take the lock for it. If they remove items from the middle, the reader takes
+the lock as well.
 
-An item whose kind is `None` is never dropped nor merged. If nothing else is in the buffer, the bound yields, which is counted.
+An item whose kind is `None` is never dropped or merged. If the buffer contains nothing else, the bound yields, which is
+counted.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ def event_kind(item: object) -> Hashable | None:
     """Tell what an overflow policy may do to an item, for v2 events and anything else.
 
     Returns:
-        `None` for events that must arrive: starts, ends, errors, custom events. `(event, run_id)` for chunks. One key for
-        everything that is no event.
+        `None` for events that must arrive: starts, ends, errors, custom events. `(event, run_id)` for chunks. The same key
+        for everything that is not an event.
     """
     if not isinstance(item, Mapping) or "event" not in item:
         return _NO_EVENT
@@ -41,7 +43,7 @@ def event_kind(item: object) -> Hashable | None:
 
 
 class Policy(Generic[T]):
-    """`"block"`: whoever sends waits.
+    """`"block"`: the producer waits.
 
     Args:
         capacity: Items the buffer may hold.
@@ -56,7 +58,7 @@ class Policy(Generic[T]):
         self.kind = kind
         self.buffer: deque[Any] = deque()
         self.lock = RLock()
-        """Re-entrant, since a finalizer may push while this thread holds it."""
+        """Re-entrant, because a finalizer may push while this thread holds it."""
         self.dropped = 0
         self.merged = 0
         self.refused = 0
@@ -71,7 +73,7 @@ class Policy(Generic[T]):
         return self.buffer.popleft
 
     def take_back(self, item: T) -> bool:
-        """Take an item out again, if it is there. Called with the lock held, and when nobody reads any more."""
+        """Take an item out again, if it is there. Called with the lock held, when nobody reads any more."""
         for index in range(len(self.buffer)):
             if self.buffer[index] is item:
                 del self.buffer[index]
@@ -79,7 +81,7 @@ class Policy(Generic[T]):
         return False
 
     def clear(self) -> list[Any]:
-        """Take everything out. Called with the lock held."""
+        """Take all items out. Called with the lock held."""
         taken = []
         while self.buffer:
             taken.append(self.buffer.popleft())
@@ -87,7 +89,7 @@ class Policy(Generic[T]):
 
 
 class _Locked(Policy[T]):
-    """What looks at the buffer before it appends: nobody waits, and everybody takes the lock."""
+    """Base of the policies that look at the buffer before they append. Nobody waits, and everybody takes the lock."""
 
     waits = False
 
@@ -111,7 +113,7 @@ class _Fail(_Locked[T]):
     def _append(self, item: T) -> None:
         with self.lock:
             if len(self.buffer) >= self.capacity:
-                # An error raised in a callback is swallowed by LangChain, so it would be as good as dropping the item.
+                # An error here would drop the item silently, because LangChain swallows the errors of callbacks.
                 if self.kind(item) is not None:
                     self.refused += 1
                     raise ChannelOverflow(self.capacity)
@@ -120,11 +122,11 @@ class _Fail(_Locked[T]):
 
 
 class _DropOldest(_Locked[T]):
-    """`"drop_oldest"`: the oldest item that may be dropped makes room; it may be the one sent."""
+    """`"drop_oldest"`: drops the oldest item that may be dropped, perhaps the new one."""
 
     def __init__(self, capacity: int, kind: Kind[T]) -> None:
         super().__init__(capacity, kind)
-        # Items at the front known to be such that must arrive: no need to ask again.
+        # How many items at the front are known to be undroppable, so that their kind is asked only once.
         self._kept = 0
 
     def _append(self, item: T) -> None:
@@ -155,11 +157,11 @@ class _DropOldest(_Locked[T]):
 
 
 class _DropNewest(_Locked[T]):
-    """`"drop_newest"`: the item sent is dropped, or the newest in the buffer if that one must arrive."""
+    """`"drop_newest"`: drops the new item. If that must arrive, drops the newest droppable one in the buffer."""
 
     def __init__(self, capacity: int, kind: Kind[T]) -> None:
         super().__init__(capacity, kind)
-        # Items at the back known to be such that must arrive.
+        # How many items at the back are known to be undroppable.
         self._kept = 0
 
     def _append(self, item: T) -> None:
@@ -194,7 +196,7 @@ class _DropNewest(_Locked[T]):
 
 
 class _Group(Generic[T]):
-    """A place in the buffer: items of one kind that will be merged when they are taken."""
+    """One place in the buffer: items of the same kind that will be merged when they are taken."""
 
     __slots__ = ("items", "kind")
 
@@ -204,21 +206,21 @@ class _Group(Generic[T]):
 
 
 class _Coalesce(_Locked[T]):
-    """`"coalesce"`: items of one kind merge, if no item that must arrive is between them.
+    """`"coalesce"`: merges items of the same kind, if no item that must arrive is between them.
 
-    So chunks keep their order with respect to starts, ends and errors, and within their run. Chunks of other runs are no
-    barrier: a chain repeats each chunk of its model as its own, so chunks of one run are hardly ever neighbours.
+    So chunks keep their order within their run, and with respect to starts, ends and errors. Chunks of other runs do not stand
+    in the way: a chain repeats each chunk of its model as its own, so chunks of one run are hardly ever neighbours.
 
-    The buffer consists of groups. Merging is done once for a group, by the reader: pairwise merging of message chunks costs ten
-    times as much.
+    The buffer consists of groups. The reader merges a group once, as a whole: merging message chunks in pairs costs ten times
+    as much.
     """
 
     def __init__(self, capacity: int, kind: Kind[T], merge: Merge[T]) -> None:
         super().__init__(capacity, kind)
         self._merge = merge
-        # {kind: last group of it} for the groups since the last item that must arrive; removed when taken.
+        # {kind: its last group} for the groups since the last item that must arrive; removed when taken.
         self._latest: dict[Hashable, _Group[T]] = {}
-        # Groups that had an earlier one of their kind to merge with when they came. Some of those may have been taken since.
+        # How many groups arrived while there was an earlier group of their kind, which may have been taken since.
         self._loose = 0
 
     def take_back(self, item: T) -> bool:
@@ -259,7 +261,7 @@ class _Coalesce(_Locked[T]):
             self.buffer.append(group)
 
     def _compact_locked(self) -> None:
-        """Merge what came while there was room."""
+        """Merge the groups that arrived while there was room."""
         if not self._loose:
             return
         self._loose = 0
@@ -287,16 +289,16 @@ class _Coalesce(_Locked[T]):
                 return self._merge(group.items)
             except TypeError:
                 group = self._split(group)
-            except (IndexError, StopIteration) as error:  # which would tell the reader that there is nothing to take
+            except (IndexError, StopIteration) as error:  # the reader would take it for an empty buffer
                 raise RuntimeError(f"merging {len(group.items)} items failed: {error!r}") from error
         return group.items[0]
 
     def _split(self, group: _Group[T]) -> _Group[T]:
-        """Called with a group that cannot be merged: put its second half back and return the first."""
+        """Called with a group that cannot be merged. Put its second half back and return the first."""
         half = len(group.items) // 2
         with self.lock:
             self.merged -= 1
-            # Of no kind any more, so that no later item joins it.
+            # Without a kind, so that no later item joins it.
             self.buffer.appendleft(_Group(None, group.items[half:]))
         return _Group(None, group.items[:half])
 

@@ -1,40 +1,40 @@
-"""The state both ends share: the buffer, who waits, and how the channel closes. How `"block"` works.
+"""The state that both ends share: the buffer, the waiters, and how the channel closes. This is how `"block"` works.
 
-`push` appends and never waits; a producer that may wait does so afterwards, while the buffer is above capacity. So an item is
-delivered from the call on, whatever is cancelled; there is no retry, nobody's item sits in a waiter, and an end or an error
-sent by a task that is already cancelled still gets in. The price is the bound: capacity, and one per concurrent producer.
+`push` appends and never waits. A producer that may wait does so afterwards, while the buffer is above capacity. So an item is
+delivered from the call on, whatever is cancelled: nothing is retried, no item is held by a waiter, and an end or an error from
+a task that is already cancelled still gets in. The price is a higher bound: capacity, plus one for each concurrent producer.
 
-Nothing is locked on the way of an item. Two pairs of operations, each "write mine, then read yours" (Dekker), carry it:
+An item passes without a lock. Two pairs of operations, each "write mine, then read yours" (Dekker), make this safe:
 
 | writes, then reads | against |
 |---|---|
 | producer: appends the item, reads `alert` | reader: publishes its waiter in `slot`, reads the buffer |
 | producer: publishes its waiter in `producers`, reads the buffer's length | reader: takes an item, reads `producers` |
 
-Whichever comes second sees the other, so no wake is lost; a waiter that turns out not to be needed is withdrawn.
+Whichever side comes second sees the other, so no wake is lost. A waiter that turns out not to be needed is withdrawn.
 
-**Waking the reader.** `alert` is the list `slot` that the parked reader's waiter lies in; who pops it wakes the reader. An
-empty slot costs nothing: one wake per idle period, none while items keep coming.
+**Waking the reader.** `alert` is the list `slot`, which contains the parked reader's waiter. The producer that pops it wakes
+the reader. An empty slot costs nothing: there is one wake per idle period, and none while items keep coming.
 
-**Waking producers.** When the buffer has fallen to `low` (half of capacity), all of them, but the length is read again before
-each: a thread just woken refills and parks again while the sweep still runs. Because a producer parks only above capacity, the
-reader need not look before it has taken the buffer down to `low`, see `ReceiveEnd`.
+**Waking producers.** When the buffer has fallen to `low` (half of capacity), the reader wakes all of them. It reads the length
+again before each one, because a thread that was just woken may refill the buffer and park again during the sweep. A producer
+parks only above capacity, so the reader need not look before the buffer is down to `low`; see `ReceiveEnd`.
 
-**The mark.** `push` compares the length with one number. It is the highest length seen so far, which makes `peak` free, until
-that passes capacity, where it stays.
+**The mark.** `push` compares the length with one number: the highest length so far, which makes `peak` free. When it passes
+capacity, it stays at capacity.
 
-**Closing.** `append` is replaced by a function that refuses, and `alert` by a tuple, which is true for ever: a producer that
+**Closing.** A function that refuses replaces `append`, and a tuple, which is always true, replaces `alert`. So a producer that
 got past `append` just before comes to `_settle`, which decides under the lock. If the reader has not seen the end yet, it will
-see the item before it; if it has, the item was taken before the end, or else it is taken back and `push` raises. Thus: `push`
-returns = delivered, `push` raises = not. The reader in turn decides under the lock that it has seen the end.
+see the item first. If it has, the item was taken before the end, or it is taken back and `push` raises. So if `push` returns,
+the item is delivered; if it raises, it is not. The reader also decides under the lock that it has seen the end.
 
-**Re-entrance.** A finalizer may push or close inside any of this, in the same thread; the lock is re-entrant, and the paths
-without a lock consist of operations that are atomic with respect to it.
+**Re-entrance.** A finalizer may push or close inside any of this, in the same thread. The lock is re-entrant, and each step of
+the paths without a lock is atomic with respect to finalizers.
 
-**What relies on the interpreter lock:** that `append`, `pop`, `popleft`, `remove`, `len` and the reading and writing of an
-attribute are atomic and seen by all threads in one order. On a free-threaded build those of deques and lists still are; the
-plain attributes (`alert`, `append`, `shut`, `mark`) are not on every processor, so a variant that locks `push` would be needed.
-`open_channel` warns there.
+**The interpreter lock.** All this relies on it: `append`, `pop`, `popleft`, `remove`, `len`, and reading and writing an
+attribute must be atomic, and all threads must see them in one order. On a free-threaded build that still holds for deques and
+lists. It does not hold for the plain attributes (`alert`, `append`, `shut`, `mark`) on every processor, so a variant that locks
+`push` would be needed. `open_channel` warns there.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ __all__ = ["ChannelState"]
 T = TypeVar("T")
 
 _CLOSED: tuple[None] = (None,)
-"""Stands for the slot of a closed channel: true, and nobody in it."""
+"""The slot of a closed channel: a true value without a waiter."""
 
 
 class ChannelState(Generic[T]):
     """The buffer, its waiters and counters.
 
     Args:
-        policy: For a full buffer.
-        overflow: Its name.
+        policy: What to do when the buffer is full.
+        overflow: The name of the policy.
         patient: Whether sync producers wait for a reader that has not begun yet.
     """
 
@@ -83,7 +83,7 @@ class ChannelState(Generic[T]):
         self.buffer = policy.buffer
         self.append = policy.appender()
 
-        # At most one waiter: the parked reader's; removed by who wakes it, or by the reader when it gives up.
+        # At most one waiter: that of the parked reader. Removed to wake it, or by the reader when it gives up.
         self.slot: list[Waiter] = []
         self.alert: Collection[object] = self.slot
         # Parked producers, oldest first; removed by the reader's sweep, by closing, or by the producer when it gives up.
@@ -92,7 +92,7 @@ class ChannelState(Generic[T]):
         self.met_full = False
         """Whether producers of the reader's own loop have met a full buffer since the reader last ran out of items."""
         self.parking = allocate_lock()
-        """Held from before the reader parks until it runs again."""
+        """Held from just before the reader parks until it runs again."""
 
         self.reader: Place | None = None
         self.shut: Literal["", "sender", "receiver"] = ""
@@ -100,11 +100,11 @@ class ChannelState(Generic[T]):
         self.left = False
         self.error: BaseException | None = None
 
-        # Items taken are those granted to the reader's batches, less what is left of the last one.
+        # Items taken: those granted to the reader's batches, minus the rest of the last batch.
         self.granted = 0
         self.tickets: repeat[tuple[()]] = repeat((), 0)
         self.spent = -1
-        """How many items had been taken when a thread last lost patience."""
+        """How many items had been taken when a thread last gave up waiting."""
         self.peak = 0
         self.parks = 0
         self.waits = 0
@@ -117,7 +117,7 @@ class ChannelState(Generic[T]):
         return self.granted - length_hint(self.tickets)
 
     def rise(self) -> bool:
-        """Called when the buffer is longer than ever, or above capacity; return whether to wait."""
+        """Called when the buffer is longer than ever or above capacity. Return whether to wait."""
         length = len(self.buffer)
         if length > self.peak:
             with self.lock:
@@ -129,7 +129,7 @@ class ChannelState(Generic[T]):
         """Called after `item` was appended while the reader was parked or the channel being closed.
 
         Raises:
-            ChannelClosedError: Closed, and the item is not delivered.
+            ChannelClosedError: The channel is closed, and the item is not delivered.
         """
         if self.alert is _CLOSED:
             self._settle(item)
@@ -147,13 +147,13 @@ class ChannelState(Generic[T]):
         """Decide whether an item that was sent while the channel was being closed is delivered."""
         with self.lock:
             is_over = self.ended or self.left
-            # What is no longer in the buffer was taken before the end.
+            # If the item is no longer in the buffer, it was taken before the end.
             if not is_over or not self.policy.take_back(item):
                 return
         raise ChannelClosedError(self.shut)
 
     def release_producers(self) -> None:
-        """Wake those that wait for room, as long as there is room. Called by the reader."""
+        """Wake waiting producers as long as there is room. Called by the reader."""
         while self.producers and len(self.buffer) <= self.low:
             try:
                 waiter = self.producers.pop(0)
@@ -162,8 +162,8 @@ class ChannelState(Generic[T]):
             waiter.wake()
 
     def release_for_good(self) -> None:
-        """Let producers never wait again."""
-        self.waits_for_room = False  # before: who parks looks again afterwards
+        """Let no producer wait again."""
+        self.waits_for_room = False  # first, because a producer that parks looks again
         while self.producers:
             with suppress(IndexError):  # it gave up in this moment
                 self.producers.pop(0).wake()
@@ -179,13 +179,13 @@ class ChannelState(Generic[T]):
             self.waits += 1
 
     def finish(self) -> bool:
-        """Decide that the reader has seen the end; return whether it has: the channel is closed and empty."""
+        """If the channel is closed and empty, note that the reader has seen the end. Return whether it has."""
         with self.lock:
             self.ended = self.ended or self.left or (bool(self.shut) and not self.buffer)
             return self.ended
 
     def close_sender(self, error: BaseException | None) -> None:
-        """No more items; see `SendEnd.close`."""
+        """Close the sending end; see `SendEnd.close`."""
         with self.lock:
             if self.shut:
                 return
@@ -194,7 +194,7 @@ class ChannelState(Generic[T]):
         self._wake_all()
 
     def close_reader(self) -> None:
-        """The reader leaves; see `ReceiveEnd.close`."""
+        """Close the receiving end; see `ReceiveEnd.close`."""
         with self.lock:
             if self.left:
                 return
@@ -206,10 +206,10 @@ class ChannelState(Generic[T]):
             discarded = self.policy.clear()
             self.discarded += len(discarded)
         self._wake_all()
-        del discarded  # now, because finalizers may run that should not hold the lock
+        del discarded  # here, because this may run finalizers, and they must not hold the lock
 
     def _shut_locked(self, by: Literal["sender", "receiver"]) -> None:
-        # In this order: once `shut` is seen, whoever appends afterwards comes to `_settle`.
+        # In this order: a producer that appends after `shut` is visible comes to `_settle`.
         self.append = partial(_refuse, by)
         self.alert = _CLOSED
         self.shut = by
@@ -247,7 +247,7 @@ class ChannelState(Generic[T]):
         )
 
     def described(self) -> str:
-        """Return the state in words, for people who debug."""
+        """Return the state in words, for debugging."""
         closed = "receiver" if self.left else self.shut
         state = f"closed by {closed}" if closed else "open"
         return f"{state} overflow={self.overflow!r} capacity={self.capacity} buffered={len(self.buffer)}"

@@ -1,7 +1,7 @@
-"""Parking and waking: what a task or a thread waits on, and where it runs.
+"""Parking and waking: the waiters for tasks and threads, and where they run.
 
-A waiter is used once. It is published (appended to a list that both sides see), then the condition is read again, then it
-waits; whoever takes it out of the list wakes it, and since `list.pop` is atomic nobody else does.
+A waiter is used once. It is published, by appending it to a list that both sides see. Then the condition is read again, and
+then it waits. The side that takes it out of the list wakes it. `list.pop` is atomic, so nobody else does.
 
 | waiter | waits | woken by a task of its loop | woken from elsewhere |
 |---|---|---|---|
@@ -9,18 +9,18 @@ waits; whoever takes it out of the list wakes it, and since `list.pop` is atomic
 | `TrioWaiter` | in `wait_task_rescheduled` | by `reschedule` | by `TrioToken.run_sync_soon` |
 | `ThreadWaiter` | on a lock that is taken | (cannot happen) | by releasing the lock |
 
-"Elsewhere" includes the loop's own thread outside tasks: a finalizer may run there just before the loop goes to sleep, which it
-then does, unless it is woken as by a thread.
+"Elsewhere" includes the loop's own thread outside tasks: a finalizer may run there just before the loop goes to sleep, and the
+loop sleeps unless it is woken as from another thread.
 
-A wake carries nothing. So a waiter that is cancelled after it was woken loses nothing: what it was woken for is still in the
-buffer. anyio's memory streams put the item into the waiter, and native task cancellation loses it there.
+A wake carries no item. So a waiter that is cancelled after it was woken loses nothing: the item is still in the buffer. anyio's
+memory streams put the item into the waiter, and native task cancellation loses it there.
 
-A wake may come after the waiter was withdrawn, from another thread that had taken it out before. It must then do nothing: the
+A wake may come after the waiter was withdrawn, from another thread that had taken it out before. Then it must do nothing: the
 future is done, the lock is released to nobody, and the trio task is rescheduled only while it is really parked (`reschedule`
 of a task that sleeps elsewhere crashes trio).
 
-Not tried again: spinning with `sleep(0)` before a thread blocks (slower), an eventfd instead of the loop's own self-pipe (25 us
-per idle wake, Linux only, two more system calls per channel).
+Tried and rejected: spinning with `sleep(0)` before a thread blocks (slower), and an eventfd instead of the loop's own self-pipe
+(25 us per idle wake, Linux only, two more system calls per channel).
 """
 
 from __future__ import annotations
@@ -65,23 +65,23 @@ __all__ = [
 ]
 
 HAND_OVER_LIMIT = 0.002
-"""Seconds that a thread at most waits for the reader it has woken to run."""
+"""How many seconds at most a thread waits until the reader that it has woken runs."""
 
 HAND_OVER_INTERVAL = 0.001
-"""Seconds between two hand-overs; more of them would keep items from gathering into batches."""
+"""Seconds between two hand-overs. With more of them, items would not gather into batches."""
 
 JUDGE_INTERVAL = 0.02
-"""Seconds for which it is taken for granted that a thread computes or does not: asking costs as much as waking."""
+"""For how many seconds the verdict holds that a thread computes or does not. Asking costs as much as waking."""
 
 COMPUTING_SHARE = 0.1
-"""Part of its time that a thread must use the processor to be one that computes. Low, because processors are shared."""
+"""Share of its time for which a computing thread uses the processor. Low, because processors are shared."""
 
 
 class AsyncioWaiter:
     """Waits in a task of an asyncio loop.
 
     Args:
-        loop: The loop running here.
+        loop: The loop that runs here.
     """
 
     __slots__ = ("_loop", "future", "running", "thread")
@@ -94,7 +94,7 @@ class AsyncioWaiter:
 
     def wake(self) -> None:
         """Let the task go on; from any thread, at most once, harmless after it was withdrawn."""
-        # In a task of this thread, the loop is yet to look at what it has to do. A finalizer may come while it looks.
+        # While a task runs in this thread, the loop has not checked its work yet. A finalizer may run while it checks.
         if get_ident() == self.thread and asyncio.current_task(self._loop) is not None:
             if not self.future.done():
                 self.future.set_result(None)
@@ -102,10 +102,10 @@ class AsyncioWaiter:
             try:  # noqa: SIM105  # `suppress` takes its time, and the reader is waiting
                 self._loop.call_soon_threadsafe(_resolve, self.future)
             except RuntimeError:
-                pass  # the loop is closed, so whoever waited there is gone
+                pass  # the loop is closed, so the task that waited is gone
 
     def wait(self) -> Awaitable[None]:
-        """Return what to await, once, to be woken."""
+        """Return an awaitable that ends with the wake. Await it once."""
         return self.future
 
     async def wait_at_most(self, seconds: float) -> None:
@@ -126,7 +126,7 @@ class TrioWaiter:
     """Waits in a trio task.
 
     Args:
-        token: Of the run that it is a task of.
+        token: The token of the trio run that the task belongs to.
     """
 
     __slots__ = ("_task", "_token", "_woken", "running", "thread")
@@ -145,7 +145,7 @@ class TrioWaiter:
             return
         import trio
 
-        # RunFinishedError: `trio.run` is over, so whoever waited there is gone.
+        # RunFinishedError: `trio.run` is over, so the task that waited is gone.
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._reschedule)
 
@@ -158,14 +158,14 @@ class TrioWaiter:
             trio.lowlevel.reschedule(task)
 
     async def wait(self) -> None:
-        """Wait to be woken."""
+        """Wait until woken."""
         import trio
 
         def abort(_: object) -> Abort:
             self._task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        # Woken before it parked: by a finalizer in this very thread.
+        # A finalizer in this thread woke it before it parked.
         if not self._woken:
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(abort)
@@ -179,7 +179,7 @@ class TrioWaiter:
 
 
 class ThreadWaiter:
-    """Waits by blocking a thread."""
+    """Blocks a thread."""
 
     __slots__ = ("_lock", "running", "thread")
 
@@ -203,14 +203,14 @@ class ThreadWaiter:
 
 
 Loop: TypeAlias = "asyncio.AbstractEventLoop | TrioToken"
-"""What tasks run in."""
+"""The loop that tasks run in."""
 
 AsyncWaiter: TypeAlias = "AsyncioWaiter | TrioWaiter"
 Waiter: TypeAlias = "AsyncioWaiter | TrioWaiter | ThreadWaiter"
 
 
 def withdraw(waiters: list[Waiter], waiter: Waiter) -> bool:
-    """Give up waiting; return whether the waiter was still there, so that nobody will wake it."""
+    """Give up waiting. Return whether the waiter was still there, in which case nobody will wake it."""
     try:
         waiters.remove(waiter)
     except ValueError:
@@ -219,12 +219,12 @@ def withdraw(waiters: list[Waiter], waiter: Waiter) -> bool:
 
 
 def running_trio_token() -> TrioToken | None:
-    """Return the token of the trio run whose code this is; `None` outside trio, which is not imported for the question."""
+    """Return the token of the trio run that this code belongs to; `None` outside trio. This does not import trio."""
     if (trio := sys.modules.get("trio")) is None:
         return None
     try:
         token: TrioToken = trio.lowlevel.current_trio_token()
-    except (RuntimeError, AttributeError):  # AttributeError: another thread is importing trio right now
+    except (RuntimeError, AttributeError):  # AttributeError: another thread is just importing trio
         return None
     return token
 
@@ -240,9 +240,9 @@ def _running_trio_task() -> object | None:
 
 
 def current_task() -> tuple[Loop | None, object | None]:
-    """Return the loop and the task whose code this is; `(None, None)` outside tasks."""
+    """Return the loop and the task that this code runs in; `(None, None)` outside tasks."""
     loop = running_loop()
-    # A trio guest runs in callbacks of its host's loop: there the loop has no task.
+    # A trio guest runs in callbacks of its host's loop, which has no current task there.
     if loop is not None and (task := asyncio.current_task(loop)) is not None:
         return loop, task
     if (trio_task := _running_trio_task()) is not None:
@@ -262,7 +262,7 @@ def async_waiter(loop: Loop | None) -> AsyncWaiter:
 
 
 def pause(loop: Loop | None) -> Awaitable[None]:
-    """Return what to await in a task of `loop` so that every other task that can run has its turn. A checkpoint."""
+    """Return an awaitable that gives every other runnable task of `loop` its turn. A checkpoint."""
     if isinstance(loop, asyncio.AbstractEventLoop):
         return _yield_to_asyncio()
     import trio
@@ -281,12 +281,12 @@ def in_event_loop() -> bool:
 
 
 def is_pool_worker() -> bool:
-    """Return whether this thread belongs to a pool, any one: an event loop may hand work to it."""
+    """Return whether this thread belongs to any pool, so that an event loop may hand work to it."""
     return _is_async_worker() or threading.current_thread() in pool_queues()
 
 
 def may_be_waited_for() -> bool:
-    """Return whether a job may be waiting for this worker; that none is can be told of a `ThreadPoolExecutor` alone."""
+    """Return whether a job may be waiting for this worker. Only a `ThreadPoolExecutor` can tell that none is."""
     queue = pool_queues().get(threading.current_thread())
     return queue is None or not queue.empty()
 
@@ -299,7 +299,7 @@ def _is_async_worker() -> bool:
     for check in checks:
         try:
             check()
-        except RuntimeError:  # what both raise in any other thread
+        except RuntimeError:  # both raise this in any other thread
             continue
         except BaseException:  # noqa: BLE001  # the task that started it is cancelled; not our question
             return True
@@ -308,9 +308,9 @@ def _is_async_worker() -> bool:
 
 
 class Place:
-    """Where a reader reads: the thread, and the loop and task if it is async.
+    """Where a reader reads: its thread, and its loop and task if it is async.
 
-    The task is held weakly: it holds the stream that holds the channel.
+    The reference to the task is weak, because the task holds the stream that holds the channel.
 
     Args:
         loop: The asyncio loop or trio token; `None` for sync code.
@@ -324,13 +324,13 @@ class Place:
         self.loop = loop
         self._task: Callable[[], object] = _no_task if task is None else weakref.ref(task)
         self._unanswered: threading.Event | None = None
-        # Returns the task that runs in the loop now; made here, because `is_here` is asked for every batch.
+        # Returns the task that runs in the loop now. Chosen here, because `is_here` is called for each batch.
         self._current: Callable[[], object] = _running_trio_task
         self.waiter: Callable[[], AsyncWaiter] = partial(async_waiter, loop)
         """Makes a waiter for the task."""
         if isinstance(loop, asyncio.AbstractEventLoop):
             self._current = partial(asyncio.current_task, loop)
-            self.waiter = partial(AsyncioWaiter, loop)  # the same, one call less
+            self.waiter = partial(AsyncioWaiter, loop)  # the same with one call less
 
     def is_task(self, task: object) -> bool:
         """Return whether the reader is this task."""
@@ -349,8 +349,8 @@ class Place:
     def ask(self) -> threading.Event:
         """Ask the reader's loop to set the event that is returned, without waiting for it.
 
-        A loop whose thread runs sync code that waits for this thread, as `RunnableParallel.invoke` does for its branches, never
-        does, nor does one that is over. No sync reader can be asked: the event is set.
+        A loop never sets it if it is over, or if its thread runs sync code that waits for this thread, as
+        `RunnableParallel.invoke` does for its branches. A sync reader cannot be asked, so the event is set already.
         """
         answer = threading.Event()
         try:
@@ -360,19 +360,19 @@ class Place:
                 self.loop.run_sync_soon(answer.set)
             else:
                 answer.set()
-        except RuntimeError:  # it is over
+        except RuntimeError:  # the loop is over
             self._unanswered = answer
         return answer
 
     def has_answered(self, answer: threading.Event) -> bool:
-        """Return whether the loop has answered; if not, it is stuck until it does."""
+        """Return whether the loop has answered. If not, it counts as stuck until it does."""
         if answer.is_set():
             return True
         self._unanswered = answer
         return False
 
     def gets_on(self, patience: float) -> bool:
-        """Return whether the reader's loop does what it is asked to within `patience` seconds. Not from its own thread."""
+        """Return whether the reader's loop answers within `patience` seconds. Do not call this from its own thread."""
         answer = self.ask()
         if not self.is_stuck:
             answer.wait(patience)
@@ -380,7 +380,7 @@ class Place:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the loop still owes the last answer: who finds out waits for it, and nobody after that."""
+        """Whether the loop still owes the last answer. The first to find out waits for it, and nobody after that."""
         return self._unanswered is not None and not self._unanswered.is_set()
 
 
@@ -391,10 +391,10 @@ def _no_task() -> None:
 class HandOver:
     """Wakes a reader in another thread and gives it the interpreter lock.
 
-    A thread that has woken a reader and then computes keeps the interpreter lock for a switch interval, 5 ms, before the reader
-    can run. So it waits for a moment, on a lock that the reader releases as soon as it runs; 5.3 ms become 0.2 ms. A thread
-    that will soon wait anyway lets the reader run without that, and would only be slowed down, as would the reader. So this is
-    for threads that have computed lately, at most once per `HAND_OVER_INTERVAL`, and never for one that runs an event loop.
+    If a thread wakes a reader and then computes, it keeps the interpreter lock for a switch interval, 5 ms, before the reader
+    can run. So it waits for a moment, on a lock that the reader releases as soon as it runs: 5.3 ms become 0.2 ms. A thread
+    that will soon wait anyway lets the reader run without this, which would only slow down both. So this is for threads that
+    have computed lately, at most once per `HAND_OVER_INTERVAL`, and never for a thread that runs an event loop.
     """
 
     __slots__ = ("_computed", "_computes", "_judged", "_last", "_running", "_thread")
@@ -402,7 +402,7 @@ class HandOver:
     def __init__(self) -> None:
         self._running = allocate_lock()
         self._last = 0.0
-        # What is known of the thread that woke last: when it was judged, how long it had computed by then, and the verdict.
+        # The thread that woke last: when it was judged, how long it had computed by then, and the verdict.
         self._thread = 0
         self._judged = 0.0
         self._computed = 0.0
@@ -412,12 +412,12 @@ class HandOver:
         """Wake the reader, which waits in another thread."""
         running = self._running
         if not running.acquire(False):
-            # Another waker waits on it, or the reader that should have released it gave up first.
+            # Another waker waits on the lock, or the reader that should have released it gave up before.
             running = self._running = allocate_lock()
             running.acquire()
         waiter.running = running
         waiter.wake()
-        # All questions after the wake: the reader is on its way meanwhile.
+        # Asked after the wake, so that the reader is on its way meanwhile.
         if self._is_due():
             if running.acquire(timeout=HAND_OVER_LIMIT):
                 running.release()
@@ -431,6 +431,6 @@ class HandOver:
 
     def _judge(self, now: float, thread: int) -> None:
         computed = thread_time()
-        # Nothing is known of a thread that is new here.
+        # Nothing is known of a new thread.
         self._computes = thread != self._thread or computed - self._computed >= (now - self._judged) * COMPUTING_SHARE
         self._thread, self._judged, self._computed = thread, now, computed

@@ -7,9 +7,8 @@ A page shows:
   except for sources and custom events, which are made to be shown. The arguments are those that a model wrote. If code called
   the tool, the page shows its arguments only if all of them are in what a model has just said (agents that are steered by
   text), or if `inputs` asks for them.
-- Only what has begun can continue or end, whatever was filtered out, and `close` closes everything that is open. If the end of
-a
-  model never comes, for example because a fallback rescued it, it ends with the run around it.
+- Only what has begun can continue or end, whatever was filtered out, and `close` closes everything that is open. If a model's
+  end never comes, for example because a fallback rescued it, it ends with the run around it.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The content-block protocol of `version="v3"`: what it says, and how it and v2 events are made of each other."""
+"""The content-block protocol of `version="v3"`: what it consists of, and how to translate between it and v2 events."""

@@ -1,19 +1,19 @@
 """`ProtocolToEvents`: protocol events of version 3 in, v2 events out.
 
-Live, from `langgraph-sdk`, or recorded: envelopes, with the metadata beside the data or without, and the bare message events of
-a model's own stream.
+It accepts events that are live, recorded, or from `langgraph-sdk`: envelopes, with or without the metadata beside the data, and
+the bare message events of a model's own stream.
 
 | channel | makes |
 |---|---|
 | `messages` | start, chunks and end of a chat model; its error, which is an extended event |
 | `tools` | start, chunks, end and error of a tool |
 | `lifecycle` | start and end of a subgraph; its error, which is an extended event |
-| `values` | the first: the root's start; the last: its output, told at the end |
+| `values` | the first one makes the root's start; the last one is its output, reported at the end |
 
-A model or tool of which nothing tells that it is in a graph, as in a model's own stream, is a root itself.
+If nothing says that a model or tool is in a graph, as in a model's own stream, it is a root itself.
 
-What is not told in version 3 is filled in: a model's messages by an empty list, names by what they stand for, ids that are no
-UUIDs by ones that are always the same for them (D9). Parents are the graphs around. Source: as in `encode`.
+The translator fills in what version 3 leaves out: an empty list for a model's messages, a stand-in for each missing name, and
+for an id that is not a UUID always the same UUID (D9). A run's parents are the graphs around it. Source: as in `encode`.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ if TYPE_CHECKING:
 __all__ = ["ProtocolToEvents"]
 
 _NAMESPACE: Final = UUID("5b9b4e52-93b1-4c6c-8a3e-0c1f6f7c2d10")
-"""Under which what has no id of its own gets one; fixed, so that a recording gives the same events each time."""
+"""Namespace for the UUIDs of whatever has no UUID of its own. It is fixed, so a recording gives the same events each time."""
 
 _TOOL_NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {**{told: name for name, told in TOOL_EVENTS.items()}, "tool-output-delta": "on_tool_stream"}
 )
-"""Event of the channel `tools` to v2 event."""
+"""The v2 event, by the event of the channel `tools`."""
 
 
 class _Run:
-    """A run that is open."""
+    """An open run."""
 
     __slots__ = ("fields", "input", "message", "namespace", "node")
 
     def __init__(self, fields: dict[str, Any], namespace: tuple[str, ...], node: Payload = None, blocks: bool = False) -> None:
-        self.fields = fields  # what all its events have; none if it makes none
+        self.fields = fields  # shared by all its events; their `name` is empty if it makes none
         self.namespace = namespace
         self.node = node
         self.message = MessageToChunks(blocks=blocks, strict=True)
@@ -87,13 +87,13 @@ class ProtocolToEvents:
         self._blocks = blocks
         self._root: _Run | None = None
         self._name = "LangGraph"  # the root's
-        self._graphs: dict[tuple[str, ...], _Run] = {}  # subgraphs that go on
+        self._graphs: dict[tuple[str, ...], _Run] = {}  # open subgraphs
         self._values: dict[tuple[str, ...], Payload] = {}  # the last state of each graph; removed at its end
         self._messages: dict[str, _Run] = {}  # open, by run id
         self._tools: dict[str, _Run] = {}  # open, by the id of the call
-        self._seen = 0  # messages that had no id
+        self._seen = 0  # how many messages had no id
         self.skipped = 0
-        """Events that were passed over: of channels, names and kinds that have no counterpart."""
+        """How many events were skipped, because their channel, name or type has no counterpart."""
 
     def feed(self, event: Mapping[str, Any]) -> list[Event]:
         """Translate one protocol event.
@@ -105,9 +105,9 @@ class ProtocolToEvents:
             The v2 events it makes, in order.
 
         Raises:
-            EventFormatError: It is neither, or lacks what its name promises.
-            EventSequenceError: It is of a message, block or tool call that has not begun, or begins one that goes on, or does
-                not say which of several messages it is of. Nothing has changed.
+            EventFormatError: It is neither of these, or its data does not fit its name.
+            EventSequenceError: It belongs to a message, block or tool call that has not begun, or begins one that is open, or
+                does not say to which of several messages it belongs. Nothing has changed.
         """
         if not isinstance(event, Mapping):
             raise EventFormatError(event, f"{type(event).__name__} is no mapping", kind="protocol")
@@ -128,15 +128,15 @@ class ProtocolToEvents:
         except CallbridgeError:
             self._root = root
             raise
-        except (AttributeError, LookupError, TypeError, ValueError) as error:  # values that nothing of that name can have
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # the data does not fit the name
             self._root = root
             raise EventFormatError(event, f"{type(error).__name__}: {error}", kind="protocol") from error
 
     def close(self, error: BaseException | None = None) -> list[Event]:
-        """Tell that the stream has ended: a graph's run ends with its last state, if nothing in it is open.
+        """Note that the stream has ended. A graph's run ends with its last state, if nothing in it is open.
 
         Args:
-            error: What ended it, if it did not end well: then nothing ends here.
+            error: The error that ended the stream, if there was one. Then nothing ends here.
         """
         root, self._root = self._root, None
         if root is None or error is not None or self._messages or self._tools or self._graphs:
@@ -233,7 +233,7 @@ class ProtocolToEvents:
         run.message.feed(data)
         self._messages[run.fields["run_id"]] = run
         if data.get("role") not in (None, "ai", "assistant"):
-            run.fields["name"] = ""  # no model has said it
+            run.fields["name"] = ""  # no model wrote it
             return []
         return [_event("on_chat_model_start", run, {"input": _asked()})]
 
@@ -249,7 +249,7 @@ class ProtocolToEvents:
         return _Run(fields, told.namespace, fields["metadata"].get("langgraph_node"), self._blocks)
 
     def _whole_message(self, told: Opened, message: BaseMessage) -> list[dict[str, Any]]:
-        """Tell of a message that came whole: of a model's answer, not of what the graph's own code has written."""
+        """Make the events of a message that came whole, if a model wrote it and not the graph's own code."""
         if not isinstance(message, AIMessage) or not str(message.id).startswith(RUN_PREFIX):
             self.skipped += 1
             return []
@@ -264,7 +264,7 @@ class ProtocolToEvents:
         return _event("on_chat_model_end", run, {"output": output, **asked})
 
     def _run_of(self, told: Opened, data: Mapping[str, Any]) -> _Run:
-        """Return the open message that an event is of."""
+        """Return the open message that an event belongs to."""
         run_id, node = told.metadata.get("run_id"), _node(told)
         if run_id is not None:
             found = [self._messages[str(run_id)]] if str(run_id) in self._messages else []
@@ -331,13 +331,13 @@ def _id(*parts: str) -> str:
 
 
 def _root_id(event: Mapping[str, Any]) -> str:
-    """Return an id for a root of which none is told: of the first event and its time, so that no two runs have the same."""
+    """Return an id for a root without one: from the first event and its time, so that no two runs get the same."""
     when = event.get("params", {}).get("timestamp")
     return _id("root", *(str(one) for one in (event.get("event_id"), when) if one))
 
 
 def _asked() -> dict[str, Any]:
-    """Return the input of a model: what it was asked is not told; the shape is, and readers rely on it."""
+    """Return the input of a model. Its messages are unknown, but readers rely on the shape."""
     return {"messages": [[]]}
 
 
@@ -348,12 +348,12 @@ def _mapping(told: Opened, event: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_alone(told: Opened) -> bool:
-    """Return whether an event is of a model or tool of which nothing says that it runs in a graph; then it is a root itself."""
+    """Return whether nothing says that an event's model or tool runs in a graph. Then it is a root itself."""
     return told.method in ("messages", "tools") and not told.namespace and _node(told) is None
 
 
 def _is_call(told: Opened) -> bool:
-    """Return whether an event tells that the root has been called, as servers do first: its input is told next."""
+    """Return whether an event says that the root was called. Servers send this first, and the input next."""
     if told.method != "lifecycle" or told.namespace or not isinstance(told.data, Mapping) or told.data.get("namespace"):
         return False
     return told.data.get("event") in ("started", "running")
@@ -364,7 +364,7 @@ def _node(told: Opened) -> Payload:
 
 
 def _metadata(told: Opened) -> dict[str, Any]:
-    """Return a run's metadata: what was told of it, and LangGraph's names for where it is."""
+    """Return a run's metadata, with LangGraph's names for its place added."""
     metadata = {key: value for key, value in told.metadata.items() if key not in ("run_id", "node")}
     node = _node(told)
     if node is not None:

@@ -1,17 +1,17 @@
 """`EventsToProtocol`: v2 events in, protocol events of version 3 out.
 
-Each is an envelope in the form it has on the wire, so that it can be sent as it is:
+Each is an envelope in the wire format, so you can send it as it is:
 
-| channel | made of |
+| channel | made from |
 |---|---|
 | `messages` | chunks and ends of chat models and string models; errors (extended) |
 | `tools` | starts, chunks, ends and errors of tools |
 | `lifecycle` | the first event and the end of a subgraph; the root's error (extended) |
 | `values` | input and output of a root that is a chain or a graph |
 
-`params` have `run_id`, and `node` where LangGraph tells it, beside what LangGraph's own have: without them, messages that go on
-side by side could not be told apart. Where LangGraph has one whole message because a node streams by itself, here are its
-tokens. A tool's start tells its `tool_call_id` in extended events alone; its run's id stands in for it (D23).
+Besides the fields of LangGraph's own envelopes, `params` have `run_id`, and `node` if LangGraph reports it. Without these,
+messages that are open at the same time could not be told apart. If a node streams by itself, LangGraph sends one whole message;
+here are its tokens. Only extended events have the `tool_call_id` at a tool's start. Without it, the run's id stands in (D23).
 
 Source: `langgraph/stream/_types.py`, `transformers.py` (1.2.0 to 1.2.24).
 """
@@ -36,12 +36,12 @@ __all__ = ["EventsToProtocol"]
 
 
 class _Run:
-    """A run that is open, as far as it matters here."""
+    """The facts of an open run that matter here."""
 
     __slots__ = ("message", "namespace", "place", "tool_call_id")
 
     def __init__(self, place: str, namespace: tuple[str, ...]) -> None:
-        self.place = place  # LangGraph's name for the task it belongs to
+        self.place = place  # LangGraph's name for the task that it belongs to
         self.namespace = namespace
         self.message: ChunksToMessage | None = None
         self.tool_call_id = ""
@@ -70,11 +70,11 @@ class EventsToProtocol:
         self._clock = clock
         self._snapshots = snapshots
         self._seq = 0
-        self._runs: dict[str, _Run] = {}  # open; an entry goes with its run's end, or its root's
-        self._families: dict[str, list[str]] = {}  # by root: its runs
-        self._graphs: dict[tuple[str, tuple[str, ...]], str] = {}  # subgraphs that go on, by root, to their own run
+        self._runs: dict[str, _Run] = {}  # open; an entry is removed at the end of its run or root
+        self._families: dict[str, list[str]] = {}  # the runs of each root
+        self._graphs: dict[tuple[str, tuple[str, ...]], str] = {}  # the run of each open subgraph, by root
         self.skipped = 0
-        """Events that have no counterpart: of prompts, parsers, retrievers, chunks of chains and the like."""
+        """How many events were skipped because they have no counterpart, such as those of prompts, parsers and retrievers."""
 
     def feed(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Translate one event.
@@ -83,7 +83,7 @@ class EventsToProtocol:
             event: An event of v2 or of the extended vocabulary, live or out of JSON. It is not written to.
 
         Returns:
-            The protocol events it makes, in order; none for most events of chains.
+            The protocol events it makes, in order. Most events of chains make none.
 
         Raises:
             EventFormatError: It is not an event.
@@ -114,7 +114,7 @@ class EventsToProtocol:
     # -- runs and graphs ----------------------------------------------------------------------------------------------
 
     def _begin(self, event: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Remember a run, and tell that the subgraphs around it have started."""
+        """Remember a run, and report the start of the subgraphs around it."""
         metadata, run_id = event["metadata"], event["run_id"]
         root = (event["parent_ids"] or [run_id])[0]
         if run_id not in self._runs and not event["event"].endswith(("_end", "_error")):
@@ -134,9 +134,9 @@ class EventsToProtocol:
         return started
 
     def _owner(self, event: Mapping[str, Any], graph: tuple[str, ...]) -> str:
-        """Return the run that a subgraph is: the innermost one of the task that it is named after."""
+        """Return the run of a subgraph: the innermost run of the task that gave the subgraph its name."""
         if str(event["metadata"].get("langgraph_checkpoint_ns")).endswith("|"):
-            return str(event["run_id"])  # an event made of the subgraph's own lifecycle
+            return str(event["run_id"])  # made from an event of the subgraph's own lifecycle
         for run_id in reversed(event["parent_ids"]):
             run = self._runs.get(run_id)
             if run is not None and run.place.rstrip("|") == "|".join(graph):
@@ -144,7 +144,7 @@ class EventsToProtocol:
         return ""
 
     def _end_graphs(self, event: Mapping[str, Any], owner: str | None) -> list[dict[str, Any]]:
-        """Tell that the subgraph that a run was has ended; or all of a root's, innermost first, if no owner is given."""
+        """Report the end of the subgraph that a run was. Without `owner`, report all subgraphs of a root, innermost first."""
         ended: list[dict[str, Any]] = []
         root = (event["parent_ids"] or [event["run_id"]])[0]
         for of, graph in reversed(list(self._graphs)):
@@ -237,7 +237,7 @@ def _ending(event: Mapping[str, Any]) -> str:
 
 
 def _chunk(payload: Payload) -> AIMessageChunk | None:
-    """Return a model's chunk as a message's; None for what a model that does not stream yields at the root."""
+    """Return a model's chunk as a message chunk; None for the whole output that a root yields if it does not stream."""
     if isinstance(payload, AIMessageChunk):
         return payload
     message = revive_message(payload)
@@ -247,7 +247,7 @@ def _chunk(payload: Payload) -> AIMessageChunk | None:
 
 
 def _whole(output: Payload) -> Payload:
-    """Return a model's output as a message: a string model's is a dict of generations."""
+    """Return a model's output as a message. The output of a string model is a dict of generations."""
     message = revive_message(output)
     return message if isinstance(message, BaseMessage) else AIMessage(content=output_text(output))
 

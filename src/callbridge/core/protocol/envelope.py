@@ -1,4 +1,4 @@
-"""Envelopes of protocol events: whether a value is one, what is in it, and where it comes from."""
+"""Envelopes of protocol events: recognizes them, opens them, and finds out where they come from."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from callbridge.errors import EventFormatError
 __all__ = ["Opened", "check_namespace", "is_answer", "is_protocol_event", "namespace_of", "opened"]
 
 _SEPARATOR = "|"
-"""Between the parts of LangGraph's `langgraph_checkpoint_ns`, each of which is a node and a task: `child:7d1d`."""
+"""Separates the parts of LangGraph's `langgraph_checkpoint_ns`. Each part is a node and a task: `child:7d1d`."""
 
 
 class Opened(NamedTuple):
-    """What was in an envelope."""
+    """The contents of an envelope."""
 
     method: str
     namespace: tuple[str, ...]
     data: Payload
     metadata: Mapping[str, Any]
-    """What is told of the run: in process beside the data, on the wire in the params; empty for most."""
+    """Metadata of the run: in process it is beside the data, on the wire in the params. Mostly empty."""
 
 
 def is_protocol_event(value: object) -> bool:
-    """Tell whether a value is an envelope or a message event, and no v2 event. Looks at the outside alone."""
+    """Return whether a value looks like an envelope or a message event, and not like a v2 event."""
     if not isinstance(value, Mapping):
         return False
     if ("method" in value and "params" in value) or is_answer(value):
@@ -36,12 +36,12 @@ def is_protocol_event(value: object) -> bool:
 
 
 def is_answer(value: Mapping[str, Any]) -> bool:
-    """Tell whether a value answers a command, as a server does among its events where both go through one WebSocket."""
+    """Return whether a value is a reply to a command. On a WebSocket, servers send these among the events."""
     return value.get("type") == "success" and "result" in value and "method" not in value
 
 
 def opened(value: Mapping[str, Any]) -> Opened:
-    """Return what is in an envelope; a bare message event is one of the channel `messages`.
+    """Return the contents of an envelope. A bare message event counts as one of the channel `messages`.
 
     Raises:
         EventFormatError: It is neither.
@@ -70,11 +70,11 @@ def check_namespace(value: Mapping[str, Any], namespace: Payload) -> tuple[str, 
     """Return a namespace.
 
     Args:
-        value: The event that tells it.
-        namespace: What it tells.
+        value: The event that has it.
+        namespace: The value to check.
 
     Raises:
-        EventFormatError: That is none.
+        EventFormatError: It is not a namespace.
     """
     if not isinstance(namespace, (list, tuple)) or not all(isinstance(part, str) for part in namespace):
         raise EventFormatError(value, "it has no namespace that is a list of strings", kind="protocol")
@@ -82,6 +82,6 @@ def check_namespace(value: Mapping[str, Any], namespace: Payload) -> tuple[str, 
 
 
 def namespace_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the namespace of a run: the graphs around it, by the metadata that LangGraph gives to what runs in its nodes."""
+    """Return the namespace of a run: the graphs around it, as LangGraph writes them into its metadata."""
     told = metadata.get("langgraph_checkpoint_ns")
     return tuple(told.split(_SEPARATOR)[:-1]) if isinstance(told, str) and told else ()

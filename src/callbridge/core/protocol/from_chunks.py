@@ -1,6 +1,6 @@
-"""`ChunksToMessage`: the chunks of one message as message events, one chunk at a time; `message_events`: a whole message's.
+"""`ChunksToMessage` turns the chunks of one message into message events; `message_events` does it for a whole message.
 
-Which block a chunk adds to is said by the block's `index`, which is the provider's: a number or a string. A block without one
+The `index` of a block says which block a chunk adds to. The provider chooses it: a number or a string. A block without an index
 adds to the block of its type that came at the same place. On the wire, blocks are numbered in the order of their first parts.
 
 Source: `chunks_to_events`, `message_to_events` (`langchain_core/language_models/_compat_bridge.py`, 1.7.0 to 1.8.3).
@@ -21,25 +21,25 @@ from callbridge.core.text import text_of
 __all__ = ["ChunksToMessage", "message_events"]
 
 _HEAVY: Final = frozenset({"args", "data", "output", "transcript", "value"})
-"""Fields that only the end of a block tells."""
+"""Fields that only the end of a block has."""
 
 _EMPTY: Final = (("tool_call", "args"), ("server_tool_call", "args"), ("non_standard", "value"))
-"""Types of blocks that have such a field at their start as well, empty."""
+"""Types of blocks whose start has such a field as well, with an empty value."""
 
 
 class ChunksToMessage:
     """Translate the chunks of one message.
 
     Args:
-        message_id: The message's id; None: that of the first chunk.
-        snapshots: Whether the arguments of a call are told as they are by then, as LangChain before 1.7 reads them, and not as
-            what is to be appended.
+        message_id: The message's id. None takes that of the first chunk.
+        snapshots: Whether each event carries the arguments of a call so far, as LangChain before 1.7 expects them, and not only
+            the part to append.
     """
 
     def __init__(self, message_id: str | None = None, *, snapshots: bool = False) -> None:
         self._id = message_id
         self._snapshots = snapshots
-        self._blocks: dict[Payload, tuple[int, dict[str, Any]]] = {}  # by the provider's index: ours, and the block so far
+        self._blocks: dict[Payload, tuple[int, dict[str, Any]]] = {}  # our index and the block so far, by the provider's index
         self._started = False
         self._usage: dict[str, Any] = {}
         self._metadata: dict[str, Any] = {}
@@ -70,7 +70,7 @@ class ChunksToMessage:
         return events
 
     def finish(self) -> list[dict[str, Any]]:
-        """Return the ends of all blocks, and of the message; none if no chunk has come."""
+        """Return the ends of all blocks and of the message. Without any chunk there are none."""
         if not self._started:
             return []
         ends = [_finished(wire, block) for wire, block in self._blocks.values()]
@@ -103,7 +103,7 @@ def message_events(message: Payload, message_id: str | None = None) -> list[dict
 
     Args:
         message: The message. It is not written to.
-        message_id: Its id; None: the one it has.
+        message_id: Its id. None takes that of the message.
     """
     events = [_message_start(message, message_id)]
     for wire, (_, block) in enumerate(_keyed_blocks(message)):
@@ -139,7 +139,7 @@ def _message_finish(usage: Mapping[str, Any], metadata: Mapping[str, Any], kwarg
 
 
 def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Merge what chunks carry beside their content, as adding the chunks does."""
+    """Merge the data that chunks carry beside their content, as adding the chunks does."""
     whole = AIMessageChunk(content="", additional_kwargs=one) + AIMessageChunk(content="", additional_kwargs=other)
     return whole.additional_kwargs
 
@@ -148,7 +148,7 @@ def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keyed_blocks(message: Payload) -> list[tuple[Payload, dict[str, Any]]]:
-    """Return the content blocks of a message or chunk, each with what tells it apart from the message's others."""
+    """Return the content blocks of a message or chunk, each with a key that is unique in the message."""
     keyed: list[tuple[Payload, dict[str, Any]]] = []
     for place, block in enumerate(_blocks_of(message)):
         if isinstance(block, Mapping):
@@ -162,7 +162,7 @@ def _keyed_blocks(message: Payload) -> list[tuple[Payload, dict[str, Any]]]:
 
 
 def _blocks_of(message: Payload) -> list[Any]:
-    """Return a message's content as blocks; where LangChain has no name for that (before 1.0), its text and its tool calls."""
+    """Return a message's content as blocks. Before langchain-core 1.0, these are its text and its tool calls."""
     try:
         blocks: list[Any] = message.content_blocks
     except Exception:  # noqa: BLE001 - a provider's translator that stumbles over its own content costs the content alone
@@ -178,7 +178,7 @@ def _blocks_of(message: Payload) -> list[Any]:
 
 
 def _beginning(block: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the start of a block tells."""
+    """Return the fields for the start of a block."""
     kind = str(block.get("type", "text"))
     if kind in ("text", "reasoning"):
         told = {key: value for key, value in block.items() if key not in (kind, "index", "annotations") or key == "type"}
@@ -194,7 +194,7 @@ def _beginning(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _delta(block: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the part of a block's payload that a chunk brings; None if it brings none."""
+    """Return the part of a block's payload in a chunk; None if there is none."""
     field = PAYLOADS.get(str(block.get("type")), "data")
     part = block.get(field)
     if not part:
@@ -205,7 +205,7 @@ def _delta(block: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _accumulate(state: dict[str, Any], block: Mapping[str, Any]) -> None:
-    """Add what a chunk brings to a block."""
+    """Add a chunk's part to a block."""
     kind = state.get("type")
     field = PAYLOADS.get(str(kind), "data" if "data" in block else None)
     if kind != block.get("type") or field is None:

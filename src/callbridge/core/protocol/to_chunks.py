@@ -1,4 +1,4 @@
-"""`MessageToChunks`: the message events of one message as the chunks that `stream` would have yielded.
+"""`MessageToChunks`: turns the message events of one message into the chunks that `stream` would have yielded.
 
 Two forms:
 
@@ -9,8 +9,8 @@ Two forms:
 | reasoning, media, server tools and the like | blocks | blocks |
 | the chunks add up to | the text | the message that a v3 stream has as its `output` |
 
-What a block is told at its start is not repeated: chunks are added up, and strings would be doubled. All three shapes that
-tool arguments have had are read: appended, as snapshots (langchain-core 1.4 to 1.6), and whole blocks.
+Later chunks do not repeat the fields from the start of a block: chunks are added up, and strings would be doubled. All three
+forms of tool arguments are understood: parts to append, snapshots (langchain-core 1.4 to 1.6), and whole blocks.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ from callbridge.errors import EventFormatError, EventSequenceError
 __all__ = ["MessageToChunks"]
 
 _FIELD_OF_DELTA: Final[Mapping[str, str]] = MappingProxyType({kind: field for field, (kind, _) in DELTAS.items()})
-"""Type of a delta to the field of the block that it adds to."""
+"""The field of the block that a delta adds to, by the type of the delta."""
 
 _LATE: Final = frozenset({"status"})
-"""Fields that change while a block goes on; they are taken from its end alone."""
+"""Fields that change while a block is open. Only their value at its end counts."""
 
 _MANY: Final = 256
-"""Parts that are joined into one, so that a long text takes no more memory than its letters."""
+"""After this many parts they are joined, so that a long text takes no more memory than its letters."""
 
 
 class _Block:
-    """A content block that has begun."""
+    """An open content block."""
 
     __slots__ = ("_lengths", "_parts", "begun_as", "end", "index", "kind", "muted", "told", "wire")
 
     def __init__(self, wire: int, kind: str, index: Payload, begun_as: Mapping[str, Any]) -> None:
         self.wire = wire
-        self.kind = kind  # type, as it began
-        self.index = index  # the index that its chunks bear
-        self._lengths: list[str] = []  # of the field that comes in parts: many of them joined, and then
-        self._parts: list[str] = []  # the latest; so that to add one takes as long, however many there are
-        self.told: dict[str, Any] = {}  # fields that a chunk has told
+        self.kind = kind  # its type at the start
+        self.index = index  # the index in its chunks
+        self._lengths: list[str] = []  # the field that comes in parts: many parts joined into one,
+        self._parts: list[str] = []  # and the latest parts. So adding one always takes the same time.
+        self.told: dict[str, Any] = {}  # fields that a chunk has had
         self.begun_as = begun_as
         self.end: Mapping[str, Any] | None = None
-        self.muted = False  # its snapshots have stopped to extend each other
+        self.muted = False  # a snapshot did not extend the one before
 
     def add(self, part: str) -> None:
-        """Take note of a part of the field that comes in parts."""
+        """Add a part of the field that comes in parts."""
         self._parts.append(part)
         if len(self._parts) >= _MANY:
             self._lengths.append("".join(self._parts))
@@ -65,7 +65,7 @@ class _Block:
 
     @property
     def seen(self) -> str:
-        """All of the field that comes in parts, so far."""
+        """The field that comes in parts, so far."""
         return "".join(self._lengths) + "".join(self._parts)
 
 
@@ -73,14 +73,14 @@ class MessageToChunks:
     """Translate the message events of one message into chunks.
 
     Args:
-        blocks: Whether all content is made of blocks; see above.
-        strict: Whether an event that cannot come now is an error. Else it is taken for what it must mean, as LangChain does.
+        blocks: Whether all content consists of blocks; see above.
+        strict: Whether an event out of sequence is an error. If not, the most likely meaning is assumed, as in LangChain.
     """
 
     def __init__(self, *, blocks: bool = False, strict: bool = False) -> None:
         self._as_blocks = blocks
         self._strict = strict
-        self._open: dict[int, _Block] = {}  # by wire index; the whole message's
+        self._open: dict[int, _Block] = {}  # all blocks of the message, by wire index
         self._metadata: dict[str, Any] = {}
         self.id: str | None = None
         """The message's id, once it has begun."""
@@ -90,25 +90,25 @@ class MessageToChunks:
         """Whether it has ended."""
         self._finish_event: Mapping[str, Any] = {}
         self.skipped = 0
-        """Events and deltas of unknown kinds that were passed over."""
+        """How many events and deltas were skipped, because their type is unknown."""
 
     @property
     def text(self) -> str:
-        """Its text so far."""
+        """The message's text so far."""
         return "".join(block.seen for _, block in sorted(self._open.items()) if block.kind == "text")
 
     def feed(self, event: Mapping[str, Any]) -> list[AIMessageChunk]:
         """Translate one message event.
 
         Args:
-            event: It, live or out of JSON. It is not written to.
+            event: The event, live or out of JSON. It is not written to.
 
         Returns:
-            The chunks it makes; none for most events that begin or end something.
+            The chunks it makes. Most events that begin or end something make none.
 
         Raises:
-            EventFormatError: It lacks what its name promises.
-            EventSequenceError: It cannot come now, and `strict` is set.
+            EventFormatError: Its data does not fit its name.
+            EventSequenceError: It is out of sequence, and `strict` is set.
         """
         name = event.get("event")
         if name == "content-block-delta":
@@ -126,14 +126,14 @@ class MessageToChunks:
         return self._finish(event) if name == "message-finish" else []
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """Take note of one message event as `feed` does, where nobody asks for its chunks."""
+        """Do what `feed` does, but make no chunks."""
         if not self._hear_text(event):
             self.feed(event)
 
     def _hear_text(self, event: Mapping[str, Any]) -> str:
-        """Take note of a part of a text that goes on, and return it; `""` if the event is anything else.
+        """Add a part of an open text and return it; return `""` if the event is anything else.
 
-        Of most messages nearly all events are such parts, and of these nothing else has to be found out.
+        In most messages nearly all events are such parts, and nothing else about them matters.
         """
         delta, wire = event.get("delta"), event.get("index")
         if type(delta) is not dict or type(wire) is not int or delta.get("type") != "text-delta":
@@ -145,11 +145,11 @@ class MessageToChunks:
         return part
 
     def is_content(self, event: Mapping[str, Any]) -> bool:
-        """Return whether an event tells of the message's content, not only that it begins or ends."""
+        """Return whether an event carries content of the message, and does not only begin or end it."""
         return str(event.get("event")).startswith("content-block-")
 
     def message(self) -> AIMessage:
-        """Return the message so far, as a v3 stream has it as its `output`: its content is made of blocks."""
+        """Return the message so far, like the `output` of a v3 stream: its content consists of blocks."""
         blocks = [whole_block(wire, one.kind, one.seen, one.begun_as, one.end) for wire, one in sorted(self._open.items())]
         return whole_message(blocks, message_id=self.id, metadata=self._metadata, finish=self._finish_event)
 
@@ -180,7 +180,7 @@ class MessageToChunks:
         if self._as_blocks:
             content: Any = [] if self._open else ""
             return [self._made(content, response_metadata={**metadata, "output_version": "v1"}, **fields)]
-        metadata.pop("output_version", None)  # of the provider's content, which this is not
+        metadata.pop("output_version", None)  # describes the provider's own format, and this is another
         return [AIMessageChunk(content="", id=self.id, response_metadata=metadata, **fields)]
 
     # -- its blocks ---------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class MessageToChunks:
             return self._call_part(block, part, id=content.get("id"), name=content.get("name"))
         if not self._as_blocks:
             if kind == "text":
-                block.told = dict(content)  # an id of a piece of text is of no use without the piece
+                block.told = dict(content)  # the id of a text block is of no use without the text
             payload = content.get(PAYLOADS.get(kind, ""))
             return self._part(block, payload) if isinstance(payload, str) and payload else []
         if kind in ("tool_call", "invalid_tool_call", "server_tool_call"):
@@ -220,7 +220,7 @@ class MessageToChunks:
         if self._strict and (block is None or block.end is not None):
             problem = f"block {wire} has {'not begun' if block is None else 'ended already'}"
             raise self._out_of_order(event, problem)
-        if block is None and field in ("text", "reasoning"):  # the type of the block is called the same
+        if block is None and field in ("text", "reasoning"):  # the type of the block has the same name
             block = self._open[wire] = _Block(wire, str(field), wire, {})
         if delta.get("type") == "block-delta":
             return self._snapshot(wire, delta.get("fields"))
@@ -231,7 +231,7 @@ class MessageToChunks:
         return self._part(block, part) if isinstance(part, str) and part else []
 
     def _snapshot(self, wire: int, fields: object) -> list[AIMessageChunk]:
-        """Take what a call's arguments are by now, as langchain-core 1.4 to 1.6 report them."""
+        """Take a snapshot of a call's arguments, as langchain-core 1.4 to 1.6 report them."""
         if not isinstance(fields, Mapping) or fields.get("type") not in CHUNK_TYPES:
             self.skipped += 1
             return []
@@ -244,7 +244,7 @@ class MessageToChunks:
         if not isinstance(args, str) or block.muted or args == seen:
             return begun
         if not args.startswith(seen):
-            block.muted = True  # what was told cannot be taken back
+            block.muted = True  # chunks cannot be taken back
             return begun
         return begun + self._part(block, args[len(seen) :])
 
@@ -264,7 +264,7 @@ class MessageToChunks:
         return begun + self._end(block, content)
 
     def _end(self, block: _Block, content: Mapping[str, Any]) -> list[AIMessageChunk]:
-        """Make chunks of what only the end of a block tells."""
+        """Make chunks of the fields that only the end of a block has."""
         kind = str(content.get("type"))
         if kind in ("tool_call", "invalid_tool_call", "server_tool_call"):
             return self._end_call(block, kind, content)
@@ -300,7 +300,7 @@ class MessageToChunks:
         return self._call_part(block, text, id=content.get("id"), name=content.get("name"))
 
     def _rest(self, block: _Block, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the end of a block tells that no chunk has told."""
+        """Return the fields at the end of a block that no chunk has had."""
         payload = PAYLOADS.get(str(content.get("type")))
         return {
             key: value
@@ -337,7 +337,7 @@ class MessageToChunks:
         return [AIMessageChunk(content="", id=self.id, tool_call_chunks=cast("Any", chunks))]
 
     def _told(self, block: _Block, content: Mapping[str, Any]) -> AIMessageChunk:
-        """Make a chunk of the start of a block, so that blocks stand in the order in which they begin."""
+        """Make a chunk of the start of a block, so that blocks are in the order of their starts."""
         fields = {key: value for key, value in content.items() if key != "index" and key not in _LATE}
         block.told = {key: value for key, value in fields.items() if key not in ("type", "value", "args", "extras")}
         payload = PAYLOADS.get(block.kind)
@@ -377,9 +377,9 @@ class MessageToChunks:
 
 
 def _delta_of(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the delta of an event; of one in the shape before there were deltas what it would be today.
+    """Return the delta of an event, also of one in the format from before there were deltas.
 
-    LangGraph's server still tells what tools have returned in such a shape (`langgraph_api`, 0.16.7).
+    LangGraph's server still sends the results of tools in that format (`langgraph_api`, 0.16.7).
     """
     delta = event.get("delta")
     if isinstance(delta, Mapping):
@@ -395,7 +395,7 @@ def _delta_of(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _beginning(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the start of a block that was told at its end alone."""
+    """Return the start of a block that is known only from its end."""
     payload = PAYLOADS.get(str(content.get("type")))
     begun = {key: value for key, value in content.items() if key in ("type", "id", "name", "index")}
     return {**begun, payload: ""} if payload else begun

@@ -1,4 +1,4 @@
-"""Whole messages: what message events add up to, and the message that old code expects in its place.
+"""Whole messages: the sum of message events, and the message that old code expects in its place.
 
 Source: `ChatModelStream._assemble_message` (`langchain_core/language_models/chat_model_stream.py`, 1.4.0 to 1.8.3).
 """
@@ -18,16 +18,16 @@ from callbridge.core.text import text_of
 __all__ = ["finished_call", "plain_message", "whole_block", "whole_message"]
 
 _KEPT = frozenset({*MEDIA_TYPES, "server_tool_call", "server_tool_result", "non_standard"})
-"""Types of blocks that are in the message as they ended."""
+"""Types of blocks that the message contains as they were at their end."""
 
 
 def finished_call(kind: str, named: Mapping[str, Any], args: str) -> dict[str, Any]:
-    """Return a call whose arguments are complete: an invalid one if they are no JSON.
+    """Return a complete call; an invalid one if its arguments are not JSON.
 
     Args:
-        kind: What its parts were: `tool_call_chunk` or `server_tool_call_chunk`.
-        named: Its `id` and `name`, and whatever else was told.
-        args: The arguments as they came; `""` stands for none.
+        kind: The type of its parts: `tool_call_chunk` or `server_tool_call_chunk`.
+        named: Its `id`, its `name` and any other fields.
+        args: The arguments as text; `""` if there are none.
     """
     dropped = {"type", "id", "name", "args"} | ({"index"} if kind == "tool_call_chunk" else set())
     more = {key: value for key, value in named.items() if key not in dropped and value is not None}
@@ -41,14 +41,14 @@ def finished_call(kind: str, named: Mapping[str, Any], args: str) -> dict[str, A
 
 
 def whole_block(wire: int, kind: str, seen: str, named: Mapping[str, Any], end: Mapping[str, Any] | None) -> Payload:
-    """Return a content block as the whole message has it; None for one of a type that LangChain passes over.
+    """Return a content block of a whole message; None if LangChain skips blocks of its type.
 
     Args:
         wire: Its index.
-        kind: Its type as it began.
-        seen: What came of its payload in parts.
-        named: What its start told.
-        end: What its end told; None if it has none.
+        kind: Its type at the start.
+        seen: The parts of its payload, joined.
+        named: The fields of its start.
+        end: The fields of its end; None if there was no end.
     """
     if end is None:
         if kind in CHUNK_TYPES:
@@ -73,12 +73,12 @@ def whole_block(wire: int, kind: str, seen: str, named: Mapping[str, Any], end: 
 def whole_message(
     blocks: Iterable[Payload], *, message_id: str | None, metadata: Mapping[str, Any], finish: Mapping[str, Any]
 ) -> AIMessage:
-    """Return the message that a v3 stream has as its `output`.
+    """Return the message that is the `output` of a v3 stream.
 
     Args:
         blocks: Its blocks, in order.
         message_id: Its id.
-        metadata: What its beginning told, under the names of `response_metadata`.
+        metadata: The metadata from its start, under the names of `response_metadata`.
         finish: The event that ended it; empty if none did.
     """
     content = [block for block in blocks if block is not None]
@@ -102,9 +102,9 @@ def whole_message(
 
 
 def plain_message(message: Payload) -> Payload:
-    """Return a message of text and tool calls with its text as a string, as `stream` and `invoke` make it.
+    """Return a message of text and tool calls with its text as a string, as `stream` and `invoke` do.
 
-    A message that holds anything else (reasoning, media, citations) is returned as it is: it would be lost.
+    If a message contains anything else (reasoning, media, citations), return it as it is: that would be lost.
     """
     content = getattr(message, "content", None)
     if not isinstance(content, list) or not all(_is_plain(block) for block in content):
@@ -114,7 +114,7 @@ def plain_message(message: Payload) -> Payload:
 
 
 def _is_plain(block: object) -> bool:
-    """Return whether a block says nothing that a string and a list of tool calls would not."""
+    """Return whether a string and a list of tool calls can hold everything in a block."""
     if isinstance(block, str):
         return True
     if not isinstance(block, Mapping):
