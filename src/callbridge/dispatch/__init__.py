@@ -1,1 +1,1 @@
-"""Events → callbacks: old handlers are called as if they were attached to the run."""
+"""Events → callbacks: calls old handlers as if they were attached to the run."""

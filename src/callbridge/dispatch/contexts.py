@@ -1,12 +1,12 @@
-"""The contexts of runs: each call of a run is made in the run's own, and coroutines are stepped in it.
+"""The contexts of runs: each run has its own, in which its calls are made and its coroutines are stepped.
 
-The context of a run is a copy of that of the run above it, as it was when the run began; a root's, of whoever fed its start.
-What a handler attaches there in a start it detaches at the end, as tracers do with their spans, and neither siblings, nor
-other roots, nor the reader see anything of it.
+The context of a run is a copy of its parent's context at the time when the run began. For a root, it is a copy of the context
+of the code that fed its start. A handler can attach things there at a start and detach them at the end, as tracers do with
+their spans. Siblings, other roots and the reader see nothing of it.
 
-A coroutine that a handler returns stays in the task that feeds: there its timeouts and cancel scopes work, and a cancellation
-reaches it. Each of its steps is made in the context, as a task of its own would make it; but a task costs a turn of the
-loop and more than the whole dispatch of a token, and before CPython 3.11 none can be made in a given context.
+A coroutine that a handler returns stays in the task that feeds. There its timeouts and cancel scopes work, and a cancellation
+reaches it. Each of its steps runs in the context, as if it were a task of its own. But a task would cost a turn of the loop,
+and more than the whole dispatch of a token. Before CPython 3.11, a task cannot even be made in a given context.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["WithinContext", "begun", "context_of", "renew_context"]
 
 
 def context_of(scope: Scope) -> Context:
-    """Return the context to make the calls of a scope in, which it gets now if it has none.
+    """Return the context for the calls of a scope. If the scope has none, make it now.
 
-    So it is to be asked for as soon as the run begins, before there is another call of the run above.
+    So call this as soon as the run begins, before another call of its parent.
     """
     context: Context | None = scope.context
     if context is None:
@@ -35,15 +35,15 @@ def context_of(scope: Scope) -> Context:
 
 
 def renew_context(scope: Scope) -> None:
-    """Let later calls of a scope have a copy: an interrupted call may still be in the context, in another thread."""
+    """Give later calls of a scope a copy, because an interrupted call may still be in the context, in another thread."""
     scope.context = context_of(scope).copy()
 
 
 def begun(context: Context, awaitable: Awaitable[Any]) -> Awaitable[Any] | None:
-    """Make the first step of what is to be awaited.
+    """Make the first step of an awaitable.
 
     Returns:
-        What remains to be awaited, in any task; `None` if that was all.
+        The rest to await, in any task; `None` if that was all.
 
     Raises:
         BaseException: Whatever the step raises.
@@ -57,11 +57,11 @@ def begun(context: Context, awaitable: Awaitable[Any]) -> Awaitable[Any] | None:
 
 
 class WithinContext:
-    """Something to be awaited later, each step of it in a context.
+    """An awaitable whose steps all run in a context.
 
     Args:
         context: The context.
-        awaitable: A coroutine that has not begun, or anything else that can be awaited.
+        awaitable: A coroutine that has not begun, or any other awaitable.
     """
 
     __slots__ = ("_awaitable", "_context")
@@ -76,7 +76,7 @@ class WithinContext:
             yield from cast("Generator[Any, Any, None]", rest)
 
     def close(self) -> None:
-        """Give it up: it will not be awaited, and need not warn of that."""
+        """Give it up without the warning that it was never awaited."""
         close: Callable[[], object] | None = getattr(self._awaitable, "close", None)
         if close is not None:
             close()
@@ -88,7 +88,7 @@ async def _awaited(awaitable: Awaitable[Any]) -> None:
 
 @coroutine
 def _rest(context: Context, running: Coroutine[Any, Any, Any], yielded: Any) -> Generator[Any, Any, None]:
-    """Be the coroutine for whoever awaits it: pass on what it waits for, and what comes back, in its context."""
+    """Run the coroutine in its context: pass its waits on to the task, and the results back."""
     while True:
         step: Callable[[], Any]
         try:

@@ -1,20 +1,21 @@
 """`dispatch_events`, `adispatch_events`, `drive`, `adrive`: pull events from a source and call old handlers with them.
 
-The iterators pass each event on after the handlers have returned. They are classes and not generators: one that was never
-started leaves nothing behind, and closing is deterministic.
+The iterators pass each event on after the handlers have returned. They are classes and not generators: an iterator that was
+never started leaves nothing behind, and closing is deterministic.
 
-How it ends, and what runs that are still open are closed with:
+At the end, error callbacks close the runs that are still open:
 
 | ending | error callbacks get | then |
 |---|---|---|
 | the source ends | `RunUnfinishedError` | |
-| the source, the translation or a handler with `raise_error` raises | that error | it goes on to the reader |
-| the reader's task is cancelled while it waits | `asyncio.CancelledError`, the very one | it goes on to the reader |
+| the source, the translation or a handler with `raise_error` raises | that error | the reader gets it, too |
+| the reader's task is cancelled while it waits | `asyncio.CancelledError`, the same object | the reader gets it, too |
 | the reader leaves: `close`, the end of `with`, the iterator is dropped | `GeneratorExit` | |
 | the reader leaves: `aclose`, the end of `async with`, the iterator is dropped | `asyncio.CancelledError` | |
 
-So handlers hear of a reader that leaves what they would hear attached to the run: a closed sync generator reports
-`GeneratorExit`, the cancelled task of `astream_events` reports `CancelledError`. The source is closed first, if it can be.
+So when a reader leaves, handlers hear the same as if they were attached to the run: a closed sync generator reports
+`GeneratorExit`, and the cancelled task of `astream_events` reports `CancelledError`. If the source can be closed, it is closed
+first.
 """
 
 from __future__ import annotations
@@ -59,16 +60,16 @@ _logger = logging.getLogger("callbridge.dispatch")
 _END: Final = object()
 
 _PAUSE: Final = 64
-"""Events of a sync source after which other tasks get their turn."""
+"""After this many events of a sync source, other tasks get their turn."""
 
 _LEFT: Final = "the reader of these events has left"
 
 
 class _Dispatched(Generic[E]):
-    """What the iterators have in common."""
+    """Base of the iterators."""
 
     def __init__(self, events: object, handlers: Handlers, options: Mapping[str, Any], stacklevel: int) -> None:
-        self._state: _State = "closed"  # should the arguments be bad, there is nothing to finalize
+        self._state: _State = "closed"  # if the arguments are bad, there is nothing to finalize
         self._reading = False
         self._events = events
         given = handler_list(handlers)
@@ -93,7 +94,7 @@ class _Dispatched(Generic[E]):
         return self._dispatcher.statistics()
 
     def heard_by(self) -> Sequence[BaseCallbackHandler]:
-        """Return the handlers that hear of these events: those given, and those that are attached to the run itself."""
+        """Return the handlers that hear of these events: the given ones, and those that are attached to the run."""
         return [*self._dispatcher.handlers, *self._attached]
 
     def __repr__(self) -> str:
@@ -170,8 +171,8 @@ class DispatchedEvents(_Dispatched[E], Iterator[E]):
         """Close the source, then the runs.
 
         Args:
-            error: What the handlers are told.
-            quiet: Whether it is under way to the reader, so that what goes wrong now must not take its place.
+            error: The error for the handlers.
+            quiet: Whether the reader will get it, so that no later error may take its place.
         """
         try:
             close: Any = getattr(getattr(self, "_source", self._events), "close", None)
@@ -200,7 +201,7 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
     """The events of a source, each passed on after the handlers were called with it. Made by `adispatch_events`."""
 
     _source: AsyncIterator[E] | Iterator[E]
-    _anext: Callable[[], Awaitable[E]] | None = None  # of an async source
+    _anext: Callable[[], Awaitable[E]] | None = None  # that of an async source
     _loop: asyncio.AbstractEventLoop | None = None
     _since_pause = 0
 
@@ -226,7 +227,7 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
                 await self._dispatcher.afeed(event)
                 return event
         except GeneratorExit:
-            raise  # the reader's coroutine is being destroyed and must not wait; `__del__` follows
+            raise  # the reader's coroutine is being destroyed, so it must not wait; `__del__` follows
         except StopAsyncIteration as error:
             failure = _not_the_end(error)
             await self._fail(failure)
@@ -312,14 +313,14 @@ class AsyncDispatchedEvents(_Dispatched[E], AsyncIterator[E]):
         await self.aclose()
 
     def __del__(self) -> None:
-        # The source is dropped with this object, and sees to itself.
+        # The source is dropped with this object, and cleans up after itself.
         if self._state == "reading" and not sys.is_finalizing():
             with suppress(Exception):
                 _finish_late(self._dispatcher.abandon(asyncio.CancelledError(_LEFT)), self._loop)
 
 
 def _not_the_end(error: Exception) -> RuntimeError:
-    """Return what a handler's error becomes that would tell the reader that this is the end, as a generator would turn it."""
+    """Return a `RuntimeError` for a handler's `StopIteration`, as in a generator, so that the reader does not see an end."""
     return RuntimeError(f"a handler raised {type(error).__name__}")
 
 
@@ -328,7 +329,7 @@ def _hidden(quiet: bool) -> tuple[type[Exception], ...]:
 
 
 def _finish_late(calls: list[WithinContext], loop: asyncio.AbstractEventLoop | None) -> None:
-    """Await calls of coroutine methods in the reader's loop, if it still runs; else they cannot be made."""
+    """Await calls of coroutine methods in the reader's loop. If the loop does not run any more, drop them."""
 
     async def finish() -> None:
         for call in calls:
@@ -513,7 +514,7 @@ def _check_iterable(events: object) -> None:
 
 
 def _check_any_iterable(events: object) -> None:
-    # A future is an iterable, too, and a model's stream of version 3 can be awaited as well.
+    # A future is an iterable, too, and a model's stream of version 3 is awaitable as well.
     awaitable = isinstance(events, Awaitable) and not isinstance(events, AsyncIterable)
     if awaitable or isinstance(events, Mapping | str) or not isinstance(events, AsyncIterable | Iterable):
         hint = "; await it first" if awaitable else ""

@@ -1,4 +1,4 @@
-"""`CallbackDispatcher`: events are pushed in, handlers are called.
+"""`CallbackDispatcher`: takes events and calls handlers.
 
 How handlers are called:
 
@@ -8,15 +8,15 @@ How handlers are called:
 | sync, `sync_handlers="thread"` | in one thread of the dispatcher's own | the same |
 | async | awaited in the caller's task | in one loop and one task of the dispatcher's own |
 
-Wherever that is, all calls of a run are made in the run's own context (see `contexts`). A method is async if what it returns
-can be awaited, however it is written. Handlers are called one after the other, and the next event begins when the last
-handler has returned, so each handler sees the events in their order.
+In all cases, the calls of a run are made in the run's own context (see `contexts`). A method is async if its result is
+awaitable, however the method is written. Handlers are called one after the other, and the next event begins when the last
+handler has returned. So each handler sees the events in order.
 
-The queue below holds what is still to be delivered of one event. It is more than that only if a handler feeds the
-dispatcher that is calling it, or if a delivery was cancelled: the rest of it comes before the next.
+The queue below holds the rest of one event. It holds more only if a handler feeds the dispatcher that is calling it, or if a
+delivery was cancelled: then its rest comes before the next event.
 
-Source: `handle_event`, `ahandle_event` (`langchain_core/callbacks/manager.py`, 0.3.0 to 1.8.1) for who is called with what
-and what becomes of errors.
+Source: `handle_event`, `ahandle_event` (`langchain_core/callbacks/manager.py`, 0.3.0 to 1.8.1), for the calls and their
+arguments, and for how errors are treated.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ OnHandlerError: TypeAlias = Callable[[BaseCallbackHandler, Call, Exception], obj
 """Called with the handler, the call and what the handler raised."""
 
 _Unfinished: TypeAlias = "tuple[ReceivingHandler, CallParts, Any]"
-"""A handler, what it was called with, and what a `_Step` has left of what it returned to be awaited."""
+"""A handler, its call, and the rest to await that a `_Step` has left."""
 
 _Step: TypeAlias = Callable[[Context, Awaitable[Any]], Any]
-"""Takes the context of a run and what a method returned to be awaited in it, and returns what remains to be done; `None`: no
-more."""
+"""Takes the context of a run and an awaitable that a method has returned, and returns the rest to do; `None` if there is
+none."""
 
 _Runner: TypeAlias = Callable[..., Any]
 """Takes a context, a method and its arguments, and calls it in that context, now or later."""
@@ -76,7 +76,7 @@ _logger = logging.getLogger("callbridge.dispatch")
 
 @dataclass(frozen=True, slots=True)
 class DispatchStatistics:
-    """What went through a dispatcher so far."""
+    """Counters of a dispatcher."""
 
     events: int
     """Events fed."""
@@ -140,17 +140,17 @@ class CallbackDispatcher:
         self._decoder = EventsToCalls(
             list_tokens=list_tokens, methods=[name for name, receivers in self._receivers.items() if receivers]
         )
-        self._receivers[""] = [None]  # the run begins, and that is all
+        self._receivers[""] = [None]  # such parts only say that the run begins
         self._in_thread = sync_handlers == "thread"
         self._on_handler_error = on_handler_error
-        self._protocol: ProtocolToEvents | None = None  # once there are events of version 3
+        self._protocol: ProtocolToEvents | None = None  # made for the first event of version 3
         self._queue: deque[tuple[ReceivingHandler | None, CallParts]] = deque()
         self._delivering: int | None = None  # the thread that is calling a handler
-        self._turn = Lock()  # of sync code
-        self._task_lock = TaskLock()  # of tasks
+        self._turn = Lock()  # for sync code
+        self._task_lock = TaskLock()  # for tasks
         self._loop: PrivateLoop | None = None
         self._closed = False
-        self._first_error: Exception | None = None  # of handlers with `raise_error`, in the event being delivered
+        self._first_error: Exception | None = None  # from a handler with `raise_error`, for the current event
         self._events = self._calls = self._errors = 0
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -227,10 +227,10 @@ class CallbackDispatcher:
             self.finish(error)
         except Exception:
             if error is None:
-                raise  # else it is logged, and the error under way is the one to tell
+                raise  # otherwise it was logged, and the first error is the one to raise
 
     def _sync(self, take: Callable[[Any], None], subject: Any) -> None:
-        """Take something in and deliver what it tells."""
+        """Translate something and deliver its calls."""
         if (self._delivering is not None or self._loop is not None) and self._is_nested():
             take(subject)
             return
@@ -252,7 +252,7 @@ class CallbackDispatcher:
                             raise
             finally:
                 self._delivering = None
-                # Here and not in `finish`: a handler may close the dispatcher that is calling it.
+                # Here and not in `finish`, because a handler may close the dispatcher that is calling it.
                 if self._closed and self._loop is not None:
                     self._loop.close()
             self._raise_first_error()
@@ -316,7 +316,7 @@ class CallbackDispatcher:
                 raise
 
     async def _async(self, take: Callable[[Any], None], subject: Any) -> None:
-        """Take something in and deliver what it tells."""
+        """Translate something and deliver its calls."""
         turn = self._task_lock
         if turn.holder is not None or self._delivering is not None or self._loop is not None:
             if self._is_nested_in_task():
@@ -332,7 +332,7 @@ class CallbackDispatcher:
                 run, step = (self._arun_in_thread, _begun) if self._in_thread else (Context.run, begun)
                 while (unfinished := self._call_handlers(run, step)) is not None:
                     if turn.holder is None:
-                        turn.take_nowait()  # not before, because no other task has run until now
+                        turn.take_nowait()  # not earlier, because no other task has run until now
                     target, parts, rest = unfinished
                     try:
                         await rest
@@ -359,13 +359,13 @@ class CallbackDispatcher:
     # -- both ---------------------------------------------------------------------------------------------------------
 
     def abandon(self, error: BaseException) -> list[WithinContext]:
-        """Close without waiting, from a finalizer: sync methods are called, in whatever thread this is.
+        """Close without waiting, from a finalizer. Sync methods are called in the current thread.
 
         Args:
             error: What ended the open runs.
 
         Returns:
-            What is to be awaited, in order: the calls of coroutine methods.
+            The calls of coroutine methods, to await in order.
         """
         left: list[WithinContext] = []
         if self._closed:
@@ -384,14 +384,14 @@ class CallbackDispatcher:
     def _take_event(self, event: Mapping[str, Any]) -> None:
         if self._closed:
             raise DispatcherClosedError
-        is_v2 = type(event) is dict and "run_id" in event and "method" not in event  # most are
+        is_v2 = type(event) is dict and "run_id" in event and "method" not in event  # most events are
         calls = self._decoder.feed_parts(event) if is_v2 or not self._is_protocol(event) else self._protocol_parts(event)
         self._events += 1
         if calls:
             self._enqueue(calls)
 
     def _is_protocol(self, event: Mapping[str, Any]) -> bool:
-        """Return whether an event is one of version 3; in a stream of it that may be one of a name that is yet to come."""
+        """Return whether an event is one of version 3, even of a type that is not known yet if the stream is of version 3."""
         if is_protocol_event(event):
             return True
         begun = self._protocol is not None and isinstance(event, Mapping)
@@ -415,7 +415,7 @@ class CallbackDispatcher:
 
     def _enqueue(self, calls: list[CallParts]) -> None:
         if self._queue or self._delivering is not None:
-            # By the time of the delivery this may be another feeder, whose context is not that of a root that begins here.
+            # Another feeder may deliver it, whose context is not that of a root that begins here.
             for parts in calls:
                 if parts[3].above is None:
                     context_of(parts[3])
@@ -424,11 +424,11 @@ class CallbackDispatcher:
                 self._queue.append((target, parts))
 
     def _call_handlers(self, run: _Runner, step: _Step) -> _Unfinished | None:
-        """Call handlers, until one returns what has to be waited for: return that; `None` if all have been called.
+        """Call handlers until one must be awaited, and return the rest of its call; `None` if all have been called.
 
         Args:
-            run: Makes each call, in the context that it is given.
-            step: Makes of what a method returned to be awaited what remains to be done.
+            run: Makes each call, in the given context.
+            step: Turns an awaitable that a method has returned into the rest to do.
         """
         queue = self._queue
         while queue:
@@ -457,7 +457,7 @@ class CallbackDispatcher:
         return self._delivering == get_ident() or (self._loop is not None and self._loop.is_current())
 
     def _is_nested_in_task(self) -> bool:
-        """Do the same for code in a task; others may have their turn at the moment."""
+        """Do the same for code in a task, while other tasks may have the turn."""
         if self._task_lock.holder is None:
             return self._is_nested()
         return self._task_lock.is_mine() or (self._loop is not None and self._loop.is_current())
@@ -469,7 +469,7 @@ class CallbackDispatcher:
         return self._loop
 
     def _note_error(self, target: ReceivingHandler, parts: CallParts, error: Exception) -> None:
-        """Do with a handler's error what LangChain does, and more: tell who, what and which run."""
+        """Treat a handler's error as LangChain does, and also say which handler, method and run it came from."""
         unimplemented = isinstance(error, NotImplementedError)
         if unimplemented and parts[0] == "on_chat_model_start":
             if target.has("on_llm_start"):
@@ -493,7 +493,7 @@ class CallbackDispatcher:
 
 
 class _ThreadCall:
-    """A call to be made in the dispatcher's own thread, and awaited in the task that feeds."""
+    """A call that is made in the dispatcher's own thread and awaited in the task that feeds."""
 
     __slots__ = ("_bound", "_context", "_loop")
 
@@ -512,7 +512,7 @@ class _ThreadCall:
 
 
 def _begun(context: Context, result: Awaitable[Any]) -> Awaitable[Any] | None:
-    """Make the first step in the task that feeds, unless it is the dispatcher's thread that has to make it."""
+    """Make the first step in the task that feeds, unless the dispatcher's thread must make it."""
     return result if type(result) is _ThreadCall else begun(context, result)
 
 
@@ -520,18 +520,18 @@ def _begun(context: Context, result: Awaitable[Any]) -> Awaitable[Any] | None:
 
 
 def _as_job(context: Context, result: Awaitable[Any]) -> Callable[[], Awaitable[None]]:
-    """Let it be awaited in the private loop."""
+    """Await it in the private loop."""
     return partial(_awaited, context, result)
 
 
 async def _awaited(context: Context, result: Awaitable[Any]) -> None:
-    """See a call through that was made elsewhere."""
+    """Await the rest of a call that was made elsewhere."""
     with used_elsewhere(context):
         await WithinContext(context, result)
 
 
 async def _called(context: Context, bound: Callable[[], Any]) -> None:
-    """Make a call and see it through."""
+    """Make a call and await the rest."""
     with used_elsewhere(context):
         with between_turns():
             result = context.run(bound)
@@ -540,6 +540,6 @@ async def _called(context: Context, bound: Callable[[], Any]) -> None:
 
 
 async def _returned(context: Context, bound: Callable[[], Any]) -> Any:
-    """Make a call for async code, whose own loop awaits what is to be awaited."""
+    """Make a call for async code, whose own loop awaits the rest."""
     with used_elsewhere(context), between_turns():
         return context.run(bound)

@@ -1,12 +1,12 @@
-"""Which handlers hear of a live run by themselves, so that they must not be told of it again.
+"""Finds the handlers that are attached to a live run, so that they do not hear of it twice.
 
 A handler that is attached to the run and is also given to `dispatch_events` would hear everything twice (D8 in
-`docs/divergences.md`). Our own streams know their handlers. Of async generators, LangChain's `astream_events` and those that
-users write around it, the arguments in the frame are looked at. That is a best effort: a handler in a place that is not looked
-at is called twice, as it would be without this.
+`docs/divergences.md`). Our own streams know their handlers. For async generators (LangChain's `astream_events`, and those that
+users write around it) this module looks at the arguments in the frame. That is a best effort: a handler in any other place is
+called twice.
 
-Lists, files and other sync sources are recordings: nothing is attached to them, and handlers of the surrounding code
-(`get_openai_callback()`) are just what they may be meant for.
+Lists, files and other sync sources are recordings: no handler is attached to them, and they may well be meant for the handlers
+of the surrounding code (`get_openai_callback()`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from callbridge.core.stand_in import original
 __all__ = ["attached_handlers", "is_same"]
 
 _BUDGET: Final = 1000
-"""Values looked at: a runnable may hold a million documents."""
+"""How many values to look at, because a runnable may hold a million documents."""
 
 
 def attached_handlers(source: object) -> list[BaseCallbackHandler]:
-    """Return the handlers that hear of the run behind a stream of events without being told of it.
+    """Return the handlers that are attached to the run behind a stream of events.
 
     Args:
-        source: What the events are read from. It is not started.
+        source: The source of the events. It is not started.
 
     Returns:
         Handlers found, with repetitions; none for a source that is not live.
@@ -46,7 +46,7 @@ def attached_handlers(source: object) -> list[BaseCallbackHandler]:
 
 
 def is_same(one: BaseCallbackHandler, other: BaseCallbackHandler) -> bool:
-    """Return whether two handlers are one to the user: the same object, or what `wrap_handler` made of it."""
+    """Return whether two handlers are the same to the user: the same object, or one made from it by `wrap_handler`."""
     return original(one) is original(other)
 
 
@@ -61,13 +61,13 @@ def _arguments(source: object) -> list[Any]:
 
 
 def _ambient() -> list[BaseCallbackHandler]:
-    """Return the handlers that any run started here would have: of hooks, of the run around this code, of wrapped managers."""
+    """Return the handlers that any run started here would have: from hooks, from the run around, from wrapped managers."""
     callbacks = ensure_config().get("callbacks")
     return list(CallbackManager.configure(callbacks).handlers)
 
 
 class _Search:
-    """Goes through runnables and what they are made of, and configs."""
+    """Searches runnables, their parts, and configs."""
 
     def __init__(self) -> None:
         self._left = _BUDGET
@@ -75,7 +75,7 @@ class _Search:
 
     def handlers(self, values: list[Any]) -> Iterator[BaseCallbackHandler]:
         for value in values:
-            # Of other arguments, such as the input, neither handlers nor anything else are taken.
+            # Other arguments, such as the input, are not searched.
             if isinstance(value, Mapping):
                 value = value.get("callbacks")
             elif not isinstance(value, Runnable):

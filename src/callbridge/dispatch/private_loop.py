@@ -1,11 +1,11 @@
 """`PrivateLoop`: an event loop in a thread of its own, for handlers that cannot be called where the events are read.
 
-Two kinds need it: coroutine methods of handlers that are fed from sync code, and, if asked for, sync methods that are to
-run in one dedicated thread. LangChain makes a new loop for each callback of the first kind and takes any thread of a pool for
-the second; a handler's connections, locks and context variables survive neither.
+Two kinds of methods need it: coroutine methods of handlers that sync code feeds, and sync methods, if you ask for one dedicated
+thread. LangChain makes a new loop for each callback of the first kind, and uses any thread of a pool for the second. A
+handler's connections, locks and context variables survive neither.
 
-All jobs run one after the other in one task. Its context is empty: a job that wants one brings its own. The thread holds no
-reference to its owner, which stops it when it is closed or collected.
+All jobs run one after the other in one task. Its context is empty, so a job that needs one brings its own. The thread holds no
+reference to its owner. The owner stops the thread when it is closed or collected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class PrivateLoop:
     """
 
     def __init__(self) -> None:
-        # All is made here, so that nobody has to wait for the thread, which may be in a loop where nothing may block.
+        # Everything is made here, so that nobody has to wait for the thread: this may run in an event loop, where nothing may
+        # block.
         self._loop = loop = new_event_loop()
         self._queue: asyncio.Queue[tuple[Job, Future[Any]] | None] = asyncio.Queue()
         self._task = Context().run(loop.create_task, _serve(self._queue))
@@ -44,13 +45,13 @@ class PrivateLoop:
         self._thread = threading.Thread(target=_run, args=work, name="callbridge-dispatch", daemon=True)
         try:
             self._thread.start()
-        except RuntimeError:  # the system has no thread left
+        except RuntimeError:  # the system has no threads left
             self._task.cancel()
             run_to_end(loop, asyncio.wait([self._task]))
             raise
 
     def is_current(self) -> bool:
-        """Return whether the calling code is itself a job."""
+        """Return whether the calling code is a job."""
         return threading.get_ident() == self._thread.ident
 
     def run(self, job: Job) -> Any:
@@ -68,9 +69,9 @@ class PrivateLoop:
             raise
 
     async def arun(self, job: Job) -> Any:
-        """Run a job and wait for its result, asyncio or trio.
+        """Run a job and await its result, on asyncio or trio.
 
-        Cancellation: a job that runs goes on, one that waits is not run.
+        Cancellation: a job that runs goes on; a job that waits is dropped.
         """
         future = self.submit(job)
         try:
@@ -81,41 +82,41 @@ class PrivateLoop:
         return future.result()
 
     def submit(self, job: Job) -> Future[Any]:
-        """Run a job after those before it, without waiting."""
+        """Queue a job, without waiting."""
         future: Future[Any] = Future()
         self._call(self._queue.put_nowait, (job, future))
         return future
 
     def stop(self) -> None:
-        """Let the thread end after the jobs that wait. Does not wait; idempotent; from any thread, finalizers included."""
-        # RuntimeError: it has ended, and its loop is closed.
+        """Let the thread end after the waiting jobs. Does not wait; idempotent; from any thread, also from finalizers."""
+        # RuntimeError: the thread has ended, and its loop is closed.
         with suppress(RuntimeError):
             self._call(self._queue.put_nowait, None)
 
     def close(self) -> None:
-        """Let the thread end after the jobs that wait, and wait for it."""
+        """Let the thread end after the waiting jobs, and wait for it."""
         self.stop()
         self._thread.join()
 
     async def aclose(self) -> None:
-        """Let the thread end after the jobs that wait, and wait for it in a task of asyncio or trio."""
+        """Let the thread end after the waiting jobs, and wait for it in a task of asyncio or trio."""
         self.stop()
         await _done(self._finished)
-        while self._thread.is_alive():  # it is past its last line, and `join` would block the loop, however shortly
+        while self._thread.is_alive():  # it is past its last line, but `join` would block the loop, even if only for a moment
             await cancel_shielded_checkpoint()
 
     def _call(self, function: Callable[..., object], *args: object) -> None:
         self._loop.call_soon_threadsafe(function, *args)
 
     def _cancel(self, future: Future[Any]) -> None:
-        # In the loop, so that the job that runs is the one that the task is awaiting.
+        # In the loop, so that the running job is the one that the task is awaiting.
         if future.running():
             self._task.cancel()
         future.cancel()
 
 
 async def _done(future: Future[Any]) -> None:
-    """Wait for a future of another thread."""
+    """Await a future of another thread."""
     loop, _ = current_task()
     waiter = async_waiter(loop)
     future.add_done_callback(lambda _: waiter.wake())
@@ -123,7 +124,7 @@ async def _done(future: Future[Any]) -> None:
 
 
 def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], finished: Future[None]) -> None:
-    """Be the thread."""
+    """Run the loop. This is the thread's function."""
     try:
         run_to_end(loop, task)
     finally:
@@ -131,7 +132,7 @@ def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], finished: Fu
 
 
 async def _serve(queue: asyncio.Queue[tuple[Job, Future[Any]] | None]) -> None:
-    """Be the one task of the loop."""
+    """Run the jobs. This is the only task of the loop."""
     while (entry := await queue.get()) is not None:
         job, future = entry
         if future.set_running_or_notify_cancel():
@@ -139,5 +140,5 @@ async def _serve(queue: asyncio.Queue[tuple[Job, Future[Any]] | None]) -> None:
                 future.set_result(await job())
             except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the job
                 future.set_exception(error)
-        # While it waits the task keeps no handler alive.
+        # So that the task keeps no handler alive while it waits.
         del entry, job, future

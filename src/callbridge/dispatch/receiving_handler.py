@@ -1,10 +1,10 @@
-"""`ReceivingHandler`: one handler as the dispatcher sees it: which methods it has, and how each of them wants to be called.
+"""`ReceivingHandler`: one handler as the dispatcher sees it: its methods, and how to call each of them.
 
-The rules are those of LangChain's managers, with three differences that no handler can tell from the outside, except that
-it is quicker or works at all: a method that does nothing because it is inherited from LangChain's base classes is not called
-(D6 in `docs/divergences.md`); `token` goes by position where that works and by keyword where it does not, whereas LangChain
-passes it by keyword in sync runs and by position in async ones; and a method without `**kwargs` gets only the keyword
-arguments that it names (D5).
+The rules are those of LangChain's managers, with three differences. A handler notices them only because it is quicker, or works
+at all. First, a method that is inherited from LangChain's base classes and does nothing is not called (D6 in
+`docs/divergences.md`). Second, `token` is passed by position, or by keyword if the position does not work; LangChain passes it
+by keyword in sync runs and by position in async ones. Third, a method without `**kwargs` gets only the keyword arguments that
+it names (D5).
 
 Source: `handle_event`, `_ahandle_event_for_handler` (`langchain_core/callbacks/manager.py`, 0.3.0 to 1.8.1).
 """
@@ -29,7 +29,7 @@ from callbridge.errors import HandlerTypeError
 __all__ = ["Handlers", "ReceivingHandler", "as_llm_start", "handler_list"]
 
 Handlers: TypeAlias = "BaseCallbackHandler | BaseCallbackManager | Iterable[BaseCallbackHandler]"
-"""What may be given as handlers: one, several, or a manager with its handlers."""
+"""The types accepted as handlers: one handler, several, or a manager with its handlers."""
 
 _BY_POSITION: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -39,7 +39,7 @@ _BY_POSITION: Final = (
 
 _BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
-# By identity: a callable object need not be hashable.
+# By identity, because a callable object need not be hashable.
 _INHERITED: Final = frozenset(
     id(getattr(base, name)) for base in (BaseCallbackHandler, AsyncCallbackHandler) for name in METHODS if hasattr(base, name)
 )
@@ -49,10 +49,10 @@ def handler_list(handlers: object) -> list[BaseCallbackHandler]:
     """Return the handlers, each once, in order.
 
     Args:
-        handlers: `Handlers`, or whatever was given instead.
+        handlers: `Handlers`, to be checked.
 
     Raises:
-        HandlerTypeError: One of them, or what was given instead of a sequence of them, is no handler.
+        HandlerTypeError: One of them is not a handler, or the value is not a sequence of handlers.
     """
     if isinstance(handlers, BaseCallbackHandler):
         return [handlers]
@@ -71,19 +71,19 @@ def handler_list(handlers: object) -> list[BaseCallbackHandler]:
 
 @dataclass(frozen=True, slots=True)
 class _Fitting:
-    """What is done to arguments before a method can have them."""
+    """How to change arguments so that they fit a method."""
 
     gets_fillers: bool
-    """Whether some are made up, and may be written to by the handler."""
+    """Whether some arguments are made for the call, so that the handler may write to them."""
 
     token_by_keyword: bool
-    """Whether it is `on_llm_new_token` and takes nothing by position."""
+    """Whether the method is `on_llm_new_token` and takes nothing by position."""
 
     keywords: frozenset[str] | None
-    """The keyword arguments it takes; `None` if it takes any."""
+    """The keyword arguments that it takes; `None` if it takes any."""
 
     def fitted(self, parts: CallParts) -> tuple[tuple[Payload, ...], dict[str, Payload]]:
-        """Return what the method is called with."""
+        """Return the arguments for the method."""
         _, args, kwargs, _ = parts
         if self.gets_fillers:
             args, kwargs = _own_arguments(parts)
@@ -103,14 +103,14 @@ class _Method:
     """The handler's attribute that switches it off."""
 
     fitting: _Fitting | None
-    """`None` if it takes the arguments as they are, like nearly all methods that are called often."""
+    """`None` if it takes the arguments as they are, as nearly all methods that are called often."""
 
 
 class ReceivingHandler:
     """A handler and those of its callback methods that do something.
 
     Args:
-        handler: The handler. Which methods it has is found out now; the methods themselves are looked up at each call.
+        handler: The handler. Its overridden methods are found now. The methods themselves are looked up at each call.
     """
 
     __slots__ = ("_methods", "handler")
@@ -121,7 +121,7 @@ class ReceivingHandler:
 
     @property
     def methods(self) -> frozenset[str]:
-        """Callback methods that the handler overrides."""
+        """The callback methods that the handler overrides."""
         return frozenset(self._methods)
 
     def has(self, method: str) -> bool:
@@ -129,7 +129,7 @@ class ReceivingHandler:
         return method in self._methods
 
     def receives(self, method: str) -> bool:
-        """Return whether a call of this method does anything: LangChain sends a chat model's start on to `on_llm_start`."""
+        """Return whether a call of this method does anything, also if LangChain would call `on_llm_start` instead."""
         return method in self._methods or (method == "on_chat_model_start" and "on_llm_start" in self._methods)
 
     def call(self, parts: CallParts, run: Callable[..., Any], context: Context) -> Any:
@@ -137,9 +137,8 @@ class ReceivingHandler:
 
         Args:
             parts: The method and its arguments. The handler gets copies of what it may write to.
-            run: Called with the context, the method and its arguments, as `Context.run` is; calls it, now or later, wherever it
-                is to run.
-            context: The context to call it in.
+            run: Makes the call, now or later, in the right place. It gets the context, the method and its arguments.
+            context: The context for the call.
 
         Returns:
             What `run` returns; `None` if nothing was called.
@@ -161,7 +160,7 @@ class ReceivingHandler:
 
 
 def as_llm_start(parts: CallParts) -> CallParts:
-    """Return the start of a chat model as a handler without `on_chat_model_start` gets it: with prompts as text."""
+    """Return a chat model's start for a handler without `on_chat_model_start`: with prompts as text."""
     _, (serialized, groups), kwargs, scope = parts
     return "on_llm_start", (serialized, [_as_text(group) for group in groups]), kwargs, scope
 
@@ -169,11 +168,11 @@ def as_llm_start(parts: CallParts) -> CallParts:
 def _as_text(messages: list[Payload]) -> str:
     if all(isinstance(message, BaseMessage) for message in messages):
         return get_buffer_string(messages)
-    return "\n".join(str(message) for message in messages)  # JSON of no message that is known
+    return "\n".join(str(message) for message in messages)  # JSON that is not a known message
 
 
 def _is_overridden(handler: BaseCallbackHandler, name: str) -> bool:
-    """Return whether a method is the handler's own: of its class, of the instance, or made on demand."""
+    """Return whether the handler has its own method: from its class, on the instance, or made on demand."""
     try:
         method = getattr(handler, name)
     except AttributeError:  # a callback of a newer LangChain
@@ -186,7 +185,7 @@ def _method(handler: BaseCallbackHandler, name: str) -> _Method:
     gets_fillers = METHODS[name].phase == "start"
     token_by_keyword = False
     keywords: frozenset[str] | None = None
-    with suppress(TypeError, ValueError):  # a callable that does not tell
+    with suppress(TypeError, ValueError):  # the callable has no signature
         parameters = inspect.signature(getattr(handler, name)).parameters.values()
         kinds = {parameter.kind for parameter in parameters}
         token_by_keyword = name == "on_llm_new_token" and kinds.isdisjoint(_BY_POSITION)
@@ -198,7 +197,7 @@ def _method(handler: BaseCallbackHandler, name: str) -> _Method:
 
 
 def _own_arguments(parts: CallParts) -> tuple[tuple[Payload, ...], dict[str, Payload]]:
-    """Return the arguments, with copies of what was made up for the call: handlers pop from these and append to them."""
+    """Return the arguments, with copies of those made for the call, because handlers pop from them and append to them."""
     name, (serialized, subject), given, _ = parts
     kwargs = dict(given)
     if name == "on_chat_model_start":

@@ -1,6 +1,6 @@
-"""`TaskLock`: one task at a time, first come first served, and no task waits for itself.
+"""`TaskLock`: one task at a time, in order of arrival, and no task waits for itself.
 
-An `anyio.Lock` does the same at twice the price; uncontended, which is nearly always, this is one comparison and one
+An `anyio.Lock` does the same at twice the price. When it is free, as nearly always, taking it is one comparison and one
 assignment.
 """
 
@@ -14,30 +14,30 @@ __all__ = ["TaskLock"]
 
 
 class TaskLock:
-    """A lock for the tasks of one loop, asyncio or trio, that knows who holds it."""
+    """A lock for the tasks of one asyncio or trio loop. It knows its holder."""
 
     __slots__ = ("_waiting", "holder")
 
     def __init__(self) -> None:
         self.holder: object | None = None
-        """The task that has it; None if it is free."""
+        """The task that holds it; None if it is free."""
         self._waiting: deque[tuple[AsyncWaiter, object]] = deque()
 
     def take_nowait(self) -> bool:
-        """Take it if it is free; return whether it was."""
+        """Take the lock if it is free. Return whether it was free."""
         if self.holder is not None:
             return False
         self.holder = current_task()[1]
         return True
 
     def is_mine(self) -> bool:
-        """Return whether the current task holds it."""
+        """Return whether the current task holds the lock."""
         return self.holder is current_task()[1]
 
     async def take(self) -> None:
-        """Wait for it.
+        """Wait for the lock and take it.
 
-        Cancellation: a task that is cancelled while it waits does not hold it.
+        Cancellation: if the task is cancelled while it waits, it does not hold the lock.
         """
         loop, task = current_task()
         entry = (async_waiter(loop), task)
@@ -48,11 +48,11 @@ class TaskLock:
             if entry in self._waiting:
                 self._waiting.remove(entry)
             else:
-                self.release()  # it was handed over in the same moment
+                self.release()  # it was handed over at the same moment
             raise
 
     def release(self) -> None:
-        """Hand it to the task that has waited longest, or leave it free."""
+        """Hand the lock to the task that has waited longest, or leave it free."""
         self.holder = None
         if self._waiting:
             waiter, self.holder = self._waiting.popleft()

@@ -1,7 +1,7 @@
 """`EventSender`: where callback calls become events and enter the channel.
 
-Between a handler, which LangChain calls, and a reader. It knows when the iteration ends (after the last root run) and what
-becomes of a run whose reader has left.
+It stands between a handler, which LangChain calls, and a reader. It knows when the iteration ends (after the last root run),
+and decides about a run whose reader has left.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["EventSender"]
 
 @types.coroutine
 def _turn() -> Generator[None, None, None]:
-    """Let whatever else can go on have its turn of the loop; what `asyncio.sleep(0)` does."""
+    """Give everything else that can run its turn of the loop, as `asyncio.sleep(0)` does."""
     yield
 
 
@@ -43,15 +43,15 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 _SETTLING_TURNS = 20
-"""Turns of the loop for which the end of a message may be under way, after its reader has been released."""
+"""For how many turns of the loop the end of a message may be under way after its reader was released."""
 
 _STOPPED = "the reader of this run has left"
 
 _ORDER_SECONDS = 5.0
 """How long to wait for another thread's call to be sent.
 
-It takes microseconds, unless the garbage collector fires a callback of another sender in the middle of it, where the same may
-happen the other way round: then order is given up, and nobody hangs.
+It takes microseconds, unless the garbage collector fires a callback of another sender in the middle of it. There, the same may
+happen the other way round. Then the order is given up, and nothing hangs.
 """
 
 
@@ -59,9 +59,9 @@ class EventSender:
     """Translates calls and sends the events.
 
     Args:
-        encoder: Translates.
-        ends: The two ends of the channel; the reading one is only asked whether somebody reads.
-        roots: After how many root runs the channel is closed; `None`: by `finish` alone.
+        encoder: The translator.
+        ends: The two ends of the channel. The receiving end is only asked whether somebody reads.
+        roots: After how many root runs to close the channel. With `None`, only `finish` closes it.
 
     Threads: any.
     """
@@ -74,15 +74,15 @@ class EventSender:
         self._order = RLock()
         self._stopped = False
         self._in_room = 0
-        self._overflow: ChannelOverflow | None = None  # the first one; handed to the reader with the end
+        self._overflow: ChannelOverflow | None = None  # the first overflow; the reader gets it in place of the end
         # Of a run that was stopped:
         self.leftover_frames = LeftoverFrames()
-        """To be cleared by its source."""
+        """The frames to clear. The source of the run clears them."""
         self.entered_loops = EnteredLoops()
-        """Loops that the run enters, noted where runs begin."""
+        """The loops that the run enters, noted where runs begin."""
         self._cancelled = False
-        self._open: set[Payload] = set()  # what was open when its reader left, and what began before it was cancelled
-        self._told: set[int] = set()  # threads in which its end has begun
+        self._open: set[Payload] = set()  # runs that were open when the reader left, or began before the cancellation
+        self._told: set[int] = set()  # threads in which the end of the run has begun
         self._call_ended = False
         self._is_over = False
         self._settling: asyncio.Future[None] | None = None  # resolved when the next run of a model ends
@@ -98,27 +98,27 @@ class EventSender:
         return self._send
 
     def report(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload], awaited: bool = False) -> bool:
-        """Translate a call and send what it makes.
+        """Translate a call and send the events.
 
         Args:
-            method: The callback.
+            method: The callback method.
             args: Its positional arguments.
             kwargs: Its keyword arguments.
-            awaited: Whether the callback is awaited, so that the run can be cancelled where it waits.
+            awaited: Whether LangChain awaits the callback, so that the run can be cancelled where it waits.
 
         Returns:
-            Whether the channel is full, so that whoever can should wait for room.
+            Whether the channel is full. Then wait for room, if you can.
 
         Raises:
-            asyncio.CancelledError: The run was stopped. A `BaseException`, so LangChain does not swallow it as it does errors
-                of handlers, and the user's own handlers hear of a cancellation.
+            asyncio.CancelledError: The run was stopped. It is a `BaseException`, so LangChain does not swallow it as it does
+                errors of handlers, and the user's own handlers hear of a cancellation.
             ChannelOverflow: The channel is full, and its policy is `"fail"`.
         """
         if self._stopped:
             return self._report_stopped(method, args, kwargs, awaited)
         if awaited and method in STARTS:
             self.entered_loops.note()
-            if self.stopped:  # meanwhile, and it may not have seen this one
+            if self.stopped:  # `stop` came meanwhile, and may have missed this run
                 self.entered_loops.cancel_all()
         if self._send.closed or self._repeated.has(method, kwargs):
             return False
@@ -129,22 +129,22 @@ class EventSender:
         if self._settling is not None and method in ("on_llm_end", "on_llm_error"):
             self._note_settled()
         if full and awaited and method.endswith("_error") and isinstance(args[0], (asyncio.CancelledError, GeneratorExit)):
-            # Who cancels a run waits for its end, and may be what reads: the bound yields, which this counts.
+            # The code that cancels a run waits for its end, and may be the reader. So the bound yields, which this counts.
             self._send.room_sync()
             return False
         return full
 
     def _report_stopped(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload], awaited: bool) -> bool:
-        """Do what `report` does, of a run that was stopped."""
+        """Do what `report` does, for a run that was stopped."""
         run_id = kwargs.get("run_id")
         if self._is_over and run_id not in self._open:
             return False  # somebody else's
-        # An error on its way out is a better end than ours, and so is the root's own.
+        # An error on its way out is a better end than ours, and so is the root's own end.
         if method.endswith("_error"):
             self._told.add(get_ident())
             self.leftover_frames.add_error(args[0])
             if not awaited:
-                self.leftover_frames.clear_error(args[0])  # here, where generators are closed in the context they ran in
+                self.leftover_frames.clear_error(args[0])  # here, so that generators are closed in the context they ran in
             return False
         if method.endswith("_end") and kwargs.get("parent_run_id") is None:
             return False
@@ -158,8 +158,8 @@ class EventSender:
     def _report_in_order(self, method: str, /, *args: Payload, **kwargs: Payload) -> bool:
         """Translate and send as one step, and end the iteration if that was the last root.
 
-        Another thread that ends a root ends what is open below it, too (extended), or everything (the last root): not between
-        the two steps of a call that has begun a run, or ended one.
+        When another thread ends a root, it also ends the runs that are open below it (extended), or everything (the last root).
+        That must not happen between the two steps of a call that begins or ends a run.
         """
         held = self._order.acquire(timeout=_ORDER_SECONDS)
         try:
@@ -172,14 +172,14 @@ class EventSender:
                 self._order.release()
 
     async def report_awaited(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> None:
-        """Do what `report` does for a callback that is awaited, and wait for room.
+        """Do what `report` does for a callback that LangChain awaits, and wait for room.
 
-        LangChain calls its own event handler in a task, so that before the event one turn of the loop goes by, and two before
-        the run goes on. So they do here: what goes on beside this run is then reported in the same order.
+        LangChain calls its own event handler in a task. So one turn of the loop passes before the event, and two before the run
+        goes on. The same happens here, so that concurrent runs are reported in the same order.
         """
         try:
             await _turn()
-        finally:  # cancelled or not, it has happened
+        finally:  # even if it was cancelled, the call was reported
             full = self.report(method, args, kwargs, True)
         await _turn()
         await _turn()
@@ -196,10 +196,10 @@ class EventSender:
         tags: list[str] | None = None,
         **_: Payload,
     ) -> None:
-        """Report a token, which never ends a run or the iteration, as `report_awaited` would.
+        """Do what `report_awaited` does, for a token, which never ends a run or the iteration.
 
-        A method of its own, and what it calls written out, because nothing is reported as often. Where nothing goes on beside
-        the run, there is no order to be kept, and no turn is lost.
+        This is a separate method with its calls inlined, because nothing is reported as often. If no other run goes on at the
+        same time, there is no order to keep, so it gives no turn away.
         """
         encoder = self._encoder
         if encoder.forks:
@@ -230,7 +230,7 @@ class EventSender:
         tags: list[str] | None = None,
         **_: Payload,
     ) -> None:
-        """Report a token of a sync run, and wait for room where this thread may."""
+        """Report a token of a sync run, and wait for room if this thread may."""
         encoder = self._encoder
         if self._stopped or encoder.extended or self._repeated.copies:
             full = self._report_token(False, token, run_id, chunk, parent_run_id, tags)
@@ -255,7 +255,7 @@ class EventSender:
         parent_run_id: UUID | None,
         tags: list[str] | None,
     ) -> bool:
-        """Do for a token what `report` does."""
+        """Do what `report` does, for a token."""
         if self._stopped:
             return self._stop(run_id, awaited)
         if self._repeated.copies and self._repeated.has("on_llm_new_token", {"run_id": run_id}):
@@ -276,7 +276,7 @@ class EventSender:
         tags: list[str] | None = None,
         **_: Payload,
     ) -> None:
-        """Report an event of the content-block protocol; as `report_token` does, because there are as many."""
+        """Report an event of the content-block protocol in the way of `report_token`, because there are as many."""
         encoder = self._encoder
         if encoder.forks:
             call = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": tags}
@@ -294,14 +294,14 @@ class EventSender:
         tags: list[str] | None = None,
         **_: Payload,
     ) -> None:
-        """Report such an event of a sync run, and wait for room where this thread may."""
+        """Report such an event of a sync run, and wait for room if this thread may."""
         if self._report_message_event(False, event, run_id, parent_run_id, tags):
             self._send.room_sync()
 
     def _report_message_event(
         self, awaited: bool, event: Payload, run_id: UUID, parent_run_id: UUID | None, tags: list[str] | None
     ) -> bool:
-        """Do for such an event what `report` does."""
+        """Do what `report` does, for such an event."""
         if self._stopped or self._send.closed or self._encoder.extended or self._repeated.copies:
             call = {"run_id": run_id, "parent_run_id": parent_run_id, "tags": tags}
             return self.report("on_stream_event", (event,), call, awaited)
@@ -311,10 +311,10 @@ class EventSender:
     async def settle(self) -> None:
         """Wait for the ends of models whose messages are complete.
 
-        Who reads a v3 stream is released by the end of the message; that of the run is told later, by another task. One whose
-        message goes on has been left, and is not waited for.
+        The end of the message releases the reader of a v3 stream. Another task reports the end of the run later. If the message
+        is not complete, the reader has left it, so nothing waits for that run.
 
-        Cancellation: gives up.
+        Cancellation: it gives up waiting.
         """
         turns = _SETTLING_TURNS
         while turns and self._has_message(complete=False):
@@ -326,7 +326,7 @@ class EventSender:
         self._settling = None
 
     def _has_message(self, *, complete: bool) -> bool:
-        """Return whether a model that is driven by version 3 goes on, and has told its whole message or has not."""
+        """Return whether a model that is driven by version 3 is open, and its message is complete or not."""
         going_on, completed = self._encoder.unended_messages()
         return completed > 0 if complete else going_on > completed
 
@@ -336,7 +336,7 @@ class EventSender:
             settling.get_loop().call_soon_threadsafe(_resolve, settling)
 
     def begin_tap(self, run_id: UUID) -> bool:
-        """Say that the run's chunks come from a tap from now on; return whether it is its first tap."""
+        """Note that a tap delivers the run's chunks from now on. Return whether it is the run's first tap."""
         return self._encoder.begin_tap(run_id)
 
     def end_tap(self, run_id: UUID) -> None:
@@ -344,12 +344,12 @@ class EventSender:
         self._encoder.end_tap(run_id)
 
     def leave(self, frame: FrameType | None) -> None:
-        """Say that nobody reads a generator of the run any more, whose frame this is."""
+        """Note that nobody reads a generator of the run any more, by its frame."""
         if self._stopped and frame is not None:
             self.leftover_frames.add_frame(frame)
 
     def tapped_run(self, run_id: UUID) -> Run | None:
-        """Return the run if its chunks are to be reported."""
+        """Return the run if its chunks are wanted."""
         return self._encoder.tapped_run(run_id)
 
     def report_chunk(self, run: Run, chunk: Payload, awaited: bool = False) -> bool:
@@ -373,7 +373,7 @@ class EventSender:
         return full
 
     def pass_on(self, event: Event) -> bool:
-        """Send an event that somebody else has made; return whether the channel is full."""
+        """Send an event that other code has made. Return whether the channel is full."""
         return self._stopped or self._push((event,))
 
     async def room(self) -> None:
@@ -381,18 +381,18 @@ class EventSender:
         self._in_room += 1
         try:
             if self._stopped:
-                await asyncio.sleep(0)  # even a run that never waits gives the loop its turns to cancel it
+                await asyncio.sleep(0)  # gives the loop a chance to cancel a run that never waits
             elif self._receive.attached:
                 await self._send.room()
             else:
-                # Before somebody reads, waiting could be waiting for oneself: `await run; async for event in handler`.
-                self._send.room_sync()  # does not wait either, and counts it
+                # Before anybody reads, the run might wait for itself: `await run; async for event in handler`.
+                self._send.room_sync()  # does not wait either, but counts it
         finally:
             self._in_room -= 1
 
     @property
     def in_callback(self) -> bool:
-        """Whether an awaited callback of the run is here, waiting."""
+        """Whether an awaited callback of the run is waiting here."""
         return self._in_room > 0
 
     def room_sync(self) -> None:
@@ -400,10 +400,10 @@ class EventSender:
         self._send.room_sync()
 
     def stop(self) -> None:
-        """Stop the run at its next sync callback: it belongs to a reader who has left. Idempotent; any thread.
+        """Stop the run at its next sync callback, because its reader has left. Idempotent; any thread.
 
-        Callbacks that are awaited pass, unheard: an async run is cancelled where it waits. Should it have lost that, such a
-        callback cancels it again.
+        Awaited callbacks pass, but are not reported: an async run is cancelled where it waits. If it has lost that
+        cancellation, such a callback cancels it again.
         """
         self._note_open()
         self._stopped = True
@@ -411,7 +411,7 @@ class EventSender:
         self.entered_loops.cancel_all()
 
     def note_cancelled(self) -> None:
-        """Say that the run has been cancelled: what begins from now on is cleanup, or somebody else's."""
+        """Note that the run has been cancelled: runs that begin from now on are part of the cleanup or belong to other code."""
         self._cancelled = True
 
     def _note_open(self) -> None:
@@ -419,7 +419,7 @@ class EventSender:
 
     @property
     def reader_left(self) -> bool:
-        """Whether nobody will read what is sent any more."""
+        """Whether the reader has left, so that nobody reads what is sent."""
         return self._send.reader_left
 
     @property
@@ -428,10 +428,10 @@ class EventSender:
         return self._stopped
 
     def _stop(self, run_id: Payload, awaited: bool) -> bool:
-        """Stop at a callback or chunk, unless it may pass, unheard; return whether its caller should give the loop its turn.
+        """Stop at a callback or chunk, unless it may pass unreported. Return whether its caller should give the loop its turn.
 
-        Runs that begin now may pass if they are somebody else's, such as a worker's that the run has left to serve other
-        requests, or part of the cleanup.
+        Runs that begin now may pass if they are part of the cleanup or belong to other code, such as a worker that the run has
+        started and that serves other requests.
         """
         was_open = run_id in self._open
         if self._is_over and not was_open:
@@ -449,10 +449,11 @@ class EventSender:
         raise self._stopping()
 
     def _stopping(self) -> BaseException:
-        """Return what ends the run: a cancellation; in sync code, what nobody reports once that is on its way.
+        """Return the exception that ends the run: a cancellation, and later in the same sync code, `GeneratorExit`.
 
-        A sync generator of LangChain that is closed reads on, to trace its input (`Runnable._transform_stream_with_config`). It
-        has to be stopped again then, in a place where any other exception is printed as one that was ignored.
+        When a sync generator of LangChain is closed, it reads on, to trace its input
+        (`Runnable._transform_stream_with_config`). Then it must be stopped again, in a place where Python prints any other
+        exception as ignored.
         """
         thread = get_ident()
         in_loop = running_loop() is not None
@@ -462,19 +463,19 @@ class EventSender:
         return asyncio.CancelledError(_STOPPED)
 
     def end_call(self) -> None:
-        """Say that the run's call has ended: whatever of it still reports is being cleaned up."""
+        """Note that the run's call has ended: its runs that still report are being cleaned up."""
         self._call_ended = True
 
     def end_run(self) -> None:
-        """Say that this is over, too: whatever begins now is somebody else's."""
+        """Note that the cleanup is over, too: runs that begin now belong to other code."""
         self._is_over = True
         self.entered_loops.unbind()
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Close the channel and forget all runs: nothing more will come. Idempotent."""
+        """Close the channel and forget all runs. Idempotent."""
         self._note_open()
         if self._send.closed:
-            self._encoder.forget()  # late callbacks may be at work in other threads
+            self._encoder.forget()  # late callbacks may be running in other threads
             return
         held = self._order.acquire(timeout=_ORDER_SECONDS)
         try:
@@ -485,7 +486,7 @@ class EventSender:
                 self._order.release()
 
     def _close(self, error: BaseException | None) -> None:
-        """Close the channel: with the run's error, or else with the first overflow."""
+        """Close the channel with the run's error, or else with the first overflow."""
         overflow, self._overflow = self._overflow, None
         self._send.close(error or overflow)
 
@@ -500,10 +501,10 @@ class EventSender:
         return full
 
     def _refused(self, error: ChannelClosedError | ChannelOverflow) -> None:
-        """Called when the channel has not taken an event: raise the error, unless nobody listens.
+        """Called when the channel has refused an event. Raise the error, unless nobody listens.
 
-        Late: the garbage collector fires callbacks of runs that were given up, in any thread. And the reader of a handler may
-        have left a run that goes on: its tokens make it known once more, and nobody listens for its end.
+        There are two such cases. The garbage collector fires callbacks of abandoned runs late, in any thread. And the reader of
+        a handler may have left a run that goes on: its tokens add the run again, and nobody listens for its end.
         """
         if isinstance(error, ChannelClosedError):
             self._encoder.forget()

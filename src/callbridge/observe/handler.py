@@ -1,21 +1,21 @@
 """`EventStreamHandler`: a callback handler that is an iterator of events.
 
-One object serves every kind of run. How a callback may wait for the reader depends on who calls it, so the callback
-methods are descriptors that look at their caller (`callers`):
+One object serves every kind of run. How a callback may wait for the reader depends on its caller, so the callback methods are
+descriptors that look at their caller (see `callers`):
 
 | caller | gets | when the channel is full |
 |---|---|---|
 | `handle_event`, no loop in this thread | a function | blocks the thread |
-| `handle_event`, a loop runs in this thread | a function | never waits: the loop could not go on (overrun) |
+| `handle_event`, a loop runs in this thread | a function | never waits, because the loop could not go on (overrun) |
 | `ahandle_event` | a coroutine function | awaits |
-| anybody else | a function whose result may be awaited | as above |
+| any other caller | a function with an awaitable result | as above |
 
-A plain coroutine function would do for the first two as well, at the price of an event loop made and thrown away for each
-callback, and of LangChain's deadlock when a callback is fired by the garbage collector while a loop runs.
+A plain coroutine function would also work in the first two cases. But LangChain would make a new event loop for each callback,
+and would deadlock when the garbage collector fires a callback while a loop runs.
 
-`run_inline` answers in the same way: True to `ahandle_event`, which then needs no task and no `gather` for each callback, and
-False to all others, because `AsyncCallbackManager.on_llm_start` drops every handler that is not inline as soon as one is
-(LangChain issue 39633).
+`run_inline` depends on the caller, too. It is True for `ahandle_event`, which then needs no task and no `gather` for each
+callback. It is False for all others: if one handler is inline, `AsyncCallbackManager.on_llm_start` drops every handler that is
+not (LangChain issue 39633).
 
 Source: `handle_event`, `ahandle_event` (`langchain_core/callbacks/manager.py`, 0.3.0 to 1.8.1).
 """
@@ -66,7 +66,7 @@ T = TypeVar("T")
 
 
 class _Reported:
-    """What a callback returns to a caller other than LangChain. The work is done; awaiting it waits for room."""
+    """The result of a callback for a caller other than LangChain. The work is done. Awaiting this waits for room."""
 
     __slots__ = ("_room",)
 
@@ -79,11 +79,11 @@ class _Reported:
 
 
 class Callback:
-    """One callback method of the handler: what it is depends on who asks.
+    """One callback method of the handler. Its form depends on the caller.
 
     Args:
         method: Its name.
-        quick: Whether it has a way of its own, because there are so many calls of it: those that report tokens.
+        quick: Whether it has a fast path, because it is called for each token.
     """
 
     def __init__(self, method: str, *, quick: bool = False) -> None:
@@ -103,9 +103,9 @@ class Callback:
 
 
 class _RaisesOverflow:
-    """`raise_error`: LangChain asks for it when a callback has failed. Only what the user asked for is an error of the run.
+    """`raise_error`: LangChain reads it when a callback has failed. Only an overflow that you asked for is an error of the run.
 
-    No property, so that subclasses and users may set the attribute as they do with any handler.
+    It is not a property, so that subclasses and users can set the attribute as on any handler.
     """
 
     def __get__(self, handler: object, owner: object) -> bool:
@@ -153,13 +153,13 @@ class EventStreamHandler(BaseCallbackHandler):
 
     raise_error: Any = _RaisesOverflow()
 
-    # Properties in LangChain, which asks for each token.
+    # These are properties in LangChain, which reads them for each token.
     ignore_llm: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
     ignore_chain: Any = False  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __new__(cls, *args: Any, streaming: bool = False, **kwargs: Any) -> Self:
-        """Make an instance, of a class that LangChain knows as a streaming handler if asked to."""
-        # LangChain asks `isinstance`, by methods or by class, so that it cannot be an attribute of the instance.
+        """Make an instance. If `streaming` is set, LangChain takes its class for a streaming handler."""
+        # An attribute of the instance would not do, because LangChain asks `isinstance`, by methods or by class.
         known: Any = cls
         made: Self = super().__new__(_streaming_class(known) if streaming else known)
         return made
@@ -290,7 +290,7 @@ class EventStreamHandler(BaseCallbackHandler):
         return f"<{type(self).__name__} {described(self._reader.state, self.statistics())}>"
 
     def leave_for_exit(self) -> None:
-        """Leave because the interpreter exits; called by it."""
+        """Stop reading because the interpreter exits. It calls this."""
         self.close()
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -308,16 +308,16 @@ class EventStreamHandler(BaseCallbackHandler):
         """Report a callback made by a subclass or by the user's own code."""
         if not self._sender.report(method, args, kwargs):
             return _Reported(None)
-        # In a thread that runs a loop this does not wait, and counts that: nobody knows whether the result is awaited.
+        # In a thread that runs a loop this does not wait, but counts it: nobody knows whether the caller awaits the result.
         self._sender.room_sync()
         return _Reported(None if in_borrowed_loop() else self._sender.room)
 
     def _reporter(self, method: str) -> Callable[..., Any]:
-        """Return what a callback is to a caller that is not LangChain."""
+        """Return the form of a callback for a caller that is not LangChain."""
         return partial(self._report_any, method)
 
     def _before_tap(self, tap: str, run_id: UUID, output: Any) -> Any:
-        """Return the chunks to tap; a place for another handler's tap."""
+        """Return the chunks to tap. A subclass can insert another handler's tap here."""
         return output
 
     @property
@@ -327,7 +327,7 @@ class EventStreamHandler(BaseCallbackHandler):
 
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
-        """True to `ahandle_event`, False to everybody else: see the head of this module."""
+        """True for `ahandle_event`, False for all others; see the head of this module."""
         caller = calling_frame(1).f_code
         return caller in ASYNC_DISPATCH or caller in ASYNC_DISPATCH_ONE
 
@@ -335,7 +335,7 @@ class EventStreamHandler(BaseCallbackHandler):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EventStreamHandler:
-        # Users copy configs; a copied handler would report to nobody.
+        # Users copy configs, and nobody would read a copied handler.
         return self
 
 
@@ -350,7 +350,7 @@ for _method in METHODS:
 
 
 class _Tapping(StreamingHandler):  # type: ignore[misc]
-    """What makes a handler a streaming one: LangChain lets it tap the chunks of runs."""
+    """Makes a handler a streaming one, so that LangChain lets it tap the chunks of runs."""
 
     def tap_output_aiter(self: Any, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:
         """Report the chunks of an async run as they pass."""
@@ -367,10 +367,10 @@ class _Tapping(StreamingHandler):  # type: ignore[misc]
         return tap(self._sender, run_id, output) if self.streaming else output
 
     def _left_out(self: Any, caller: FrameType) -> Iterator[Any]:
-        """Yield the streaming handlers that LangChain leaves out for our sake: ours, and the first one of others.
+        """Yield the streaming handlers that LangChain leaves out because of this one: ours, and the first of the others.
 
-        It lets only the first streaming handler of a run tap it. Without us, that would have been the first of the others;
-        no further one has ever had chunks, and none shall have more than without us.
+        LangChain lets only the first streaming handler of a run tap it. Without us, that would have been the first of the
+        others. The rest of them would not have had chunks, and do not get any now.
         """
         is_let_in = self._stands_for_another
         for other in left_out_of_tap(self, caller):

@@ -1,11 +1,11 @@
-"""`stream_messages`, `astream_messages`: the reading style of version 3 for whatever calls models, legacy chains included.
+"""`stream_messages`, `astream_messages`: read any code that calls models in the style of version 3, even legacy chains.
 
-The messages are LangChain's own `ChatModelStream` and `AsyncChatModelStream`, fed through their public `dispatch` with what
-`EventsToProtocol` makes of the run's events. Who reads any of them, or asks for the next one, pulls events of the run: so the
-run goes as far as it is read, and `capacity` further. What is pulled on the way is kept by the message it belongs to.
+The messages are LangChain's own `ChatModelStream` and `AsyncChatModelStream`. `EventsToProtocol` translates the run's events
+for their public `dispatch`. Reading a message, or asking for the next one, pulls events of the run. So the run goes as far as
+it is read, and `capacity` further. Each message keeps the events that were pulled for it on the way.
 
-A message begins with the first thing its model says. Its own error is raised by who reads it; the run's by who asks for the
-next message.
+A message begins with the first output of its model. Reading a message raises its own error. Asking for the next message raises
+the run's error.
 """
 
 from __future__ import annotations
@@ -126,10 +126,10 @@ def _check_version() -> None:
 
 
 class _Messages:
-    """The messages that go on, and those that nobody has been given yet.
+    """The open messages, and those that no reader has received yet.
 
     Args:
-        make: Makes a message, of its namespace, node and id.
+        make: Makes a message from its namespace, node and id.
     """
 
     def __init__(self, make: Callable[..., Any]) -> None:
@@ -139,7 +139,7 @@ class _Messages:
         self.ready: deque[Any] = deque()
 
     def feed(self, event: Event) -> None:
-        """Take an event of the run."""
+        """Process an event of the run."""
         if not UNSEEN_TAGS.isdisjoint(event["tags"]):
             return
         data: Payload = event["data"]
@@ -167,13 +167,13 @@ class _Messages:
             message.fail(error)
 
     def end(self, error: BaseException | None) -> None:
-        """Fail all messages that go on."""
+        """Fail all open messages."""
         for run_id in list(self._open):
             self._fail(run_id, error or RunUnfinishedError(run_id, "ChatModel"))
 
 
 class _Pump:
-    """Pulls events out of a stream, for a message or for whoever asks for the next one."""
+    """Pulls events out of a stream, for the reader of a message or of the next message."""
 
     def __init__(self, events: EventStream[Any]) -> None:
         from langchain_core.language_models.chat_model_stream import ChatModelStream  # noqa: PLC0415 - since 1.4
@@ -190,7 +190,7 @@ class _Pump:
         return message
 
     def pull(self) -> bool:
-        """Take one event; return whether there was one."""
+        """Pull one event. Return whether there was one."""
         if self.ended:
             return False
         try:
@@ -279,7 +279,7 @@ class MessageStream(Generic[R]):
 
 
 class _AsyncPump:
-    """The same for async code: of several tasks that read, one pulls, and the others look at what it has brought."""
+    """The same for async code. If several tasks read, one pulls, and the others look at what it has pulled."""
 
     def __init__(self, events: AsyncEventStream[Any]) -> None:
         from langchain_core.language_models.chat_model_stream import AsyncChatModelStream  # noqa: PLC0415 - since 1.4
@@ -298,7 +298,7 @@ class _AsyncPump:
         return message
 
     async def pull(self) -> bool:
-        """Take one event, or see that another task has; return whether there was one."""
+        """Pull one event, or find that another task has. Return whether there was one."""
         before = self._pulled
         async with self._turn:
             if self._pulled != before:
@@ -318,7 +318,7 @@ class _AsyncPump:
             return True
 
     def end(self, error: BaseException | None) -> None:
-        """Fail what goes on."""
+        """Fail all open messages."""
         self.ended, self.error = True, error
         self.messages.end(error)
 

@@ -1,8 +1,8 @@
 """`astream_call`, `stream_call`: events of everything a call runs, without touching the call.
 
-The handler is not passed to anybody. It is put into a context variable of the context in which the call runs, and LangChain
-asks that variable whenever it configures callbacks. So it hears of each run started inside, however deep, and nobody outside
-does.
+The handler is not passed to any code. It is in a context variable of the context in which the call runs, and LangChain reads
+that variable whenever it configures callbacks. So the handler hears of each run that starts inside, however deep, and of no run
+outside.
 
 Source: `register_configure_hook` (`langchain_core/tracers/context.py`, 0.3.0 to 1.8.1).
 """
@@ -55,8 +55,8 @@ _V3_CALL: Final = (
 )
 
 
-# The second form says "or" because mypy would find a call with `**kwargs: Any`, such as `chain.ainvoke`, to fit one that says
-# only `Callable[..., R]` as well, and give up on both.
+# The second overload has a union because mypy would match a call with `**kwargs: Any`, such as `chain.ainvoke`, with a plain
+# `Callable[..., R]` as well, and would give up on both.
 @overload
 def astream_call(call: Callable[..., Awaitable[R]], /, *args: Any, **options: Unpack[StreamOptions]) -> AsyncEventStream[R]: ...
 @overload
@@ -135,7 +135,7 @@ def stream_call(call: Callable[..., Any], /, *args: Any, **options: Unpack[Strea
 
 
 def _prepared(call: object, options: StreamOptions) -> tuple[OwnedRunHandler, OnExit]:
-    """Check what a stream was asked for, and return its handler and what to do when its reader leaves."""
+    """Check a stream's options, and return its handler and its `on_exit`."""
     _check_callable(call)
     is_v3_call = cast("Any", options).get("version") == "v3"
     check_option_names(options, StreamOptions, hint=_V3_CALL if is_v3_call else _KEYWORDS)
@@ -152,7 +152,7 @@ def observed(handler: BaseCallbackHandler) -> Context:
 
 @contextmanager
 def observing(handler: BaseCallbackHandler) -> Iterator[None]:
-    """Let a handler hear of every run that is started inside, in this context and those copied from it."""
+    """Let a handler hear of every run that starts inside, in this context and its copies."""
     variable, token = _observe(handler)
     try:
         yield
@@ -163,8 +163,8 @@ def observing(handler: BaseCallbackHandler) -> Iterator[None]:
 def _observe(handler: BaseCallbackHandler) -> tuple[ContextVar[BaseCallbackHandler | None], Token[BaseCallbackHandler | None]]:
     level = 0
     while (observer := _hook(level).get()) is not None and not (isinstance(observer, OwnedRunHandler) and observer.is_over):
-        # This call is itself observed: that observer goes on hearing of everything, too. One whose run is over gives way to it,
-        # or else each generation of runs that start the next one in a task would need a variable more.
+        # This call is itself observed, and its observer goes on hearing of everything. An observer whose run is over is
+        # replaced. If not, each generation of runs that start the next one in a task would need one more variable.
         level += 1
     variable = _hook(level)
     return variable, variable.set(handler)
@@ -172,10 +172,10 @@ def _observe(handler: BaseCallbackHandler) -> tuple[ContextVar[BaseCallbackHandl
 
 @cache
 def _hook(level: int) -> ContextVar[BaseCallbackHandler | None]:
-    """Return the variable for observers at this depth of nesting, known to LangChain since its first use.
+    """Return the variable for observers at this depth of nesting. Its first use registers it with LangChain.
 
-    LangChain has no way to take such a variable back, so there are as many as calls were ever nested, and importing
-    callbridge makes none.
+    LangChain cannot unregister such a variable. So there are as many as calls were ever nested, and importing callbridge makes
+    none.
     """
     variable: ContextVar[BaseCallbackHandler | None] = ContextVar(f"callbridge_observer_{level}", default=None)
     register_configure_hook(variable, inheritable=True)
@@ -217,14 +217,14 @@ def _async_run(handler: OwnedRunHandler, call: Callable[[], Any], is_async: bool
     def make() -> OwnedRun:
         if is_async or _on_asyncio():
             return TaskRun(sender, run, partial(observed, handler))
-        # trio: LangChain's async API does not run there, sync code does, in its thread.
+        # LangChain's async API does not run on trio. Sync code does, in its own thread.
         return ThreadRun(sender, partial(_called, call), partial(observed, handler))
 
     return LateRun(make)
 
 
 def _called(call: Callable[[], Any]) -> Any:
-    """Make the call and return its result, or what can be awaited for it."""
+    """Make the call and return its result, or an awaitable for it."""
     result = call()
     return _awaited(result) if inspect.isawaitable(result) else _checked(result)
 
@@ -234,7 +234,7 @@ async def _awaited(result: Awaitable[Any]) -> Payload:
 
 
 def _checked(result: Payload) -> Payload:
-    """Return what a call returned, unless it is work that nobody has done.
+    """Return the result of a call, unless it is work that has not been done yet.
 
     Raises:
         CallableTypeError: It is a generator, or a stream of version 3 that nobody has begun to read.

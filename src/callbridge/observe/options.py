@@ -1,4 +1,4 @@
-"""The options that all streams have in common, each said once."""
+"""The options that all streams have in common."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
-# Not for type checkers alone: `typing.get_type_hints(StreamOptions)` looks it up here.
+# Not only type checkers need this: `typing.get_type_hints(StreamOptions)` looks it up here.
 from callbridge.channel.statistics import Overflow
 from callbridge.core.filters import Filters
 from callbridge.errors import OptionError, OptionWarning
@@ -15,7 +15,7 @@ from callbridge.errors import OptionError, OptionWarning
 __all__ = ["HandlerOptions", "OnExit", "StreamOptions", "check_option_names", "warn_of_misspelled"]
 
 _ALIKE = 0.85
-"""From which likeness on a name is taken for a misspelled option; `stream_mode` and `streaming` have 0.7."""
+"""From this similarity on, a name counts as a misspelled option. `stream_mode` and `streaming` have 0.7."""
 
 OnExit: TypeAlias = Literal["cancel", "detach"]
 """What happens to a run when its reader leaves first: it is cancelled and awaited, or runs on unread."""
@@ -75,11 +75,11 @@ def check_option_names(
     Args:
         given: The keywords and their values.
         known: The options there are.
-        also: Further ones.
-        hint: What else such a keyword may have been meant for.
+        also: Further options.
+        hint: What else the keyword may have been meant for.
 
     Raises:
-        OptionError: It is none of them.
+        OptionError: A keyword is none of them.
     """
     names = {*known.__annotations__, *also}
     for name, value in given.items():
@@ -90,7 +90,7 @@ def check_option_names(
 
 
 def warn_of_misspelled(given: Iterable[str], stacklevel: int) -> None:
-    """Warn of keywords that go to a runnable and look like one of the options of `StreamOptions`.
+    """Warn of keywords that go to a runnable but look like options of `StreamOptions`.
 
     Args:
         given: The keywords.

@@ -1,7 +1,7 @@
-"""Taps: reporting the chunks of a run as its iterator hands them on.
+"""Taps: report the chunks of a run as its iterator passes them on.
 
-LangChain has no callback for a chain's chunks; it lets streaming handlers wrap the iterator. An overflow is thrown into what
-makes the chunks, so that each run below fails with it instead of being left.
+LangChain has no callback for a chain's chunks. It lets streaming handlers wrap the iterator instead. An overflow is thrown into
+the generator that makes the chunks, so that each run below fails with it and is not abandoned.
 
 Source: `_AstreamEventsCallbackHandler.tap_output_aiter`, `Runnable._atransform_stream_with_config`
 (langchain-core 0.3.0 to 1.8.1).
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 async def tap_root_async(sender: EventSender, output: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Do what `tap_async` does for the root run, whose id is known when it has begun: at its first chunk."""
+    """Do what `tap_async` does, for the root run, whose id is known only at its first chunk."""
     async for first in output:
         run_id = sender.encoder.only_root()
         rest = output if run_id is None else tap_async(sender, run_id, _joined_async(first, output))
@@ -38,7 +38,7 @@ async def tap_root_async(sender: EventSender, output: AsyncIterator[T]) -> Async
 
 
 def tap_root(sender: EventSender, output: Iterator[T]) -> Iterator[T]:
-    """Do for a sync run what `tap_root_async` does for an async one."""
+    """Do what `tap_root_async` does, for a sync run."""
     for first in output:
         run_id = sender.encoder.only_root()
         if run_id is None:
@@ -55,11 +55,11 @@ async def _joined_async(first: T, output: AsyncIterator[T]) -> AsyncIterator[T]:
 
 
 async def tap_async(sender: EventSender, run_id: UUID, output: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Yield the chunks of an async run, reporting each before it is handed on.
+    """Yield the chunks of an async run, and report each before passing it on.
 
     Args:
-        sender: Where they are reported.
-        run_id: The run whose chunks they are; it need not have started.
+        sender: Receives the reports.
+        run_id: The run of the chunks. It need not have started.
         output: The chunks.
     """
     frame = getattr(output, "ag_frame", None)
@@ -76,7 +76,7 @@ async def tap_async(sender: EventSender, run_id: UUID, output: AsyncIterator[T])
     try:
         async for chunk in output:
             if not asked:
-                # A lazily started run is known from its first chunk on.
+                # A run that starts lazily is known from its first chunk on.
                 asked, run = True, sender.tapped_run(run_id)
             try:
                 full = run is not None and report(run, chunk, True)
@@ -94,7 +94,7 @@ async def tap_async(sender: EventSender, run_id: UUID, output: AsyncIterator[T])
 
 
 def tap(sender: EventSender, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
-    """Do for a sync run what `tap_async` does for an async one."""
+    """Do what `tap_async` does, for a sync run."""
     frame = getattr(output, "gi_frame", None)
     if not sender.begin_tap(run_id):
         try:
@@ -125,10 +125,10 @@ def tap(sender: EventSender, run_id: UUID, output: Iterator[T]) -> Iterator[T]:
 
 
 def _leave(sender: EventSender, output: Iterator[Any], frame: FrameType | None) -> None:
-    """Say that nobody reads these chunks any more; if the run was stopped, close what makes them.
+    """Note that nobody reads these chunks any more. If the run was stopped, close the generator that makes them.
 
-    Whoever drops it would, too, but then what it raises is printed as an error that was ignored: LangChain's generators read on
-    when they are closed, and may come to an error of the provider's.
+    Dropping the generator would close it, too, but Python would print its errors as ignored: when LangChain's generators are
+    closed, they read on, and may meet an error of the provider's.
     """
     sender.leave(frame)
     close: Any = getattr(output, "close", None)

@@ -1,7 +1,7 @@
-"""Runnables whose `astream_events` is their own, such as LangServe's client of a server: they are asked for their events.
+"""Runnables with their own `astream_events`, such as LangServe's client of a server. callbridge reads their events from it.
 
-What such a runnable runs is elsewhere, and no callback of it comes here. It gets the caller's config as it is, because it may
-send it on as JSON.
+The work of such a runnable happens elsewhere, and its callbacks do not come here. It gets the caller's config unchanged,
+because it may send the config on as JSON.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["has_own_events", "pass_on_events", "runs_elsewhere"]
 
 
 def has_own_events(runnable: Runnable[Any, Any]) -> bool:
-    """Return whether a runnable makes events in a way of its own."""
+    """Return whether a runnable makes events in its own way."""
     return not _is_langchains(type(runnable).astream_events)
 
 
 def runs_elsewhere(runnable: Runnable[Any, Any]) -> bool:
-    """Return whether a runnable is streamed by code that is not LangChain's, which may do anything with its config."""
+    """Return whether code from outside LangChain streams the runnable. It may do anything with the config."""
     kind = type(runnable)
     return not (_is_langchains(kind.astream) and _is_langchains(kind.stream))
 
@@ -40,11 +40,11 @@ async def pass_on_events(
     """Send the events that a runnable streams.
 
     Args:
-        sender: Where they go.
+        sender: Receives the events.
         runnable: The runnable.
         value: Its input.
         config: Its config.
-        kwargs: What goes to its `astream_events`, filters included.
+        kwargs: Further arguments of its `astream_events`, including filters.
 
     Returns:
         The output of the root run.

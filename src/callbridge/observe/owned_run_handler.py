@@ -1,4 +1,4 @@
-"""`OwnedRunHandler`: the handler inside a stream, whose run belongs to the reader."""
+"""`OwnedRunHandler`: the handler inside a stream that owns its run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["OwnedRunHandler"]
 
 
 class OwnedRunHandler(EventStreamHandler):
-    """Never ends by itself: the source that drives the run says when it is over.
+    """A handler that never ends by itself. The source that drives the run ends it.
 
     Args:
-        root_input: What the root runnable is called with, if the stream stands for `astream_events`.
+        root_input: The input of the root runnable, if the stream replaces `astream_events`.
         **options: See `HandlerOptions`.
     """
 
@@ -27,20 +27,20 @@ class OwnedRunHandler(EventStreamHandler):
         super().__init__(roots=None, **options)
 
     def _make_encoder(self, **options: Any) -> CallsToEvents:
-        # The stream ends with the run: descendants that report after the root, but before the run has ended, are heard.
+        # The stream ends with the run, so descendants may report after the root, as long as the run has not ended.
         return CallsToEvents(root_input=self._root_input, linger=True, **options)
 
     @property
     def sender(self) -> EventSender:
-        """Where the handler's calls go."""
+        """The sender that gets the handler's calls."""
         return self._sender
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has ended by itself, so that there is nothing more to hear or to stop."""
+        """Whether the run has ended by itself, so that nothing more will come and nothing need be stopped."""
         return self._sender.send.finished and not self._sender.stopped
 
     @property
     def reader(self) -> EventReader:
-        """Where its events come from."""
+        """The reader of its events."""
         return self._reader

@@ -1,4 +1,4 @@
-"""`EventReader`: the reading end that handlers and streams have in common, and the view of it as text."""
+"""`EventReader`: the reading end of handlers and streams, and the same as text."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["AsyncTexts", "EventReader", "HandlerTexts", "ReaderState", "StreamStatistics", "Texts", "described"]
 
 ReaderState: TypeAlias = Literal["new", "reading", "ended", "closed"]
-"""`new` until the first read, `ended` when the end or an error has been handed out, `closed` when the reader left first."""
+"""`new` until the first read, `ended` when the reader has had the end or an error, `closed` if it left before."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStatistics:
-    """What went through a stream so far."""
+    """Counters of a stream."""
 
     channel: ChannelStatistics
     """Counters of the channel, in items."""
 
     runs: int
-    """Runs that are remembered: open, or ended below a root that is open. 0 when all is over."""
+    """How many runs are remembered: open runs, and those that ended below an open root. 0 when all is over."""
 
 
 def described(state: ReaderState, statistics: StreamStatistics) -> str:
-    """Return what is going on in a stream in words, for people who debug."""
+    """Return the state of a stream in words, for debugging."""
     channel = statistics.channel
     return f"{state} capacity={channel.capacity} buffered={channel.buffered} runs={statistics.runs}"
 
@@ -39,24 +39,24 @@ def described(state: ReaderState, statistics: StreamStatistics) -> str:
 class EventReader:
     """Reads events from a channel, once.
 
-    States: `new ──read──▶ reading ──end or error──▶ ended`, and `closed` from either of the first two by `close`. Reading on
-    after a pause is fine in `reading`. In `ended` and `closed`, `next` gives the end, so that a loop ends which another task
-    closes; a new loop gets an error.
+    States: `new ──read──▶ reading ──end or error──▶ ended`, and `close` leads from the first two to `closed`. In `reading`, you
+    can pause and read on. In `ended` and `closed`, `next` gives the end, so that a loop ends when another task closes the
+    reader. A new loop raises an error.
     """
 
     def __init__(self, receive: ReceiveEnd[Event]) -> None:
         self._receive = receive
         self.ready = receive.ready
-        """Returns the next event, or what it is given if the reader has to be asked by `next_async` or `next_sync`."""
+        """Returns the next event, or its argument if `next_async` or `next_sync` must be called."""
         self.take = receive.take
-        """Returns what to await for the next event, for a reader in `reading`; see `ReceiveEnd.take`."""
+        """Returns an awaitable for the next event, for a reader in `reading`; see `ReceiveEnd.take`."""
         self.state: ReaderState = "new"
 
     def begin(self) -> None:
         """Begin a loop, in the thread and task that will read.
 
         Raises:
-            StreamConsumedError: The end has been handed out already, or the reader has left.
+            StreamConsumedError: The reader has had the end already, or has left.
         """
         self.check_new()
         if self.state == "new":
@@ -64,15 +64,15 @@ class EventReader:
             self._receive.attach()
 
     def check_new(self) -> None:
-        """Raise what `begin` would, without beginning."""
+        """Raise what `begin` would raise, but do not begin."""
         if self.state in ("ended", "closed"):
             raise StreamConsumedError(self.state)
 
     def next_async(self) -> Awaitable[Event | None]:
-        """Return what to await for the next event when none is `ready`; its result is None at the end.
+        """Return an awaitable for the next event, for when none is `ready`. Its result is None at the end.
 
-        Whatever is raised or returned at the end, `note_end` is to be called. No coroutine around the channel's own: it would
-        add a third to the price of reading an event.
+        Call `note_end` at the end, whatever is raised or returned. This makes no coroutine around the channel's own, which
+        would add a third to the price of reading an event.
 
         Raises:
             StopAsyncIteration: There are no more, because the reader has left or has seen the end.
@@ -84,7 +84,7 @@ class EventReader:
         return self._receive.take(None)
 
     def next_sync(self) -> Event:
-        """Return the next event to sync code, blocking the thread; raises `StopIteration` at the end, else as above."""
+        """Block the thread until there is an event and return it. Raise `StopIteration` at the end, else as above."""
         if self.state != "reading":
             self.check_open(StopIteration)
         try:
@@ -94,20 +94,20 @@ class EventReader:
             raise
 
     def close(self) -> None:
-        """Leave; idempotent, from any thread."""
+        """Stop reading. Idempotent; from any thread."""
         if self.state in ("new", "reading"):
             self.state = "closed"
         self._receive.close()
 
     def check_open(self, stop: type[Exception]) -> None:
-        """Begin if the reader is new; raise what tells the end if it does not read any more."""
+        """Begin if the reader is new. If it does not read any more, raise the end."""
         if self.state == "new":
             self.begin()
         elif self.state != "reading":
             raise stop
 
     def note_end(self) -> None:
-        """Take note that a read raised: the end, the run's error, or just a cancelled wait."""
+        """Note that a read raised: the end, the run's error, or only the cancellation of a wait."""
         if self._receive.ended and self.state == "reading":
             self.state = "ended"
 
@@ -149,7 +149,7 @@ class Texts:
 
 
 class _EitherWay(Protocol):
-    """Events to be read by `async for` or by `for`."""
+    """Base for views that you can read with `async for` or with `for`."""
 
     def __aiter__(self) -> AsyncIterator[Event]: ...
     def __anext__(self) -> Awaitable[Event]: ...
@@ -158,7 +158,7 @@ class _EitherWay(Protocol):
 
 
 class HandlerTexts:
-    """The visible text of the models that a handler hears, to be read by `async for` or by `for`."""
+    """The visible text of the models that a handler hears, for `async for` or `for`."""
 
     def __init__(self, events: _EitherWay) -> None:
         self._events = events

@@ -120,12 +120,12 @@ class _Run:
     """One streamed run of a runnable with our handler attached.
 
     Args:
-        runnable: The runnable, or whatever was given instead.
+        runnable: The runnable, to be checked.
         value: Its input.
         config: Its config.
         version: The event schema.
-        kwargs: Options, and what goes to the runnable.
-        other: What takes any other callable.
+        kwargs: Options, and keyword arguments of the runnable.
+        other: The function to suggest for any other callable.
     """
 
     def __init__(
@@ -159,25 +159,25 @@ class _Run:
         self.attached = _handlers(ensure_config(self.given_config).get("callbacks"))
 
     def _config(self) -> tuple[RunnableConfig, UUID | None]:
-        """Return the config of the run, and its id if that is known before it begins; called where it runs."""
+        """Return the config of the run, and its id if that is known before it begins. Called where the run runs."""
         config = ensure_config(self.given_config)
         config["callbacks"] = _with_handler(config.get("callbacks"), self.handler)
         if "run_id" not in config and not runs_elsewhere(self.runnable):
-            # LangGraph and others see the run's id in the config; LangChain makes it a version 7 one there, too.
+            # LangGraph and others see the run's id in the config. There, LangChain uses a version 7 id, too.
             config["run_id"] = new_run_id()
         return config, config.get("run_id")
 
     async def astream(self) -> Payload:
-        """Run it in this task."""
+        """Run the runnable in this task."""
         config, run_id = self._config()
         async with _aclosing(self.runnable.astream(self.value, config, **self.kwargs)) as output:
             sender = self.handler.sender
             async for _ in tap_root_async(sender, output) if run_id is None else tap_async(sender, run_id, output):
-                pass  # what it yields is in the events
+                pass  # the events contain its chunks
         return self._output()
 
     def stream(self) -> Payload:
-        """Run it in this thread."""
+        """Run the runnable in this thread."""
         config, run_id = self._config()
         with _closing(self.runnable.stream(self.value, config, **self.kwargs)) as output:
             sender = self.handler.sender
@@ -186,7 +186,7 @@ class _Run:
         return self._output()
 
     async def pass_on(self) -> Payload:
-        """Run it in this task, or wherever it runs, and send the events that it makes itself."""
+        """Send the events that the runnable makes itself."""
         return await pass_on_events(self.handler.sender, self.runnable, self.value, self.given_config, self.kwargs)
 
     def _output(self) -> Payload:
@@ -195,7 +195,7 @@ class _Run:
 
 
 def _own_filters(runnable: Runnable[Any, Any], options: StreamOptions) -> dict[str, Any]:
-    """Return the options that a runnable with events of its own is to see to itself."""
+    """Return the options that a runnable with its own events must handle itself."""
     if options.get("extended"):
         raise UnsupportedRunnableError("runnable", runnable, _NOT_EXTENDED)
     return {name: value for name, value in options.items() if name in Filters.__annotations__ and value is not None}
@@ -204,7 +204,7 @@ def _own_filters(runnable: Runnable[Any, Any], options: StreamOptions) -> dict[s
 def _unbound(
     runnable: Runnable[Any, Any], config: RunnableConfig | None, kwargs: dict[str, Any]
 ) -> tuple[Runnable[Any, Any], RunnableConfig | None, dict[str, Any]]:
-    """Unwrap bindings, as their own `astream_events` does: the run that is streamed is the one inside."""
+    """Unwrap bindings, as their own `astream_events` does: it streams the runnable inside."""
     while isinstance(runnable, RunnableBindingBase) and (type(runnable).astream_events is RunnableBindingBase.astream_events):
         config = merged_config(runnable, config)
         kwargs = {**runnable.kwargs, **kwargs}
@@ -230,7 +230,7 @@ def _check_callbacks(config: RunnableConfig | None) -> None:
 
 
 def _with_handler(callbacks: Payload, handler: BaseCallbackHandler) -> list[BaseCallbackHandler] | BaseCallbackManager:
-    """Return the user's callbacks and ours behind them, leaving theirs as they are."""
+    """Return the user's callbacks followed by ours, without changing theirs."""
     if callbacks is None:
         return [handler]
     if isinstance(callbacks, list):
@@ -241,7 +241,7 @@ def _with_handler(callbacks: Payload, handler: BaseCallbackHandler) -> list[Base
 
 
 def _aclosing(output: Any) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
-    """Close an iterator on leaving, if it can be closed: third-party runnables may return any kind."""
+    """Close an iterator on leaving, if it can be closed. Third-party runnables may return any kind of iterator."""
     return aclosing(output) if hasattr(output, "aclose") else nullcontext(output)
 
 

@@ -5,8 +5,8 @@ new ──first read──▶ running ──the run ends──▶ ended       th
  └──────close──────────┴────────close──────▶ closed       the run is cancelled and awaited, or left to itself (`on_exit`)
 ```
 
-Classes, not generators: one that was never started has nothing to clean up, closing takes effect at once, and one that is
-dropped cancels its run when the object dies instead of some ticks later.
+These are classes and not generators. So a stream that was never started has nothing to clean up, closing takes effect at once,
+and dropping a stream cancels its run when the object dies and not some ticks later.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ R = TypeVar("R")
 
 
 class _OwningStream(Generic[R]):
-    """What the two kinds of stream have in common.
+    """Base of the two kinds of stream.
 
     Args:
-        handler: Hears of the run.
+        handler: The handler that hears of the run.
         run: The run.
-        on_exit: What happens to it when the reader leaves.
-        attached: Other handlers known to hear of the run.
+        on_exit: What happens to the run when the reader leaves.
+        attached: Other handlers that are known to hear of the run.
     """
 
     def __init__(
         self, handler: OwnedRunHandler, run: OwnedRun, *, on_exit: OnExit, attached: Sequence[BaseCallbackHandler] = ()
     ) -> None:
-        self._begun = False  # first, for `__del__` to find
+        self._begun = False  # first, because `__del__` reads it
         if on_exit not in ("cancel", "detach"):
             raise ArgumentError("on_exit", on_exit, "'cancel' or 'detach'")
         self._handler = handler
@@ -85,7 +85,7 @@ class _OwningStream(Generic[R]):
         """Called by the first read."""
         self._reader.begin()
         leave_at_exit(self)
-        self._begun = True  # before: the run may close the stream before `start` returns
+        self._begun = True  # first, because the run may close the stream before `start` returns
         try:
             self._run.start()
         except BaseException:
@@ -93,7 +93,7 @@ class _OwningStream(Generic[R]):
             raise
 
     def _leave(self) -> bool:
-        """Called when the reader goes; return whether there is a run to wait for."""
+        """Called when the reader leaves. Return whether there is a run to wait for."""
         running = self._begun and self._reader.state == "reading"
         self._handler.close()
         if running and self._on_exit == "cancel":
@@ -108,7 +108,7 @@ class _OwningStream(Generic[R]):
         return f"<{type(self).__name__} {described(self._reader.state, self.statistics())}>"
 
     def __del__(self) -> None:
-        # Dropped without being closed, by a bare `break` for example. Nothing can be awaited here.
+        # The stream was dropped without being closed, for example by a bare `break`. Nothing can be awaited here.
         if self._begun:
             self._leave()
 
@@ -156,11 +156,11 @@ class AsyncEventStream(_OwningStream[R]):
             ConcurrentReadError: Another task is waiting for the next event.
             BaseException: The very error that ended the run, after all events that came before it.
         """
-        # The channel's own coroutine: one around it would be a fourth of the price of reading an event.
+        # The channel's own coroutine. One around it would make up a fourth of the price of reading an event.
         return self._take(None, self._end) if self._reader.state == "reading" else self._first()
 
     async def _first(self) -> Event:
-        """Begin, or tell that it is over."""
+        """Begin, or raise the end."""
         if not self._begun:
             self._begin()
         self._reader.check_open(StopAsyncIteration)
@@ -201,13 +201,13 @@ class AsyncEventStream(_OwningStream[R]):
         return AsyncTexts(self)
 
     async def _end(self, error: BaseException | None) -> Any:
-        """Called when a read has found no event: at the end, the run's error if it has one, or when it was cancelled."""
+        """Called when a read has found no event: at the end, at the run's error, or when the read was cancelled."""
         self._reader.note_end()
         if self._reader.state == "ended":
             self._error = error
             await self._run.wait()
         elif not self._entered and not isinstance(error, (Exception, GeneratorExit)):
-            await self.aclose()  # a cancelled read: nobody else would end the run
+            await self.aclose()  # the read was cancelled, and nobody else would end the run
         if isinstance(error, StopAsyncIteration):
             raise RuntimeError("the run ended with StopAsyncIteration") from error
         if error is None:

@@ -1,7 +1,7 @@
 """`with_tokens`: an old handler that hears its tokens under version 3, too.
 
-To LangChain the result is the old handler: its callbacks are the old handler's own methods, sync where those are sync, so that
-LangChain decides as ever in which thread, loop and context they run. Four callbacks are looked at on their way:
+LangChain takes the result for the old handler: its callbacks are the old handler's own methods, and sync if those are sync. So
+LangChain decides as ever in which thread, loop and context they run. Four callbacks are intercepted:
 
 | callback | what is done |
 |---|---|
@@ -37,8 +37,8 @@ __all__ = ["TokenHandler", "with_tokens"]
 H = TypeVar("H", bound=BaseCallbackHandler)
 
 _REMEMBERED: Final = 1024
-"""Runs whose end may still come. LangChain never reports the end of a sync v3 stream that is left by `break`: the oldest of
-these are forgotten when there are more."""
+"""How many runs whose end may still come are remembered. LangChain never reports the end of a sync v3 stream that its reader
+leaves with `break`. If there are more, the oldest are forgotten."""
 
 
 def with_tokens(handler: H, *, list_tokens: bool = False, text_end: bool = False) -> TokenHandler[H]:
@@ -78,7 +78,7 @@ def with_tokens(handler: H, *, list_tokens: bool = False, text_end: bool = False
 
 
 class _OfWrapped:
-    """An attribute or a method that is the old handler's own."""
+    """An attribute or a method of the old handler."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -89,7 +89,7 @@ class _OfWrapped:
 
 
 class _Looked:
-    """A callback that is looked at on its way: sync or async, as the old handler's own is."""
+    """An intercepted callback. It is sync or async, as that of the old handler."""
 
     def __init__(self, method: str) -> None:
         self._method = method
@@ -100,13 +100,13 @@ class _Looked:
 
 
 class _Heard:
-    """What has been heard of a model's run."""
+    """The state of a model's run."""
 
     __slots__ = ("message", "source")
 
     def __init__(self) -> None:
-        self.source = ""  # of its tokens: `tokens` or `protocol`
-        self.message: MessageToChunks | None = None  # of a run that is driven by version 3
+        self.source = ""  # what reports its tokens: `tokens` or `protocol`
+        self.message: MessageToChunks | None = None  # for a run that is driven by version 3
 
 
 _Call = tuple[str, tuple[Payload, ...], dict[str, Payload]]
@@ -155,7 +155,7 @@ class TokenHandler(BaseCallbackHandler, Generic[H]):
         return own
 
     def _calls(self, method: str, args: tuple[Payload, ...], kwargs: dict[str, Payload]) -> list[_Call]:
-        """Return the calls that one of LangChain's becomes: those of tokens, and last the call itself."""
+        """Return the calls to make for one of LangChain's: first those for tokens, and last the call itself."""
         run_id: UUID = kwargs["run_id"]
         if method == "on_llm_new_token":
             heard = self._heard(run_id)
@@ -180,7 +180,7 @@ class TokenHandler(BaseCallbackHandler, Generic[H]):
         return heard
 
     def _tokens(self, event: Payload, heard: _Heard, kwargs: dict[str, Payload]) -> list[_Call]:
-        """Make the tokens that a message event tells, if nothing else tells the run's."""
+        """Make the tokens in a message event, if nothing else reports the run's tokens."""
         if heard.message is None:
             heard.message = MessageToChunks()
         is_content = heard.message.is_content(event) or event.get("event") == "message-finish"
@@ -205,7 +205,7 @@ class TokenHandler(BaseCallbackHandler, Generic[H]):
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The old handler's class: LangChain, LangGraph and tracers ask with `isinstance` what a handler is."""
+        """The old handler's class, because LangChain, LangGraph and tracers check handlers with `isinstance`."""
         return self.wrapped.__class__
 
     def __getattr__(self, name: str) -> Any:
@@ -231,7 +231,7 @@ for _name in {name for name in dir(BaseCallbackHandler) if not name.startswith("
 
 
 def _ignore(*_: Payload, **__: Payload) -> None:
-    """Stand in for a callback that is not made."""
+    """Stand in for a callback that is left out."""
 
 
 async def _seen_through(result: Payload) -> None:
@@ -240,7 +240,7 @@ async def _seen_through(result: Payload) -> None:
 
 
 def _plain_result(response: Payload) -> Payload:
-    """Return a copy of a result whose messages have their text as strings, where they are text."""
+    """Return a copy of a result. Messages that are only text have it as a string there."""
     generations = [[_plain_generation(one) for one in group] for group in response.generations]
     return response.model_copy(update={"generations": generations})
 

@@ -1,8 +1,8 @@
-"""`wrap_handler`: an old handler that goes on as before and is an iterator of events besides.
+"""`wrap_handler`: an old handler that works as before and is also an iterator of events.
 
-The wrapper is to LangChain what the old handler is: sync where that is sync, async where that is async, inline where that is
-inline, an instance of its class. So LangChain's own dispatch decides, as it would for the old handler alone, in which thread,
-loop and context its methods run, in which order with those of other handlers, and what becomes of their errors.
+LangChain sees the wrapper as the old handler: its methods are sync, async and inline as those of the old handler, and it is an
+instance of the same class. So LangChain's own dispatch decides everything as for the old handler alone: in which thread, loop
+and context its methods run, in which order with those of other handlers, and how their errors are treated.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ H = TypeVar("H", bound=BaseCallbackHandler)
 _OF_THE_STREAM: Final = frozenset(
     name for name in vars(EventStreamHandler).keys() - METHODS.keys() - vars(BaseCallbackHandler).keys() if name[0] != "_"
 ) - {"ignore_llm", "ignore_chain", "raise_error", "run_inline"}
-"""Public names of the event stream: what it has besides a handler's callbacks and settings."""
+"""Public names of the event stream: those that are not callbacks or settings of a handler."""
 
 
 def wrap_handler(handler: H, *, roots: int | None = 1, **options: Unpack[HandlerOptions]) -> WrappedHandler[H]:
@@ -88,12 +88,12 @@ def _check_handler(handler: object) -> None:
 class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
     """An old handler and the events of its runs; made by `wrap_handler`."""
 
-    # No way around the old handler's own.
+    # Always call the old handler's own method.
     on_llm_new_token: Any = Callback("on_llm_new_token")
     on_stream_event: Any = Callback("on_stream_event")
 
     def __new__(cls, handler: BaseCallbackHandler, *, streaming: bool = False, **_: Any) -> Self:
-        """Make an instance; one that may tap if the old handler does."""
+        """Make an instance. It may tap if the old handler does."""
         return super().__new__(cls, streaming=streaming or isinstance(handler, StreamingHandler))
 
     def __init__(self, handler: H, **options: Any) -> None:
@@ -113,22 +113,22 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
                 super()._report_sync(method, *args, **kwargs)
             except ChannelOverflow:
                 if inspect.iscoroutine(result):
-                    result.close()  # the run fails here, and nobody will await it
+                    result.close()  # the run fails here, so nobody will await it
                 raise
-        # A coroutine, if the old handler is async: LangChain runs it when all sync handlers have been called.
+        # If the old handler is async, this is a coroutine. LangChain runs it after calling all sync handlers.
         return result
 
     async def _report_async(self, method: str, /, *args: Payload, **kwargs: Payload) -> None:
         try:
             await self._run_own(method, args, kwargs)
         except BaseException:
-            # A callback that is failing does not wait for room.
+            # If the callback is failing, it does not wait for room.
             self._sender.report(method, args, kwargs)
             raise
         await super()._report_async(method, *args, **kwargs)
 
     async def _report_async_any(self, method: str, /, *args: Payload, **kwargs: Payload) -> None:
-        """Report a callback that LangChain does not await itself."""
+        """Report a callback that LangChain does not await."""
         try:
             await self._run_own(method, args, kwargs)
         finally:
@@ -140,7 +140,7 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
         return partial(self._report_async_any if is_async else self._report_sync, method)
 
     def _own(self, method: str) -> Callable[..., Any]:
-        """Return the old handler's method, or one that does nothing if it does not want the call."""
+        """Return the old handler's method, or one that does nothing if it ignores the call."""
         ignored_by = METHODS[method].ignored_by
         if ignored_by is not None and getattr(self.wrapped, ignored_by):
             return _ignore
@@ -167,16 +167,16 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
 
     @property
     def run_inline(self) -> bool:  # type: ignore[override]
-        """As the old handler's."""
+        """The value of the old handler."""
         return self.wrapped.run_inline
 
     @property
     def raise_error(self) -> bool:  # type: ignore[override]
-        """As the old handler's, but for an overflow that was asked for."""
+        """The value of the old handler, except for an overflow that you asked for."""
         return self.wrapped.raise_error or isinstance(sys.exc_info()[1], ChannelOverflow)
 
     def __getattr__(self, name: str) -> Any:
-        # Only for names that neither this object nor its class has.
+        # Called only for names that neither this object nor its class has.
         if name == "wrapped":
             raise AttributeError(name)
         return getattr(self.wrapped, name)
@@ -185,7 +185,7 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
         if "_is_made" not in self.__dict__ or name in self.__dict__:
             super().__setattr__(name, value)
         elif name in _OF_THE_STREAM:
-            # The old handler's own would be set, and ours read.
+            # This would set the old handler's attribute, but reading would return ours.
             raise WrappedNameError(name)
         else:
             setattr(self.wrapped, name, value)
@@ -193,7 +193,7 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {type(self.wrapped).__name__} {described(self._reader.state, self.statistics())}>"
 
-    # `with` looks for these in the class, past `__getattr__`.
+    # `with` looks these up in the class, not through `__getattr__`.
 
     def __enter__(self) -> Self:
         enter = getattr(type(self.wrapped), "__enter__", None)
@@ -218,7 +218,7 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
         return None if leave is None else await leave(self.wrapped, *raised)
 
     def copy_with_metadata_defaults(self, **defaults: Any) -> WrappedHandler[H]:
-        """Copy a tracer as LangChain does for a run with metadata; the copy reports to the same reader."""
+        """Copy a tracer as LangChain does for a run with metadata. The copy reports to the same reader."""
         copied: WrappedHandler[H] = object.__new__(type(self))
         copied.__dict__.update(self.__dict__, wrapped=self.wrapped.copy_with_metadata_defaults(**defaults))  # type: ignore[attr-defined]
         return copied
@@ -232,4 +232,4 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
 
 
 def _ignore(*_: Payload, **__: Payload) -> None:
-    """Stand in for a method that the old handler does not want to be called."""
+    """Stand in for a method that the old handler ignores."""
