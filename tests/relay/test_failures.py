@@ -169,7 +169,7 @@ async def test_a_zombie_is_fenced_and_its_successor_is_whole(
 
 @pytest.mark.failure(
     "the job of a worker that was killed is delivered once more, with `restart=True`",
-    "who comes then: {}, the new attempt is whole",
+    "a reader that comes then: {}; the new attempt is whole",
     "the second one: {}, or `RunTakenError` before the lease has run out",
 )
 async def test_a_dead_attempt_is_taken_over_without_a_reader(
