@@ -117,8 +117,8 @@ def test_options_choose_what_is_shown(
     [
         (["nowhere.py"], "no such file or directory: nowhere.py"),
         (["--select", "E501"], "no rule 'E501'"),
-        (["--jobs", "0"], "--jobs has to be 1 or more"),
-        (["-", "app.py"], "goes with no other path"),
+        (["--jobs", "0"], "--jobs must be 1 or more"),
+        (["-", "app.py"], "give no other path with it"),
         (["--update-baseline"], "no baseline"),
         (["--baseline", "nowhere.txt"], "no baseline at nowhere.txt"),
         (["--config", "nowhere.toml"], "cannot read nowhere.toml"),
@@ -203,7 +203,7 @@ def test_the_configuration_is_that_of_the_project(
     assert codes(run(capsys, "scan")[1]) == ["CB101"]
     monkeypatch.chdir(project / "src")
     status, out, _ = run(capsys, "scan", "--show-kept")
-    assert out.startswith("src/app.py:1:1: CB404 [keep] Show stays a callback: kept by the configuration")
+    assert out.startswith("src/app.py:1:1: CB404 [keep] Show stays a callback: your configuration keeps it")
     assert status == 0
 
 
@@ -211,12 +211,12 @@ def test_the_configuration_is_that_of_the_project(
     ("toml", "told"),
     [
         ("[tool.callbridge]\nexlude = []\n", "did you mean 'exclude'?"),
-        ("[tool.callbridge]\nexclude = 'x'\n", "exclude has to be a list of strings"),
+        ("[tool.callbridge]\nexclude = 'x'\n", "exclude must be a list of strings"),
         ("[tool.callbridge]\nselect = ['E1']\n", "there is no rule 'E1'"),
-        ("[tool.callbridge]\nmax-file-size = 0\n", "max-file-size has to be a number of bytes"),
-        ("[tool.callbridge]\nbaseline = 1\n", "baseline has to be a path"),
-        ("[tool]\ncallbridge = 1\n", "has to be a table"),
-        ("[tool.callbridge\n", "is no TOML"),
+        ("[tool.callbridge]\nmax-file-size = 0\n", "max-file-size must be a number of bytes"),
+        ("[tool.callbridge]\nbaseline = 1\n", "baseline must be a path"),
+        ("[tool]\ncallbridge = 1\n", "must be a table"),
+        ("[tool.callbridge\n", "is not valid TOML"),
     ],
 )
 def test_a_configuration_that_says_what_is_not_there_is_an_error(
@@ -360,8 +360,8 @@ def test_without_a_rule_all_are_listed(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_rule_that_does_not_exist_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "explain", "aiter-tsk")
     assert (status, out) == (2, "")
-    assert "no rule and no error 'aiter-tsk'; did you mean aiter-task? `callbridge explain` lists" in err
-    assert "no rule and no error 'nothing-like-it'; `callbridge explain` lists" in run(capsys, "explain", "nothing-like-it")[2]
+    assert "no rule or error 'aiter-tsk'; did you mean aiter-task? `callbridge explain` lists" in err
+    assert "no rule or error 'nothing-like-it'; `callbridge explain` lists" in run(capsys, "explain", "nothing-like-it")[2]
 
 
 # -- report ---------------------------------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""Migrating a codebase: find legacy callback use, rewrite what is safe, hold the line on the rest."""
+"""Migrates a codebase: finds legacy callback use, makes safe edits, and keeps the rest from growing."""

@@ -1,4 +1,4 @@
-"""Findings: what a scan says about one place in one file. Data only; imports nothing of the project."""
+"""Findings: what a scan says about one place in one file. Data only; imports nothing from callbridge."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Literal, TypeAlias
 __all__ = ["VERDICTS", "Finding", "Severity", "Verdict"]
 
 Verdict: TypeAlias = Literal["keep", "auto-safe", "auto-review", "adapter", "manual"]
-"""What is to be done: nothing, an edit that cannot change behaviour, an edit to be reviewed, one line at the call site that
-uses callbridge at run time, or work by hand."""
+"""What to do: nothing; an edit that cannot change behaviour; an edit to review; one line at the call site that uses callbridge
+at run time; or work by hand."""
 
 Severity: TypeAlias = Literal["error", "warning", "info"]
-"""`error` breaks or silently does nothing on LangChain 1.x; `warning` works and should change; `info` needs no action."""
+"""On LangChain 1.x, `error` breaks or silently does nothing; `warning` works and should change; `info` needs no action."""
 
 VERDICTS: tuple[Verdict, ...] = ("keep", "auto-safe", "auto-review", "adapter", "manual")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One place in one file that a rule speaks of.
+    """One place in one file that a rule reports.
 
     The place is the smallest syntax node that shows the problem: the imported name of an import, the keyword of a call, the
     statement of an assignment, the header of a class. Findings are immutable, picklable and hashable.
 
     Attributes:
-        path: The file as given to the scan, posix separators, relative to the project's root where it lies below it. Cells
+        path: The file as given to the scan, with posix separators, relative to the project's root if it is below it. The cells
             of a notebook are one text, joined in order; `facts["cell"]` has the number of the cell, from 1.
-        line: Of the first character, from 1.
-        column: Of the first character, from 0, counted in characters (not in UTF-8 bytes as `ast` counts).
-        end_line: Of the last character, from 1.
-        end_column: One after the last character, from 0, in characters.
+        line: The line of the first character, from 1.
+        column: The column of the first character, from 0, in characters (`ast` counts UTF-8 bytes).
+        end_line: The line of the last character, from 1.
+        end_column: One after the column of the last character, from 0, in characters.
         rule: The rule's code, `CB` and three digits.
         message: One sentence that names what was found.
-        verdict: What is to be done.
+        verdict: What to do about it.
         severity: How bad it is to leave it.
-        qualname: The enclosing definitions joined by dots, `"<module>"` at module level. The header of a class or function
-            belongs to what encloses it, and has its own name appended.
-        snippet: The source text of the place, as it stands in the file, at most 200 characters.
-        reason: Why it is not rewritten automatically; empty for what can be.
-        facts: What the rule knows beyond the message, by the names in the rule's documentation.
+        qualname: The enclosing definitions joined by dots, `"<module>"` at module level. For the header of a class or
+            function, the last part is its own name.
+        snippet: The source text of the place, at most 200 characters.
+        reason: Why `fix` cannot rewrite it, or why you must review the edit; empty if the edit is safe.
+        facts: Further facts, by the names in the rule's documentation.
     """
 
     path: str

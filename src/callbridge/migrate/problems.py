@@ -1,4 +1,4 @@
-"""What makes a command of the migration tool end with status 2: wrong arguments, and files of its own that cannot be used."""
+"""The error that ends a command of the migration tool with status 2: wrong arguments, or unusable configuration files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["MigrateError"]
 
 
 class MigrateError(CallbridgeError):
-    """A command that cannot do what it was asked to.
+    """A command cannot do what you asked for.
 
     Attributes:
         problem: What is wrong, and what to do.

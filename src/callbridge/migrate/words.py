@@ -1,4 +1,4 @@
-"""Words: tables of names, written as text with one word after the other, and nouns with their number."""
+"""Helpers for words: sets of names from one text, and nouns with a number."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def words(text: str) -> frozenset[str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number and what it counts: `1 file`, `2 files`."""
+    """Return a number with its noun: `1 file`, `2 files`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

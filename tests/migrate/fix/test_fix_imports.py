@@ -127,7 +127,7 @@ def test_imports_that_add_a_dependency_take_unsafe() -> None:
         ),
         (
             "from langchain.callbacks import (\n    StdOutCallbackHandler,  # here\n    get_openai_callback,\n)\n",
-            "a comment inside the statement",
+            "the statement has a comment inside",
         ),
     ],
 )

@@ -119,8 +119,8 @@ def test_a_parameter_is_said_to_be_one() -> None:
     text += "def ask(handler):\n    ChatOpenAI(callbacks=[handler])\n    ChatOpenAI(callbacks=[h])\n"
     found = scan_source(text, "app.py", Project.build([("app.py", text)]))
     assert [finding.reason for finding in found if finding.rule == "CB203"] == [
-        "the handler is a parameter: what passes it decides; pass it to the run, in `config`",
-        "where the handler is made cannot be seen here",
+        "the handler is a parameter: pass it to the run, in `config`, instead",
+        "this file does not show where the handler is made",
     ]
 
 

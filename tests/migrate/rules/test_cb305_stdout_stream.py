@@ -28,7 +28,7 @@ from langchain_core.callbacks import StreamingStdOutCallbackHandler
 def ask(chain):
     chain.invoke("q", config={"callbacks": [StreamingStdOutCallbackHandler()]})  # CB305 auto-review
 """,
-    "the run is streamed already": """
+    "the code already streams this run": """
 from langchain_core.callbacks import StreamingStdOutCallbackHandler
 from langchain_openai import ChatOpenAI
 

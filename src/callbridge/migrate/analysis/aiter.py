@@ -1,4 +1,4 @@
-"""Iterating handlers: where an `AsyncIteratorCallbackHandler` is made, looped over, and which task runs beside it."""
+"""Iterator handlers: where code makes an `AsyncIteratorCallbackHandler`, loops over it, and starts a task next to it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _COROUTINES = frozenset(name for name in CALL_METHODS if name.startswith("a"))
 
 @dataclass(frozen=True, eq=False)
 class Iteration:
-    """One iterating handler.
+    """One iterator handler.
 
     Attributes:
-        place: The call that makes it; of a parameter, the first loop over it.
+        place: The call that makes it; for a parameter, the first loop over it.
         dotted: Its class.
-        name: The variable that holds it, empty if none does.
-        is_plain: Whether it is LangChain's class, not one built on it.
+        name: The variable that holds it; empty if there is none.
+        is_plain: Whether it is LangChain's own class, not a subclass.
         loops: The loops over it in the same scope.
         tasks: The calls in the same scope that make tasks.
         is_given: Whether it is a parameter.
-        late: The coroutine that is made before the loop, and begun only after it; None if there is none.
+        late: The call whose coroutine is made before the loop but starts only after it; None if there is none.
     """
 
     place: ast.AST
@@ -43,7 +43,7 @@ class Iteration:
 
 
 def iterations(context: Context) -> Iterator[Iteration]:
-    """Yield the iterating handlers that a file makes, and the parameters that it loops over as if they were some."""
+    """Yield the iterator handlers that a file makes, and the parameters that it uses as iterator handlers."""
     module = context.module
     for call, use in context.made:
         if use.role != "aiter":
@@ -57,7 +57,7 @@ def iterations(context: Context) -> Iterator[Iteration]:
 
 
 def _given(module: Module) -> Iterator[Iteration]:
-    """Yield the parameters over which a loop reads `aiter()`, if their type or what is done with them says what they are."""
+    """Yield the parameters that a loop reads with `aiter()`, if their type or their use shows that they are handlers."""
     seen: set[tuple[ast.AST, str]] = set()
     for loop in module.of(ast.AsyncFor):
         name, scope = _iterated(loop), module.scopes[loop]
@@ -76,7 +76,7 @@ def _tasks(module: Module, scope: Scope) -> tuple[ast.Call, ...]:
 
 
 def _annotation(module: Module, scope: Scope, name: str) -> str:
-    """Return the type of a parameter, resolved: of `X | None` and `Optional[X]` the X."""
+    """Return the resolved type of a parameter: X for `X | None` and `Optional[X]`."""
     if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
         return ""
     given = [*scope.args.posonlyargs, *scope.args.args, *scope.args.kwonlyargs]
@@ -87,7 +87,7 @@ def _annotation(module: Module, scope: Scope, name: str) -> str:
 
 
 def _is_attached(module: Module, scope: Scope, name: str) -> bool:
-    """Return whether a variable is among the `callbacks` of a call in this scope, or its `done` is asked for."""
+    """Return whether a call in this scope has a variable among its `callbacks`, or the scope reads its `done`."""
     for node in module.of(ast.Name):
         parent = module.parents.get(node)
         if node.id != name or module.scope_of(node) is not scope:
@@ -105,7 +105,7 @@ def _is_attached(module: Module, scope: Scope, name: str) -> bool:
 
 
 def _late(module: Module, scope: Scope, loops: list[ast.AsyncFor]) -> ast.Call | None:
-    """Return the call whose coroutine is made before a loop and awaited after it, so that nothing runs while the loop waits."""
+    """Return the call whose coroutine is made before a loop and awaited after it: nothing runs while the loop waits."""
     first, last = loops[0].lineno, loops[-1].end_lineno or 0
     for assign in module.of(ast.Assign):
         target = assign.targets[0]
@@ -124,7 +124,7 @@ def _late(module: Module, scope: Scope, loops: list[ast.AsyncFor]) -> ast.Call |
 
 
 def _iterated(loop: ast.AsyncFor) -> str:
-    """Return `x` for a loop over `x.aiter()`, and the like around it."""
+    """Return `x` for a loop over `x.aiter()`, also if a call wraps that."""
     for node in walk(loop.iter):
         if isinstance(node, ast.Attribute) and node.attr == "aiter" and isinstance(node.value, ast.Name):
             return node.value.id
@@ -136,7 +136,7 @@ def _is_over(loop: ast.AsyncFor, name: str) -> bool:
 
 
 def is_guarded(each: Iteration, module: Module) -> bool:
-    """Return whether the task ends the iteration if it fails: it is handed `done`, or a `finally` or callback sets it."""
+    """Return whether a failing task ends the iteration: the task gets `done`, or a `finally` or a callback sets it."""
     for task in each.tasks:
         for node in walk(task):
             if isinstance(node, ast.Attribute) and node.attr == "done":

@@ -1,4 +1,4 @@
-"""Attach sites: every place where handlers are given to LangChain, with the handlers resolved."""
+"""Attach sites: every place that passes handlers to LangChain, with the handlers resolved."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Use:
 
     Attributes:
         node: The expression at the site.
-        made: The expression that makes the handler, if it was found.
+        made: The expression that makes the handler, if the scan found it.
         dotted: The class, resolved, or `?`.
         role: What the handler is for.
         origin: Where it comes from.
-        known: The class, if it is one of the project.
+        known: The class, if the project defines it.
     """
 
     node: ast.expr
@@ -66,7 +66,7 @@ class Use:
 
     @property
     def streams(self) -> bool:
-        """Whether it shows tokens or steps to somebody."""
+        """Whether it shows tokens or steps to a user."""
         return self.role not in ("observer", "unknown")
 
 
@@ -79,11 +79,11 @@ class Attachment:
         value: The expression that holds the handlers.
         style: How they are attached.
         keyword: `callbacks` or `callback_manager`.
-        callee: What is called, resolved or as written; of attributes the target.
-        owner: What the callee makes, for constructors.
-        handlers: The handlers that were found.
+        callee: The called name, resolved or as written; for an attribute, the target.
+        owner: For a constructor, the kind of object that it makes.
+        handlers: The handlers that the scan found.
         call: The call, if it is one.
-        passed: Whether the value is nothing but a parameter or attribute handed on.
+        passed: Whether the code only passes on a parameter or an attribute.
     """
 
     place: ast.AST
@@ -103,12 +103,12 @@ class Attachment:
 
     @property
     def unresolved(self) -> list[Use]:
-        """The handlers whose class was not found."""
+        """The handlers whose class the scan did not find."""
         return [use for use in self.handlers if use.role == "unknown"]
 
 
 def attachments(module: Module, project: Project) -> Iterator[Attachment]:
-    """Yield all attach sites of a file, those of other libraries left out."""
+    """Yield all attach sites of a file, except those of other libraries."""
     for call in module.of(ast.Call):
         yield from _of_call(call, module, project)
     for assign in module.of(ast.Assign):
@@ -161,7 +161,7 @@ def _of_assignment(assign: ast.Assign, module: Module, project: Project) -> Iter
     for target in assign.targets:
         if isinstance(target, ast.Attribute) and target.attr in _KEYWORDS and dotted_text(target).count(".") >= 1:
             if (isinstance(target.value, ast.Name) and target.value.id in ("self", "cls")) or _is_nothing(assign.value):
-                continue  # the object's own field: plumbing
+                continue  # the object's own field
             handlers = uses(assign.value, module, project)
             foreign = any(is_other_callbacks(use.dotted) for use in handlers) or _is_other_manager(assign.value, module)
             ours = any(use.role != "unknown" for use in handlers)
@@ -193,7 +193,7 @@ def _of_dict(display: ast.Dict, module: Module, project: Project) -> Iterator[At
 
 
 def _maker_of(display: ast.Dict, module: Module) -> str | None:
-    """Return what is called with the entries of a dict as its keywords: `f(**{…})`, or `f(**name)` for one in a variable."""
+    """Return the function that takes the entries of a dict as keywords: `f(**{…})`, or `f(**name)` for a dict in a variable."""
     parent = module.parents.get(display)
     if isinstance(parent, ast.keyword):
         call = module.parents.get(parent)
@@ -206,7 +206,7 @@ def _maker_of(display: ast.Dict, module: Module) -> str | None:
 
 
 def _is_inner_manager(receiver: ast.expr, module: Module) -> bool:
-    """Return whether a manager is the producer side's: handed in, or configured for one run."""
+    """Return whether a manager belongs to the producer side: it is passed in, or configured for one run."""
     if isinstance(receiver, ast.Name) and receiver.id == "self":
         return True
     if isinstance(receiver, ast.Name) and module.is_parameter(receiver.id, module.scope_of(receiver)):
@@ -234,7 +234,7 @@ def _is_other_root(target: ast.expr, module: Module) -> bool:
 def _is_ours(
     call: ast.Call, callee: str | None, value: ast.expr, handlers: tuple[Use, ...], module: Module, project: Project
 ) -> bool:
-    """Return whether a `callbacks=` is LangChain's: by its handlers, else by what is called, else by the file's imports."""
+    """Return whether a `callbacks=` is LangChain's: its handlers decide, then the called name, then the file's imports."""
     if (callee and is_other_callbacks(callee)) or any(is_other_callbacks(use.dotted) for use in handlers):
         return False
     if _is_other_manager(value, module) or (not handlers and _is_producer_value(value, module, project)):
@@ -256,7 +256,7 @@ def _is_ours(
 
 
 def _holds_manager(value: ast.expr, module: Module) -> bool:
-    """Return whether a value is, or may be, a manager of LangChain made here: nothing else takes one."""
+    """Return whether a value is, or may be, a LangChain manager made here: only LangChain accepts one."""
     found = module.binding(value.id, module.scope_of(value)) if isinstance(value, ast.Name) else None
     values = [each for each in found[1] if each is not None] if found else [value]
     choices = [side for each in values for side in ((each.body, each.orelse) if isinstance(each, ast.IfExp) else (each,))]
@@ -273,7 +273,7 @@ def _is_other_manager(value: ast.expr, module: Module) -> bool:
 
 
 def _is_producer_value(value: ast.expr, module: Module, project: Project) -> bool:
-    """Return whether a value is the producer side's: a run manager, its children, a bare parameter or attribute handed on."""
+    """Return whether a value belongs to the producer side: a run manager, its children, a parameter or attribute passed on."""
     if _is_run_manager(value) or _is_passed(value, module, project):
         return True
     elements = list(walk_values(value, module))
@@ -287,7 +287,7 @@ def _is_run_manager(value: ast.expr) -> bool:
 
 
 def _is_passed(value: ast.expr, module: Module, project: Project, depth: int = 0) -> bool:
-    """Return whether a value is handed on: a parameter, an attribute, or what a function makes of such and nothing else."""
+    """Return whether the code only passes a value on: a parameter, an attribute, or what a function makes of only those."""
     if depth > _DEPTH:
         return False
     if isinstance(value, ast.Name):
@@ -304,7 +304,7 @@ def _is_passed(value: ast.expr, module: Module, project: Project, depth: int = 0
 
 
 def _sides(value: ast.expr) -> list[ast.expr]:
-    """Return the values that one is chosen from or joined of: `a or b`, `a if c else b`, `a + b`."""
+    """Return the values that an expression chooses from or joins: `a or b`, `a if c else b`, `a + b`."""
     if isinstance(value, ast.BoolOp):
         return value.values
     if isinstance(value, ast.IfExp):
@@ -327,7 +327,7 @@ def _is_handed_on(name: ast.Name, module: Module, project: Project, depth: int) 
 
 
 def _merges(call: ast.Call, module: Module, project: Project, depth: int) -> bool:
-    """Return whether a function of the project hands on what it is given, whatever it chooses, and makes nothing."""
+    """Return whether a function of the project only passes its arguments on and makes no handler."""
     dotted = module.resolve(call.func)
     found = project.find(dotted, module) if dotted is not None else None
     if found is None or not isinstance(found[1], ast.FunctionDef):
@@ -349,7 +349,7 @@ def _is_nothing(value: ast.expr) -> bool:
 
 def _style(call: ast.Call, callee: str | None, module: Module, project: Project) -> Style:
     name = called_name(call)
-    if name == "partial" and call.args:  # a call that is made later
+    if name == "partial" and call.args:  # a call that happens later
         return "constructor" if dotted_text(call.args[0]).rpartition(".")[2][:1].isupper() else "call"
     if isinstance(call.func, ast.Attribute):
         if name in CALL_METHODS and not (callee and is_langchain(callee)):
@@ -375,7 +375,7 @@ def _owner(callee: str | None, module: Module) -> str:
 
 
 def _made_by(value: ast.expr, module: Module) -> str | None:
-    """Return the dotted callee that made what a variable or `self.x` holds, as far as the file shows it."""
+    """Return the dotted name of the call that made the value of a variable or `self.x`, if the file shows it."""
     for _ in range(_DEPTH):
         values: list[ast.expr | None] = []
         if isinstance(value, ast.Call):
@@ -416,7 +416,7 @@ def _attribute_values(node: ast.Attribute, module: Module) -> list[ast.expr]:
 
 
 def walk_values(value: ast.expr, module: Module, origin: Origin = "here", depth: int = 0) -> Iterator[tuple[ast.expr, Origin]]:
-    """Yield the single handlers that an expression holds: lists, managers, sums, choices and variables taken apart."""
+    """Yield the single handlers in an expression: look into lists, managers, sums, choices and variables."""
     if depth > _DEPTH:
         return
     if isinstance(value, ast.List | ast.Tuple | ast.Set):
@@ -447,7 +447,7 @@ def walk_values(value: ast.expr, module: Module, origin: Origin = "here", depth:
 
 
 def _held(value: ast.Name, module: Module) -> list[tuple[ast.expr, Origin]] | None:
-    """Return what a variable holds, and whether it is bound in the same scope; None if the file does not show it."""
+    """Return the values of a variable, and where each is bound; None if the file does not show it."""
     scope = module.scope_of(value)
     found = module.binding(value.id, scope)
     if found is None:
@@ -460,7 +460,7 @@ def _held(value: ast.Name, module: Module) -> list[tuple[ast.expr, Origin]] | No
 
 
 def uses(value: ast.expr, module: Module, project: Project) -> tuple[Use, ...]:
-    """Return the handlers that an expression holds, each with its class and role."""
+    """Return the handlers in an expression, each with its class and role."""
     found = []
     for element, origin in walk_values(value, module):
         use = _use(element, origin, module, project) if not _is_run_manager(element) else None
@@ -474,7 +474,7 @@ def _use(element: ast.expr, origin: Origin, module: Module, project: Project) ->
         return _made_use(element, origin, module, project, module.resolve(element.func))
     if isinstance(element, ast.Name | ast.Attribute):
         dotted = module.resolve(element)
-        if dotted is not None and builtin_role(dotted) is not None:  # the class itself instead of an object: still an attach
+        if dotted is not None and builtin_role(dotted) is not None:  # the class instead of an object still attaches
             return Use(element, element, dotted, builtin_role(dotted) or "unknown", origin)
         if dotted is not None:
             shared = _shared_object(dotted, module, project)
@@ -488,7 +488,7 @@ def _use(element: ast.expr, origin: Origin, module: Module, project: Project) ->
 
 
 def _shared_object(dotted: str, module: Module, project: Project) -> Use | None:
-    """Return the handler that an imported module-level object is: `from app.state import handler`."""
+    """Return the handler behind an imported module-level object: `from app.state import handler`."""
     home, _, name = dotted.rpartition(".")
     if not home or home == module.name or is_langchain(dotted):
         return None
@@ -526,7 +526,7 @@ def _made_use(
                     if inner is not None and inner.role != "unknown":
                         return Use(call, call, inner.dotted, inner.role, origin, inner.known)
     owner, name = ["", *dotted.split(".")][-2:]
-    text = name if name[:1].isupper() else f"{owner}.{name}"  # a class speaks for itself, a method for its object
+    text = name if name[:1].isupper() else f"{owner}.{name}"  # show a class by its name, a method with its object
     role = "observer" if _OBSERVING_NAME.search(text) else "unknown"
     return Use(call, call, dotted, role, origin)
 

@@ -1,4 +1,4 @@
-"""The contents of files: bytes as text and back, and writes that are complete or not at all."""
+"""File contents: decode bytes, encode text, and write a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NEW_FILE = 0o644
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file's bytes, and the text that they are.
+    """A file's bytes and their text.
 
     Attributes:
-        data: As it is on disk.
-        text: Decoded, without a byte order mark, with the newlines that it has.
-        encoding: Of the declaration in its first lines, or UTF-8; `utf-8-sig` if it begins with a byte order mark.
+        data: The bytes on disk.
+        text: The decoded text without a byte order mark; its newlines are unchanged.
+        encoding: What the first lines declare, or UTF-8; `utf-8-sig` if the file starts with a byte order mark.
     """
 
     data: bytes
@@ -36,17 +36,17 @@ class SourceFile:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the text gives the same bytes again: some encodings have several ways to write a character."""
+        """Whether encoding the text restores the same bytes: some encodings can write a character in several ways."""
         try:
             return self.encoded(self.text) == self.data
         except UnicodeError:
             return False
 
     def encoded(self, text: str) -> bytes:
-        """Return another text as bytes of this file's encoding.
+        """Return another text as bytes in this file's encoding.
 
         Raises:
-            UnicodeEncodeError: The encoding does not have one of its characters.
+            UnicodeEncodeError: The encoding lacks one of its characters.
         """
         return text.encode(self.encoding)
 
@@ -58,11 +58,11 @@ def read_source(path: Path) -> SourceFile:
         path: A file, or a link to one.
 
     Raises:
-        UnparsableError: It is no regular file, may not be read, or its bytes are not of the encoding that it declares.
+        UnparsableError: It is not a regular file, cannot be read, or its bytes do not fit the encoding that it declares.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UnparsableError("cannot be read: no regular file")
+            raise UnparsableError("cannot be read: it is not a regular file")
         data = path.read_bytes()
     except OSError as error:
         raise UnparsableError(f"cannot be read: {error.strerror or error}") from error
@@ -70,41 +70,41 @@ def read_source(path: Path) -> SourceFile:
 
 
 def decoded(data: bytes, *, notebook: bool = False) -> SourceFile:
-    """Return bytes as a source file: decoded by their byte order mark, their coding comment, or as UTF-8.
+    """Decode bytes by their byte order mark, by their coding comment, or as UTF-8.
 
     Args:
-        data: Of the file.
-        notebook: Whether it is one, which has no coding comment.
+        data: The file's bytes.
+        notebook: Whether the file is a notebook, which has no coding comment.
 
     Raises:
-        UnparsableError: The encoding is unknown, or the bytes are not of it.
+        UnparsableError: The encoding is unknown, or the bytes do not fit it.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UnparsableError("encoded as utf-16, which Python does not read")
+        raise UnparsableError("encoded as UTF-16, which Python does not read: save it as UTF-8")
     try:
         if notebook:
             encoding = "utf-8-sig" if data.startswith(codecs.BOM_UTF8) else "utf-8"
         else:
             encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return SourceFile(data, data.decode(encoding), encoding)
-    except (SyntaxError, LookupError, ValueError) as error:  # an unknown coding, or bytes that are not of it
+    except (SyntaxError, LookupError, ValueError) as error:  # an unknown encoding, or bytes that do not fit it
         raise UnparsableError(f"cannot be decoded: {re.sub(r'<.*?>', '', str(error))}") from error
 
 
 def write_atomically(path: Path, data: bytes, *, expected: bytes | None = None) -> None:
-    """Put new bytes in the place of a file's: whoever reads it sees all of the old or all of the new ones.
+    """Replace a file's bytes: a reader sees either all of the old or all of the new ones.
 
     The bytes go to a temporary file in the same directory, which gets the old file's permissions and then its name. A link
-    stays a link; the file that it leads to is replaced. If there is no file yet, there is one afterwards.
+    stays a link, and its target is replaced. If the file does not exist yet, this creates it.
 
     Args:
         path: The file.
-        data: What comes.
-        expected: What is there now; None for whatever there is.
+        data: The new bytes.
+        expected: The bytes that the file must have now; None accepts any.
 
     Raises:
-        OSError: It cannot be written; the file is as it was, and the temporary file is gone.
-        BlockingIOError: Somebody else has changed the file since it was read.
+        OSError: The write failed; the file is unchanged, and the temporary file is gone.
+        BlockingIOError: Something else has changed the file since it was read.
     """
     path = Path(os.path.realpath(path))
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() or expected is not None else _NEW_FILE

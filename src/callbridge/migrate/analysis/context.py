@@ -1,4 +1,4 @@
-"""What a rule is given: one file in its project, with what all rules ask for worked out once; and how it makes findings."""
+"""The input of a rule: one file in its project. Computes once what several rules need, and makes findings."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Context:
 
     Attributes:
         module: The file.
-        project: Where imports lead.
-        keep: Patterns of dotted class names whose handlers are observers, whatever they look like.
+        project: Resolves imports.
+        keep: Patterns of dotted class names that you declare observers.
     """
 
     module: Module
@@ -47,14 +47,14 @@ class Context:
 
     @cached_property
     def attachments(self) -> list[Attachment]:
-        """The attach sites of the file, kept handlers marked as observers."""
+        """The attach sites of the file, with kept handlers marked as observers."""
         return [
             replace(each, handlers=tuple(map(self._kept, each.handlers))) for each in attachments(self.module, self.project)
         ]
 
     @cached_property
     def made(self) -> list[tuple[ast.Call, Use]]:
-        """Every call that makes a handler whose class is known."""
+        """Every call that makes a handler of a known class."""
         found = []
         classes: dict[str, HandlerClass | None] = {}
         for call, dotted in self.module.calls:

@@ -1,4 +1,4 @@
-"""Loops over event streams: the calls that make them, and what the objects that they are called on were made of."""
+"""Loops over event streams, the calls that make the streams, and the objects that these calls are made on."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from callbridge.migrate.analysis.module import Module, called_name, dotted_text
 __all__ = ["EventLoop", "event_loops", "is_own_stream", "made_from", "stream_calls"]
 
 EventLoop = tuple[ast.AsyncFor, ast.Call, str]
-"""The loop, the call that makes its stream, and the loop's variable, empty if it is no plain name."""
+"""The loop, the call that makes its stream, and the loop's variable; the variable is empty if it is not a plain name."""
 
 
 def is_own_stream(call: ast.Call, module: Module) -> bool:
-    """Return whether a call is of callbridge's own function of that name, of `super()`, or of another library's."""
+    """Return whether a call goes to callbridge's own function of that name, to `super()`, or to another library."""
     text = module.resolve(call.func) or dotted_text(call.func)
     return text.startswith(("callbridge.", "super()", "cb.", "self.astream")) or is_other_callbacks(text)
 
 
 def stream_calls(module: Module, names: frozenset[str]) -> Iterator[ast.Call]:
-    """Yield the calls of methods with one of the names, those of callbridge and of other libraries left out."""
+    """Yield the calls of methods with one of the names, except callbridge's and other libraries'."""
     for call in module.of(ast.Call):
         if isinstance(call.func, ast.Attribute) and called_name(call) in names and not is_own_stream(call, module):
             yield call
 
 
 def event_loops(module: Module) -> Iterator[EventLoop]:
-    """Yield the `async for` loops over `astream_events`, called in the loop's header or held by a variable."""
+    """Yield the `async for` loops over `astream_events`, whether the loop's header calls it or a variable holds the stream."""
     for loop in module.of(ast.AsyncFor):
         value: ast.expr | None = loop.iter
         if isinstance(value, ast.Name):

@@ -1,4 +1,4 @@
-"""Files: which ones a scan looks at. Nothing that a directory holds makes it fail or hang."""
+"""Which files a scan looks at. No content of a directory makes the search fail or hang."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from callbridge.migrate.words import words
 __all__ = ["MAX_BYTES", "SKIPPED", "find_files", "is_python", "label", "matches"]
 
 MAX_BYTES = 2_000_000
-"""Larger files are parsed only as far as to say that they were not."""
+"""The scan does not parse larger files, and reports that."""
 
 SKIPPED = words(
     "__pycache__ node_modules site-packages dist-packages venv env build dist .git .hg .svn .venv .env .tox .nox .eggs "
@@ -49,11 +49,11 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
 def find_files(
     paths: Iterable[str], root: Path, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()
 ) -> list[tuple[str, Path]]:
-    """Return the files to be scanned as pairs of label and path, sorted, each once.
+    """Return the files to scan as pairs of label and path, sorted, each once.
 
-    Directories are searched; links to directories are not followed, so loops do no harm. Files that are named are taken
-    whatever they are called, unless `exclude` names them. Of found files, those that are no regular file (pipes, devices) are
-    passed over.
+    The search goes into directories but does not follow links to directories, so loops of links do no harm. If you name a
+    file, the scan takes it, whatever its name, unless `exclude` matches it. The search skips pipes, devices and other files
+    that are not regular.
 
     Raises:
         MigrateError: If a path does not exist.
@@ -89,7 +89,7 @@ def _search(top: Path, root: Path, exclude: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def _is_file(path: str) -> bool:
-    """Return whether a path is one to read: a regular file, or a link that leads nowhere, which is worth a finding."""
+    """Return whether to read a path: it is a regular file, or a broken link, which is worth a finding."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except (FileNotFoundError, PermissionError):

@@ -1,4 +1,4 @@
-"""What becomes of an object within one scope: which calls run it. Follows assignments by name, and no further."""
+"""Data flow within one scope: which calls run an object. Follows assignments to names only."""
 
 from __future__ import annotations
 

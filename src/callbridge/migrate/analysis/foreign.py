@@ -1,4 +1,4 @@
-"""Which names of a file other files of the project use: those stay, whatever an edit leaves behind."""
+"""Which names of a file other files of the project use. An edit never removes these names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 __all__ = ["ForeignUses"]
 
 _EVERYTHING = "*"
-"""Among the names of a file: another file imports all of them, or the module under a name of its own."""
+"""Stands for all names of a file: another file uses `import *`, or imports the module under another name."""
 
 _FROM = re.compile(r"^[ \t]*from[ \t]+(?P<module>\.*[\w.]*)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n]*)", re.MULTILINE)
 _IMPORT_AS = re.compile(r"^[ \t]*import[ \t]+(?P<module>[\w.]+)[ \t]+as\b", re.MULTILINE)
@@ -20,7 +20,8 @@ _ATTRIBUTE = re.compile(r"\b(?P<module>[A-Za-z_]\w*)\.(?P<name>[A-Za-z_]\w*)")
 class ForeignUses:
     """An index over texts, by the last part of a module's name: `handlers` for `app/handlers.py`.
 
-    Read with patterns, not parsed: files that do not parse count as well, and what looks like a use is taken for one.
+    It finds uses by patterns and does not parse, so files with syntax errors count as well. Text that looks like a use
+    counts as one.
     """
 
     def __init__(self, sources: Iterable[tuple[str, str]]) -> None:
@@ -52,7 +53,7 @@ def _mentioned(text: str) -> Iterable[tuple[str, str]]:
         for name, alias in names:
             yield module, name
             if alias:
-                yield name, _EVERYTHING  # in case it is a module
+                yield name, _EVERYTHING  # it may be a module
     for found in _IMPORT_AS.finditer(text):
         yield found["module"].rpartition(".")[2], _EVERYTHING
     for found in _ATTRIBUTE.finditer(text):

@@ -1,4 +1,4 @@
-"""Handler classes: which classes are handlers, which of their hooks do something, and where they send the tokens."""
+"""Handler classes: which classes are handlers, which of their hooks do something, and where they send tokens."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EXTERNAL_HANDLER = re.compile(r"\w*CallbackHandler$|Base\w*Callback\w*$")
 
 _SOCKET_METHODS = words("send_text send_json send_bytes send_str emit group_send send_event asend_json")
 _OF_EVENTS = words("emit send_event")
-"""Of loggers and trackers as well, if it is no text that is sent."""
+"""Loggers and trackers have these, too: they count only if they send text."""
 _SOCKET_NAMES = re.compile(
     r"(^|_|\b)(ws|websockets?|sockets?|sock|sio|socketio|consumer|channel_layer|conn|connection)(_|\b|$)|socket"
 )
@@ -66,7 +66,7 @@ class HandlerClass:
         node: Its definition.
         dotted: Its full name.
         base: The role of the built-in handler that it extends, if it extends one.
-        is_async: Whether it is built on `AsyncCallbackHandler`.
+        is_async: Whether it extends `AsyncCallbackHandler`.
         hooks: The callbacks that it or a base of the project defines.
         sinks: Where tokens go, in the order of the source.
         step_sinks: Where the steps of an agent go, in the order of the source.
@@ -93,13 +93,13 @@ class HandlerClass:
 
     @property
     def token_hook(self) -> Function | None:
-        """The hook that receives tokens, if it does something with what it is given: one that only counts observes."""
+        """The hook that receives tokens, if it uses them: a hook that only counts is an observer's."""
         hook = self.hooks.get(_TOKEN)
         return hook if hook is not None and is_effective(hook) and _reads_arguments(hook) else None
 
     @property
     def role(self) -> Role:
-        """What it is for: `token` if it handles tokens, `approval` if it asks, else what its base is for, or `steps`."""
+        """Its role: `token` if it handles tokens, `approval` if it asks for one, else the role of its base, or `steps`."""
         if self.base in ("aiter", "final", "approval", "streamlit-agent"):
             return self.base
         if self.token_hook is not None:
@@ -110,14 +110,14 @@ class HandlerClass:
 
     @property
     def step_hook(self) -> Function | None:
-        """The first hook that shows a step of an agent to somebody, if it has no tokens to show."""
+        """The first hook that shows a user a step of an agent, if the class shows no tokens."""
         if self.role != "steps":
             return None
         return next((hook for name, hook in self.own.items() if name in _STEPS and is_effective(hook)), None)
 
     @property
     def asks(self) -> bool:
-        """Whether the hook of a tool's start asks somebody, or something, whether the tool may run, and raises if not."""
+        """Whether the hook for a tool's start asks whether the tool may run, and raises if it may not."""
         hook = self.hooks.get("on_tool_start")
         nodes = list(walk(hook)) if hook is not None else []
         asks = any(
@@ -135,12 +135,12 @@ class HandlerClass:
 
 
 def is_effective(function: Function) -> bool:
-    """Return whether a method does something: not just a docstring, `pass`, `...`, an empty return or a call of `super()`."""
+    """Return whether a method does more than a docstring, `pass`, `...`, an empty return or a call of `super()`."""
     return any(not _is_idle(statement) for statement in function.body)
 
 
 def _reads_arguments(hook: Function) -> bool:
-    """Return whether a method, or a function in it, reads any of its arguments but the first, or hands all of them on."""
+    """Return whether a method, or a function in it, reads an argument other than the first, or passes all of them on."""
     given = [*hook.args.posonlyargs, *hook.args.args, *hook.args.kwonlyargs, hook.args.vararg, hook.args.kwarg]
     names = {each.arg for each in given[1:] if each is not None}
     return any(isinstance(node, ast.Name) and node.id in names for statement in hook.body for node in walk(statement))
@@ -160,7 +160,7 @@ def _is_idle(statement: ast.stmt) -> bool:
 
 
 def find_handler(dotted: str, origin: Module, project: Project) -> HandlerClass | None:
-    """Return the handler class of the project that a dotted name means, None if it means something else."""
+    """Return the handler class of the project that a dotted name means; None if it means something else."""
     found = project.find(dotted, origin)
     if found is None or not isinstance(found[1], ast.ClassDef):
         return None
@@ -170,14 +170,14 @@ def find_handler(dotted: str, origin: Module, project: Project) -> HandlerClass 
 def handler_class(
     node: ast.ClassDef, module: Module, project: Project, depth: int = 0, *, hooked: frozenset[str] = frozenset()
 ) -> HandlerClass | None:
-    """Return what there is to know about a class if it is a handler: by its bases, or by having the hooks of one.
+    """Describe a class if it is a handler: its bases say so, or it has a handler's hooks.
 
     Args:
         node: The class.
         module: Where it stands.
         project: Where imports lead.
-        depth: How many classes below it led here.
-        hooked: The hooks that these have.
+        depth: How many subclasses led here.
+        hooked: The hooks of those subclasses.
     """
     own = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
     hooks = {name: each for name, each in own.items() if name in HOOKS}
@@ -219,7 +219,7 @@ def _bases(
 
 
 def _is_external(name: str, hooked: frozenset[str]) -> bool:
-    """Return whether a base that is nowhere to be seen is a handler's: by its name, or by the hook of tokens below it."""
+    """Return whether a base outside the project is a handler: by its name, or because a subclass has the token hook."""
     return bool(hooked) and (_EXTERNAL_HANDLER.match(name) is not None or _TOKEN in hooked)
 
 
@@ -233,7 +233,7 @@ def _parent(
 
 
 def _is_manager(node: ast.ClassDef) -> bool:
-    """Return whether a class hands callbacks on instead of handling them, or stands in for one that does."""
+    """Return whether a class passes callbacks on instead of handling them, or stands in for such a class."""
     names = [dotted_text(base) for base in node.bases] or [node.name]
     return any(re.search(r"(Callback|Run)Manager(Mixin|For\w+)?$", name) for name in names)
 
@@ -272,7 +272,7 @@ def _sinks(hook: Function, holder: ast.ClassDef, module: Module, is_async: bool,
 
 
 def _step_sinks(hooks: dict[str, Function], holder: ast.ClassDef, module: Module, is_async: bool) -> tuple[Sink, ...]:
-    """Return where the hooks of an agent's steps send what they are given, if somebody sees it there."""
+    """Return where the hooks for an agent's steps send their arguments, if a user sees them there."""
     found: dict[Sink, None] = {}
     for name, hook in hooks.items():
         if name in _STEPS and _reads_arguments(hook):
@@ -318,7 +318,7 @@ def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool, 
 
 
 def _is_of_socket(call: ast.Call, holder: ast.ClassDef, module: Module) -> bool:
-    """Return whether `self.send` is plausibly that of a socket: it sends a message of ASGI or Channels, or its file serves."""
+    """Return whether `self.send` is probably a socket's: it sends an ASGI or Channels message, or the file is a server's."""
     sent = call.args[0] if call.args else None
     if isinstance(sent, ast.Dict) and any(isinstance(key, ast.Constant) and key.value == "type" for key in sent.keys):
         return True
@@ -344,7 +344,7 @@ def _queue_kind(call: ast.Call, receiver: str, holder: ast.ClassDef, module: Mod
 
 
 def _annotation(value: ast.expr, module: Module) -> str | None:
-    """Return the annotation, resolved, of the parameter that a value is."""
+    """Return the resolved annotation of a value that is a parameter."""
     function = module.function_of(value)
     if function is None or not isinstance(value, ast.Name):
         return None
@@ -360,7 +360,7 @@ def _uses_streamlit(module: Module, receiver: str) -> bool:
 
 
 def _is_user_function(call: ast.Call, holder: ast.ClassDef, module: Module) -> bool:
-    """Return whether a call is of a function that was handed to the handler, with the token."""
+    """Return whether a call passes the token to a function that the handler was given."""
     function = call.func
     if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "self"):
         return False

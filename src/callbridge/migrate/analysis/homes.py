@@ -1,8 +1,8 @@
-"""Where the names of `langchain.callbacks*` live now: the table that scan reports by and fix edits by, and what is installed.
+"""Where the names of `langchain.callbacks*` live now. `scan` and `fix` share this table; it also checks what is installed.
 
 Source: the re-exports of `langchain.callbacks` in langchain 0.3 and of `langchain_classic.callbacks` 1.0, each name imported
-from its home in langchain-core 0.3.0 and 1.8, langchain-classic 1.0 and langchain-community 0.4. Of several modules that have
-a name it is the one nearest to the top.
+from its home in langchain-core 0.3.0 and 1.8, langchain-classic 1.0 and langchain-community 0.4. If several modules have
+a name, the table has the one nearest to the top.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Home(NamedTuple):
     """Where a name of `langchain.callbacks` lives now.
 
     Attributes:
-        module: That it is imported from.
-        distribution: That has the module.
+        module: The module to import it from.
+        distribution: The distribution that has the module.
     """
 
     module: str
@@ -100,7 +100,7 @@ def _home(module: str) -> Home:
 
 _HOMES = MappingProxyType({name: _home(module) for module, names in _NAMES.items() for name in names.split()})
 
-# The class, of which others are derived: what the modules above it have under this name is a function that makes one.
+# The class, which others extend. The modules above it have a function of this name, which makes one.
 _STREAMLIT = "callbacks.streamlit.streamlit_callback_handler"
 _HOMES_BY_PLACE = MappingProxyType(
     {(f"langchain.{_STREAMLIT}", "StreamlitCallbackHandler"): _home(f"langchain_community.{_STREAMLIT}")}
@@ -112,7 +112,7 @@ REMOVED_NAMES = words(
     "get_child_callbacks get_tracing_callback_manager set_callback_manager set_default_callback_manager set_handler "
     "set_tracing_callback_manager tracing_enabled tracing_callback_var StreamlitCallbackHandlerV1 GPTCacheCallbackHandler"
 )
-"""Names that `langchain.callbacks` once had and that have no successor."""
+"""Names that `langchain.callbacks` once had, and that have no successor."""
 
 
 def is_legacy_callback_module(module: str) -> bool:
@@ -121,17 +121,17 @@ def is_legacy_callback_module(module: str) -> bool:
 
 
 def home_of(name: str, place: str = "") -> Home | None:
-    """Return where a name of `langchain.callbacks*` lives now, None if nowhere or unknown.
+    """Return where a name of `langchain.callbacks*` lives now; None if nowhere, or unknown.
 
     Args:
-        name: What is imported.
-        place: The module that it is imported from.
+        name: The imported name.
+        place: The module that the code imports it from.
     """
     return _HOMES_BY_PLACE.get((place, name)) or _HOMES.get(name)
 
 
 def rule_of(name: str) -> str:
-    """Return the code of the rule that speaks of an import of a name from `langchain.callbacks*`."""
+    """Return the code of the rule for importing a name from `langchain.callbacks*`."""
     home = home_of(name)
     if home is not None:
         return _RULES[home.distribution]
@@ -140,11 +140,11 @@ def rule_of(name: str) -> str:
 
 @cache
 def provides(module: str, name: str) -> Installed:
-    """Return whether a module of what is installed here binds a name; read from its source, nothing is imported.
+    """Return whether an installed module binds a name. Reads its source and imports nothing.
 
     Args:
         module: Dotted name of a module.
-        name: What is to be imported from it.
+        name: The name to import from it.
     """
     file = _file(module)
     if file is None:
@@ -153,7 +153,7 @@ def provides(module: str, name: str) -> Installed:
 
 
 def _file(module: str) -> Path | None:
-    """Return the source of a module, found without importing its packages."""
+    """Return the source file of a module. Finds it without importing its packages."""
     top, *below = module.split(".")
     spec = PathFinder.find_spec(top)
     places = [] if spec is None else [*(spec.submodule_search_locations or [])]
@@ -166,7 +166,7 @@ def _file(module: str) -> Path | None:
 
 
 def _bound(tree: ast.Module) -> set[str]:
-    """Return the names that a module binds, under conditions as well, and those that `__all__` lists for lazy imports."""
+    """Return the names that a module binds, also under conditions, and those that `__all__` lists for lazy imports."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):

@@ -1,4 +1,4 @@
-"""Imports from `langchain.callbacks`: each name, where it lives now, what keeps it there, and whether only producers use it."""
+"""Imports from `langchain.callbacks`: each name, where it lives now, and what prevents an edit. Ignores producer code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from callbridge.migrate.analysis.module import Module
 __all__ = ["LegacyName", "facts", "legacy_aliases", "legacy_names", "obstacle"]
 
 _OWN = ("langchain.callbacks", "langchain.llms", "langchain.chains", "langchain.agents")
-"""A project that has one of these is LangChain, or a copy of it."""
+"""A project that contains one of these is LangChain, or a copy of it."""
 
 _TYPES_OF_PRODUCERS = MANAGERS | {"BaseCallbackHandler"}
 
@@ -28,9 +28,9 @@ class LegacyName:
         statement: The import statement.
         module: The module named in the import.
         name: The imported name, `*` for all.
-        home: Where it lives now; None if it has no successor, or none is known.
+        home: Where it lives now; None if it has no known successor.
         removed: Whether it is known to have no successor.
-        obstacle: Why it cannot be imported from there by an edit; empty if it can.
+        obstacle: Why an edit cannot change the import; empty if it can.
     """
 
     node: ast.alias
@@ -43,7 +43,7 @@ class LegacyName:
 
 
 def legacy_aliases(statement: ast.ImportFrom) -> list[ast.alias]:
-    """Return what a statement imports from `langchain.callbacks*`, and from `langchain` the names that led there."""
+    """Return the names that a statement imports from `langchain.callbacks*`, or from `langchain` if they led there."""
     source = statement.module or ""
     if statement.level:
         return []
@@ -53,10 +53,10 @@ def legacy_aliases(statement: ast.ImportFrom) -> list[ast.alias]:
 
 
 def legacy_names(context: Context) -> Iterator[LegacyName]:
-    """Yield what a file imports from `langchain.callbacks`.
+    """Yield the names that a file imports from `langchain.callbacks`.
 
-    Left out are names that only producer code uses, imports that have an alternative (`except ImportError`), and projects that
-    have a `langchain.callbacks` of their own.
+    It leaves out names that only producer code uses, imports with an alternative (`except ImportError`), and projects that
+    have their own `langchain.callbacks`.
     """
     module = context.module
     if any(context.project.provides(name, module) for name in _OWN):
@@ -90,29 +90,29 @@ def facts(found: LegacyName) -> dict[str, str]:
 
 
 def obstacle(statement: ast.ImportFrom, parents: Mapping[ast.AST, ast.AST], lines: Sequence[str]) -> str:
-    """Return why the names of an import cannot be imported from elsewhere by an edit, empty if they can.
+    """Return why an edit cannot change where an import gets its names from; empty if it can.
 
     Args:
         statement: The import.
-        parents: Each node of the file to the one that holds it.
-        lines: Of the file.
+        parents: Each node of the file to its parent.
+        lines: The lines of the file.
     """
     if statement.names[0].name == "*":
-        return "`import *`: which names are used is not known"
+        return "`import *` does not say which names you use: import them by name"
     if _has_alternative(statement, parents):
-        return "an import with a fallback: one of the two is the right one already"
+        return "the import has a fallback, and one of the two is already right"
     homes = {home_of(alias.name, statement.module or "") for alias in statement.names}
-    # A `#` in a string counts, to be careful.
+    # A `#` in a string counts, too, which is on the safe side.
     if len(homes) > 1 and any("#" in line for line in lines[statement.lineno - 1 : statement.end_lineno]):
-        return "a comment inside the statement, whose names go to different modules"
+        return "the statement has a comment inside, and its names move to different modules: split it first"
     blocks = [value for _, value in ast.iter_fields(parents[statement]) if isinstance(value, list) and statement in value]
     if any(each.lineno == statement.lineno and each is not statement for each in blocks[0]):
-        return "the statement shares its line with another one"
+        return "the statement shares its line with another one: put it on a line of its own"
     return ""
 
 
 def _has_alternative(statement: ast.stmt, parents: Mapping[ast.AST, ast.AST]) -> bool:
-    """Return whether an import stands in a `try` or `except ImportError` whose other branch imports something else."""
+    """Return whether an import is in a `try` or `except ImportError` whose other branch imports something else."""
     block = parents.get(statement)
     while block is not None and not isinstance(block, ast.Try | ast.FunctionDef | ast.AsyncFunctionDef):
         block = parents.get(block)
@@ -126,7 +126,7 @@ def _has_alternative(statement: ast.stmt, parents: Mapping[ast.AST, ast.AST]) ->
 
 
 def _is_for_producers(alias: ast.alias, module: Module) -> bool:
-    """Return whether a manager or base is named only in annotations and producer plumbing of a custom model, tool or chain."""
+    """Return whether only annotations and producer code of a custom model, tool or chain name a manager or base."""
     name = alias.asname or alias.name
     if alias.name not in _TYPES_OF_PRODUCERS or not _is_producer(module):
         return False
@@ -164,7 +164,7 @@ def _is_plumbing(node: ast.AST, module: Module) -> bool:
 
 
 def _is_configured(assign: ast.Assign | ast.AnnAssign, module: Module) -> bool:
-    """Return whether what an assignment binds is a manager's class, of which one is configured: `manager.configure(...)`."""
+    """Return whether an assignment binds a manager's class, and the code configures one: `manager.configure(...)`."""
     targets = assign.targets if isinstance(assign, ast.Assign) else [assign.target]
     names = {target.id for target in targets if isinstance(target, ast.Name)}
     used = [module.parents.get(node) for node in module.of(ast.Name) if node.id in names and isinstance(node.ctx, ast.Load)]

@@ -1,4 +1,4 @@
-"""Names of LangChain and its surroundings that the rules know: hooks and methods, who observes, what is a model."""
+"""Names that the rules know in LangChain and related packages: hooks, methods, observers and models."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 Role: TypeAlias = Literal["stdout", "aiter", "final", "streamlit-agent", "approval", "observer", "token", "steps", "unknown"]
-"""What a handler is for. `token`: a class of the project that handles tokens; `steps`: one that shows an agent's steps;
-`unknown`: the class was not found."""
+"""The role of a handler. `token`: a class of the project that handles tokens; `steps`: a class that shows an agent's steps;
+`unknown`: the scan did not find the class."""
 
 
 BASES = frozenset({"BaseCallbackHandler", "AsyncCallbackHandler", "BaseTracer", "AsyncBaseTracer", "CallbackManagerMixin"})
@@ -56,7 +56,7 @@ DEAD_HOOKS = words(
     "on_agent_start on_agent_end on_agent_error on_chat_model_end on_chat_model_new_token on_chat_model_error "
     "on_chat_model_stream"
 )
-"""Methods that look like callbacks and that LangChain never calls."""
+"""Methods that look like callbacks, but LangChain never calls them."""
 
 CALL_METHODS = words(
     "run arun acall invoke ainvoke stream astream batch abatch predict apredict predict_messages apredict_messages generate "
@@ -76,9 +76,9 @@ OTHER_CALLBACKS = words(
     "llama_index gpt_index semantic_kernel haystack autogen dspy litellm openai mlx paddle mxnet chainer jax tpot bokeh dask "
     "distributed"
 )
-"""Packages with callbacks, or callback managers, of their own."""
+"""Packages with their own callbacks or callback managers."""
 
-# What reports, counts or draws, and hands no tokens to anybody.
+# These report, count or draw, and pass tokens to nobody.
 _OBSERVER_PACKAGES = words(
     "langfuse langsmith wandb mlflow aim comet_ml comet_llm arize phoenix openinference traceloop helicone llmonitor lunary "
     "promptlayer chainlit deepeval trulens trulens_eval context argilla clearml whylogs langkit infino sagemaker trubrics "
@@ -106,7 +106,7 @@ _ROLES: MappingProxyType[str, Role] = MappingProxyType(
 
 
 def is_langchain(dotted: str | None) -> TypeGuard[str]:
-    """Return whether a dotted name belongs to LangChain's packages; what has no name does not."""
+    """Return whether a dotted name belongs to LangChain's packages; None does not."""
     return dotted is not None and _LANGCHAIN.match(dotted) is not None
 
 
@@ -116,12 +116,12 @@ def is_producer_name(name: str) -> bool:
 
 
 def is_other_callbacks(dotted: str) -> bool:
-    """Return whether a dotted name belongs to a package with callbacks of its own."""
+    """Return whether a dotted name belongs to a package with its own callbacks."""
     return dotted.partition(".")[0] in OTHER_CALLBACKS
 
 
 def builtin_role(dotted: str) -> Role | None:
-    """Return the role of a handler that LangChain or an observability package ships, None for other names."""
+    """Return the role of a handler that LangChain or an observability package ships; None for other names."""
     package, name = dotted.partition(".")[0], dotted.rpartition(".")[2]
     if package in _OBSERVER_PACKAGES and package != "langsmith":
         for_langchain = "langchain" in dotted.lower() and name.endswith(("Handler", "Tracer", "Callback"))

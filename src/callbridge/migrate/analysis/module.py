@@ -1,4 +1,4 @@
-"""One parsed file: its nodes by type, who encloses what, and what names mean in it. Iterative, so that depth does no harm."""
+"""One parsed file: its nodes by type, their parents, and the meaning of names. Never recurses, so deep nesting is safe."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _FIELDS: MappingProxyType[type, tuple[str, ...]] = MappingProxyType(
     }
     | dict.fromkeys((ast.Constant, ast.Global, ast.MatchSingleton, ast.Nonlocal), ())
 )
-"""Where a node of each type holds others: operators and contexts are left out, they are the same objects everywhere."""
+"""The fields of each node type that hold other nodes, without operators and contexts: trees share those objects."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RELEVANT = re.compile(
     r"[cC]allback|on_llm_|on_chat_model|on_chain_|on_tool_|on_agent_|on_retriever_|astream_events|astream_log|stream_events"
@@ -76,12 +76,12 @@ _DEPTH = 40
 
 
 class UnparsableError(Exception):
-    """A text that is no Python of this interpreter, or a file that is no text.
+    """A text that this interpreter cannot parse, or a file that is not text.
 
     Attributes:
-        problem: Why, in one line: what the parser says, or the system.
-        line: Where, from 1.
-        column: Where, from 0.
+        problem: The reason in one line, from the parser or the system.
+        line: The line, from 1.
+        column: The column, from 0.
     """
 
     def __init__(self, problem: str, line: int = 1, column: int = 0) -> None:
@@ -92,7 +92,7 @@ class UnparsableError(Exception):
 
 
 def is_relevant(text: str) -> bool:
-    """Return whether a text can contain anything that a rule speaks of. Cheap: what is not relevant is parsed and no more."""
+    """Return whether a rule can match anything in a text. A cheap test: the scan only parses a text that fails it."""
     return _RELEVANT.search(text) is not None
 
 
@@ -104,7 +104,7 @@ def parse(text: str) -> ast.Module:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes and the like are no business of a scan
+            warnings.simplefilter("ignore")  # a scan does not report invalid escapes and the like
             return ast.parse(text)
     except SyntaxError as error:
         raise UnparsableError(f"{error.msg}", max(error.lineno or 1, 1), max((error.offset or 1) - 1, 0)) from error
@@ -115,7 +115,7 @@ def parse(text: str) -> ast.Module:
 
 
 def walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and everything below it, in the order of the source as far as fields are."""
+    """Yield a node and everything below it, in the order of the fields, which mostly is the order of the source."""
     stack: list[Any] = [node]
     while stack:
         current = stack.pop()
@@ -131,9 +131,9 @@ def walk(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def level_order(node: ast.AST) -> list[ast.AST]:
-    """Return a node and everything below it, as `ast.walk` does and several times as fast; without operators and contexts."""
+    """Return a node and everything below it, like `ast.walk` but several times as fast, without operators and contexts."""
     found: list[Any] = [node]
-    for current in found:  # grows meanwhile
+    for current in found:  # the list grows during the loop
         for field in _FIELDS[current.__class__]:
             value: Any = getattr(current, field, None)
             if value.__class__ is list:
@@ -144,7 +144,7 @@ def level_order(node: ast.AST) -> list[ast.AST]:
 
 
 def dotted_text(node: ast.AST) -> str:
-    """Return `a.b.c` for names and attributes; calls and subscripts on the way become `()` and `[]`; other things `?`."""
+    """Return `a.b.c` for names and attributes. Calls and subscripts on the way become `()` and `[]`, other nodes `?`."""
     parts: list[str] = []
     while True:
         if isinstance(node, ast.Attribute):
@@ -162,7 +162,7 @@ def dotted_text(node: ast.AST) -> str:
 
 
 def called_name(call: ast.Call) -> str:
-    """Return the last name of what is called: `run` for `a.b.run(...)`, empty for calls of other things."""
+    """Return the last name of the callee: `run` for `a.b.run(...)`; empty if the callee has no name."""
     function = call.func
     return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
 
@@ -177,9 +177,9 @@ class Module:
         tree: The parsed text.
 
     Attributes:
-        imports: Local names to the dotted names that they import, of all scopes.
-        parents: Each node to the one that holds it.
-        scopes: Each indexed node to the scope that it stands in.
+        imports: Local names to the dotted names that they import, for all scopes.
+        parents: Each node to its parent.
+        scopes: Each indexed node to its scope.
     """
 
     def __init__(self, text: str, path: str, name: str, tree: ast.Module) -> None:
@@ -228,7 +228,7 @@ class Module:
         return offset if text.isascii() else len(text.encode("utf-8", "surrogatepass")[:offset].decode("utf-8", "replace"))
 
     def span(self, node: ast.AST) -> tuple[int, int, int, int]:
-        """Return line, column, end line and end column; of definitions their header, of modules the first line."""
+        """Return line, column, end line and end column; for a definition those of its header, for a module the first line."""
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             line, start = node.lineno, self.column(node.lineno, node.col_offset)
             last = max(line, min(node.body[0].lineno - 1, line + 20))
@@ -264,19 +264,19 @@ class Module:
         return ".".join(reversed(parts)) or "<module>"
 
     def enclosing(self, node: ast.AST, kind: type[Node] | tuple[type[Node], ...]) -> Node | None:
-        """Return the nearest node of a kind that holds a node."""
+        """Return the nearest enclosing node of a kind."""
         current = self.parents.get(node)
         while current is not None and not isinstance(current, kind):
             current = self.parents.get(current)
         return current
 
     def function_of(self, node: ast.AST) -> Function | None:
-        """Return the function that a node stands in, lambdas passed over."""
+        """Return the innermost function around a node, ignoring lambdas."""
         found = self.enclosing(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         return found if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) else None
 
     def scope_of(self, node: ast.AST) -> Scope:
-        """Return the scope that a node stands in."""
+        """Return the scope of a node."""
         if node in self.scopes:
             return self.scopes[node]
         found = self.enclosing(node, _SCOPES)
@@ -285,9 +285,9 @@ class Module:
     # -- names ----------------------------------------------------------------------------------------------------------
 
     def binding(self, name: str, scope: Scope) -> tuple[Scope, list[ast.expr | None]] | None:
-        """Return where a name is bound as seen from a scope, and to what; None stands for a value that is not known.
+        """Return the scope that binds a name, as seen from a scope, and the values; None stands for an unknown value.
 
-        A function's parameters are bound to `[None]`. Class bodies are seen from themselves alone, as in Python.
+        A function's parameters are bound to `[None]`. As in Python, only a class body itself sees its names.
         """
         first = True
         current: Scope = scope
@@ -321,7 +321,7 @@ class Module:
         return {(self.scopes[node], node.name): node for node in nodes}
 
     def resolve(self, node: ast.AST, scope: Scope | None = None, depth: int = 0) -> str | None:
-        """Return the dotted name that an expression means, through imports and aliases; None if it is no such thing."""
+        """Return the dotted name that an expression means, through imports and aliases; None if it means none."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -330,7 +330,7 @@ class Module:
             return None
         key = (node.id, scope or self.scope_of(node))
         if key not in self._resolved:
-            self._resolved[key] = None  # for names that are bound to each other
+            self._resolved[key] = None  # stops at names that are bound to each other
             self._resolved[key] = self._resolve(*key, depth)
         base = self._resolved[key]
         return ".".join([base, *reversed(parts)]) if base else None
@@ -349,14 +349,14 @@ class Module:
 
     @cached_property
     def calls(self) -> list[tuple[ast.Call, str]]:
-        """All calls of something that has a dotted name, with it."""
+        """All calls of something with a dotted name, each with that name."""
         named = ((call, self.resolve(call.func)) for call in self.of(ast.Call))
         return [(call, dotted) for call, dotted in named if dotted is not None]
 
     # -- building -------------------------------------------------------------------------------------------------------
 
     def _index(self) -> None:
-        """Visit each node once, scope by scope; the inner loop runs for every node of every file and is written for speed."""
+        """Visit each node once, scope by scope. The inner loop runs for every node of every file, so it is tuned for speed."""
         nodes, parents, scopes, fields = self._nodes, self.parents, self.scopes, dict(_FIELDS)
         nodes[ast.Module].append(self.tree)
         scopes[self.tree] = self.tree
@@ -396,7 +396,7 @@ class Module:
         return found
 
     def absolute(self, node: ast.ImportFrom) -> str:
-        """Return the module that an import names, relative ones resolved from the file's own name."""
+        """Return the module that an import names. The file's own name resolves relative imports."""
         if not node.level:
             return node.module or ""
         parts = self.name.split(".")

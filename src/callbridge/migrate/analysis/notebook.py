@@ -1,4 +1,4 @@
-"""Notebooks: the code cells of an `.ipynb` file as one text, magics and broken cells blanked, lines kept."""
+"""Notebooks: joins the code cells of an `.ipynb` file, blanks magics and broken cells, and keeps the line numbers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Cell:
     """A code cell.
 
     Attributes:
-        number: Among all cells, from 1.
+        number: Its number among all cells, from 1.
         first: Its first line in the joined text, from 1.
         last: Its last line there.
         problem: Why it does not parse; empty if it does.
-        line: Of the problem, in the joined text.
+        line: The line of the problem in the joined text.
     """
 
     number: int
@@ -40,8 +40,8 @@ class Notebook:
     """The code of a notebook.
 
     Attributes:
-        text: The cells joined, one after the other.
-        cells: Where each stands in it.
+        text: The joined cells.
+        cells: The place of each cell in the text.
     """
 
     text: str
@@ -56,14 +56,14 @@ def read_notebook(text: str) -> Notebook:
     """Return the code of a notebook.
 
     Raises:
-        UnparsableError: If the text is no JSON, or not a notebook's.
+        UnparsableError: If the text is not JSON, or not a notebook.
     """
     try:
         document = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise UnparsableError(f"no JSON: {str(error) or 'nested too deeply'}") from error
+        raise UnparsableError(f"not JSON: {str(error) or 'nested too deeply'}") from error
     if not isinstance(document, dict):
-        raise UnparsableError("no notebook: the JSON is not an object")
+        raise UnparsableError("not a notebook: the JSON is not an object")
     cells = document.get("cells")
     if cells is None and isinstance(document.get("worksheets"), list):  # the format before 2014
         cells = [cell for sheet in document["worksheets"] if isinstance(sheet, dict) for cell in sheet.get("cells") or []]
@@ -99,7 +99,7 @@ def _python_lines(source: str) -> list[str]:
     shown: list[str] = []
     goes_on = False
     for line in lines:
-        if goes_on:  # of a command, in the lines after its first
+        if goes_on:  # a command that continues over several lines
             shown.append("")
         else:
             magic, assigned = _MAGIC.match(line), _ASSIGNED.match(line)

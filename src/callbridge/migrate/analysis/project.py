@@ -1,4 +1,4 @@
-"""The whole project: finds the class or function that a dotted name means, in whatever file. Reads files when asked."""
+"""The whole project: finds the class or function behind a dotted name in any file. Reads a file only when needed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from callbridge.migrate.analysis.module import Function, Module, UnparsableError
 __all__ = ["Found", "Project", "module_name"]
 
 Found = tuple[Module, ast.ClassDef | Function]
-"""A definition and the module that it stands in."""
+"""A definition and its module."""
 
 
 class _Onward(NamedTuple):
-    """A name that another name stands for, and the module in which it does."""
+    """The name that an alias or re-export stands for, and the module of that alias."""
 
     module: Module
     dotted: str
@@ -40,12 +40,12 @@ def module_name(path: str) -> str:
 class Project:
     """The files that imports can lead to.
 
-    Files are read and parsed when a rule asks for a name in them, each once. A project can be pickled if its reader can: a
-    worker process then fills a cache of its own.
+    The project reads and parses a file once, when a rule asks for a name in it. You can pickle a project if you can pickle
+    its reader; a worker process then fills its own cache.
 
     Args:
-        paths: Of all Python files.
-        read: Returns a file's text, None if it cannot be had.
+        paths: The paths of all Python files.
+        read: Returns a file's text; None if it cannot be read.
     """
 
     def __init__(self, paths: Iterable[str], read: Callable[[str], str | None]) -> None:
@@ -65,7 +65,7 @@ class Project:
 
     @classmethod
     def build(cls, sources: Iterable[tuple[str, str]]) -> Project:
-        """Return a project of texts in memory: pairs of path and text."""
+        """Return a project from texts in memory: pairs of path and text."""
         texts: Mapping[str, str] = dict(sources)
         return cls(texts, texts.get)
 
@@ -73,12 +73,12 @@ class Project:
         return {**self.__dict__, "_modules": {}, "_held": None, "_nearest": {}, "_uses": None}
 
     def loaded(self, path: str, text: str) -> Module | None:
-        """Return a file's module if it was read already and has this text."""
+        """Return a file's module if it is already loaded and has this text."""
         known = (self._held, self._modules.get(path))
         return next((each for each in known if each is not None and each.path == path and each.text == text), None)
 
     def hold(self, module: Module) -> None:
-        """Keep the one module that is being worked on, so that a text is parsed once; other files' imports do not see it."""
+        """Keep the module that is being worked on, to parse each text once. Imports in other files do not see it."""
         self._held = module
 
     def foreign_uses(self, path: str) -> frozenset[str]:
@@ -88,15 +88,15 @@ class Project:
         return self._uses.of(path)
 
     def provides(self, name: str, origin: Module) -> bool:
-        """Return whether a file is part of a source tree that has a module of a dotted name itself."""
+        """Return whether a file belongs to a source tree that has a module with this dotted name."""
         return any(origin.path.startswith(root) for root in map(self._root, self._fitting(name), repeat(name)))
 
     def find(self, dotted: str, origin: Module) -> Found | None:
-        """Return the definition that a dotted name means, through re-exports and aliases, or None.
+        """Return the definition behind a dotted name, through re-exports and aliases; None if there is none.
 
         Args:
             dotted: A resolved name.
-            origin: Where it is used: of several files that a module's name fits, the one nearest to this file is meant.
+            origin: The file that uses it. If several files fit a module's name, the one nearest to this file counts.
         """
         if dotted.partition(".")[0] not in self._tops and not dotted.startswith(f"{origin.name}."):
             return None
@@ -108,7 +108,7 @@ class Project:
         return None
 
     def find_value(self, home: str, name: str, origin: Module) -> tuple[Module, ast.expr] | None:
-        """Return what a module of the project binds a name to, and that module; None for imports and definitions."""
+        """Return the module of the project and the value that it binds to a name; None for imports and definitions."""
         module = self._module(home, origin)
         found = module.binding(name, module.tree) if module is not None else None
         values = [value for value in found[1] if value is not None] if found else []
@@ -149,7 +149,7 @@ class Project:
         return self._modules[path]
 
     def _path(self, name: str, origin: Module) -> str | None:
-        """Return the file that a module's name means: of several the nearest."""
+        """Return the file of a module's name; the nearest if there are several."""
         key = (name, origin.path.rpartition("/")[0])
         if key not in self._nearest:
             fitting = self._fitting(name)
@@ -168,7 +168,7 @@ class Project:
 
     @staticmethod
     def _root(path: str, name: str) -> str:
-        """Return the directory, with a slash at its end, that a module is imported from if it has a name."""
+        """Return the directory, with a slash at its end, that must be on the path to import a module by a name."""
         inside = name.replace(".", "/")
         return path[: path.rindex(inside)] if inside in path else ""
 

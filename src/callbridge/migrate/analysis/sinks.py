@@ -1,4 +1,4 @@
-"""The rules about where a handler sends tokens: one finding at the token hook of each class that has a sink of the kind."""
+"""Findings about where a handler sends tokens: one at the token hook of each class with a sink of the wanted kind."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from callbridge.migrate.finding import Finding, Verdict
 __all__ = ["PRECEDENCE", "is_rewritten", "main_sink", "sink_findings", "step_findings"]
 
 PRECEDENCE: tuple[Sink, ...] = ("process-queue", "socket", "async-queue", "thread-queue", "streamlit", "other", "print")
-"""Of a handler with several sinks the first of these counts: what is only printed beside is for debugging."""
+"""If a handler has several sinks, the first of these counts: an additional `print` is for debugging."""
 
 
-_CALL = "read the text of the call that runs it with `stream_call`, and do there what the hook does"
+_CALL = "read the text of the call with `stream_call`, and do there what the handler does"
 _STEPS = "read them in a loop over `stream_events(..., extended=True)`: on_tool_start, on_tool_end, on_agent_action"
 
 
@@ -26,7 +26,7 @@ def main_sink(handler: HandlerClass) -> Sink | None:
 
 
 def is_rewritten(use: Use) -> bool:
-    """Return whether there are edits for what a handler does: it iterates, prints, or fills a queue that a thread reads."""
+    """Return whether `fix` has edits for a handler: it iterates, prints, or fills a queue that a thread reads."""
     known = use.known
     if known is None:
         return use.role in ("stdout", "aiter")
@@ -41,11 +41,11 @@ def sink_findings(
     Args:
         context: The file.
         rule: The code.
-        sinks: The sinks that the rule is about.
+        sinks: The sinks of this rule.
         message: What the class does.
-        verdict: What is to be done if no edit deals with it.
+        verdict: The verdict if no edit applies.
     """
-    if rule != "CB307":  # CB308 speaks of steps in Streamlit
+    if rule != "CB307":  # CB308 reports steps in Streamlit
         yield from step_findings(context, rule, sinks)
     for handler in context.handlers:
         hook = handler.token_hook
@@ -57,9 +57,11 @@ def sink_findings(
         ):
             continue
         if handler.base in ("aiter", "final"):
-            continue  # CB301 and CB309 speak of these
+            continue  # CB301 and CB309 report these
         reason = (
-            f"the handler also has {', '.join(handler.others)}: read events, `stream_events(...)`" if handler.others else _CALL
+            f"the handler also has {', '.join(handler.others)}: read events with `stream_events(...)`"
+            if handler.others
+            else _CALL
         )
         facts = {"handler": handler.dotted, "hooks": " ".join(name for name in handler.hooks if name in HOOKS)}
         yield context.finding(rule, hook, f"{handler.node.name} {message}", verdict, "warning", reason, facts)
@@ -73,5 +75,5 @@ def step_findings(context: Context, rule: str, sinks: frozenset[Sink]) -> Iterat
             continue
         if next((sink for sink in PRECEDENCE if sink in handler.step_sinks), None) in sinks:
             facts = {"handler": handler.dotted, "hooks": " ".join(name for name in handler.hooks if name in HOOKS)}
-            message = f"{handler.node.name} shows an agent's steps to somebody"
+            message = f"{handler.node.name} shows an agent's steps to a user"
             yield context.finding(rule, hook, message, "adapter", "warning", _STEPS, facts)

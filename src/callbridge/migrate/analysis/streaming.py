@@ -1,4 +1,4 @@
-"""Which models report tokens although nobody reads a stream: those that are told to, and those that always do."""
+"""Which models report tokens on a plain `invoke`: those with a streaming flag, and those that always do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 __all__ = ["Flag", "flag_of", "may_stream", "told"]
 
 _ALWAYS = frozenset({"CTransformers", "ChatOllama", "GPT4All", "Ollama", "OllamaLLM"})
-"""These report each token, whatever they are told."""
+"""These report each token, whatever their flags say."""
 
 _UNLESS_TOLD = frozenset({"ChatLlamaCpp", "ExLlamaV2", "LlamaCpp"})
 """These stream unless `streaming=False`."""
@@ -18,15 +18,15 @@ _FLAGS = ("streaming", "stream")
 
 Flag: TypeAlias = Literal["on", "off", "unknown"]
 Value: TypeAlias = Callable[[ast.Name], "ast.expr | None"]
-"""Returns what a variable holds, if it is assigned once."""
+"""Returns the value of a variable that is assigned once."""
 
 
 def flag_of(name: str, call: ast.Call, value: Value = lambda _: None) -> Flag:
-    """Return whether a model streams when it is invoked, as far as its constructor says.
+    """Return whether a model streams on `invoke`, as far as its constructor says.
 
     Args:
         name: The model's class, without its module.
-        call: Makes it.
+        call: The constructor call.
         value: Looks up a variable.
     """
     disabled = next((each.value for each in call.keywords if each.arg == "disable_streaming"), None)
@@ -43,7 +43,7 @@ def flag_of(name: str, call: ast.Call, value: Value = lambda _: None) -> Flag:
 
 
 def told(node: ast.expr, value: Value = lambda _: None) -> Flag:
-    """Return what a flag says: a literal, or a variable that holds one."""
+    """Return the value of a flag: a literal, or a variable that holds one."""
     if isinstance(node, ast.Name):
         found = value(node)
         return told(found) if found is not None else "unknown"
@@ -53,5 +53,5 @@ def told(node: ast.expr, value: Value = lambda _: None) -> Flag:
 
 
 def may_stream(name: str, call: ast.Call) -> bool:
-    """Return whether a model may stream when it is invoked: it is not known that it does not."""
+    """Return whether a model may stream on `invoke`: nothing shows that it does not."""
     return flag_of(name, call) != "off"

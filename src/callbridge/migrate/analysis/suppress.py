@@ -22,12 +22,12 @@ class Suppression:
     """One comment.
 
     Attributes:
-        line: That it stands in, from 1.
-        column: Of the comment, from 0.
+        line: Its line, from 1.
+        column: Its column, from 0.
         text: The comment.
         codes: The rules that it names.
-        reason: What it says after them.
-        target: The line that it speaks of: its own, or the next line of code if it stands alone.
+        reason: The text after them.
+        target: The line that it applies to: its own, or the next line of code if it is alone on its line.
     """
 
     line: int
@@ -44,12 +44,12 @@ class Suppression:
             return "names no rule: write `ignore[CB203] reason`"
         wrong = [code for code in self.codes if not _CODE.match(code)]
         if wrong:
-            return f"names {wrong[0]!r}, which is no rule"
+            return f"names {wrong[0]!r}, which is not a rule"
         return "" if self.reason else "gives no reason"
 
 
 def find_suppressions(text: str) -> list[Suppression]:
-    """Return the suppressions of a text; comments alone, not strings that look like them."""
+    """Return the suppressions in a text. Strings that look like one do not count."""
     if not re.search(r"callbridge:\s*ignore", text):
         return []
     found = []
@@ -79,13 +79,13 @@ def apply_suppressions(
     """Divide findings into those that stay and those that are suppressed.
 
     Args:
-        findings: Of one file.
-        suppressions: Of the same file.
-        path: Of the file.
-        active: The codes that were looked for; a suppression of another is neither used nor unused. None for all.
+        findings: The findings of one file.
+        suppressions: The suppressions of the same file.
+        path: The file's path.
+        active: The codes of the rules that ran; None for all. A suppression of another rule is neither used nor unused.
 
     Returns:
-        What stays, with a CB901 for every suppression that does nothing; and what is suppressed.
+        The findings that stay, with a CB901 for every suppression that does nothing; and the suppressed findings.
     """
     kept: list[Finding] = []
     silenced: list[Finding] = []

@@ -1,4 +1,4 @@
-"""Calls of `version="v3"`: where their streams are held, how they are read, and how they are left."""
+"""Calls with `version="v3"`: which variables hold their streams, how code reads them, and how it leaves them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class V3Stream:
     """A stream of version 3 in one function.
 
     Attributes:
-        call: What makes it.
-        name: The variable that holds it; empty if it is read where it is made.
-        is_async: Whether it is made by `astream_events`.
-        awaited: Whether the call is awaited.
-        entered: Whether it is entered by `with` or `async with`.
-        loads: Where the variable is read.
+        call: The call that makes it.
+        name: The variable that holds it; empty if the code reads it where it makes it.
+        is_async: Whether `astream_events` makes it.
+        awaited: Whether the code awaits the call.
+        entered: Whether the code enters it with `with` or `async with`.
+        loads: Where the code reads the variable.
     """
 
     call: ast.Call
@@ -41,17 +41,17 @@ class V3Stream:
     loads: tuple[ast.Name, ...]
 
     def attributes(self, module: Module) -> frozenset[str]:
-        """Return the names of what is read of it."""
+        """Return the names of the attributes that the code reads."""
         nodes: list[ast.expr] = list(self.loads) if self.name else [self.call]
         parents = [module.parents.get(node) for node in nodes]
         return frozenset(parent.attr for parent in parents if isinstance(parent, ast.Attribute))
 
     def is_closed(self, module: Module) -> bool:
-        """Return whether something ends it: `with`, or a method that does."""
+        """Return whether a `with` or a method call ends it."""
         return self.entered or bool(self.attributes(module) & _CLOSING)
 
     def is_awaited_whole(self, module: Module) -> bool:
-        """Return whether the stream itself is awaited, or handed on to code that may do anything with it."""
+        """Return whether the code awaits the stream itself, or passes it to code that may do anything with it."""
         for load in self.loads:
             parent = module.parents.get(load)
             if isinstance(parent, ast.Await | ast.Return | ast.Yield | ast.Call | ast.keyword):
@@ -63,20 +63,20 @@ class V3Stream:
         return [each for each in self._readers(module) if isinstance(each, ast.For | ast.AsyncFor)]
 
     def is_unawaited(self, module: Module) -> bool:
-        """Return whether the coroutine is read in place of the stream that it returns."""
+        """Return whether the code reads the coroutine instead of the stream that it returns."""
         if not self.is_async or self.awaited:
             return False
         return any(isinstance(each, ast.AsyncFor) or getattr(each, "is_async", 0) for each in self._readers(module))
 
     def is_left_open(self, module: Module) -> bool:
-        """Return whether a loop may leave it behind, and nothing closes it."""
+        """Return whether a loop may exit early, and nothing closes the stream."""
         if self.is_closed(module) or self.is_awaited_whole(module):
             return False
         loops = self.loops(module)
         return self.awaited and bool(loops) if self.is_async else any(map(leaves_early, loops))
 
     def is_end_unheard(self, module: Module) -> bool:
-        """Return whether it is a model's, handlers hear of it, and nothing waits until they have heard of its end."""
+        """Return whether a model made it, handlers hear it, and nothing waits until they have heard its end."""
         if not (self.is_async and self.awaited and self.name) or self.is_closed(module) or self.is_awaited_whole(module):
             return False
         read = self.attributes(module)
@@ -96,7 +96,7 @@ class V3Stream:
 
 
 def v3_calls(module: Module) -> Iterator[ast.Call]:
-    """Yield the calls of a runnable's `stream_events` or `astream_events` that say `version="v3"`."""
+    """Yield the calls of a runnable's `stream_events` or `astream_events` with `version="v3"`."""
     for call in module.of(ast.Call):
         if not isinstance(call.func, ast.Attribute) or called_name(call) not in _METHODS or is_own_stream(call, module):
             continue
@@ -145,7 +145,7 @@ def leaves_early(loop: ast.For | ast.AsyncFor) -> bool:
 
 
 def deaf_uses(attachments: Iterable[Attachment], module: Module) -> Iterator[tuple[ast.AST, Use]]:
-    """Yield the handlers of v3 calls that live on tokens and do not read version 3 themselves, with the place to point at."""
+    """Yield the handlers of v3 calls that need tokens and do not read version 3 themselves, each with its place."""
     calls = set(v3_calls(module))
     for attachment in attachments:
         for use in attachment.handlers if attachment.call in calls else ():
@@ -155,7 +155,7 @@ def deaf_uses(attachments: Iterable[Attachment], module: Module) -> Iterator[tup
 
 
 def contents_taken_for_text(module: Module) -> Iterator[ast.Attribute]:
-    """Yield where the `.content` of what a v3 stream gave is used as a string."""
+    """Yield where the code uses the `.content` of a v3 stream's message as a string."""
     for scope, names, calls in _derived(module):
         for node in walk(scope):
             if not isinstance(node, ast.Attribute) or node.attr != "content" or _root(node) not in names | calls:
@@ -165,7 +165,7 @@ def contents_taken_for_text(module: Module) -> Iterator[ast.Attribute]:
 
 
 def string_keys(node: ast.AST, module: Module, depth: int = 4) -> list[list[str]]:
-    """Return the keys by which something was taken out of what a stream gave, the innermost first, for each way it may go."""
+    """Return the keys that lead from a stream's value to an expression, innermost first, for each possible way."""
     found: list[str] = []
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Await | ast.Call):
         if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
@@ -186,7 +186,7 @@ def string_keys(node: ast.AST, module: Module, depth: int = 4) -> list[list[str]
 
 
 def _derived(module: Module) -> Iterator[tuple[ast.AST, frozenset[str], frozenset[ast.AST]]]:
-    """Yield the scopes with v3 streams, and in each the names and calls whose values come of one."""
+    """Yield the scopes with v3 streams, and in each the names and calls whose values come from one."""
     scopes: dict[ast.AST, tuple[set[str], set[ast.AST]]] = {}
     for stream in v3_streams(module):
         names, calls = scopes.setdefault(module.function_of(stream.call) or module.tree, (set(), set()))
@@ -203,12 +203,12 @@ def _derived(module: Module) -> Iterator[tuple[ast.AST, frozenset[str], frozense
 
 
 def _is_messages(iterated: ast.expr) -> bool:
-    """Return whether a loop goes over messages: over text it would go over strings."""
+    """Return whether a loop goes over messages; a loop over text goes over strings."""
     return isinstance(iterated, ast.Subscript) or (isinstance(iterated, ast.Attribute) and iterated.attr == "messages")
 
 
 def _root(node: ast.AST) -> str | ast.AST:
-    """Return the name, or the call, at which a chain of attributes, subscripts and awaits begins."""
+    """Return the name or call at the start of a chain of attributes, subscripts and awaits."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Await):
         node = node.value
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "output":

@@ -1,1 +1,1 @@
-"""What the commands do: scan, fix, report, explain, with their arguments and settings."""
+"""The commands scan, fix, report and explain, with their arguments and settings."""

@@ -1,4 +1,4 @@
-"""The commands of the migration tool: their arguments, and what runs them. The work itself is loaded when it is asked for."""
+"""The commands of the migration tool and their arguments. Imports the code of a command only when you run it."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ class Command:
 
     Attributes:
         help: One line.
-        description: What `--help` begins with.
-        epilog: What it ends with.
+        description: The beginning of `--help`.
+        epilog: The end of `--help`.
         add_arguments: Declares the arguments.
         run: Does the work and returns the exit status.
     """
@@ -113,7 +113,7 @@ class Command:
 
 
 def run_command(name: str, options: argparse.Namespace) -> int:
-    """Run a command; a problem of its own is told on standard error, with status 2."""
+    """Run a command. Print a `MigrateError` on standard error, and return status 2."""
     from callbridge.migrate.problems import MigrateError
 
     try:

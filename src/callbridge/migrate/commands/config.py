@@ -1,4 +1,4 @@
-"""Configuration: `[tool.callbridge]` of the nearest `pyproject.toml`. A key that does not exist is an error, not a wish."""
+"""Configuration: `[tool.callbridge]` in the nearest `pyproject.toml`. An unknown key is an error."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _KEYS = (*_LISTS, "baseline", "max-file-size")
 
 @dataclass(frozen=True)
 class Config:
-    """What `pyproject.toml` says.
+    """The settings in `pyproject.toml`.
 
     Attributes:
-        root: The directory that paths are relative to: that of `pyproject.toml`, or the current one.
-        include: Patterns of paths; empty for all Python files and notebooks.
-        exclude: Patterns of paths that are left out.
+        root: The directory that paths are relative to: the one with `pyproject.toml`, or the current one.
+        include: Patterns of paths to scan; empty for all Python files and notebooks.
+        exclude: Patterns of paths to leave out.
         select: Codes, or beginnings of codes; empty for all.
-        ignore: Codes, or beginnings of codes, that are left out.
+        ignore: Codes, or beginnings of codes, to leave out.
         keep: Patterns of dotted class names whose handlers are observers.
         baseline: The file that holds known findings.
         max_file_size: In bytes.
@@ -53,11 +53,11 @@ def load_config(path: Path | None, start: Path) -> Config:
     """Read the configuration.
 
     Args:
-        path: The file, if it was named; by default the nearest `pyproject.toml`.
+        path: The file; None for the nearest `pyproject.toml`.
         start: The current directory.
 
     Raises:
-        MigrateError: If the file cannot be read, is no TOML, or says something that does not exist.
+        MigrateError: If the file cannot be read, is not TOML, or has an unknown key or value.
     """
     found = path or find_pyproject(start)
     if found is None:
@@ -77,16 +77,16 @@ def load_config(path: Path | None, start: Path) -> Config:
 def _parse(text: str, path: Path) -> dict[str, Any]:
     toml = _toml()
     if toml is None:
-        raise MigrateError(f"{path} configures callbridge, and this Python cannot read TOML: pip install 'callbridge[migrate]'")
+        raise MigrateError(f"{path} configures callbridge, but this Python cannot read TOML: pip install 'callbridge[migrate]'")
     try:
         document: dict[str, Any] = toml.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MigrateError(f"{path} is no TOML: {error}") from error
+        raise MigrateError(f"{path} is not valid TOML: {error}") from error
     return document
 
 
 def _toml() -> Any:
-    """Return the module that reads TOML: CPython's own from 3.11, before that `tomli`; None if there is none."""
+    """Return a module that reads TOML: from CPython 3.11 its own, before that `tomli`; None if there is none."""
     for name in ("tomllib", "tomli"):
         with suppress(ModuleNotFoundError):
             return import_module(name)
@@ -95,23 +95,23 @@ def _toml() -> Any:
 
 def _checked(given: object, root: Path, path: Path) -> Config:
     if not isinstance(given, Mapping):
-        raise MigrateError(f"{path}: tool.callbridge has to be a table")
+        raise MigrateError(f"{path}: tool.callbridge must be a table")
     for key in given:
         if key not in _KEYS:
             near = get_close_matches(str(key), _KEYS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_KEYS)}"
+            hint = f"; did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(_KEYS)}"
             raise MigrateError(f"{path}: tool.callbridge has no key {key!r}{hint}")
     lists = {key: _strings(given.get(key, []), key, path) for key in _LISTS}
     baseline = given.get("baseline")
     if baseline is not None and not isinstance(baseline, str):
-        raise MigrateError(f"{path}: tool.callbridge.baseline has to be a path")
+        raise MigrateError(f"{path}: tool.callbridge.baseline must be a path")
     size = given.get("max-file-size", MAX_BYTES)
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise MigrateError(f"{path}: tool.callbridge.max-file-size has to be a number of bytes")
+        raise MigrateError(f"{path}: tool.callbridge.max-file-size must be a number of bytes")
     return Config(root, **lists, baseline=root / baseline if baseline else None, max_file_size=size)
 
 
 def _strings(value: object, key: str, path: Path) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(each, str) and each for each in value):
         return tuple(value)
-    raise MigrateError(f"{path}: tool.callbridge.{key} has to be a list of strings, got {value!r}")
+    raise MigrateError(f"{path}: tool.callbridge.{key} must be a list of strings, got {value!r}")

@@ -1,4 +1,4 @@
-"""`callbridge explain`: what a rule is about, with code before and after; what causes an error, and its cure."""
+"""`callbridge explain`: explains a rule, with code before and after, or an error, with cause and cure."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _WIDTH = 100
 
 
 def list_rules() -> str:
-    """Return all rules, one line each."""
+    """Return a list of all rules, one line each."""
     return "".join(f"{rule.code}  {rule.name:<26} {rule.fix:<34} {rule.summary}\n" for rule in RULES.values())
 
 
 def rules_table() -> str:
-    """Return all rules as a table in Markdown."""
+    """Return a Markdown table of all rules."""
     rows = [f"| {rule.code} | {rule.name} | {rule.severity} | {rule.fix} | {rule.summary} |" for rule in RULES.values()]
     return "\n".join(["| code | name | severity | verdicts | finds |", "|---|---|---|---|---|", *rows]) + "\n"
 
 
 def find_rule(name: str) -> Rule:
-    """Return the rule with a code or name.
+    """Return the rule with this code or name.
 
     Raises:
-        MigrateError: If there is none.
+        MigrateError: If no rule has it.
     """
     wanted = name.strip()
     for rule in RULES.values():
@@ -42,7 +42,7 @@ def find_rule(name: str) -> Rule:
         or get_close_matches(wanted, CURES, 1)
     )
     hint = f"did you mean {near[0]}? " if near else ""
-    raise MigrateError(f"there is no rule and no error {name!r}; {hint}`callbridge explain` lists the rules")
+    raise MigrateError(f"there is no rule or error {name!r}; {hint}`callbridge explain` lists the rules")
 
 
 def explain(name: str) -> str:
@@ -51,7 +51,7 @@ def explain(name: str) -> str:
     Raises:
         MigrateError: If there is no such rule and no such error.
     """
-    error = name.strip().rpartition(".")[2]  # as a traceback names it, module and all
+    error = name.strip().rpartition(".")[2]  # a traceback names an error with its module
     if error in CURES:
         return f"{error}\n\nCause\n{_paragraph(CURES[error].cause)}\n\nCure\n{_paragraph(CURES[error].cure)}\n"
     rule = find_rule(name)

@@ -1,4 +1,4 @@
-"""`callbridge fix`: rewrites what can be rewritten, writes files completely or not at all, says why the rest stays."""
+"""`callbridge fix`: makes safe edits, writes each file completely or not at all, and says why the rest stays."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from callbridge.migrate.words import counted
 
 __all__ = ["FileOutcome", "fix_files", "run_fix"]
 
-_NOTEBOOK = "a notebook: cells are run in any order, so what a cell's edit would change elsewhere cannot be proved"
+_NOTEBOOK = "a notebook: cells run in any order, so no edit is provably safe: edit it by hand"
 
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """What became of one file.
+    """The result for one file.
 
     Attributes:
         path: The file's label.
         before: Its bytes.
-        after: Its bytes with the edits; the same if there are none.
-        rewritten: What was done and what was left; None if the file could not be looked at.
-        problem: Why the file was not looked at, or not edited; empty if it was.
+        after: Its bytes with the edits; the same bytes if there are none.
+        rewritten: What `fix` did and what it left; None if it could not read the file.
+        problem: Why `fix` could not read or edit the file; empty if it could.
     """
 
     path: str
@@ -64,10 +64,10 @@ def run_fix(options: argparse.Namespace) -> int:
         options: As the command line gives them.
 
     Returns:
-        The exit status: 0, 1 for findings, 2 for files that could not be written.
+        The exit status: 0, 1 for findings, 2 if writing a file failed.
 
     Raises:
-        MigrateError: For arguments or a configuration that cannot be used, or LibCST is missing and there is something to edit.
+        MigrateError: If the arguments or the configuration are wrong, or there is something to edit and LibCST is missing.
     """
     config = load_config(Path(options.config) if options.config else None, Path.cwd())
     wanted = Options(
@@ -79,7 +79,7 @@ def run_fix(options: argparse.Namespace) -> int:
     paths = options.paths or ["."]
     if "-" in paths:
         if paths != ["-"]:
-            raise MigrateError("- stands for standard input and goes with no other path")
+            raise MigrateError("- stands for standard input: give no other path with it")
         return _run_on_stdin(wanted, options, config)
     exclude = (*config.exclude, *(options.exclude or ()))
     files = find_files(paths, config.root, config.include, exclude)
@@ -87,7 +87,7 @@ def run_fix(options: argparse.Namespace) -> int:
     failed = 0
     outcomes: list[FileOutcome] = []
     if options.jobs is not None and options.jobs < 1:
-        raise MigrateError(f"--jobs has to be 1 or more, got {options.jobs}")
+        raise MigrateError(f"--jobs must be 1 or more, got {options.jobs}")
     jobs = options.jobs or os.cpu_count() or 1
     with progress_bar(len(files)) as progress:
         found = fix_files(files, known, wanted, keep=config.keep, max_bytes=config.max_file_size, jobs=jobs, progress=progress)
@@ -103,7 +103,7 @@ def run_fix(options: argparse.Namespace) -> int:
 
 
 def _neighbours(paths: Sequence[str], root: Path) -> list[tuple[str, Path]]:
-    """Return the files that may use names of those at these paths: the whole project, or the same directories."""
+    """Return the files that may use names of the files at these paths: the whole project, or the same directories."""
     if (root / "pyproject.toml").is_file() or (root / ".git").exists():
         return find_files([str(root)], root)
     return find_files(sorted({str(Path(path).parent) for path in paths if Path(path).is_file()}), root)
@@ -119,23 +119,23 @@ def fix_files(
     jobs: int = 1,
     progress: Callable[[int], object] | None = None,
 ) -> list[FileOutcome]:
-    """Work out what is to become of files; nothing is written.
+    """Compute the edits of files. Writes nothing.
 
     Args:
-        files: Pairs of label and path: what is to be rewritten.
-        known: Label to path of every file that may use their names, these included.
+        files: Pairs of label and path of the files to rewrite.
+        known: Label to path of every file that may use their names, including these files.
         options: What to rewrite.
         keep: Patterns of dotted class names whose handlers are observers.
-        max_bytes: Larger files that mention callbacks are not rewritten, and say so.
-        jobs: Processes, if there are files enough to be worth it.
-        progress: Called with the number of files done since it was last called.
+        max_bytes: If a file that mentions callbacks is larger, `fix` leaves it and reports that.
+        jobs: How many processes to use if there are enough files.
+        progress: Called with the number of files done since the last call.
 
     Returns:
-        One outcome for each file that could not be looked at, or has something to rewrite or to leave; in the given order,
-        whatever the number of processes.
+        One outcome for each file that `fix` could not read, or that has something to rewrite or to leave. The order is that of
+        `files`, for any number of processes.
 
     Raises:
-        MigrateError: LibCST is missing, and there is something to edit.
+        MigrateError: There is something to edit, and LibCST is missing.
     """
     sources = {name: path for name, path in known.items() if name.endswith((".py", ".pyw"))}
     project = Project(sources, partial(_text, sources))
@@ -184,7 +184,7 @@ def _editable(file: SourceFile, max_bytes: int) -> SourceFile:
         if len(file.data) > max_bytes:
             raise UnparsableError(f"{len(file.data):,} bytes, more than max-file-size ({max_bytes:,})")
         if not file.is_exact:
-            raise UnparsableError(f"its bytes are ambiguous in {file.encoding}")
+            raise UnparsableError(f"writing it in {file.encoding} would change other bytes: save it as UTF-8 first")
     return file
 
 
@@ -227,13 +227,13 @@ def _edited(path: str, file: SourceFile, options: Options, uses: frozenset[str])
     except UneditableError as error:
         problem = f"not rewritten: {error.problem}"
     except RecursionError:
-        problem = "not rewritten: nested more deeply than can be followed"
+        problem = "not rewritten: the code is nested too deeply"
     except ModuleNotFoundError as error:
         if error.name != "libcst":
             raise
-        raise MigrateError("there is something to edit, which needs LibCST: pip install 'callbridge[migrate]'") from error
-    except Exception as error:  # noqa: BLE001 - one file that is too much for an editor keeps no other from being rewritten
-        problem = f"not rewritten: please report this: {type(error).__name__}: {error}"
+        raise MigrateError("edits need LibCST, which is not installed: pip install 'callbridge[migrate]'") from error
+    except Exception as error:  # noqa: BLE001 - if one file breaks an editor, the others still get their edits
+        problem = f"not rewritten: callbridge failed, please report this: {type(error).__name__}: {error}"
     return FileOutcome(path, file.data, file.data, problem=problem)
 
 
@@ -262,7 +262,7 @@ def _written(outcome: FileOutcome, path: Path) -> bool:
 
 
 def _report(outcome: FileOutcome, options: argparse.Namespace, *, stream_is_taken: bool = False) -> None:
-    """Say what was done and what was left; a patch goes to stdout alone, so that it can be piped."""
+    """Print what was done and what was left. With a patch, only the patch goes to stdout, so that you can pipe it."""
     out = sys.stderr if options.diff or stream_is_taken else sys.stdout
     if outcome.problem:
         _say(f"{outcome.path}: {outcome.problem}", out)

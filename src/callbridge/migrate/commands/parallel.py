@@ -1,4 +1,4 @@
-"""Working through many files in several processes: in order, and a file that kills a process costs no other one."""
+"""Works through many files in several processes. Keeps the order, and a file that kills a process loses no other file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 __all__ = ["WORTH_PROCESSES", "in_processes", "no_collection"]
 
 WORTH_PROCESSES = 200
-"""For fewer files starting processes costs more than they save."""
+"""With fewer files, starting processes costs more than it saves."""
 
 _SMALLEST_CHUNK = 16
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class _Worker:
-    """What a worker process was given when it started: its work, with all that this needs, sent once."""
+    """The function of a worker process with all its data, sent once when the process starts."""
 
     work: Callable[[Any], Any]
 
@@ -46,11 +46,11 @@ def in_processes(
     """Return the results of all items, in their order.
 
     Args:
-        items: Neighbours are worked on together.
-        work: Returns a result for each of some items; it is pickled, and so are these.
+        items: The items; neighbours go to the same process.
+        work: Returns one result for each of several items. It is pickled, and so are the results.
         crashed: Returns the result of an item that has killed its process.
-        jobs: Processes.
-        advance: Is told how many were done since it was last called.
+        jobs: How many processes to use.
+        advance: Called with the number of items done since the last call.
     """
     chunks = list(_chunks(items, jobs))
     done: list[list[R]] = []
@@ -59,7 +59,7 @@ def in_processes(
             for results in pool.map(_Worker.do, chunks):
                 done.append(results)
                 advance(len(results))
-    except BrokenProcessPool:  # find out which one it was
+    except BrokenProcessPool:  # find out which item it was
         for chunk in chunks[len(done) :]:
             done.append([_alone(each, work, crashed) for each in chunk])
             advance(len(chunk))
@@ -67,7 +67,7 @@ def in_processes(
 
 
 def _chunks(items: Sequence[I], jobs: int) -> Iterator[list[I]]:
-    """Yield ever smaller parts of a list: neighbours import from each other, and no process is to wait for the last one."""
+    """Yield ever smaller parts of a list. Neighbours import from each other; small last parts end at the same time."""
     start = 0
     while start < len(items):
         size = max((len(items) - start) // (4 * jobs), _SMALLEST_CHUNK)
@@ -86,7 +86,7 @@ def _alone(item: I, work: Callable[[list[I]], list[R]], crashed: Callable[[I], R
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Switch the garbage collector off: syntax trees have no cycles, and looking for some costs a fifth of the time."""
+    """Switch the garbage collector off: syntax trees have no cycles, and the search for them costs a fifth of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar if that is a terminal and tqdm is installed, otherwise nothing."""
+"""Progress on standard error: a bar if stderr is a terminal and tqdm is installed, otherwise nothing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def progress_bar(total: int, unit: str = "file") -> Iterator[Callable[[int], obj
     """Show progress while the block runs.
 
     Args:
-        total: How much there is to do; for little nothing is shown.
-        unit: What is counted.
+        total: The number of items; if it is small, there is no bar.
+        unit: The name of an item.
 
     Yields:
-        A function that is told how much was done since it was last called.
+        A function to call with the number of items done since the last call.
     """
     bar = None
     if total >= _WORTH_A_BAR and sys.stderr.isatty():

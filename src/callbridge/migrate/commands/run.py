@@ -1,4 +1,4 @@
-"""What the commands do: read the configuration, scan, compare with the baseline, write the output."""
+"""`callbridge scan` and `report`: read the configuration, scan, compare with the baseline, write the output."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ __all__ = ["run_report", "run_scan"]
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan that was done.
+    """A finished scan.
 
     Attributes:
-        config: Of the project.
-        settings: Of the scan.
+        config: The project's configuration.
+        settings: The settings of the scan.
         results: One for each file.
     """
 
@@ -48,7 +48,7 @@ class Scan:
 
     @property
     def paths(self) -> frozenset[str]:
-        """The files that were scanned."""
+        """The scanned files."""
         return frozenset(result.path for result in self.results)
 
 
@@ -56,14 +56,14 @@ def run_scan(options: argparse.Namespace) -> int:
     """Run `callbridge scan`.
 
     Raises:
-        MigrateError: For arguments, a configuration or a baseline that cannot be used.
+        MigrateError: If the arguments, the configuration or the baseline are wrong.
     """
     if options.allow_new and not options.update_baseline:
-        raise MigrateError("--allow-new goes with --update-baseline")
+        raise MigrateError("--allow-new needs --update-baseline")
     scan = _scan(options)
     path = _baseline_path(options, scan.config)
     if path is None and (options.update_baseline or options.baseline_ref):
-        raise MigrateError("no baseline: name one with --baseline FILE, or as `baseline` in [tool.callbridge]")
+        raise MigrateError("there is no baseline: name one with --baseline FILE, or as `baseline` in [tool.callbridge]")
     outcome = _compared(scan, path, options) if path is not None else _outcome(scan, scan.findings)
     _write(_rendered(outcome, options), options.output)
     return 1 if outcome.active and not options.exit_zero else 0
@@ -73,10 +73,10 @@ def run_report(options: argparse.Namespace) -> int:
     """Run `callbridge report`.
 
     Raises:
-        MigrateError: For arguments, a configuration or a baseline that cannot be used.
+        MigrateError: If the arguments, the configuration or the baseline are wrong.
     """
     if options.depth < 1:
-        raise MigrateError(f"--depth has to be 1 or more, got {options.depth}")
+        raise MigrateError(f"--depth must be 1 or more, got {options.depth}")
     scan = _scan(options, may_be_empty=True)
     path = _baseline_path(options, scan.config)
     package = by_directory(options.depth)
@@ -105,10 +105,10 @@ def _scan(options: argparse.Namespace, *, may_be_empty: bool = False) -> Scan:
         return Scan(config, settings, [_scan_stdin(paths, options, settings)])
     files = find_files(paths, config.root, config.include, exclude)
     if not (files or may_be_empty) and all(Path(path).is_dir() for path in paths):
-        # of files that are named, as a hook does, all may be excluded
+        # a commit hook names files, and the configuration may exclude all of them
         raise MigrateError(f"no Python file or notebook to scan in {', '.join(paths)}")
     if options.jobs is not None and options.jobs < 1:
-        raise MigrateError(f"--jobs has to be 1 or more, got {options.jobs}")
+        raise MigrateError(f"--jobs must be 1 or more, got {options.jobs}")
     with progress_bar(len(files)) as progress:
         jobs = options.jobs or os.cpu_count() or 1
         results = scan_files(files, settings, roots=_roots(config, exclude, paths), jobs=jobs, progress=progress)
@@ -117,15 +117,15 @@ def _scan(options: argparse.Namespace, *, may_be_empty: bool = False) -> Scan:
 
 def _scan_stdin(paths: list[str], options: argparse.Namespace, settings: Settings) -> FileResult:
     if paths != ["-"]:
-        raise MigrateError("- stands for standard input and goes with no other path")
+        raise MigrateError("- stands for standard input: give no other path with it")
     name = Path(options.stdin_filename).as_posix() if hasattr(options, "stdin_filename") else "stdin.py"
     return scan_read(name, lambda: decoded(sys.stdin.buffer.read(), notebook=name.endswith(".ipynb")), None, settings)
 
 
 def _roots(config: Config, exclude: tuple[str, ...], paths: list[str]) -> list[tuple[str, Path]]:
-    """Return the files beyond the scanned ones that imports may lead to: the whole project, if the root is one."""
+    """Return the other files that imports may lead to: the whole project, if the root is one."""
     if not config.include and any(Path(path).absolute() == config.root for path in paths):
-        return []  # the whole project is scanned
+        return []  # the scan covers the whole project
     if (config.root / "pyproject.toml").is_file() or (config.root / ".git").exists():
         return find_files([str(config.root)], config.root, (), exclude)
     return []
@@ -148,14 +148,14 @@ def _compared(scan: Scan, path: Path, options: argparse.Namespace) -> Outcome:
         baseline = read_baseline(path, shown)
     base = baseline_at(options.baseline_ref, path, path.resolve().parent) if options.baseline_ref else None
     if options.baseline_ref and base is None:
-        sys.stderr.write(f"callbridge scan: {shown} is new since {options.baseline_ref}: nothing to compare it with\n")
+        sys.stderr.write(f"callbridge scan: {shown} is new since {options.baseline_ref}: there is nothing to compare it with\n")
     compared = compare(scan.findings, baseline, scan.paths, scan.settings.codes, base, _existing(baseline, scan.config.root))
     stale = [finding for finding in compared.stale if scan.settings.wants("CB902")]
     return _outcome(scan, [*compared.new, *stale], compared.known)
 
 
 def _updated(scan: Scan, path: Path, shown: str, *, allow_new: bool) -> Baseline:
-    """Write the baseline anew: without what is gone, and with what is new if that is allowed; then read it back."""
+    """Rewrite the baseline without stale entries, and with new ones if `allow_new` is set; then read it back."""
     fresh = allow_new and not path.exists()
     baseline = Baseline(shown) if fresh else read_baseline(path, shown)
     compared = compare(scan.findings, baseline, scan.paths, scan.settings.codes, shown=_existing(baseline, scan.config.root))
@@ -170,7 +170,7 @@ def _updated(scan: Scan, path: Path, shown: str, *, allow_new: bool) -> Baseline
 
 
 def _existing(baseline: Baseline, root: Path) -> frozenset[str]:
-    """Return which files of a baseline are still there."""
+    """Return the files of a baseline that still exist."""
     return frozenset(path for path in {entry.path for entry in baseline.lines} if (root / path).exists())
 
 

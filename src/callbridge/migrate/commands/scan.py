@@ -1,4 +1,4 @@
-"""Scanning: one text, one file, or a tree of files in several processes. Nothing in a file makes a scan fail."""
+"""Scanning: one text, one file, or a tree of files in several processes. No content of a file makes a scan fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Settings(Choice):
 
     Attributes:
         keep: Patterns of dotted class names whose handlers are observers.
-        max_bytes: Larger files that mention callbacks are reported as not scanned.
+        max_bytes: If a file that mentions callbacks is larger, the scan skips it and reports that.
     """
 
     keep: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Settings(Choice):
 
 @dataclass(frozen=True)
 class FileResult:
-    """What a scan says about one file.
+    """The result of a scan for one file.
 
     Attributes:
         path: The file's label.
@@ -54,16 +54,16 @@ class FileResult:
 
 
 def scan_source(text: str, path: str, project: Project | None = None, keep: tuple[str, ...] = ()) -> list[Finding]:
-    """Return everything that is found in the text of a Python file, suppressions not applied.
+    """Return all findings in the text of a Python file, without applying suppressions.
 
     Args:
         text: The source.
-        path: Its label in the findings; relative imports are resolved from it.
-        project: Where imports lead; by default nowhere.
+        path: Its label in the findings, and the base of relative imports.
+        project: Resolves imports; by default nothing does.
         keep: Patterns of dotted class names whose handlers are observers.
 
     Returns:
-        Findings sorted by place. A text that does not parse has one, CB900. Nothing is raised for any text.
+        Findings sorted by place. A text that does not parse has one finding, CB900. No text raises an exception.
     """
     where = project if project is not None else Project.build([(path, text)])
     found = find_all(text, path, where, keep)
@@ -78,7 +78,7 @@ def scan_source(text: str, path: str, project: Project | None = None, keep: tupl
 
 
 def find_all(text: str, path: str, where: Project, keep: tuple[str, ...] = ()) -> list[Finding]:
-    """Return what the rules find in a text, with the verdicts that hold if no edit deals with it."""
+    """Return the findings of the rules in a text, with the verdicts that hold if no edit applies."""
     try:
         module = where.loaded(path, text)
         if module is None:
@@ -97,7 +97,7 @@ def find_all(text: str, path: str, where: Project, keep: tuple[str, ...] = ()) -
 
 
 def scan_text(text: str, path: str, project: Project | None = None, settings: Settings | None = None) -> FileResult:
-    """Scan the text of a Python file or, if the path says so, of a notebook; apply settings and suppressions."""
+    """Scan the text of a Python file, or of a notebook if the path ends so. Applies settings and suppressions."""
     settings = settings or Settings()
     try:
         notebook = read_notebook(text) if path.endswith(".ipynb") else None
@@ -114,7 +114,7 @@ def scan_text(text: str, path: str, project: Project | None = None, settings: Se
 
 
 def scan_read(path: str, read: Callable[[], SourceFile], project: Project | None, settings: Settings) -> FileResult:
-    """Scan what is read: what cannot be read, or is too large, is a finding."""
+    """Read a file and scan it. A file that is too large, or that cannot be read, is a finding."""
     try:
         file = read()
     except UnparsableError as error:
@@ -138,12 +138,12 @@ def scan_files(
     Args:
         files: Pairs of label and path.
         settings: What to look for.
-        roots: Files beyond these that imports may lead to.
-        jobs: Processes, if there are files enough to be worth it.
-        progress: Called with the number of files done since it was last called.
+        roots: Other files that imports may lead to.
+        jobs: How many processes to use if there are enough files.
+        progress: Called with the number of files done since the last call.
 
     Returns:
-        One result for each file, in the given order, whatever the number of processes.
+        One result for each file, in the given order, for any number of processes.
     """
     settings = settings or Settings()
     known = {label: path for label, path in [*roots, *files] if label.endswith((".py", ".pyw"))}
@@ -183,12 +183,12 @@ def _broken(path: str, error: UnparsableError, settings: Settings) -> FileResult
 def _unparsable(path: str, error: UnparsableError, facts: dict[str, str] | None = None) -> Finding:
     place = (error.line, error.column, error.line, error.column)
     message = f"not scanned: {error.problem.removeprefix('not scanned: ')}"
-    reason = "correct it, or list the file under `exclude`"
+    reason = "correct the file, or list it under `exclude`"
     return Finding(path, *place, "CB900", message, "manual", "error", reason=reason, facts=facts or {})
 
 
 def _in_cells(findings: list[Finding], notebook: Notebook, path: str) -> list[Finding]:
-    """Add the cells' numbers, and a finding for each cell that does not parse."""
+    """Add cell numbers to the findings, and a finding for each cell that does not parse."""
     found = []
     for finding in findings:
         cell = notebook.cell_at(finding.line)

@@ -61,7 +61,7 @@ def statement_of(source: Source, value: ast.expr) -> ast.stmt:
         node = parent
     _check_statement(source, parent, node)
     if sum(1 for each in source.block(parent) if each.lineno == parent.lineno) > 1:
-        raise UnfitError("the statement shares its line with another one")
+        raise UnfitError("the statement shares its line with another one: put it on a line of its own")
     owner = source.parents[parent]
     if isinstance(owner, ast.stmt) and not isinstance(owner, ast.Module) and owner.lineno == parent.lineno:
         raise UnfitError("the statement shares its line with the header of its block")

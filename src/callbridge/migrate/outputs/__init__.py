@@ -1,1 +1,1 @@
-"""Output formats, one file each: every one is a function from an outcome to text."""
+"""Output formats, one file each. Each has a function from an outcome to text."""

@@ -1,7 +1,7 @@
 """The baseline: known findings, one sorted line each: rule, path, definition and a hash of the code; no line numbers.
 
-Editing a file elsewhere leaves its entries as they are, two branches merge without conflicts, and the file can only shrink
-unless the caller says otherwise. What cannot be read is an error: a broken baseline never passes for an empty one.
+Edits elsewhere in a file do not change its entries, two branches merge without conflicts, and the baseline only shrinks
+unless the caller allows new entries. A broken baseline is an error: it never passes for an empty one.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Entry:
     """One known finding.
 
     Attributes:
-        path: Of the file.
-        rule: The code.
+        path: The file's path.
+        rule: The rule's code.
         qualname: The enclosing definitions.
-        digest: Of the code, white space normalised.
+        digest: A hash of the code with normalised white space.
     """
 
     path: str
@@ -60,11 +60,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline that was read.
+    """A baseline, as read from its file.
 
     Attributes:
-        path: Of the file, as it is shown.
-        lines: Each entry to the lines that hold it: the same code twice in one function has two.
+        path: The file's path, as shown to the user.
+        lines: Each entry to its lines; an entry has two if one function has the same code twice.
     """
 
     path: str
@@ -81,8 +81,8 @@ class Comparison:
     """Findings and a baseline, compared.
 
     Attributes:
-        new: Findings that are not known.
-        known: Findings that are.
+        new: Findings that the baseline does not list.
+        known: Findings that it lists.
         stale: A CB902 for each entry that matches nothing.
     """
 
@@ -92,14 +92,14 @@ class Comparison:
 
 
 def entry_of(finding: Finding) -> Entry:
-    """Return what identifies a finding, wherever its lines move."""
+    """Return the entry of a finding, which stays the same if its lines move."""
     code = " ".join((finding.snippet or finding.message).split())
     digest = hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return Entry(finding.path, finding.rule, finding.qualname, digest)
 
 
 def counts(finding: Finding) -> bool:
-    """Return whether a finding can be in a baseline: what needs no action, and what is about comments and baselines, cannot."""
+    """Return whether a baseline can list a finding: not one without action, nor one about comments or baselines."""
     return finding.verdict != "keep" and finding.rule not in _NEVER
 
 
@@ -107,12 +107,12 @@ def parse_baseline(text: str, path: str) -> Baseline:
     """Read the text of a baseline.
 
     Raises:
-        MigrateError: For anything that is no baseline: another version, a damaged line, the marks of a merge conflict.
+        MigrateError: If it is not a baseline: another version, a damaged line, the marks of a merge conflict.
     """
     lines = text.splitlines()
     if not lines or lines[0].strip() != _HEADER:
         shown = lines[0][:60] if lines else ""
-        raise MigrateError(f"{path}: no baseline of this version: the first line is {shown!r}, not {_HEADER!r}")
+        raise MigrateError(f"{path}: not a baseline of this version: the first line is {shown!r}, not {_HEADER!r}")
     found = Baseline(path)
     for number, line in enumerate(lines[1:], 2):
         match = _LINE.match(line.rstrip())
@@ -120,7 +120,7 @@ def parse_baseline(text: str, path: str) -> Baseline:
             entry = Entry(unquote(match[2]), match[1], match[3], match[4])
             found.lines.setdefault(entry, []).append(number)
         elif line.strip() and not line.startswith("#"):
-            raise MigrateError(f"{path}:{number}: no entry of a baseline: {line[:80]!r}")
+            raise MigrateError(f"{path}:{number}: not a baseline entry: {line[:80]!r}")
     return found
 
 
@@ -133,21 +133,21 @@ def read_baseline(path: Path, shown: str) -> Baseline:
     try:
         return parse_baseline(path.read_text(encoding="utf-8"), shown)
     except FileNotFoundError as error:
-        raise MigrateError(f"no baseline at {shown}: make one with --update-baseline --allow-new") from error
+        raise MigrateError(f"there is no baseline at {shown}: make one with --update-baseline --allow-new") from error
     except (OSError, ValueError) as error:
         raise MigrateError(f"cannot read the baseline {shown}: {error}") from error
 
 
 def baseline_at(reference: str, path: Path, root: Path) -> Baseline | None:
-    """Read the baseline as it was where the current branch left another.
+    """Read the baseline at the point where the current branch forked from another.
 
     Args:
         reference: A branch, tag or commit.
-        path: Of the baseline now.
+        path: The baseline's path now.
         root: A directory in the repository.
 
     Returns:
-        The baseline at the merge base; None if there was none yet.
+        The baseline at the merge base; None if it had none yet.
 
     Raises:
         MigrateError: If git is missing, or does not know the reference.
@@ -160,10 +160,10 @@ def baseline_at(reference: str, path: Path, root: Path) -> Baseline | None:
 
 
 def git_history(path: Path, root: Path) -> list[tuple[str, Baseline]]:
-    """Return the versions of a baseline that git has, oldest first, each with the date of its commit.
+    """Return the versions of a baseline in git, oldest first, each with the date of its commit.
 
     Raises:
-        MigrateError: If git is missing, this is no repository, or a version is no baseline.
+        MigrateError: If git is missing, this is not a repository, or a version is not a baseline.
     """
     top, name = _in_repository(path, root)
     log = _git(top, "log", "--reverse", "--diff-filter=AMR", "--date=short", "--format=%H %cd", "--", name)
@@ -175,7 +175,7 @@ def git_history(path: Path, root: Path) -> list[tuple[str, Baseline]]:
 
 
 def _in_repository(path: Path, root: Path) -> tuple[Path, str]:
-    """Return the top of the repository that a directory lies in, and the name of a file in it."""
+    """Return the top directory of a repository, and the name of a file in it."""
     top = Path(_git(root, "rev-parse", "--show-toplevel").strip()).resolve()
     try:
         return top, path.resolve().relative_to(top).as_posix()
@@ -205,12 +205,12 @@ def compare(
     """Compare findings with a baseline.
 
     Args:
-        findings: Of a scan.
-        baseline: What is known.
-        scanned: The files that were scanned: entries of others are neither used nor stale.
-        codes: The rules that were looked for, likewise.
-        base: The baseline at the merge base: then only what is in both is known, so that no entry comes in with its finding.
-        shown: All files that exist; an entry of a file that is gone is stale. None if that is not known.
+        findings: The findings of a scan.
+        baseline: The baseline.
+        scanned: The scanned files; entries of other files are neither used nor stale.
+        codes: The rules that ran; entries of other rules are neither used nor stale.
+        base: The baseline at the merge base. If given, only entries in both count, so that no entry comes in with its finding.
+        shown: All files that exist: an entry of a missing file is stale. None if unknown.
     """
     known = baseline.counts if base is None else baseline.counts & base.counts
     left, stale = known.copy(), baseline.counts
@@ -242,7 +242,7 @@ def _stale(entry: Entry, line: int, path: str) -> Finding:
         end_line=line,
         end_column=len(str(entry)),
         rule="CB902",
-        message=f"the baseline knows a {entry.rule} in {entry.path}, {entry.qualname}, that is gone",
+        message=f"the {entry.rule} in {entry.path}, {entry.qualname}, is gone: remove it with --update-baseline",
         verdict="manual",
         severity="warning",
         snippet=str(entry)[:200],
@@ -251,7 +251,7 @@ def _stale(entry: Entry, line: int, path: str) -> Finding:
 
 
 def write_baseline(path: Path, entries: Iterable[Entry]) -> None:
-    """Write a baseline: whole, or not at all.
+    """Write a baseline completely or not at all.
 
     Raises:
         MigrateError: If it cannot be written.

@@ -1,4 +1,4 @@
-"""JSON for programs. `version` changes when a field changes its meaning or goes; fields may be added."""
+"""JSON for programs. `version` changes when a field changes its meaning or goes. New fields do not change it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A summary in Markdown, for the page of a job or a comment."""
+"""A Markdown summary, for the page of a CI job or a comment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 200
 
 
 def render(outcome: Outcome) -> str:
-    """Return the figures by rule, and the findings, the first ones if there are many."""
+    """Return the figures by rule, and the findings; only the first ones if there are many."""
     lines = ["## callbridge scan", "", outcome.summary(), ""]
     if outcome.findings:
         lines += ["| rule | | verdicts | findings |", "|---|---|---|---:|"]

@@ -1,4 +1,4 @@
-"""What a scan came to: the findings, divided, and the figures that every output shows."""
+"""The outcome of a scan: its findings in groups, and the figures that every output shows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Outcome"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a scan came to.
+    """The outcome of a scan.
 
     Attributes:
-        findings: All that are new, in order of path and place; those with verdict keep included.
-        known: Those that the baseline knows.
-        suppressed: Those that a comment suppresses.
-        files: How many files were scanned.
+        findings: All new findings, by path and place, including those with verdict keep.
+        known: The findings that the baseline lists.
+        suppressed: The findings that a comment suppresses.
+        files: How many files the scan read.
     """
 
     findings: tuple[Finding, ...]
@@ -29,27 +29,27 @@ class Outcome:
 
     @property
     def active(self) -> tuple[Finding, ...]:
-        """The findings that ask for something to be done; they decide the exit status."""
+        """The findings that need action; they decide the exit status."""
         return tuple(finding for finding in self.findings if finding.verdict != "keep")
 
     @property
     def kept(self) -> tuple[Finding, ...]:
-        """The observers: reported, and nothing to be done."""
+        """The observers, which need no action."""
         return tuple(finding for finding in self.findings if finding.verdict == "keep")
 
     @property
     def verdicts(self) -> dict[str, int]:
-        """How many findings each verdict has, all verdicts named."""
+        """The number of findings for each verdict, including zeros."""
         counted = Counter(finding.verdict for finding in self.findings)
         return {verdict: counted[verdict] for verdict in VERDICTS}
 
     @property
     def rules(self) -> dict[str, int]:
-        """How many findings each rule has, those without left out."""
+        """The number of findings for each rule that has some."""
         return dict(sorted(Counter(finding.rule for finding in self.findings).items()))
 
     def summary(self) -> str:
-        """One line for people."""
+        """A summary in one line."""
         count, files = len(self.active), len({finding.path for finding in self.active})
         head = f"{counted(count, 'finding')} in {counted(files, 'file')}" if count else "no findings"
         parts = [f"{number} {verdict}" for verdict, number in self.verdicts.items() if number and verdict != "keep"]

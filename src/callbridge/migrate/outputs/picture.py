@@ -1,4 +1,4 @@
-"""The report as a picture: an SVG with the findings over time, stacked by package, and a bar for each package by verdict."""
+"""The report as an SVG picture: findings over time, stacked by package, and a bar of verdicts for each package."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STYLE = (
 
 
 def render_svg(report: Report) -> str:
-    """Return the picture. The burn-down needs two points at least, and is left out with fewer."""
+    """Return the picture. It has a burn-down if there are at least two points."""
     parts: list[str] = []
     top = 56.0
     if len(report.points) > 1:
@@ -110,7 +110,7 @@ def _burn_down(report: Report, top: float) -> list[str]:
 
 
 def _groups(report: Report) -> list[tuple[str, list[str]]]:
-    """Return the packages with the most findings at any time, each alone, and the rest as one."""
+    """Return the packages with the most findings at any time, and the rest as one group."""
     peak: dict[str, int] = {}
     for point in report.points:
         for name, count in point.counts.items():

@@ -1,4 +1,4 @@
-"""`callbridge report`: what is left, by package, and how it came down, from the baseline's history in git."""
+"""`callbridge report`: what is left in each package, and the trend from the baseline's history in git."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Package:
     Attributes:
         name: The directory, or `.` for files at the root.
         verdicts: How many findings each verdict has.
-        start: How many there were at the first point of the history; 0 without one.
+        start: The number at the first point of the history; 0 without a history.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Package:
 
     @property
     def left(self) -> int:
-        """How many findings ask for something to be done."""
+        """The number of findings that need action."""
         return sum(number for verdict, number in self.verdicts.items() if verdict != "keep")
 
 
@@ -51,8 +51,8 @@ class Point:
     """The baseline at one commit.
 
     Attributes:
-        date: Of the commit, `YYYY-MM-DD`; `now` for the scan itself.
-        counts: How many entries each package had.
+        date: The date of the commit, `YYYY-MM-DD`; `now` for the scan itself.
+        counts: The number of entries of each package.
     """
 
     date: str
@@ -60,13 +60,13 @@ class Point:
 
     @property
     def total(self) -> int:
-        """How many entries there were."""
+        """The number of entries."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is left and how it came down.
+    """What is left, and the trend.
 
     Attributes:
         packages: Sorted by what is left, most first.
@@ -78,17 +78,17 @@ class Report:
 
     @property
     def left(self) -> int:
-        """How many findings ask for something to be done."""
+        """The number of findings that need action."""
         return sum(package.left for package in self.packages)
 
     @property
     def start(self) -> int:
-        """How many there were at the first point."""
+        """The number of findings at the first point."""
         return self.points[0].total
 
 
 def by_directory(depth: int) -> Callable[[str], str]:
-    """Return a function from a path to its package: the first directories, a leading `src` not counted."""
+    """Return a function from a path to its package: the first directories, not counting a leading `src`."""
 
     def package(path: str) -> str:
         parts = PurePosixPath(path).parts[:-1]
@@ -103,7 +103,7 @@ def history(path: Path, root: Path, package: Callable[[str], str]) -> list[Point
     """Return the points of a baseline's history, oldest first; the last commit of each day counts.
 
     Raises:
-        MigrateError: If git is missing, or a version of the file is no baseline.
+        MigrateError: If git is missing, or a version of the file is not a baseline.
     """
     days: dict[str, dict[str, int]] = {}
     for date, baseline in git_history(path, root):
@@ -119,7 +119,7 @@ def _count(baseline: Baseline, package: Callable[[str], str]) -> dict[str, int]:
 
 
 def make_report(findings: Iterable[Finding], past: list[Point], package: Callable[[str], str]) -> Report:
-    """Return a report of findings, those in the baseline included, and of the history before them."""
+    """Return a report on findings, including those in the baseline, and on the history before them."""
     verdicts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for finding in findings:
         verdicts[package(finding.path)][finding.verdict] += 1

@@ -1,4 +1,4 @@
-"""SARIF 2.1.0, as code scanning services read it."""
+"""SARIF 2.1.0 for code scanning services."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def render(outcome: Outcome) -> str:
-    """Return the findings as a SARIF log with one run; observers are notes, suppressed and known ones are marked as such."""
+    """Return the findings as a SARIF log with one run. Observers are notes; suppressed and known findings are marked."""
     results = [_result(finding) for finding in outcome.findings]
     results += [{**_result(finding), "baselineState": "unchanged"} for finding in outcome.known]
     results += [{**_result(finding), "suppressions": [{"kind": "inSource"}]} for finding in outcome.suppressed]

@@ -16,7 +16,7 @@ from callbridge.migrate.rules.table import RULES
 __all__ = ["place", "render"]
 
 _WIDTH = 100
-"""Columns of a terminal that a line fills at most."""
+"""The most columns of a terminal that a line fills."""
 
 _LONGEST_PLACE = 60
 _SEVERITIES = ("error", "warning", "info")
@@ -24,14 +24,14 @@ _COLOURS = MappingProxyType({"error": "31", "warning": "33", "info": "2"})
 
 
 def place(finding: Finding) -> str:
-    """Return where a finding is, as editors and terminals open it; of notebooks the cell and its line."""
+    """Return the place of a finding in a form that editors and terminals open; for a notebook, the cell and its line."""
     if "cell" in finding.facts:
         return f"{finding.path}:cell {finding.facts['cell']}:{finding.facts['cell_line']}:{finding.column + 1}"
     return f"{finding.path}:{finding.line}:{finding.column + 1}"
 
 
 def render(outcome: Outcome, *, show_kept: bool = False, show_suppressed: bool = False, colour: bool = False) -> str:
-    """Return the findings as text: what fails first, then what should change; of each severity in the order of the source."""
+    """Return the findings as text: errors first, then warnings; within a severity in the order of the source."""
     shown = sorted(outcome.findings if show_kept else outcome.active, key=lambda each: _SEVERITIES.index(each.severity))
     lines = [_line(finding, colour=colour) for finding in shown]
     if show_suppressed:
@@ -43,7 +43,7 @@ def render(outcome: Outcome, *, show_kept: bool = False, show_suppressed: bool =
 
 
 def _next(findings: Sequence[Finding]) -> list[str]:
-    """Return the commands that go on from here."""
+    """Return the commands to run next."""
     if not findings:
         return []
     verdicts = Counter(finding.verdict for finding in findings)
@@ -57,7 +57,7 @@ def _next(findings: Sequence[Finding]) -> list[str]:
 
 
 def _line(finding: Finding, mark: str = "", *, colour: bool = False) -> str:
-    """Return one line: where, which rule, and why it stays before what it is, as far as there is room."""
+    """Return one line: the place, the rule, the reason and the message. Cut it at the width of the terminal."""
     where = _clean(place(finding))
     if _columns(where) > _LONGEST_PLACE:
         where = f"…{_fitting(where[::-1], _LONGEST_PLACE - 1)[::-1]}"
@@ -71,7 +71,7 @@ def _line(finding: Finding, mark: str = "", *, colour: bool = False) -> str:
 
 
 def _columns(text: str) -> int:
-    """Return how many columns of a terminal a text fills: characters of Chinese and the like fill two, accents none."""
+    """Return how many columns of a terminal a text fills: a wide character fills two, a combining accent none."""
     return len(text) if text.isascii() else sum(map(_columns_of, text))
 
 
@@ -80,11 +80,11 @@ def _columns_of(char: str) -> int:
 
 
 def _fitting(text: str, room: int) -> str:
-    """Return as much of the beginning of a text as some columns hold."""
+    """Return as much of the beginning of a text as fits into some columns."""
     filled = list(accumulate(map(_columns_of, text)))
     return text[: bisect_right(filled, room)]
 
 
 def _clean(text: str) -> str:
-    """Return a text in one line that no terminal takes for a command."""
+    """Return a text in one line, without characters that a terminal takes for a command."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

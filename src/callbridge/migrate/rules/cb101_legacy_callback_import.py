@@ -15,13 +15,13 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     for each in legacy_names(context):
         if each.home is not None and each.home.distribution == "langchain-core":
-            message = f"`{each.name}` is imported from {each.module}; it lives in {each.home.module}"
+            message = f"`{each.name}` is imported from {each.module}; it moved to {each.home.module}"
             verdict: Verdict = "manual" if each.obstacle else "auto-safe"
             yield context.finding("CB101", each.node, message, verdict, "error", each.obstacle, facts(each))
         elif each.home is None and not each.removed:
             what = f"`{each.name}`" if each.name not in ("", "*", "callbacks") else "the module"
             message = f"{what} is imported from {each.module}, which LangChain 1.x does not have"
-            reason = "what is used of it decides where it is imported from"
+            reason = "import each name that you use from where it lives now"
             yield context.finding("CB101", each.node, message, "manual", "error", reason, facts(each))
 
 

@@ -15,9 +15,9 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     for each in legacy_names(context):
         if each.home is not None and each.home.distribution == "langchain-classic":
-            message = f"`{each.name}` is imported from {each.module}; only langchain-classic has it"
+            message = f"`{each.name}` is imported from {each.module}; only langchain-classic still has it"
             verdict: Verdict = "manual" if each.obstacle else "auto-review"
-            reason = each.obstacle or "adds the dependency langchain-classic"
+            reason = each.obstacle or "the edit adds langchain-classic as a dependency"
             yield context.finding("CB102", each.node, message, verdict, "error", reason, facts(each))
 
 

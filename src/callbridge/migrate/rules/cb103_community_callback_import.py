@@ -15,9 +15,9 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     for each in legacy_names(context):
         if each.home is not None and each.home.distribution == "langchain-community":
-            message = f"`{each.name}` is imported from {each.module}; it lives in {each.home.module}"
+            message = f"`{each.name}` is imported from {each.module}; it moved to {each.home.module}"
             verdict: Verdict = "manual" if each.obstacle else "auto-review"
-            reason = each.obstacle or "adds the dependency langchain-community"
+            reason = each.obstacle or "the edit adds langchain-community as a dependency"
             yield context.finding("CB103", each.node, message, verdict, "error", reason, facts(each))
 
 

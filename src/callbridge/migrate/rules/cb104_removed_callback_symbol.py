@@ -15,8 +15,8 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     for each in legacy_names(context):
         if each.removed:
-            message = f"`{each.name}` of {each.module} was removed and has no successor"
-            reason = "nothing does the same: handlers are given to each run, tracing is switched on by environment variables"
+            message = f"LangChain removed `{each.name}` of {each.module} without a successor"
+            reason = "pass handlers to each run in its config; to trace, set LANGSMITH_TRACING"
             yield context.finding("CB104", each.node, message, "manual", "error", reason, facts(each))
 
 

@@ -13,9 +13,9 @@ from callbridge.migrate.rules.rule import Rule
 __all__ = ["RULE"]
 
 # Tried with langchain-core 0.3, 1.7 and 1.8, langchain-openai 0.2 and 1.7, langchain-classic 1.0.
-_IGNORED = "whose handlers are not called on LangChain 1.x"
+_IGNORED = "which does not call its handlers on LangChain 1.x"
 _FATES = MappingProxyType({"model": _IGNORED, "tool": _IGNORED, "chain": "where it is deprecated"})
-_UNKNOWN = "which newer versions do not take"
+_UNKNOWN = "and newer versions do not accept it"
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -26,11 +26,11 @@ def _check(context: Context) -> Iterator[Finding]:
 
 def _finding(each: Attachment, context: Context) -> Finding:
     name = each.callee.rpartition(".")[2]
-    message = f"`callback_manager=` is passed to {name}, {_FATES.get(each.owner, _UNKNOWN)}; the keyword is `callbacks`"
+    message = f"`callback_manager=` is passed to {name}, {_FATES.get(each.owner, _UNKNOWN)}; use `callbacks=`"
     ours = each.style == "factory"
-    reason = "rename it to `callbacks`, with a list of handlers"
+    reason = "rename it to `callbacks`, and pass a list of handlers"
     if ours:
-        reason = f"{name} is a function of the project: its parameter has to be renamed, too"
+        reason = f"{name} is a function of your project: rename its parameter, too"
     facts = {"keyword": "callback_manager", "callee": each.callee, "owner": each.owner}
     return context.finding("CB201", each.place, message, "manual", "error", reason, facts)
 

@@ -18,8 +18,8 @@ def _check(context: Context) -> Iterator[Finding]:
         name = dotted.rpartition(".")[2]
         if name not in MANAGERS or not is_langchain(dotted) or not (call.args or call.keywords):
             continue
-        reason = "what is done with the manager has no counterpart on a list"
-        message = f"{name} wraps handlers that a plain list holds as well"
+        reason = "the code does something with the manager that a list cannot do"
+        message = f"{name} only wraps handlers: pass them as a plain list"
         yield context.finding("CB202", call, message, "manual", "warning", reason, {"symbol": dotted})
 
 

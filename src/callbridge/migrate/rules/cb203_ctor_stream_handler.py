@@ -24,7 +24,7 @@ def _finding(each: Attachment, context: Context) -> Finding:
     runs = runs_in_scope(each.call, context.module) if isinstance(each.call, ast.Call) else []
     reason = _reason(each, len(runs))
     shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.streaming or each.unresolved))
-    message = f"{shown} is attached to what {each.callee.rpartition('.')[2]} makes: it hears of every run, whoever asked"
+    message = f"{shown} is attached to what {each.callee.rpartition('.')[2]} makes, so it hears every run of every user"
     facts = {
         "handler": " ".join(use.dotted for use in each.handlers),
         "callee": each.callee,
@@ -37,20 +37,20 @@ def _finding(each: Attachment, context: Context) -> Finding:
 
 
 def _reason(each: Attachment, runs: int) -> str:
-    """Return why it stays, where no edit deals with it."""
+    """Return why the code stays if no edit applies."""
     if each.unresolved:
         if all(use.origin == "parameter" for use in each.unresolved):
-            return "the handler is a parameter: what passes it decides; pass it to the run, in `config`"
+            return "the handler is a parameter: pass it to the run, in `config`, instead"
         if all(use.made is not None for use in each.unresolved):
-            return "the handler's class is not in the files that were scanned"
-        return "where the handler is made cannot be seen here"
+            return "the scanned files do not define the handler's class"
+        return "this file does not show where the handler is made"
     if any(use.origin in ("module", "attribute", "elsewhere", "parameter") for use in each.streaming):
-        return "the handler is made elsewhere: read the text of the call that runs it with `stream_call` there"
+        return "the handler is made elsewhere: read the text of the call with `stream_call`"
     if each.style == "factory":
-        return "a function of the project attaches it: read the text of the call that runs it with `stream_call`"
+        return "a function of your project attaches it: read the text of the call with `stream_call`"
     if not runs:
-        return "the call that runs it is not in this scope: read its text with `stream_call` there"
-    return "the handler does more than to print tokens or hand them to a loop"
+        return "the call is in another scope: read its text there with `stream_call`"
+    return "the handler does more than print tokens or hand them to a loop"
 
 
 RULE = Rule(

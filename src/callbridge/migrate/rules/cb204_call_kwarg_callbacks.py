@@ -1,4 +1,4 @@
-"""CB204: `callbacks=` given to a call: `run`, `acall`, `invoke`, or the chain called as a function."""
+"""CB204: `callbacks=` passed to a call: `run`, `acall`, `invoke`, or the chain called as a function."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["RULE"]
 
 _RUNNABLE = frozenset({"invoke", "ainvoke", "stream", "astream", "batch", "abatch", "astream_events", "astream_log"})
 
-_FATE = "runnables take it in `config` alone: models and tools raise, sequences, graphs and legacy chains ignore it in silence"
+_FATE = "runnables take callbacks only in `config`: models and tools raise; sequences, graphs and legacy chains ignore them"
 
 
-_LEFT = 'put the handlers into `config={"callbacks": [...]}` of invoke(), or read the text of the call with `stream_call`'
+_LEFT = 'pass the handlers in `config={"callbacks": [...]}` of invoke(), or read the text of the call with `stream_call`'
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -32,7 +32,7 @@ def _finding(each: Attachment, context: Context) -> Finding:
         method = dotted_text(each.call.args[0]).rpartition(".")[2]
     fails = method in _RUNNABLE
     severity: Severity = "error" if fails else "warning"
-    fate = _FATE if fails else "the keyword goes with the legacy call"
+    fate = _FATE if fails else "only the legacy call takes this keyword"
     shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2].lstrip("?") for use in each.handlers)) or "a list"
     observers = bool(each.handlers) and not each.streaming and not each.unresolved
     verdict: Verdict = "keep" if observers and not fails else "adapter"

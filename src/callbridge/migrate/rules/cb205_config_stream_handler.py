@@ -15,7 +15,7 @@ def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
         if each.style != "config" or not each.streaming:
             continue
-        reason = "the handler or the call is elsewhere: read the text of the call with `stream_call` where it is made"
+        reason = "the handler or the call is elsewhere: read the text of the call with `stream_call` where you make it"
         shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2] for use in each.streaming))
         message = f"{shown} reads the run through `config`; an event stream gives the same text to a plain loop"
         facts = {"handler": " ".join(use.dotted for use in each.handlers), "callee": each.callee, "keyword": each.keyword}

@@ -1,4 +1,4 @@
-"""CB206: handlers assigned to `callbacks` of an object."""
+"""CB206: handlers assigned to an object's `callbacks`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
         if each.style == "attribute":
             observers = not each.streaming and not each.unresolved
-            message = f"`{each.callee}` is assigned: other runs of the object report here, too, and lose their own handlers"
-            reason = "" if observers else "the run that is meant is not visible from the assignment"
+            message = f"assigning `{each.callee}` affects every run of the object: all report here, and lose their own handlers"
+            reason = (
+                ""
+                if observers
+                else "the assignment does not show which run you mean: pass the handlers to that run, in `config`"
+            )
             facts = {"handler": " ".join(use.dotted for use in each.handlers), "target": each.callee, "keyword": each.keyword}
             verdict: Verdict = "keep" if observers else "adapter"
             severity: Severity = "info" if observers else "warning"

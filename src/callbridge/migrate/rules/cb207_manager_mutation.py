@@ -1,4 +1,4 @@
-"""CB207: a callback manager that is changed after it was made."""
+"""CB207: a callback manager that the code changes after making it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["RULE"]
 def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
         if each.style == "manager":
-            message = f"`{each.callee}` changes a manager that others share"
-            reason = "which runs are meant is not visible here"
+            message = f"`{each.callee}` changes a manager that other runs share"
+            reason = "the code does not show which runs you mean: pass the handler to them, in `config`"
             facts = {"handler": " ".join(use.dotted for use in each.handlers), "callee": each.callee}
             yield context.finding("CB207", each.place, message, "manual", "warning", reason, facts)
 

@@ -1,4 +1,4 @@
-"""CB208: calls that models no longer have, next to callbacks."""
+"""CB208: calls of methods that models no longer have, on models with callbacks."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _check(context: Context) -> Iterator[Finding]:
         receiver = _receiver(call)
         if receiver is not None and _is_model_with_callbacks(receiver, call, attached, module):
             method = called_name(call) if isinstance(call.func, ast.Attribute) else "__call__"
-            message = f"models of LangChain 1.x have no `{method}`: it is `{_successor(method)}` now, which returns a message"
-            reason = "what is done with the result has to change with it"
+            message = f"models of LangChain 1.x have no `{method}`: call `{_successor(method)}`, which returns a message"
+            reason = "change the code that uses the result as well"
             facts = {"method": method, "successor": _successor(method)}
             yield context.finding("CB208", call, message, "manual", "error", reason, facts)
 

@@ -21,20 +21,20 @@ def _check(context: Context) -> Iterator[Finding]:
             "loop_line": str(each.loops[0].lineno) if len(each.loops) == 1 else "",
             "task_line": str(each.tasks[0].lineno) if len(each.tasks) == 1 else "",
         }
-        message = "tokens come through an AsyncIteratorCallbackHandler and a task beside it"
+        message = "an AsyncIteratorCallbackHandler and a task hand over the tokens"
         yield context.finding("CB301", each.place, message, "adapter", "warning", reason, facts)
 
 
 def _reason(each: Iteration, context: Context) -> str:
-    """Return why it stays, where no edit deals with it."""
+    """Return why the code stays if no edit applies."""
     if each.is_given:
-        return f"{each.name} is a parameter: wrap the call with `astream_call`, and take the parameter away where it is passed"
+        return f"{each.name} is a parameter: wrap the call with `astream_call`, and remove the parameter"
     if not each.is_plain:
-        return "the handler's class adds to AsyncIteratorCallbackHandler"
+        return "the handler's class extends AsyncIteratorCallbackHandler: wrap the call with `astream_call`"
     if not each.name:
-        return "the handler is not held by a variable"
+        return "no variable holds the handler: wrap the call with `astream_call`"
     if not each.loops:
-        return f"the loop over {each.name}.aiter() is not in the function that makes {each.name}"
+        return f"the loop over {each.name}.aiter() is in another function than the one that makes {each.name}"
     return "wrap the call with `astream_call`, and read its text in the loop"
 
 

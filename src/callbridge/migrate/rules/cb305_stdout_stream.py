@@ -21,22 +21,20 @@ def _check(context: Context) -> Iterator[Finding]:
         if use.role == "stdout" and (use.known is None or use.known.token_hook is None):
             each, runs = _attached(call, context)
             facts = {"handler": use.dotted, "run_lines": " ".join(str(run.lineno) for run in runs)}
-            yield context.finding(
-                "CB305", call, "tokens are printed by a callback", "adapter", "warning", _left(each, runs), facts
-            )
+            yield context.finding("CB305", call, "a callback prints the tokens", "adapter", "warning", _left(each, runs), facts)
 
 
 def _left(each: Attachment | None, runs: list[ast.Call]) -> str:
-    """Return why it stays, where no edit deals with it."""
+    """Return why the code stays if no edit applies."""
     if each is None or not runs:
-        return "the call that runs it is not in this scope: read its text with `stream_call` there"
+        return "the call is in another scope: read its text there with `stream_call`"
     if any(called_name(run) in STREAM_METHODS for run in runs):
-        return "the run is streamed already: its chunks can be printed where they are read"
-    return "read the text of the call that runs it with `stream_call`, and print it there"
+        return "the code already streams this run: print its chunks where you read them"
+    return "read the text of the call with `stream_call`, and print it there"
 
 
 def _attached(call: ast.Call, context: Context) -> tuple[Attachment | None, list[ast.Call]]:
-    """Return where a handler is attached, and the calls that run it, in the scope where it is made."""
+    """Return where a handler is attached, and the calls that run it, in the scope that makes it."""
     for each in context.attachments:
         if each.call is None or not any(use.made is call for use in each.handlers):
             continue

@@ -17,10 +17,10 @@ def _check(context: Context) -> Iterator[Finding]:
     for call, use in context.made:
         if use.role == "streamlit-agent":
             verdict: Verdict = "adapter"
-            reason = "which steps are shown, and how, is the page's to decide"
+            reason = "decide which steps the page shows, and draw them in a loop over the events"
             facts = {"handler": use.dotted}
             yield context.finding(
-                "CB308", call, "an agent's steps are drawn by StreamlitCallbackHandler", verdict, "warning", reason, facts
+                "CB308", call, "StreamlitCallbackHandler draws an agent's steps", verdict, "warning", reason, facts
             )
 
 

@@ -16,7 +16,7 @@ __all__ = ["RULE"]
 
 _PREFIX = re.compile(r"answer_prefix|final_answer|answer_reached|is_final|reached_answer", re.I)
 _MARKER = re.compile(r"Final Answer|final answer|\"action_input\"")
-_REASON = "which model call is the answer is known from the run's structure, not from its text"
+_REASON = "tag the model that answers, and read the events with that tag (`include_tags`)"
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -24,7 +24,7 @@ def _check(context: Context) -> Iterator[Finding]:
         if use.role == "final":
             facts = {"handler": use.dotted}
             yield context.finding(
-                "CB309", call, "the final answer is found by matching text", "adapter", "warning", _REASON, facts
+                "CB309", call, "the handler finds the final answer by matching text", "adapter", "warning", _REASON, facts
             )
     for handler in context.handlers:
         if handler.base == "final" or (handler.token_hook is not None and _matches_prefix(handler)):

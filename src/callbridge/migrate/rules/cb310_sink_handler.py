@@ -16,7 +16,7 @@ _SINKS: frozenset[Sink] = frozenset({"other"})
 
 
 def _check(context: Context) -> Iterator[Finding]:
-    yield from sink_findings(context, "CB310", _SINKS, "sends tokens to a sink of its own")
+    yield from sink_findings(context, "CB310", _SINKS, "sends tokens to a service, a GUI or a function")
 
 
 RULE = Rule(

@@ -1,4 +1,4 @@
-"""CB401: a handler class that handles tokens, and nothing beyond the model's own life cycle."""
+"""CB401: a handler class that handles only tokens and the model's own life cycle."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def _check(context: Context) -> Iterator[Finding]:
             continue
         sink = main_sink(handler)
         canonical = sink in _CANONICAL and handler.base is None and len(handler.effective) <= 3
-        reason = "what the class does with tokens has to move to where the run is read"
+        reason = "move what the class does with tokens into the loop that reads the run"
         if canonical:
-            reason = "the class has no edit of its own: it goes when the last place where it is attached has been rewritten"
+            reason = "the class goes once the last place that attaches it has been rewritten"
         facts = {"handler": handler.dotted, "hooks": " ".join(handler.effective), "sink": sink or ""}
         message = f"{handler.node.name} handles tokens in a callback"
         yield context.finding("CB401", handler.node, message, "adapter", "warning", reason, facts)

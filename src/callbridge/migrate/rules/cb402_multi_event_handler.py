@@ -16,7 +16,7 @@ def _check(context: Context) -> Iterator[Finding]:
         if handler.token_hook is None or not handler.others or context.is_kept(handler.dotted) or not handler.own:
             continue
         message = f"{handler.node.name} handles tokens and {', '.join(handler.others)}"
-        reason = "several kinds of events keep one state: feed the class from events first, take it apart later"
+        reason = "several kinds of events share one state: feed the class with `callbridge.drive` first, split it later"
         facts = {"handler": handler.dotted, "hooks": " ".join(handler.effective)}
         yield context.finding("CB402", handler.node, message, "adapter", "warning", reason, facts)
 

@@ -23,7 +23,7 @@ def _check(context: Context) -> Iterator[Finding]:
             if name in HOOKS_WITHOUT_EVENT and is_effective(hook):
                 message = f"{name} of {handler.node.name} has no v2 event: {HOOKS_WITHOUT_EVENT[name]}"
                 verdict: Verdict = "manual" if name in _BY_HAND else "adapter"
-                reason = "LangChain's v2 events leave it out; `extended=True` of callbridge carries it"
+                reason = "LangChain's v2 events leave it out: read callbridge's events with `extended=True`"
                 facts = {"handler": handler.dotted, "hook": name}
                 yield context.finding("CB403", hook, message, verdict, "warning", reason, facts)
 

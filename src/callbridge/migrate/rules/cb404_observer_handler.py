@@ -21,11 +21,11 @@ def _check(context: Context) -> Iterator[Finding]:
     for handler in context.handlers:
         kept = context.is_kept(handler.dotted)
         if kept or (handler.role == "observer" and (handler.effective or _traces(handler))):
-            why = "kept by the configuration" if kept else "it observes and shows no tokens"
+            why = "your configuration keeps it" if kept else "it observes and shows no tokens"
             message = f"{handler.node.name} stays a callback: {why}"
             yield context.finding("CB404", handler.node, message, "keep", "info", facts={"handler": handler.dotted})
     made: dict[ast.expr | None, Use] = {call: use for call, use in context.made if use.role == "observer"}
-    for each in context.attachments:  # what only its name shows to be an observer
+    for each in context.attachments:  # handlers that only their name shows to be observers
         made.update({use.node: use for use in each.handlers if use.role == "observer" and use.made not in made})
     for node, use in [(use.node, use) for use in made.values()]:
         message = f"{use.dotted.rpartition('.')[2].lstrip('?')} stays a callback: callbacks fire under event streams, too"
@@ -33,7 +33,7 @@ def _check(context: Context) -> Iterator[Finding]:
 
 
 def _traces(handler: HandlerClass) -> bool:
-    """Return whether a class fills in the methods of LangChain's tracers, which call them from hooks of their own."""
+    """Return whether a class implements the methods of LangChain's tracers, which the tracers' own hooks call."""
     return any(
         isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and _TRACING.match(each.name) for each in handler.node.body
     )

@@ -14,7 +14,7 @@ from callbridge.migrate.rules.rule import Rule
 __all__ = ["RULE"]
 
 _MISTAKES = frozenset({"AttributeError", "KeyError", "NotImplementedError", "TypeError", "ValueError"})
-"""What tells of a wrong argument or a gap; to steer a run, code raises something else."""
+"""These report a wrong argument or a gap. Code that steers a run raises other exceptions."""
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -29,8 +29,10 @@ def _check(context: Context) -> Iterator[Finding]:
 
 
 def _finding(node: ast.Raise, function: Function, handler: HandlerClass, context: Context) -> Finding:
-    message = f"{function.name} of {handler.node.name} raises; LangChain logs that and goes on unless `raise_error` is set"
-    reason = "control flow does not belong in a callback: leave the loop over the events, or interrupt before the call"
+    message = (
+        f"{function.name} of {handler.node.name} raises; LangChain logs the error and goes on, unless `raise_error` is set"
+    )
+    reason = "to stop a run, leave the loop over its events, or interrupt it before the call"
     facts = {"handler": handler.dotted, "hook": function.name}
     return context.finding("CB501", node, message, "manual", "warning", reason, facts)
 

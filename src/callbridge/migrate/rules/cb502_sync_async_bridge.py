@@ -21,7 +21,7 @@ def _check(context: Context) -> Iterator[Finding]:
             for call in walk(hook):
                 if isinstance(call, ast.Call) and _is_bridge(call, context):
                     message = f"{name} of {handler.node.name} calls async code through `{called_name(call) or 'async_to_sync'}`"
-                    reason = "which loop runs it, and whether it may wait there, is decided outside the handler"
+                    reason = "read the run as a stream, and await the async code in your own loop"
                     facts = {"handler": handler.dotted, "hook": name}
                     yield context.finding("CB502", call, message, "manual", "warning", reason, facts)
 

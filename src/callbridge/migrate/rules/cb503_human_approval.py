@@ -10,7 +10,7 @@ from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 
-_REASON = "a callback cannot stop a tool reliably: approval belongs before the call"
+_REASON = "a callback cannot stop a tool reliably: ask before the call, with an interrupt"
 _MESSAGE = "a handler asks a person for approval"
 
 

@@ -12,7 +12,7 @@ from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 
-_REASON = "each request needs a handler of its own, or none: read the run as a stream"
+_REASON = "make a handler for each request, or read the run as a stream"
 
 
 def _check(context: Context) -> Iterator[Finding]:
@@ -22,11 +22,11 @@ def _check(context: Context) -> Iterator[Finding]:
     for call, use in context.made:
         if _is_stateful(use) and module.scope_of(call) is module.tree and "streamlit" not in module.packages:
             name = use.dotted.rpartition(".")[2]
-            message = f"{name} is made once for the module: requests at the same time mix their tokens"
+            message = f"the module makes {name} once: concurrent requests mix their tokens"
             yield context.finding("CB601", call, message, "adapter", "error", _REASON, {"handler": use.dotted})
     for each in context.attachments:
         if each.style == "attribute" and any(map(_is_stateful, each.handlers)) and _reaches_module(each, context):
-            message = f"`{each.callee}` belongs to the module: requests at the same time take each other's handlers"
+            message = f"`{each.callee}` belongs to the module: concurrent requests take each other's handlers"
             facts = {"handler": " ".join(use.dotted for use in each.handlers), "target": each.callee}
             yield context.finding("CB601", each.place, message, "adapter", "error", _REASON, facts)
 
@@ -47,7 +47,7 @@ def _keeps(use: Use) -> bool:
 
 
 def _reaches_module(each: Attachment, context: Context) -> bool:
-    """Return whether the object whose attribute is assigned is one of the module, seen from within a function."""
+    """Return whether a function assigns an attribute of a module-level object."""
     module = context.module
     if module.function_of(each.place) is None or not isinstance(each.place, ast.Assign):
         return False

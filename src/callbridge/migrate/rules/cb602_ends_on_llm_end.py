@@ -1,4 +1,4 @@
-"""CB602: a queue or iterator that is closed when a model ends."""
+"""CB602: a queue or iterator that closes when a model ends."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _check(context: Context) -> Iterator[Finding]:
         if hook is None or handler.token_hook is None or not (_QUEUES & set(handler.sinks) or handler.base == "aiter"):
             continue
         if _closes(hook) and not _asks_which_run(hook):
-            message = f"{handler.node.name} ends the stream in on_llm_end: what comes after the first model call is lost"
-            reason = "goes with the handler: a stream of callbridge ends with the call"
+            message = f"{handler.node.name} ends the stream in on_llm_end: everything after the first model call is lost"
+            reason = "this goes away with the handler: a stream of callbridge ends with the call"
             facts = {"handler": handler.dotted}
             yield context.finding("CB602", hook, message, "adapter", "warning", reason, facts)
 
@@ -43,7 +43,7 @@ def _closes(hook: Function) -> bool:
 
 
 def _asks_which_run(hook: Function) -> bool:
-    """Return whether the hook asks which run ends before it closes anything."""
+    """Return whether the hook checks which run ends before it closes anything."""
     asked = {
         node.id for test in walk(hook) if isinstance(test, ast.If) for node in walk(test.test) if isinstance(node, ast.Name)
     }

@@ -1,4 +1,4 @@
-"""CB603: a handler with `aiter()` that nothing ends if the run fails."""
+"""CB603: a handler with `aiter()` that never ends if the run fails."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from callbridge.migrate.rules.rule import Rule
 __all__ = ["RULE"]
 
 
-_GOES = "goes with CB301; until then run the call in a task, with `done` set in a `finally` around it"
+_GOES = "this goes away with CB301; until then, run the call in a task that sets `done` in a `finally`"
 
 
 def _check(context: Context) -> Iterator[Finding]:
     for each in iterations(context):
         facts = {"handler": each.name, "class": each.dotted}
         if each.late is not None:
-            message = f"the loop over {each.name}.aiter() waits for ever: the call is begun by the `await` after it"
+            message = f"the loop over {each.name}.aiter() waits forever: only the `await` after it starts the call"
             yield context.finding("CB603", each.loops[0].iter, message, "adapter", "error", _GOES, facts)
         elif each.loops and each.tasks and not is_guarded(each, context.module):
-            message = f"the loop over {each.name}.aiter() waits for ever if the task fails before a model starts"
+            message = f"the loop over {each.name}.aiter() waits forever if the task fails before a model starts"
             yield context.finding("CB603", each.loops[0].iter, message, "adapter", "error", _GOES, facts)
 
 

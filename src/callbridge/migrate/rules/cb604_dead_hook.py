@@ -1,4 +1,4 @@
-"""CB604: methods of a handler that look like callbacks and are never called."""
+"""CB604: methods of a handler that look like callbacks, but LangChain never calls them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _check(context: Context) -> Iterator[Finding]:
     called = {called_name(call) for call in context.module.of(ast.Call)}
     for handler in context.handlers:
         if any(dotted_text(base).endswith("Tracer") for base in handler.node.bases):
-            continue  # tracers have methods of their own
+            continue  # tracers have other methods
         for method in handler.node.body:
             if not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) or method.name in HOOKS or method.name in called:
                 continue
             if method.name in DEAD_HOOKS or _LOOKS_ALIKE.match(method.name):
                 message = f"LangChain never calls {method.name} of {handler.node.name}"
-                reason = "what it was meant for has to be decided"
+                reason = "rename it to the callback that you meant, or remove it"
                 facts = {"handler": handler.dotted, "hook": method.name}
                 yield context.finding("CB604", method, message, "manual", "warning", reason, facts)
 

@@ -1,4 +1,4 @@
-"""CB605: token hooks that take the token for a string."""
+"""CB605: token hooks that treat the token as a string."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def _check(context: Context) -> Iterator[Finding]:
             next((each for each in walk(hook) if token and _assumes(each, token)), None) if not _checks(hook, token) else None
         )
         if node is not None:
-            message = f"{handler.node.name} takes the token for a string; LangChain 1.x may hand out a list of content blocks"
-            reason = "what is to happen with blocks that are no text has to be decided"
+            message = f"{handler.node.name} treats the token as a string; LangChain 1.x may pass a list of content blocks"
+            reason = "decide what happens to content blocks that are not text"
             facts = {"handler": handler.dotted, "token": token}
             yield context.finding("CB605", node, message, "adapter", "warning", reason, facts)
 
@@ -41,7 +41,7 @@ def _token_name(hook: Function) -> str:
 
 
 def _checks(hook: Function, token: str) -> bool:
-    """Return whether the hook turns the token into a string itself, or asks what it is."""
+    """Return whether the hook converts the token to a string itself, or checks its type."""
     found = False
     for node in walk(hook):
         if isinstance(node, ast.Call) and dotted_text(node.func) in ("str", "isinstance") and node.args[:1]:

@@ -1,4 +1,4 @@
-"""CB606: a streaming handler on a model that is not told to stream."""
+"""CB606: a streaming handler on a model without `streaming=True`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _check(context: Context) -> Iterator[Finding]:
             called_name(run) in STREAM_METHODS for run in runs_in_scope(each.call, context.module)
         ):
             continue
-        message = f"{name} has a streaming handler and no `streaming=True`: no token is ever reported by `invoke` or `run`"
-        reason = "moot after the migration: reading a run as a stream asks the model to stream"
+        message = f"{name} has a streaming handler and no `streaming=True`: `invoke` and `run` never report a token"
+        reason = "read the run as a stream, which asks the model to stream, or set `streaming=True`"
         yield context.finding("CB606", each.call, message, "adapter", "warning", reason, {"callee": each.callee})
 
 

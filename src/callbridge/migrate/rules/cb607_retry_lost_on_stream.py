@@ -1,4 +1,4 @@
-"""CB607: `.with_retry()` on something that is streamed."""
+"""CB607: `.with_retry()` on a runnable that the code streams."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _check(context: Context) -> Iterator[Finding]:
         )
         made = made_from(receiver, module) if receiver is not None else None
         if isinstance(made, ast.Call) and called_name(made) == "with_retry":
-            message = f"`with_retry` does nothing under `{called_name(call)}`: a run that fails is not tried again"
-            reason = "`stream_call` around `invoke` keeps the retries and streams every attempt"
+            message = f"`with_retry` does nothing under `{called_name(call)}`: LangChain does not retry a failed stream"
+            reason = "wrap `invoke` with `stream_call`, which keeps the retries and streams every attempt"
             yield context.finding("CB607", call, message, "adapter", "error", reason, {"method": called_name(call)})
 
 

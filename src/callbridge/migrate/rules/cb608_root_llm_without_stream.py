@@ -33,7 +33,7 @@ def _check(context: Context) -> Iterator[Finding]:
         if dotted and _lacks_stream(dotted, module, context.project):
             name = dotted.rpartition(".")[2]
             message = f"{name} has no `_stream`: as the root of an event stream it reports no token"
-            reason = "`stream_call` around `invoke` shows the tokens that it reports to its run manager"
+            reason = "wrap `invoke` with `stream_call`, which shows the tokens that the model reports to its run manager"
             yield context.finding("CB608", call, message, "adapter", "warning", reason, {"class": dotted})
 
 

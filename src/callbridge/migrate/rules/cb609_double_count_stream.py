@@ -20,8 +20,8 @@ def _check(context: Context) -> Iterator[Finding]:
     for loop, _, _ in event_loops(context.module):
         for node in (each for statement in loop.body for each in walk(statement)):
             if _is_any_stream(node):
-                message = "the same text comes once from the model and once more from every chain around it"
-                reason = "which of the streams is meant has to be decided"
+                message = "the model streams its text, and every chain around it streams the same text again"
+                reason = "decide which stream you want, and test for its event name"
                 yield context.finding("CB609", node, message, "manual", "warning", reason)
 
 

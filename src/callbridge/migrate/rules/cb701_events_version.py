@@ -14,33 +14,33 @@ from callbridge.migrate.rules.rule import Rule
 __all__ = ["RULE"]
 
 
-_SAY = 'say version="v2" in the call'
+_SAY = 'pass version="v2"'
 
 
 def _check(context: Context) -> Iterator[Finding]:
     for call in stream_calls(context.module, frozenset({"astream_events"})):
         function = context.module.function_of(call)
         if function is not None and function.name == "astream_events":
-            continue  # handed on under its own name
+            continue  # a method of this name passes the call on
         given = next((each.value for each in call.keywords if each.arg == "version"), None)
         hidden = any(each.arg is None for each in call.keywords)
         if given is None and not hidden:
-            message = "astream_events without `version=`: the default differs between LangChain versions"
+            message = "astream_events has no `version=`: the default differs between LangChain versions"
             yield context.finding(
                 "CB701", call, message, "adapter", "warning", _SAY, {"version": "", "method": "astream_events"}
             )
         elif isinstance(given, ast.Constant) and given.value == "v1":
-            message = "astream_events version v1 is removed in LangChain 1.x; the events of v2 differ in names and data"
-            reason = "names and payloads of v1 differ"
+            message = "LangChain 1.x removed version v1 of astream_events; v2 events have other names and data"
+            reason = "v2 events have other names and payloads: adapt the loop"
             facts = {"version": "v1", "method": "astream_events"}
             yield context.finding("CB701", call, message, "adapter", "error", reason, facts)
     for call in stream_calls(context.module, frozenset({"astream_log"})):
         function = context.module.function_of(call)
         if function is not None and function.name == "astream_log":
-            continue  # handed on under its own name
-        reason = "patches of a log are another format than events"
+            continue  # a method of this name passes the call on
+        reason = "astream_log yields JSON patches, not events: rewrite the loop"
         facts = {"method": called_name(call)}
-        yield context.finding("CB701", call, "astream_log is superseded by astream_events", "manual", "warning", reason, facts)
+        yield context.finding("CB701", call, "astream_events supersedes astream_log", "manual", "warning", reason, facts)
 
 
 RULE = Rule(

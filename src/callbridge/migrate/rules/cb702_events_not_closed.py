@@ -1,4 +1,4 @@
-"""CB702: a loop over events that is left early without closing the stream."""
+"""CB702: a loop over events that exits early without closing the stream."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def _check(context: Context) -> Iterator[Finding]:
         leaving = _leaving(loop)
         if leaving is None or is_own_stream(call, module) or _is_closed(loop, module):
             continue
-        message = "the loop is left early and the stream is not closed: the model goes on until the garbage collector comes"
-        reason = "the stream has to be held by a variable and closed"
+        message = "the loop exits early without closing the stream: the model runs on until garbage collection"
+        reason = "read it inside `async with callbridge.astream_events(...)`, or close it yourself"
         facts = {"line": str(leaving.lineno)}
         yield context.finding("CB702", call, message, "adapter", "warning", reason, facts)
 

@@ -1,4 +1,4 @@
-"""CB703: `version="v3"` read like v2: not awaited, or for v2's names."""
+"""CB703: a `version="v3"` stream read like v2: not awaited, or searched for v2's names."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def _check(context: Context) -> Iterator[Finding]:
         loops = stream.loops(module)
         if stream.is_unawaited(module):
             message = 'astream_events(version="v3") returns a coroutine: `async for` over it raises TypeError'
-            reason = "the stream is what the coroutine returns, and its events are of another shape than v2's"
+            reason = "await the call; the events of the stream that it returns have another shape than v2's"
             yield context.finding("CB703", stream.call, message, "manual", "error", reason, {"found": "no await"})
         elif any(_is_v2_name(node) for loop in loops for statement in loop.body for node in walk(statement)):
-            message = "the loop looks for events of v2, and version 3 has none of these names: it does nothing"
-            reason = "text is in .text of a message; callbridge.ProtocolToEvents makes v2 events of those of version 3"
+            message = "the loop looks for v2 events, but version 3 has none of these names, so it does nothing"
+            reason = "read `.text` of a message, or turn v3 events into v2 events with callbridge.ProtocolToEvents"
             yield context.finding("CB703", stream.call, message, "manual", "error", reason, {"found": "v2 names"})
 
 

@@ -1,4 +1,4 @@
-"""CB704: a stream of version 3 that is left without being closed."""
+"""CB704: a v3 stream that the code leaves without closing it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def _check(context: Context) -> Iterator[Finding]:
     for stream in v3_streams(module):
         if not stream.is_left_open(module):
             continue
-        message = "the loop is left early, and a sync v3 stream has no end then: its handlers never hear of one"
+        message = "the loop exits early, and a sync v3 stream then never ends: its handlers hear no end"
         if stream.is_async:
-            message = "nothing closes this stream: a reader that leaves or is cancelled leaves the model running, and paid for"
-        reason = "inside callbridge.astream_call or stream_call leaving stops the run; an async stream may be entered instead"
+            message = "nothing closes this stream: if the reader leaves or is cancelled, the model runs on and costs money"
+        reason = "read it inside callbridge.astream_call or stream_call, or enter an async stream with `async with`"
         method = "astream_events" if stream.is_async else "stream_events"
         yield context.finding("CB704", stream.call, message, "adapter", "warning", reason, {"method": method})
 

@@ -1,4 +1,4 @@
-"""CB705: handlers that wait for tokens on a call of version 3."""
+"""CB705: handlers that wait for tokens on a v3 call."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["RULE"]
 
 def _check(context: Context) -> Iterator[Finding]:
     for place, use in deaf_uses(context.attachments, context.module):
-        message = f"`{use.dotted}` hears no tokens here of models that do not report them themselves"
-        reason = "callbridge.with_tokens(handler) makes them heard, each once, and changes nothing elsewhere"
+        message = f"`{use.dotted}` hears no tokens here from models that do not report them themselves"
+        reason = "wrap it with callbridge.with_tokens(handler): it hears each token once, and nothing else changes"
         yield context.finding("CB705", place, message, "adapter", "warning", reason, {"handler": use.dotted})
 
 

@@ -29,14 +29,14 @@ def _check(context: Context) -> Iterator[Finding]:
         assert isinstance(call.func, ast.Attribute)
         kind = _unsupported(made_from(call.func.value, module), module)
         if kind:
-            message = f'{kind} does not speak version="v3": the call raises NotImplementedError'
-            reason = "callbridge.stream_messages and astream_messages read it in the same style"
+            message = f'{kind} does not support version="v3": the call raises NotImplementedError'
+            reason = "use callbridge.stream_messages or astream_messages, which read it in the same style"
             facts = {"kind": kind, "method": called_name(call)}
             yield context.finding("CB706", call, message, "adapter", "error", reason, facts)
 
 
 def _unsupported(made: ast.expr, module: Module) -> str:
-    """Return what a runnable is, if it is of a kind without version 3; else nothing."""
+    """Return the kind of a runnable if it does not support version 3; else an empty text."""
     if isinstance(made, ast.BinOp) and isinstance(made.op, ast.BitOr):
         return "a sequence"
     if not isinstance(made, ast.Call):

@@ -1,4 +1,4 @@
-"""CB707: an async v3 stream of a model, whose end nobody awaits."""
+"""CB707: an async v3 stream of a model, whose end no code awaits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def _check(context: Context) -> Iterator[Finding]:
     for stream in v3_streams(module):
         if stream.is_end_unheard(module):
             read = ", ".join(sorted(stream.attributes(module)))
-            message = "nothing waits for the end: handlers may hear of a cancellation where all went well"
-            reason = "the text ends before on_llm_end is called; enter the stream by `async with`, or await the stream itself"
+            message = "nothing awaits the end: handlers may hear a cancellation although all went well"
+            reason = "enter the stream with `async with`, or await it: its text ends before on_llm_end is called"
             yield context.finding("CB707", stream.call, message, "manual", "warning", reason, {"read": read})
 
 

@@ -14,8 +14,8 @@ __all__ = ["RULE"]
 
 def _check(context: Context) -> Iterator[Finding]:
     for node in contents_taken_for_text(context.module):
-        message = "the content of a message of version 3 is a list of blocks, not a string"
-        yield context.finding("CB708", node, message, "manual", "error", "take .text in place of .content")
+        message = "the content of a v3 message is a list of blocks, not a string"
+        yield context.finding("CB708", node, message, "manual", "error", "use .text instead of .content")
 
 
 RULE = Rule(

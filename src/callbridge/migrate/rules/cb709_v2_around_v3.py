@@ -1,4 +1,4 @@
-"""CB709: v2 events of code that runs version 3 inside."""
+"""CB709: v2 events from code that runs version 3 inside."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ def _check(context: Context) -> Iterator[Finding]:
         assert isinstance(call.func, ast.Attribute)
         names = {function.name for function in inside} & _functions(call.func.value, module)
         if names:
-            message = f"`{min(names)}` runs version 3: these events have no tokens of models that do not report them themselves"
-            reason = "callbridge.astream_events has the same events, and the tokens of every model"
+            message = (
+                f"`{min(names)}` runs version 3: these events lack the tokens of models that do not report them themselves"
+            )
+            reason = "use callbridge.astream_events, which has the same events and the tokens of every model"
             yield context.finding("CB709", call, message, "adapter", "warning", reason, {"function": min(names)})
 
 
 def _functions(value: ast.expr, module: Module) -> set[str]:
-    """Return the functions that a runnable is made of, as far as the file shows."""
+    """Return the functions inside a runnable, as far as the file shows."""
     made = made_from(value, module)
     if isinstance(made, ast.BinOp):
         return _functions(made.left, module) | _functions(made.right, module)

@@ -1,4 +1,4 @@
-"""CB900: a file that cannot be read or parsed. The scan itself makes these findings."""
+"""CB900: a file that the scan cannot read or parse. The scan itself makes these findings."""
 
 from __future__ import annotations
 

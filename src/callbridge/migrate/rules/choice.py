@@ -1,4 +1,4 @@
-"""Which rules are looked for, or applied: codes, or beginnings of codes."""
+"""A choice of rules, by codes or beginnings of codes."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ __all__ = ["Choice", "chosen_codes"]
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rules.
+    """A choice of rules.
 
     Attributes:
         select: Codes, or beginnings of codes; empty for all.
-        ignore: Codes, or beginnings of codes, that are left out.
+        ignore: Codes, or beginnings of codes, to leave out.
     """
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
 
     def wants(self, code: str) -> bool:
-        """Return whether a rule is chosen."""
+        """Return whether the choice has a rule."""
         return (not self.select or code.startswith(self.select)) and not code.startswith(self.ignore)
 
     @property
     def codes(self) -> frozenset[str]:
-        """The rules that are chosen."""
+        """The chosen rules."""
         return frozenset(code for code in RULES if self.wants(code))
 
 
 def chosen_codes(given: Sequence[str] | None, configured: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the codes that an option gives, separated by commas; those of the configuration if it was not given.
+    """Return the codes of an option, which separates them by commas; without the option, those of the configuration.
 
     Raises:
         MigrateError: If no rule has such a code.

@@ -1,4 +1,4 @@
-"""What a rule is: a code, a name, documentation that `explain` prints, and a check."""
+"""A rule: its code, its name, the documentation that `explain` prints, and its check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Rule", "no_check"]
 
 
 def no_check(context: Context) -> Iterator[Finding]:
-    """Find nothing: for rules whose findings are made elsewhere."""
+    """Find nothing: another part of the scan makes the findings of these rules."""
     yield from ()
 
 
@@ -23,14 +23,14 @@ class Rule:
     Attributes:
         code: `CB` and three digits.
         name: In words with dashes.
-        severity: The usual one; a finding may have another.
-        fix: What happens with its findings: a verdict, or several.
+        severity: The usual severity; a finding may have another.
+        fix: The verdicts of its findings.
         summary: One line: what it matches.
         why: Why that matters.
         before: Code that it finds.
-        after: What that becomes; empty if nothing changes.
-        when_not: When to leave it.
-        check: Yields the findings of a file.
+        after: The code afterwards; empty if nothing changes.
+        when_not: When to leave the code as it is.
+        check: Yields the findings in a file.
     """
 
     code: str
