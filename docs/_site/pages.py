@@ -35,6 +35,8 @@ MOVED = {
 }
 """Pages at the top of the repository, and where they are on the site."""
 
+ALONE = ("index.md", "tutorial.md")
+
 EXAMPLES = ("chat", "web_chat", "worker_chat", "legacy_project")
 
 LISTED = {".py": "python", ".html": "html", ".js": "js", ".jsx": "jsx", ".css": "css", ".toml": "toml"}
@@ -100,6 +102,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Leave out what is for the tests alone, and turn links."""
     source = page.file.src_uri
+    if source in ALONE:  # a page without others beside it needs no list of pages
+        page.meta["hide"] = ["navigation"]
     return _LINK.sub(lambda link: turned(link, source), _COMMENT.sub("", markdown))
 
 
@@ -116,7 +120,13 @@ def turned(link: re.Match[str], page: str) -> str:
     there = next((place for place in map(site_of, (target, target / "README.md")) if place is not None), None)
     if there is None:
         return link["text"] if not link["target"].endswith(".md") else link[0]
-    return f"[{link['text']}]({os.path.relpath(there, PurePosixPath(page).parent)}{link['anchor'] or ''})"
+    text = title_of(ROOT / target) if link["text"].endswith(".md") else link["text"]
+    return f"[{text}]({os.path.relpath(there, PurePosixPath(page).parent)}{link['anchor'] or ''})"
+
+
+def title_of(page: Path) -> str:
+    """Return the title of a page of the repository: on the site, links say that and not the name of the file."""
+    return page.read_text(encoding="utf-8").partition("# ")[2].partition("\n")[0]
 
 
 def home_of(page: str) -> PurePosixPath:
@@ -165,7 +175,14 @@ def reference() -> Iterator[tuple[str, str]]:
     missing = {*callbridge.__all__} - {name for _, _, names in REFERENCE.values() for name in names} - {*CURES, "__version__"}
     assert not missing, f"not on any page of the reference: {sorted(missing)}"
     for page, (title, about, names) in REFERENCE.items():
-        yield f"reference/{page}.md", "\n\n".join([f"# {title}", about, *(f"::: callbridge.{name}" for name in names)])
+        yield f"reference/{page}.md", "\n\n".join([f"# {title}", about, *map(described, names)])
+
+
+def described(name: str) -> str:
+    """Return what puts a name into the reference. The two streams share a base that has no page, so they show its members."""
+    if name in ("EventStream", "AsyncEventStream"):
+        return f"::: callbridge.{name}\n    options:\n      inherited_members: [result, statistics]"
+    return f"::: callbridge.{name}"
 
 
 def errors() -> Iterator[tuple[str, str]]:
@@ -176,7 +193,9 @@ def errors() -> Iterator[tuple[str, str]]:
     yield "reference/errors.md", f"# Errors\n\n```text\n{tree[1]}```\n\n{links}\n"
     for name, cure in CURES.items():
         home = "" if hasattr(callbridge, name) else "web."
-        text = f"# {name}\n\n**Cause.** {cure.cause}\n\n**Cure.** {cure.cure}\n\n::: callbridge.{home}{name}\n"
+        shown = f"::: callbridge.{home}{name}\n    options:\n      show_root_heading: false\n"
+        back = "[All errors and warnings](../errors.md)"
+        text = f"# {name}\n\n**Cause.** {cure.cause}\n\n**Cure.** {cure.cure}\n\n## The class\n\n{shown}\n{back}\n"
         yield f"reference/errors/{name}.md", text
 
 
