@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import threading
 from collections import defaultdict
@@ -51,7 +52,8 @@ class Tiers:
     """Marks the tests that `pytest -m quick` runs, for after each edit.
 
     It leaves out what is marked `thorough` and the rooms of whole programs, browsers and mutants. Of each test that has many
-    cases it takes a few, evenly spread.
+    cases it takes a few, evenly spread. What it leaves out comes first, so that no worker is left alone with a long test at the
+    end.
     """
 
     ROOMS = ("benchmarks", "browser", "integration", "proof")
@@ -59,20 +61,37 @@ class Tiers:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Mark them before `-m` selects."""
+        """Mark them before `-m` selects, and put the long ones first."""
+        long: list[pytest.Item] = []
         tests: defaultdict[str, list[pytest.Item]] = defaultdict(list)
         for item in items:
-            room = item.path.relative_to(HERE).parts[0]
-            if room not in self.ROOMS and item.get_closest_marker("thorough") is None:
+            if self.takes_long(item):
+                long.append(item)
+            else:
                 tests[item.nodeid.partition("[")[0]].append(item)
         for cases in tests.values():
             for case in cases[:: -(-len(cases) // self.CASES)]:
                 case.add_marker(pytest.mark.quick)
+        first = set(long)
+        items[:] = [*long, *(item for item in items if item not in first)]
+
+    def takes_long(self, item: pytest.Item) -> bool:
+        room = item.path.relative_to(HERE).parts[0]
+        return room in self.ROOMS or item.get_closest_marker("thorough") is not None
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Heap())
     config.pluginmanager.register(Tiers())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Make `-n auto` three workers for two cores: many tests wait for servers, browsers, threads and processes."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores, min(cores + (cores + 1) // 2, 12))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
