@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import anyio
 import pytest
+from anyio.from_thread import start_blocking_portal
 from anyio.lowlevel import checkpoint
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.output_parsers import StrOutputParser
@@ -30,7 +31,7 @@ import callbridge as cb
 from callbridge import internals
 from callbridge.channel import memory, waiters
 from callbridge.observe import callers, handler
-from callbridge.running import branch_ends, leftover_frames, loop_tasks, owned_runs, pool_jobs
+from callbridge.running import branch_ends, entered_loops, leftover_frames, loop_tasks, owned_runs, pool_jobs
 from lives import Provider
 from scripted import SCRIPTS, model, needs_v3, quiet_beta
 
@@ -506,28 +507,31 @@ def program(*lines: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
 
-@shows("asyncio.TaskGroup._parent_task", "anyio.TaskGroup.cancel_scope._host_task")
-def test_who_waits_for_a_group_of_tasks(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@shows("asyncio.base_events._run_until_complete_cb", "anyio.from_thread.BlockingPortal._call_func")
+@pytest.mark.parametrize("asked", ["is_main", "is_handed_over"])
+async def test_what_sync_code_waits_for(asked: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not known:
-        monkeypatch.setattr(internals, "_host_of_group", nothing)
-    goes_on: list[str] = []
+        monkeypatch.setattr(entered_loops, asked, lambda _: False)
+    may_end, loops = asyncio.Event(), list[Any]()
 
-    async def by_anyio() -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Provider(waits_at=1).ainvoke, "tea")
-        goes_on.append("anyio")
+    async def wait(question: str) -> str:
+        loops.append(asyncio.get_running_loop())
+        await may_end.wait()
+        return question
 
-    async def by_asyncio() -> None:
-        async with asyncio.TaskGroup() as tasks:  # type: ignore[attr-defined]
-            tasks.create_task(Provider(waits_at=1).ainvoke("tea"))
-        goes_on.append("asyncio")
+    def work() -> Any:
+        run = RunnableLambda(len, afunc=wait).ainvoke
+        if asked == "is_main":
+            return asyncio.run(run("tea"))
+        with start_blocking_portal() as portal:
+            return portal.call(run, "tea")
 
-    ways = [by_anyio, *([by_asyncio] if hasattr(asyncio, "TaskGroup") else [])]
-    for way in ways:
-        with cb.stream_call(lambda way=way: asyncio.run(way())) as stream:
-            next(stream.text())
-    assert not goes_on or not known
-    assert ("asyncio" in goes_on) is (not known and len(ways) == 2)  # AnyIO 4.1 cancels the whole group in any case
+    stream = cb.astream_call(work)
+    await anext(stream)
+    assert await stream.aclose(30 if known else 0.1) is known
+    if not known:
+        loops[0].call_soon_threadsafe(may_end.set)
+        assert await stream.aclose()
 
 
 @shows("asyncio.BaseSelectorEventLoop._transports")

@@ -17,7 +17,7 @@ import inspect
 import selectors
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from importlib import import_module
@@ -43,8 +43,10 @@ __all__ = [
     "is_closing",
     "is_free_threaded",
     "is_future",
+    "is_handed_over",
     "is_job",
     "is_langchains",
+    "is_main",
     "is_task",
     "is_unread_v3_stream",
     "is_v3_stream",
@@ -124,15 +126,14 @@ NAMES: Final = (
         "time: each callback of a sync run raises and catches one more error",
     ),
     Unpromised(
-        "asyncio.TaskGroup._parent_task",
-        "which task waits for the tasks of a group, when sync code runs its own loop and its reader leaves",
-        "leaving cancels only the tasks of the group; the task that waits for them goes on to the run's next callback",
-        "CPython 3.11 and later",
+        "asyncio.base_events._run_until_complete_cb",
+        "until the end of which task a loop runs; uvloop's function is named after `run_until_complete`, too",
+        "if sync code runs its own loop, leaving does not cancel it while it waits there",
     ),
     Unpromised(
-        "anyio.TaskGroup.cancel_scope._host_task",
-        "the same for AnyIO's groups",
-        "leaving cancels only the tasks of the group; the task that waits for them goes on to the run's next callback",
+        "anyio.from_thread.BlockingPortal._call_func",
+        "which task sync code has handed to a loop by a portal of AnyIO",
+        "leaving does not cancel sync code while it waits for such a task",
     ),
     Unpromised(
         "asyncio.BaseSelectorEventLoop._transports",
@@ -289,6 +290,22 @@ def held_by_callbacks(future: Future, is_kind: Callable[[object], TypeGuard[T]])
                 yield held
 
 
+def is_main(task: Task) -> bool:
+    """Return whether a loop runs until a task has ended: then `run_until_complete` hears of that."""
+    callbacks = getattr(task, "_callbacks", None) or ()
+    return any("run_until_complete" in getattr(callback, "__qualname__", "") for callback, _ in callbacks)
+
+
+def is_handed_over(task: Task) -> bool:
+    """Return whether sync code has handed a task to a loop, by `run_coroutine_threadsafe` or AnyIO's portals; it must not run.
+
+    A job stands for what the first has handed over. AnyIO since 4.13 wraps the coroutine of a portal in another one.
+    """
+    coroutine = task.get_coro()
+    names = (getattr(each, "__qualname__", "") for each in (coroutine, getattr(coroutine, "cr_await", None)))
+    return next(held_by_callbacks(task, is_job), None) is not None or any(name.startswith("BlockingPortal.") for name in names)
+
+
 def context_of(task: Task) -> Context | None:
     """Return the context that a task runs in."""
     get_context: Callable[[], Context] | None = getattr(task, "get_context", None)
@@ -353,32 +370,21 @@ def module_of(task: Task) -> str:
 
 
 def awaiter_of(future: Future) -> Task | None:
-    """Return a task that waits for a future: by `await`, `gather`, `wait`, `wait_for`, `shield` or a task group.
+    """Return a task that waits for a future by `await`, `gather`, `wait`, `wait_for` or `shield`.
 
-    Only the future's callbacks know it: a bound method of the task or of `asyncio.TaskGroup`, or a function that holds another
-    future or AnyIO's task group.
+    Only the future's callbacks know it: a bound method of the task, or a function that holds another future.
     """
     seen: set[Future] = set()
     left = [future]
     while left:
-        held_by, found = left.pop(), None
+        held_by = left.pop()
         seen.add(held_by)
         for callback, _ in getattr(held_by, "_callbacks", None) or ():
             owner = getattr(callback, "__self__", None)
-            cells = [cell.cell_contents for cell in getattr(callback, "__closure__", None) or ()]
-            found = found or (owner if is_task(owner) else _host_of_group((owner, *cells)))
+            if is_task(owner):
+                return owner
+            cells = (cell.cell_contents for cell in getattr(callback, "__closure__", None) or ())
             left += (held for held in (*getattr(callback, "args", ()), *cells) if is_future(held) and held not in seen)
-        if found is not None:
-            return found
-    return None
-
-
-def _host_of_group(held: Iterable[object]) -> Task | None:
-    """Return the task that waits for a group of tasks, asyncio's or AnyIO's, if that is among what a callback holds."""
-    for each in held:
-        for host in (getattr(each, "_parent_task", None), getattr(getattr(each, "cancel_scope", None), "_host_task", None)):
-            if is_task(host):
-                return host
     return None
 
 

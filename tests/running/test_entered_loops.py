@@ -6,17 +6,18 @@ import asyncio
 import concurrent.futures
 import importlib.util
 import threading
-from collections.abc import Callable, Iterator
-from contextvars import copy_context
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
 import anyio
 import pytest
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.lowlevel import checkpoint
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.outputs import ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langchain_core.tools import StructuredTool
 
@@ -308,3 +309,179 @@ def test_a_cleanup_may_run_a_loop() -> None:
     with watched(), cb.stream_call(work) as stream:
         next(stream.text())
     assert answers == ["red green "]
+
+
+# -- what is the user's own on a loop that stays
+
+
+class Held(Provider):
+    """Says a word, and its answer is complete when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(words=["red "])
+        self._gate = asyncio.Event()
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        async for chunk in super()._astream(*args, **kwargs):
+            yield chunk
+        await self._gate.wait()
+
+    def finish(self) -> None:
+        self._gate.set()
+
+
+Spawn = Callable[[Held], Coroutine[Any, Any, "asyncio.Task[Any]"]]
+"""Starts a task in which the model answers, and returns the task that ends with it."""
+
+
+async def as_task(model: Held) -> asyncio.Task[Any]:
+    return asyncio.create_task(model.ainvoke("tea"))
+
+
+async def as_task_of_own_code(model: Held) -> asyncio.Task[Any]:
+    async def work() -> Any:
+        return await asyncio.wait_for(model.ainvoke("tea"), 1000)
+
+    task = asyncio.create_task(work())
+    task.add_done_callback({task}.discard)
+    return task
+
+
+async def in_the_applications_group(model: Held) -> asyncio.Task[Any]:
+    """Which some task of the application waits for that has nothing to do with the run."""
+    ready = asyncio.get_running_loop().create_future()
+
+    async def serve() -> Any:
+        async with anyio.create_task_group() as tasks:
+            ready.set_result(tasks)
+            await checkpoint_until(begun.is_set)
+        return answers[0]
+
+    async def work() -> None:
+        begun.set()
+        answers.append(await model.ainvoke("tea"))
+
+    begun, answers = asyncio.Event(), list[Any]()
+    task = Context().run(asyncio.ensure_future, serve())
+    (await ready).start_soon(work)
+    return task
+
+
+async def by_the_applications_worker(model: Held) -> asyncio.Task[Any]:
+    """It was there before the run, and gets the run's callbacks with the question."""
+    questions: asyncio.Queue[RunnableConfig] = asyncio.Queue()
+
+    async def serve() -> Any:
+        return await model.ainvoke("tea", await questions.get())
+
+    async def hand_over(_: str, config: RunnableConfig) -> None:
+        questions.put_nowait(config)
+
+    task = Context().run(asyncio.ensure_future, serve())
+    await RunnableLambda(len, afunc=hand_over).ainvoke("")
+    return task
+
+
+SPAWNS = [as_task, as_task_of_own_code, in_the_applications_group, by_the_applications_worker]
+
+
+async def checkpoint_until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await checkpoint()
+
+
+def by_portal_that_stays(make: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> Any:
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            ready.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    ready: concurrent.futures.Future[BlockingPortal] = concurrent.futures.Future()
+    serving = Context().run(asyncio.run_coroutine_threadsafe, serve(), loop)
+    portal = ready.result()
+    try:
+        return portal.call(make)
+    finally:
+        portal.call(portal.stop)
+        serving.result()
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["runs", "listens"])
+@pytest.mark.parametrize("leave", LEAVES)
+@pytest.mark.parametrize("spawn", SPAWNS)
+@pytest.mark.parametrize("enter", [by_other_loop, by_portal_that_stays])
+def test_what_was_only_started_on_a_loop_that_stays_goes_on(
+    enter: Any, spawn: Spawn, leave: Any, runs: bool, other_loop: Any
+) -> None:
+    """What the sync code waits for is cancelled, whether runs have begun in that or only in what it has started.
+
+    The latter as with LangChain's `AsyncIteratorCallbackHandler`, whose reader runs nothing itself.
+    """
+    held, tasks = Held(), list[Any]()
+
+    async def shape(model: Any) -> Any:
+        tasks.append(await spawn(held))
+        return await (model.ainvoke("tea") if runs else asyncio.Event().wait())
+
+    call = Call(enter, shape, other_loop, Provider(waits_at=0))
+    with watched():
+        leave(call)
+        assert isinstance(call.saw, CANCELLED), call.saw
+        assert ask(tasks[0], held, other_loop) == "red "
+
+
+def ask(task: asyncio.Task[Any], held: Held, loop: asyncio.AbstractEventLoop) -> Any:
+    """Let a model say its answer and return it."""
+
+    async def wait() -> Any:
+        held.finish()
+        return (await task).content
+
+    return asyncio.run_coroutine_threadsafe(wait(), loop).result()
+
+
+@pytest.mark.parametrize("leave", LEAVES)
+@pytest.mark.parametrize("spawn", SPAWNS)
+def test_what_is_left_of_a_coroutine_that_has_ended_goes_on(spawn: Spawn, leave: Any, other_loop: Any) -> None:
+    """As of a worker that sync code starts on the application's loop."""
+    held, tasks = Held(), list[Any]()
+
+    def work() -> None:
+        tasks.append(by_other_loop(partial(spawn, held), other_loop))
+        Provider(words=["word "] * 1000).invoke("tea", stream=True)
+
+    with watched():
+        leave(work)
+        assert ask(tasks[0], held, other_loop) == "red "
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spawn", [as_task, as_task_of_own_code])
+async def test_what_was_only_started_on_the_readers_own_loop_goes_on(spawn: Spawn) -> None:
+    loop, held, tasks = asyncio.get_running_loop(), Held(), list[Any]()
+
+    async def shape() -> Any:
+        tasks.append(await spawn(held))
+        return await asyncio.Event().wait()
+
+    with watched():
+        async with cb.astream_call(by_other_loop, shape, loop) as stream:
+            await anext(stream.text())
+        held.finish()
+        assert (await tasks[0]).content == "red "
+
+
+@pytest.mark.parametrize("enter", [by_run, by_loop_of_its_own, by_portal])
+def test_what_was_only_started_on_a_loop_that_ends_ends_with_it(enter: Any) -> None:
+    """Nobody complains that it was destroyed."""
+    held, tasks = Held(), list[Any]()
+
+    async def shape(model: Any) -> Any:
+        tasks.append(await as_task(held))
+        return await model.ainvoke("tea")
+
+    call = Call(enter, shape, None, Provider(waits_at=0))
+    with watched():
+        leave_sync(call)
+        assert isinstance(call.saw, CANCELLED), call.saw
+        assert held.book.closed

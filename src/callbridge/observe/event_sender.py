@@ -150,9 +150,8 @@ class EventSender:
             return False
         if awaited and not self._cancelled and method in STARTS and not is_cleanup():
             self._open.add(run_id)
-            entry = self.entered_loops.note()
-            if entry is not None:
-                self.entered_loops.cancel(entry)
+            self.entered_loops.note()
+            self.entered_loops.cancel_all()
         return self._stop(run_id, awaited)
 
     def _report_in_order(self, method: str, /, *args: Payload, **kwargs: Payload) -> bool:

@@ -1,30 +1,32 @@
 """`EnteredLoops`: where sync code of a run has entered an event loop, so that leaving can cancel it there.
 
-Sync code is stopped at its next callback. But code that runs a coroutine of its own waits for that, and the callbacks of the
-coroutine are awaited ones, which pass: a run is cancelled where it waits. So a run that begins in a task which is none of the
-owned run's is noted, with the task by which its loop was entered: the outermost one that awaits it.
+Sync code is stopped at its next callback. But sync code that runs a coroutine waits for that coroutine, whose callbacks are
+awaited and therefore pass: a run is cancelled where it waits. So when a run begins in a task that is not the owned run's, the
+outermost task that awaits it is noted. When the reader leaves, the task for which the sync code waits is looked for:
 
 | how the loop was entered | the task |
 |---|---|
-| `asyncio.run`, a runner, `run_until_complete`, Django's `async_to_sync` | the one that the loop runs for |
+| `asyncio.run`, a runner, `run_until_complete`, Django's `async_to_sync` | the one until whose end the loop runs |
 | `run_coroutine_threadsafe`, AnyIO's portals | what was handed to the loop |
-| `run_until_complete` inside a loop that runs (nest_asyncio) | the one that the inner call waits for |
+| `run_until_complete` inside a loop that runs (nest_asyncio) | the outermost one that was noted |
 
-What a task of the run itself has started on the same loop and does not await is the user's, and goes on.
+The first kind of loop ends with the run, and so do all tasks there. On any other loop, a task that was only started there, and
+that the sync code does not wait for, is the user's and goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 from weakref import WeakSet
 
-from callbridge.internals import Task, awaiter_of, context_of, held_by_callbacks, is_job
+from callbridge.internals import Task, awaiter_of, context_of, is_handed_over, is_main
 from callbridge.running.lazy import Lazy
-from callbridge.running.loop_tasks import in_thread, run_scopes
+from callbridge.running.loop_tasks import LoopTasks, run_scopes
 
 __all__ = ["EnteredLoops"]
 
@@ -40,7 +42,7 @@ class EnteredLoops:
     """
 
     _seen: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
-    _entries: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
+    _noted: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
     _told: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
     _lost: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
     """Those that went on."""
@@ -74,24 +76,18 @@ class EnteredLoops:
 
     # -- where loops are entered ----------------------------------------------------------------------------------------
 
-    def note(self) -> Task | None:
-        """Note the task by which this loop was entered; called where a run has begun, from its task.
-
-        Returns:
-            It, if it was not known before.
-        """
+    def note(self) -> None:
+        """Note that a run has begun here; called from its task."""
         task = None if self._cancel is None else _current_task()
         if task is None or task is self._own or task in self._seen:
-            return None
+            return
         with self._lock:
             self._seen.add(task)
-            entry = self._entry_of(task)
-            if entry is self._own or not self._is_entry(entry) or entry in self._entries or entry in self._told:
-                return None
-            self._entries.add(entry)
-        return entry
+            outermost = self._outermost(task)
+            if outermost is not self._own and outermost not in self._told:
+                self._noted.add(outermost)
 
-    def _entry_of(self, task: Task) -> Task:
+    def _outermost(self, task: Task) -> Task:
         """Return the outermost task of the run that awaits this one."""
         seen = {task}
         while (awaiting := awaiter_of(task)) is not None and awaiting not in seen:
@@ -102,35 +98,48 @@ class EnteredLoops:
             task = awaiting
         return task
 
-    def _is_entry(self, task: Task) -> bool:
+    def _entries(self, loop: asyncio.AbstractEventLoop, noted: Iterable[Task]) -> set[Task]:
+        """Return the tasks on a loop that sync code of the run waits for; called on that loop.
+
+        Args:
+            loop: The loop.
+            noted: What was noted there.
+        """
+        outermost = {self._outermost(task) for task in noted if not task.done()} - {self._own}
+        if not outermost:
+            return outermost
+        entries = {
+            task for task in (*outermost, *LoopTasks.now(loop).tasks(self._scope)) if is_main(task) or is_handed_over(task)
+        }
         own = self._own
-        if own is None or task.get_loop() is not own.get_loop():
-            return True
-        # On the run's own loop, what it has started itself is its own business.
-        is_nested = getattr(own.get_coro(), "cr_running", False)
-        context = context_of(task)
-        is_from_thread = context is not None and context.get(in_thread, False)
-        return is_nested or is_from_thread or next(held_by_callbacks(task, is_job), None) is not None
+        if own is None or own.get_loop() is not loop:
+            is_nested = "nest_asyncio" in sys.modules
+        else:
+            is_nested = getattr(own.get_coro(), "cr_running", False)
+        if is_nested or any(map(is_main, entries)):  # the loop ends with the run
+            entries |= outermost
+        return entries - {own}
 
     # -- cancelling ---------------------------------------------------------------------------------------------------
 
     def cancel_all(self) -> None:
-        """Cancel all those tasks where they wait. Idempotent."""
+        """Cancel where they wait the tasks by which loops were entered, as far as was noted since the last time."""
         with self._lock:
-            entries, self._entries = list(self._entries), WeakSet()
-        for entry in entries:
-            self.cancel(entry)
+            noted, self._noted = list(self._noted), WeakSet()
+        for loop in {task.get_loop() for task in noted}:
+            self.expect()
+            try:
+                loop.call_soon_threadsafe(self._cancel_on, loop, [task for task in noted if task.get_loop() is loop])
+            except RuntimeError:  # the loop is closed, and its tasks with it
+                self.note_told()
 
-    def cancel(self, entry: Task) -> None:
-        """Cancel one of them where it waits."""
+    def _cancel_on(self, loop: asyncio.AbstractEventLoop, noted: list[Task]) -> None:
         cancel = self._cancel
-        if cancel is None:
-            return
-        self.expect()
-        try:
-            entry.get_loop().call_soon_threadsafe(cancel, entry)
-        except RuntimeError:  # the loop is closed, and the task with it
-            self.note_told()
+        if cancel is not None:
+            for entry in self._entries(loop, noted):
+                self.expect()
+                cancel(entry)
+        self.note_told()
 
     def tell(self, task: Task) -> None:
         """Cancel a task now, once; on its loop."""
@@ -144,7 +153,7 @@ class EnteredLoops:
         LangChain's `gather` takes the error of one of its tasks for a result. A cancellation of its own it understands.
         """
         task = _current_task()
-        entry = None if task is None else self._entry_of(task)
+        entry = None if task is None else self._outermost(task)
         if task is not None and entry is not None and entry is not task:
             task.add_done_callback(lambda _: self.tell(entry))
 
@@ -155,7 +164,7 @@ class EnteredLoops:
     def tell_again(self) -> None:
         """Cancel the task that awaits the current one, if it has lost its cancellation."""
         task = _current_task() if self._lost else None
-        entry = None if task is None else self._entry_of(task)
+        entry = None if task is None else self._outermost(task)
         if entry is not None and entry in self._lost:
             entry.cancel()
 

@@ -16,13 +16,10 @@ from typing import Any
 
 from callbridge.internals import Task, children_of, context_of, held_by_callbacks, is_future, is_langchains, is_task, waiter_of
 
-__all__ = ["LoopTasks", "awaited_by", "in_thread", "run_scopes"]
+__all__ = ["LoopTasks", "awaited_by", "run_scopes"]
 
 run_scopes: ContextVar[tuple[object, ...]] = ContextVar("callbridge_run_scopes", default=())
 """The runs of streams that this code is part of, outermost first."""
-
-in_thread: ContextVar[bool] = ContextVar("callbridge_in_thread", default=False)
-"""Whether this code was called, by whatever ways, from sync code that an async run has in a thread."""
 
 
 class _Latest(threading.local):

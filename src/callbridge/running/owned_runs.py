@@ -30,7 +30,6 @@ from callbridge.errors import EventLoopError
 from callbridge.internals import elsewhere, run_on_new_loop, running_loop
 from callbridge.running.cancelling import Cancelling, Phase
 from callbridge.running.interpreter_exit import end_at_exit, is_exiting
-from callbridge.running.loop_tasks import in_thread
 from callbridge.running.reporter import Reporter
 from callbridge.running.run_scope import RunScope
 from callbridge.running.shared_loop import is_on_shared_loop, run_on_shared_loop
@@ -404,9 +403,7 @@ async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Pay
         finally:
             done.set()
 
-    context = copy_context()
-    context.run(in_thread.set, True)
-    thread = _make_thread(context, work)
+    thread = _make_thread(copy_context(), work)
     thread.start()
     try:
         await done.wait(reporter.stop)

@@ -88,8 +88,8 @@ class _Call:
     def _begin(self) -> None:
         if self._start.set_running_or_notify_cancel():
             self._taken.set()
-            task = asyncio.ensure_future(self._run())
-            task.add_done_callback(self._ended)
+            task, done = asyncio.ensure_future(self._run()), self.done
+            task.add_done_callback(lambda _: _note_cancelled(done))
 
     async def _run(self) -> None:
         done, work = self.done, self._work
@@ -103,9 +103,10 @@ class _Call:
         finally:
             del done, work  # as above
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not self.done.done():  # cancelled before its first step
-            self.done.set_exception(asyncio.CancelledError())
+
+def _note_cancelled(done: Future[Any]) -> None:
+    if not done.done():  # cancelled before its first step
+        done.set_exception(asyncio.CancelledError())
 
 
 class _Shared:
