@@ -6,11 +6,15 @@ import ast
 import difflib
 import importlib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from langchain_fakes import invoke_streams
 
 from callbridge.migrate.edits.rewriting import Options, Rewritten, rewrite
 
-__all__ = ["changed_lines", "check_noop", "check_rewritten", "code", "imports_of"]
+__all__ = ["ask", "both", "changed_lines", "check_noop", "check_rewritten", "code", "imports_of"]
 
 
 def code(text: str) -> str:
@@ -62,3 +66,22 @@ def changed_lines(before: str, after: str) -> tuple[Sequence[str], Sequence[str]
     old, new = before.splitlines(True), after.splitlines(True)
     codes = [each for each in matcher.get_opcodes() if each[0] != "equal"]
     return [line for _, i, j, _, _ in codes for line in old[i:j]], [line for _, _, _, i, j in codes for line in new[i:j]]
+
+
+def ask(text: str) -> Callable[..., Any]:
+    """Run a module and return its `ask`."""
+    if not invoke_streams():
+        pytest.skip("`invoke` of this LangChain does not ask models to stream that are told to")
+    namespace: dict[str, Any] = {}
+    exec(compile(text, "<module>", "exec"), namespace)
+    found: Callable[..., Any] = namespace["ask"]
+    return found
+
+
+def both(text: str, *, unsafe: bool = False) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return `ask` of a module before and after; that the handler is gone is checked."""
+    before = code(text)
+    rewritten = rewrite(before, Options(unsafe=unsafe))
+    assert "CallbackHandler(" not in rewritten.text and "CallbackHandler)" not in rewritten.text, rewritten.refusals
+    assert not rewrite(rewritten.text, Options(unsafe=unsafe)).changes
+    return ask(before), ask(rewritten.text)

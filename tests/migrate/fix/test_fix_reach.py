@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from fixing import check_noop, check_rewritten, code
-from langchain_fakes import invoke_streams
+from fixing import ask, both, check_noop, check_rewritten, code
 
 from callbridge.migrate.edits.rewriting import Options, rewrite
 
@@ -25,25 +22,6 @@ HEAD = """
 LOOP = """stream_call(llm.invoke, x) as stream:
                 for token in stream.text():
                     print(token, end="", flush=True)"""
-
-
-def ask(text: str) -> Callable[..., Any]:
-    """Run a module and return its `ask`."""
-    if not invoke_streams():
-        pytest.skip("`invoke` of this LangChain does not ask models to stream that are told to")
-    namespace: dict[str, Any] = {}
-    exec(compile(text, "<module>", "exec"), namespace)
-    found: Callable[..., Any] = namespace["ask"]
-    return found
-
-
-def both(text: str, *, unsafe: bool = False) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return `ask` of a module before and after; that the handler is gone is checked."""
-    before = code(text)
-    rewritten = rewrite(before, Options(unsafe=unsafe))
-    assert "CallbackHandler" not in rewritten.text, rewritten.refusals
-    assert not rewrite(rewritten.text, Options(unsafe=unsafe)).changes
-    return ask(before), ask(rewritten.text)
 
 
 @pytest.mark.parametrize(
@@ -569,14 +547,3 @@ def test_a_model_of_a_cached_function_and_of_a_step_in_a_dict_is_followed(capsys
     before, after = both(text)
     assert before("q")[1] == after("q")[1] == "tea"
     assert capsys.readouterr().out == "tea" * 4
-
-
-def test_a_variable_with_an_annotation_says_so() -> None:
-    check_noop(
-        f"""{HEAD}
-        handlers: list = [StreamingStdOutCallbackHandler()]
-        FakeChatModel(streaming=True, callbacks=handlers).invoke("x")
-        """,
-        "has an annotation",
-        rule="CB305",
-    )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.analysis.streaming import flag_of, told
+from callbridge.migrate.edits.assigning import is_assignment, value_of
 from callbridge.migrate.edits.models import is_model, receiver, run_models, values_of
 from callbridge.migrate.edits.source import Source, Span
 
@@ -62,7 +63,7 @@ def _switch(source: Source, run: ast.Call) -> str:
     for node in source.nodes:
         if isinstance(node, ast.Attribute) and node.attr in (*_FLAGS, "disable_streaming") and isinstance(node.ctx, ast.Store):
             statement = source.statement(node)
-            if not isinstance(statement, ast.Assign) or told(statement.value) != "on":
+            if not is_assignment(statement) or told(value_of(statement)) != "on":
                 return f"`{source.code(node)} = …`"
     calls = [run, *(each for each in _calls_in(source, receiver(run), 0) if _is_bind(each))]
     for call in calls:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from callbridge.migrate.analysis.known import MANAGERS, is_langchain
+from callbridge.migrate.edits.assigning import is_assignment, variable_of
 from callbridge.migrate.edits.operations import Operation, RemoveArgument, RemoveElement, RemoveParameter, RemoveStatement
 from callbridge.migrate.edits.parameters import Parameter, parameter_of
 from callbridge.migrate.edits.source import Source, Span
@@ -199,20 +200,18 @@ def _is_manager(source: Source, call: ast.Call) -> bool:
 def _readers(source: Source, value: ast.expr) -> tuple[list[ast.expr], tuple[Operation, ...]]:
     """Return where a value is read: where it stands, or where the variable is read that holds it, which can go then."""
     statement = source.parents[value]
-    if isinstance(statement, ast.AnnAssign):
-        raise UnfitError("the variable that holds the handler has an annotation, and is not followed: take the annotation off")
-    if not isinstance(statement, ast.Assign):
+    if not is_assignment(statement):
         return [value], ()
-    target, scope = statement.targets[0], source.scope(statement)
-    if len(statement.targets) != 1 or not isinstance(target, ast.Name) or isinstance(scope, ast.ClassDef | ast.Lambda):
+    name, scope = variable_of(statement), source.scope(statement)
+    if not name or isinstance(scope, ast.ClassDef | ast.Lambda):
         raise UnfitError("the handler is stored in an attribute, which others may read")
     uses = source.readers(statement)
     if uses is None:
-        raise UnfitError(source.why_unclear(target.id, scope))
-    if isinstance(scope, ast.Module) and source.is_exported(target.id):
-        raise UnfitError(f"{target.id} is used in other files as well")
+        raise UnfitError(source.why_unclear(name, scope))
+    if isinstance(scope, ast.Module) and source.is_exported(name):
+        raise UnfitError(f"{name} is used in other files as well")
     if not uses:
-        raise UnfitError(f"{target.id} is not used here")
+        raise UnfitError(f"{name} is not used here")
     return list(uses), (RemoveStatement(source.span(statement)),)
 
 

@@ -25,6 +25,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from callbridge.migrate.edits.assigning import Assignment, value_of, variable_of
 from callbridge.migrate.edits.assumed import silence
 from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.hearing import kept
@@ -58,7 +59,7 @@ class _Queue(NamedTuple):
 
     text: str
     function: ast.AsyncFunctionDef
-    statement: ast.Assign | None
+    statement: Assignment | None
 
 
 def async_queue(source: Source, made: ast.Call) -> _Queue | None:
@@ -67,13 +68,13 @@ def async_queue(source: Source, made: ast.Call) -> _Queue | None:
     around = [each for each in source.ancestors(made) if isinstance(each, ast.AsyncFunctionDef)]
     if not arguments and isinstance(made.func, ast.Name) and around:
         attribute, statement = own_queue(source, made.func.id), source.parents[made]
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
-        if attribute and isinstance(target, ast.Name):
-            return _Queue(f"{target.id}.{attribute}", around[0], None)
+        if attribute and variable_of(statement):
+            return _Queue(f"{variable_of(statement)}.{attribute}", around[0], None)
     if len(arguments) == 1 and isinstance(arguments[0], ast.Name):
         for function in around:
             found = source.assignment(arguments[0].id, function)
-            if found and isinstance(found.value, ast.Call) and source.origin(found.value.func) == "asyncio.Queue":
+            value = value_of(found) if found else None
+            if isinstance(value, ast.Call) and source.origin(value.func) == "asyncio.Queue":
                 return _Queue(arguments[0].id, function, found)
     return None
 

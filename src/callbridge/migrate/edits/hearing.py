@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Collection
 from typing import NamedTuple
 
+from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.assumed import company, disorder, silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
 from callbridge.migrate.edits.models import hearing, is_model, receiver
@@ -30,7 +31,7 @@ class Kept(NamedTuple):
     """
 
     attachment: Attachment
-    statement: ast.Assign | None
+    statement: Assignment | None
     reads: tuple[ast.Attribute, ...]
 
 
@@ -52,20 +53,20 @@ def kept(source: Source, made: ast.Call) -> Kept:
         UnfitError: It is not attached at a place that can be seen, or used otherwise as well.
     """
     statement = source.parents[made]
-    if not isinstance(statement, ast.Assign):
+    if not is_assignment(statement):
         return Kept(attachment_of(source, made), None, ())
-    target, scope = statement.targets[0], source.scope(statement)
-    if not isinstance(target, ast.Name) or len(statement.targets) != 1:
+    name, scope = variable_of(statement), source.scope(statement)
+    if not name:
         raise UnfitError("the handler is not kept in a variable of its own")
     uses = source.readers(statement)
     if uses is None:
-        raise UnfitError(source.why_unclear(target.id, scope))
-    if isinstance(scope, ast.Module) and source.is_exported(target.id):
-        raise UnfitError(f"{target.id} is used in other files as well")
+        raise UnfitError(source.why_unclear(name, scope))
+    if isinstance(scope, ast.Module) and source.is_exported(name):
+        raise UnfitError(f"{name} is used in other files as well")
     reads = tuple(parent for use in uses if isinstance(parent := source.parents[use], ast.Attribute))
     given = [use for use in uses if not isinstance(source.parents[use], ast.Attribute)]
     if len(given) != 1:
-        raise UnfitError(f"{target.id} is used {len(given)} times, and once, in `callbacks`, is expected")
+        raise UnfitError(f"{name} is used {len(given)} times, and once, in `callbacks`, is expected")
     return Kept(attachment_of(source, given[0]), statement, reads)
 
 

@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from callbridge.migrate.edits.assigning import Assignment
 from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.consumers import Consumer, Field, begun_by, read_consumer
 from callbridge.migrate.edits.hearing import guarded, heard_runs, kept
@@ -112,7 +113,7 @@ class _Inlining:
     def _stateful(self) -> bool:
         return any(each.changes for each in self._consumer.fields.values())
 
-    def _is_apart(self, statement: ast.Assign | None, runs: Sequence[ast.Call]) -> bool:
+    def _is_apart(self, statement: Assignment | None, runs: Sequence[ast.Call]) -> bool:
         """Return whether the handler is made in another function than its calls, or may be made once for several."""
         source, made = self._source, self._made
         if any(source.scope(run) is not source.scope(made) for run in runs):
@@ -226,7 +227,7 @@ class _Inlining:
                 raise UnfitError(f"its {use.attr} is used outside of the handler")
             self._operations.append(ReplaceExpression(self._source.span(use), known))
 
-    def _place_setup(self, kept_in: ast.Assign | None, runs: Sequence[ast.Call]) -> None:
+    def _place_setup(self, kept_in: Assignment | None, runs: Sequence[ast.Call]) -> None:
         """Make the variables where the handler was made, or in front of the one call that it was made for."""
         source = self._source
         statement = source.statement(self._made)

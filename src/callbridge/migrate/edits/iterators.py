@@ -19,6 +19,7 @@ from itertools import combinations
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits import events_loop
+from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.assumed import silence
 from callbridge.migrate.edits.attachments import find_attachment
 from callbridge.migrate.edits.models import hearing
@@ -106,12 +107,12 @@ class _Conversion:
             tuple(self._places),
         )
 
-    def _creation(self) -> tuple[ast.Assign, str, Function]:
+    def _creation(self) -> tuple[Assignment, str, Function]:
         statement = self._source.parents[self._made]
         function = self._source.scope(self._made)
-        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+        name = variable_of(statement)
+        if not is_assignment(statement) or not name:
             raise UnfitError("the handler is not kept in a variable of its own")
-        name = statement.targets[0].id
         if not isinstance(function, Function) or self._source.assignment(name, function) is not statement:
             raise UnfitError(f"{name} is not assigned once, in the function that uses it")
         return statement, name, function

@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.analysis.known import MANAGERS, is_langchain
+from callbridge.migrate.edits.assigning import variable_of
 from callbridge.migrate.edits.operations import Change, Refusal, RenameArgument, ReplaceExpression
 from callbridge.migrate.edits.source import Source, keyword_of
 
@@ -98,8 +99,8 @@ def _users(source: Source, display: ast.Dict) -> list[ast.Call] | None:
     """Return the calls whose keywords a dict is, as `**{…}` or as `**name` from a variable; None if it is used otherwise."""
     parent = source.parents[display]
     uses: list[ast.expr] = [display]
-    if isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
-        name, scope = parent.targets[0].id, source.scope(parent)
+    if name := variable_of(parent):
+        scope = source.scope(parent)
         if source.assignment(name, scope) is not parent or (isinstance(scope, ast.Module) and source.is_exported(name)):
             return None
         uses = [use for use in source.uses(name, scope) if isinstance(use.ctx, ast.Load)]
@@ -146,10 +147,9 @@ def _handlers(call: ast.Call) -> ast.List | None:
 def _uses(source: Source, call: ast.Call) -> list[tuple[ast.Call, ast.keyword]] | None:
     """Return the calls that a manager is an argument of, or None if it goes elsewhere as well."""
     parent = source.parents[call]
-    if not (isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name)):
+    name, scope = variable_of(parent), source.scope(parent)
+    if not name:
         return _arguments(source, [call])
-    name = parent.targets[0].id
-    scope = source.scope(parent)
     if source.assignment(name, scope) is not parent or (isinstance(scope, ast.Module) and source.is_exported(name)):
         return None
     return _arguments(source, [use for use in source.uses(name, scope) if isinstance(use.ctx, ast.Load)])

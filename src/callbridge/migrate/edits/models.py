@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of
 from callbridge.migrate.edits.parameters import argument_of, function_named
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.words import words
@@ -186,7 +187,7 @@ def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
     if holder is None or len(stores) != 1 or holder not in source.ancestors(stores[0]):
         return None
     statement = source.parents[stores[0]]
-    return statement.value if isinstance(statement, ast.Assign) and statement.targets == stores else None
+    return value_of(statement) if is_assignment(statement) and targets_of(statement) == stores else None
 
 
 def values_of(source: Source, name: ast.Name) -> list[ast.expr]:

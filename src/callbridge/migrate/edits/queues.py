@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.operations import Operation, RemoveFinally, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source
 
@@ -91,15 +92,9 @@ def own_queue(source: Source, name: str) -> str:
     ):
         if isinstance(init, ast.FunctionDef) and init.name == "__init__" and len(init.args.args) == 1:
             for each in init.body:
-                target = (
-                    each.targets[0]
-                    if isinstance(each, ast.Assign)
-                    else each.target
-                    if isinstance(each, ast.AnnAssign)
-                    else None
-                )
-                value = each.value if isinstance(each, ast.Assign | ast.AnnAssign) else None
+                value = each.value if is_assignment(each) else None
                 if isinstance(value, ast.Call) and source.origin(value.func) == "asyncio.Queue":
+                    target = targets_of(each)[0]
                     return target.attr if isinstance(target, ast.Attribute) else ""
     return ""
 
@@ -149,10 +144,11 @@ def _of_async_while(loop: ast.While, queue: str) -> Drain | None:
     if ast.unparse(loop.test) not in ("True", "1") or loop.orelse or len(body) < 3:
         return None
     taken, end = body[0], body[1]
-    if not isinstance(taken, ast.Assign) or not isinstance(taken.targets[0], ast.Name) or not isinstance(end, ast.If):
+    name = variable_of(taken)
+    if not is_assignment(taken) or not name or not isinstance(end, ast.If):
         return None
-    name, test = taken.targets[0].id, end.test
-    if ast.unparse(taken.value) != f"await {queue}.get()" or len(end.body) != 1 or not isinstance(end.body[0], ast.Break):
+    test = end.test
+    if ast.unparse(value_of(taken)) != f"await {queue}.get()" or len(end.body) != 1 or not isinstance(end.body[0], ast.Break):
         return None
     if not isinstance(test, ast.Compare) or ast.unparse(test.left) != name or not isinstance(test.ops[0], ast.Is | ast.Eq):
         return None
@@ -199,18 +195,18 @@ def _of_while(source: Source, loop: ast.While, name: str) -> Drain | None:
             return None
         names |= {each.id for each in ast.walk(attempt.handlers[0].type) if isinstance(each, ast.Name)}
         body = attempt.body
-    if len(body) < 3 or not isinstance(body[0], ast.Assign) or not isinstance(body[1], ast.If):
+    if len(body) < 3 or not is_assignment(body[0]) or not isinstance(body[1], ast.If):
         return None
     taken, end = body[0], body[1]
-    target, call = taken.targets[0], taken.value
-    if not isinstance(target, ast.Name) or not isinstance(call, ast.Call) or ast.unparse(call.func) != f"{name}.get":
+    variable, call = variable_of(taken), taken.value
+    if not variable or not isinstance(call, ast.Call) or ast.unparse(call.func) != f"{name}.get":
         return None
     test = end.test
-    if not isinstance(test, ast.Compare) or ast.unparse(test.left) != target.id or not isinstance(test.ops[0], ast.Is | ast.Eq):
+    if not isinstance(test, ast.Compare) or ast.unparse(test.left) != variable or not isinstance(test.ops[0], ast.Is | ast.Eq):
         return None
     if len(end.body) != 1 or not isinstance(end.body[0], ast.Break) or end.orelse:
         return None
-    return Drain(loop, target.id, ast.unparse(test.comparators[0]), tuple(body[2:]), frozenset(names))
+    return Drain(loop, variable, ast.unparse(test.comparators[0]), tuple(body[2:]), frozenset(names))
 
 
 def without_ends(source: Source, ends: Sequence[ast.stmt]) -> list[Operation]:

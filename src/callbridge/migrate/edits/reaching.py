@@ -17,26 +17,28 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from callbridge.migrate.edits.assigning import Assignment, binds, is_assignment, targets_of
+
 __all__ = ["Reached", "plain_stores", "reached"]
 
-Reached: TypeAlias = Mapping[ast.Name, ast.Assign]
+Reached: TypeAlias = Mapping[ast.Name, Assignment]
 
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
-def plain_stores(uses: Sequence[ast.Name], parents: Mapping[ast.AST, ast.AST]) -> list[ast.Assign] | None:
+def plain_stores(uses: Sequence[ast.Name], parents: Mapping[ast.AST, ast.AST]) -> list[Assignment] | None:
     """Return the assignments `name = …` that are all that binds a name, or None if something else does as well.
 
     Args:
         uses: Where the name is written or read.
         parents: Each node's parent.
     """
-    found: list[ast.Assign] = []
+    found: list[Assignment] = []
     for use in uses:
-        if isinstance(use.ctx, ast.Load):
+        if not binds(use, parents):
             continue
         statement = parents[use]
-        if not isinstance(statement, ast.Assign) or statement.targets != [use]:
+        if not is_assignment(statement) or targets_of(statement) != [use]:
             return None
         found.append(statement)
     return found
@@ -53,7 +55,7 @@ def reached(uses: Sequence[ast.Name], block: Sequence[ast.stmt], parents: Mappin
     stores = plain_stores(uses, parents)
     if not stores or any(each not in block for each in stores):
         return None
-    found: dict[ast.Name, ast.Assign] = {}
+    found: dict[ast.Name, Assignment] = {}
     places = {statement: number for number, statement in enumerate(block)}
     for use in uses:
         if not isinstance(use.ctx, ast.Load):

@@ -15,6 +15,7 @@ from callbridge.migrate.analysis.handlers import HandlerClass, find_handler
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.analysis.module import Module, level_order
 from callbridge.migrate.analysis.project import Project, module_name
+from callbridge.migrate.edits.assigning import Assignment, binds, is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.reaching import Reached, plain_stores, reached
 from callbridge.migrate.edits.scopes import Scopes
 
@@ -308,13 +309,13 @@ class Source:
         """What binds which name."""
         return Scopes(self.tree, self.parents)
 
-    def assignment(self, name: str, scope: ast.AST) -> ast.Assign | None:
+    def assignment(self, name: str, scope: ast.AST) -> Assignment | None:
         """Return the one plain assignment `name = …` in this scope, or None if it is bound in another way or more than once."""
-        bindings = [use for use in self.uses(name, scope) if not isinstance(use.ctx, ast.Load)]
+        bindings = [use for use in self.uses(name, scope) if binds(use, self.parents)]
         if len(bindings) != 1 or not isinstance(scope, Function | ast.Module) or self._is_other(name, scope):
             return None
         statement = self.parents[bindings[0]]
-        if isinstance(statement, ast.Assign) and statement.targets == bindings and self.scope(statement) is scope:
+        if is_assignment(statement) and targets_of(statement) == bindings and self.scope(statement) is scope:
             return statement
         return None
 
@@ -326,14 +327,14 @@ class Source:
             return f"{name} is a parameter, or belongs to another function or the module (`nonlocal`, `global`)"
         return f"{name} is assigned more than once"
 
-    def readers(self, statement: ast.Assign) -> list[ast.Name] | None:
+    def readers(self, statement: Assignment) -> list[ast.Name] | None:
         """Return where the value of an assignment to a variable is read, or None if that cannot be told."""
-        target, scope = statement.targets[0], self.scope(statement)
-        if len(statement.targets) != 1 or not isinstance(target, ast.Name) or not isinstance(scope, Function | ast.Module):
+        name, scope = variable_of(statement), self.scope(statement)
+        if not name or not isinstance(scope, Function | ast.Module):
             return None
-        if self.assignment(target.id, scope) is statement:
-            return [use for use in self.uses(target.id, scope) if isinstance(use.ctx, ast.Load)]
-        found = self._reached(target.id, scope)
+        if self.assignment(name, scope) is statement:
+            return [use for use in self.uses(name, scope) if isinstance(use.ctx, ast.Load)]
+        found = self._reached(name, scope)
         return None if found is None else [use for use, origin in found.items() if origin is statement]
 
     def _reached(self, name: str, scope: Function | ast.Module) -> Reached | None:
@@ -345,7 +346,7 @@ class Source:
         if not isinstance(home, Function | ast.Module):
             return None
         assigned = self.assignment(name.id, home) or (self._reached(name.id, home) or {}).get(name)
-        return assigned.value if assigned else None
+        return value_of(assigned) if assigned else None
 
     def values(self, name: ast.Name) -> list[ast.expr]:
         """Return all that a name may have been assigned, but for None; nothing if it is bound in another way as well."""
@@ -353,12 +354,13 @@ class Source:
         if known is not None or not isinstance(home, Function | ast.Module) or self._is_other(name.id, home):
             return [known] if known is not None else []
         stores = plain_stores(self.uses(name.id, home), self.parents) or []
-        return [each.value for each in stores if not (isinstance(each.value, ast.Constant) and each.value.value is None)]
+        found = [value_of(each) for each in stores]
+        return [each for each in found if not (isinstance(each, ast.Constant) and each.value is None)]
 
     def is_same(self, name: ast.Name, node: ast.AST) -> bool:
         """Return whether a name means the same where a node stands, and nothing binds it anew meanwhile."""
         home = self.scopes.home(name)
-        stores = [use for use in self.uses(name.id, home) if not isinstance(use.ctx, ast.Load)]
+        stores = [use for use in self.uses(name.id, home) if binds(use, self.parents)]
         given = [each.arg for each in ast.walk(home.args) if isinstance(each, ast.arg)] if isinstance(home, Function) else []
         return self.scopes.home_of(name.id, node) is home and len(stores) <= (name.id not in given)
 

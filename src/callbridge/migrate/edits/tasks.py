@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from callbridge.migrate.analysis.known import CALL_METHODS
+from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.source import Function, Source
 
 __all__ = ["REPORTING", "Task", "find_task", "is_statement_of"]
@@ -54,7 +55,7 @@ class _Coroutine(NamedTuple):
     run: ast.Call
     guard: Function | None
     reason: str
-    statement: ast.Assign | None
+    statement: Assignment | None
     inside: Function | None = None
 
 
@@ -73,8 +74,7 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
         return f"{len(made)} tasks are made next to the handler, and one is expected"
     statement = source.parents[made[0]]
     awaits: list[ast.Await] = []
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-        name = statement.targets[0].id
+    if name := variable_of(statement):
         home = source.scope(statement)
         if source.assignment(name, home) is not statement:
             return source.why_unclear(name, home)
@@ -108,15 +108,15 @@ def _late(source: Source, function: Function) -> Task | None:
     return Task(statement, call, None, awaits, _WAITED)
 
 
-def _coroutines(source: Source, function: Function) -> Iterator[tuple[ast.Assign, ast.Call, tuple[ast.Await, ...]]]:
+def _coroutines(source: Source, function: Function) -> Iterator[tuple[Assignment, ast.Call, tuple[ast.Await, ...]]]:
     for node in ast.walk(function):
-        target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if not isinstance(node, ast.Assign) or not isinstance(target, ast.Name) or not isinstance(node.value, ast.Call):
+        name = variable_of(node)
+        if not is_assignment(node) or not name or not isinstance(node.value, ast.Call):
             continue
         home = source.scope(node)
-        if not _is_coroutine(node.value) or source.assignment(target.id, home) is not node:
+        if not _is_coroutine(node.value) or source.assignment(name, home) is not node:
             continue
-        parents = [source.parents[use] for use in source.uses(target.id, home) if isinstance(use.ctx, ast.Load)]
+        parents = [source.parents[use] for use in source.uses(name, home) if isinstance(use.ctx, ast.Load)]
         awaits = tuple(parent for parent in parents if isinstance(parent, ast.Await))
         if awaits and len(awaits) == len(parents):
             yield node, node.value, awaits
@@ -156,7 +156,7 @@ def _run(source: Source, made: ast.Call, handler: str) -> _Coroutine | str:
     return _guard_problem(guard) or _Coroutine(run, guard, "", kept or within)
 
 
-def _coroutine(source: Source, node: ast.expr) -> tuple[ast.Call | None, ast.Assign | None]:
+def _coroutine(source: Source, node: ast.expr) -> tuple[ast.Call | None, Assignment | None]:
     """Return the call that makes a coroutine, and the assignment if it is kept in a variable that is read here alone."""
     if isinstance(node, ast.Call):
         return node, None

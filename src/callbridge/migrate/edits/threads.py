@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from callbridge.migrate.edits.assigning import Assignment, is_assignment, value_of, variable_of
 from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.endpoints import async_queue
 from callbridge.migrate.edits.hearing import kept
@@ -92,7 +93,7 @@ class _Conversion:
         orphans = tuple(sorted(used))
         return Change("CB302", source.span(self._made), message, tuple(operations), _REVIEW, orphans, self._places)
 
-    def _queue(self) -> tuple[ast.Assign, str, Function]:
+    def _queue(self) -> tuple[Assignment, str, Function]:
         arguments = [*self._made.args, *(keyword.value for keyword in self._made.keywords)]
         if len(arguments) != 1 or not isinstance(arguments[0], ast.Name):
             raise UnfitError("the handler is made of more than a queue")
@@ -100,7 +101,7 @@ class _Conversion:
         for function in self._source.ancestors(self._made):
             if isinstance(function, ast.FunctionDef):
                 statement = self._source.assignment(name, function)
-                if statement is not None and _is_queue(self._source, statement.value):
+                if statement is not None and _is_queue(self._source, value_of(statement)):
                     return statement, name, function
         raise UnfitError(f"{name} is not a queue that a function around makes")
 
@@ -155,20 +156,16 @@ class _Conversion:
         statement = self._source.statement(made)
         if isinstance(statement, ast.Expr) and ast.unparse(statement.value) == f"{ast.unparse(made)}.start()":
             return [statement]
-        if (
-            not isinstance(statement, ast.Assign)
-            or not isinstance(statement.targets[0], ast.Name)
-            or statement.value is not made
-        ):
+        thread = variable_of(statement)
+        if not is_assignment(statement) or not thread or value_of(statement) is not made:
             raise UnfitError("the thread is not kept in a variable of its own")
-        thread = statement.targets[0].id
         methods = [self._source.statement(use) for use in self._source.uses(thread, function)[1:]]
         allowed = (f"{thread}.start()", f"{thread}.join()", f"{thread}.daemon = True")
         if any(ast.unparse(method) not in allowed for method in methods):
             raise UnfitError(f"{thread} is used otherwise than to start and to join it")
         return [statement, *methods]
 
-    def _check_uses(self, name: str, function: Function, created: ast.Assign, known: list[ast.stmt]) -> None:
+    def _check_uses(self, name: str, function: Function, created: Assignment, known: list[ast.stmt]) -> None:
         inside = {use for statement in known for use in self._source.uses(name, statement)}
         inside |= set(self._source.uses(name, created)) | set(self._source.uses(name, self._made))
         if set(self._source.uses(name, function)) - inside:

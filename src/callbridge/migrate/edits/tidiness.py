@@ -43,7 +43,14 @@ def tidy(source: Source, change: Change) -> Change | Refusal:
         )
     operations, loose = with_comments(source, change.operations)
     reason = "; ".join(each for each in (change.reason, loose) if each)
-    return replace(change, operations=operations, reason=reason)
+    return replace(change, operations=operations, reason=reason, orphans=tuple(sorted({*change.orphans, *_kinds(statements)})))
+
+
+def _kinds(statements: list[ast.stmt]) -> Iterator[str]:
+    """Return the names in the annotations of statements: nothing may use them any more when the statements are gone."""
+    for statement in statements:
+        if isinstance(statement, ast.AnnAssign):
+            yield from (node.id for node in ast.walk(statement.annotation) if isinstance(node, ast.Name))
 
 
 def _shares_its_line(source: Source, statement: ast.stmt) -> bool:

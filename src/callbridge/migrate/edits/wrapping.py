@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias, TypeGuard
 
 from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.edits.assigning import Assignment, is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import SAME_MODELS, receiver, stored_in
@@ -72,10 +73,10 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         yield from _follow(source, parent, seen)
     elif isinstance(parent, ast.Attribute):
         yield from _follow_method(source, parent, seen)
-    elif isinstance(parent, ast.Assign) and len(parent.targets) == 1 and isinstance(parent.targets[0], ast.Name):
-        yield from _follow_variable(source, parent, parent.targets[0].id, seen)
-    elif isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Attribute):
-        yield from _follow_attribute(source, parent, parent.targets[0], seen)
+    elif is_assignment(parent) and variable_of(parent):
+        yield from _follow_variable(source, parent, variable_of(parent), seen)
+    elif is_assignment(parent) and isinstance(target := targets_of(parent)[0], ast.Attribute):
+        yield from _follow_attribute(source, parent, target, seen)
     elif isinstance(parent, ast.Return):
         yield from _follow_factory(source, parent, seen)
     elif (parameter := parameter_of(source, node)) is not None:
@@ -87,16 +88,16 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         raise UnfitError("where the model is run cannot be followed: wrap the call that runs it with `stream_call`")
 
 
-def _follow_attribute(source: Source, statement: ast.Assign, target: ast.Attribute, seen: _Seen) -> Iterator[ast.Call]:
+def _follow_attribute(source: Source, statement: Assignment, target: ast.Attribute, seen: _Seen) -> Iterator[ast.Call]:
     """Follow what is stored in an attribute through the methods of its class."""
     holder = next((each for each in source.ancestors(statement) if isinstance(each, ast.ClassDef)), None)
     named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == target.attr]
     own = [node for node in named if isinstance(node.value, ast.Name) and node.value.id == "self"]
-    if holder is None or target not in own or len(statement.targets) != 1:
+    if holder is None or target not in own or len(targets_of(statement)) != 1:
         raise UnfitError(f"the model is stored in {ast.unparse(target)}, and where that is run cannot be followed")
     if any(node not in own or holder not in source.ancestors(node) for node in named):
         raise UnfitError(f"{target.attr} is read outside of {holder.name} as well")
-    if stored_in(source, target) is not statement.value:
+    if stored_in(source, target) is not value_of(statement):
         raise UnfitError(f"self.{target.attr} is assigned more than once")
     for node in own:
         if isinstance(node.ctx, ast.Load):
@@ -147,12 +148,12 @@ def _only_describes(attribute: ast.Attribute, parent: ast.AST) -> bool:
     return isinstance(attribute.ctx, ast.Load) and attribute.attr in _FIELDS
 
 
-def _follow_variable(source: Source, statement: ast.Assign, name: str, seen: _Seen) -> Iterator[ast.Call]:
+def _follow_variable(source: Source, statement: Assignment, name: str, seen: _Seen) -> Iterator[ast.Call]:
     """Follow a variable to where it is read; if it is assigned several times, to all places that may read this value."""
     scope, uses = source.scope(statement), source.readers(statement)
     if uses is None:
         uses = [use for use in source.uses(name, scope) if isinstance(use.ctx, ast.Load)]
-        if not uses or any(statement.value not in source.values(use) for use in uses):
+        if not uses or any(value_of(statement) not in source.values(use) for use in uses):
             raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
         raise UnfitError(f"{name} is used in other files as well")
@@ -202,10 +203,9 @@ def _is_chain(source: Source, node: ast.expr) -> bool:
         return value is not None and _is_made_of(value, source)
     if not isinstance(node, ast.Attribute):
         return False
-    stored = [
-        each for each in source.nodes if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == ast.unparse(node)
-    ]
-    return bool(stored) and all(_is_made_of(each.value, source) for each in stored)
+    assigned = [each for each in source.nodes if is_assignment(each)]
+    stored = [each for each in assigned if ast.unparse(targets_of(each)[0]) == ast.unparse(node)]
+    return bool(stored) and all(_is_made_of(value_of(each), source) for each in stored)
 
 
 def passed(source: Source, run: ast.Call, function: str, operations: Sequence[Operation]) -> tuple[str, list[Operation]]:
