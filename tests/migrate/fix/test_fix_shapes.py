@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fixing import both, check_rewritten
+from fixing import both, check_noop, check_rewritten
 
 pytest.importorskip("libcst")
 
@@ -91,4 +91,104 @@ def test_an_annotation_alone_assigns_nothing(capsys: pytest.CaptureFixture[str])
             return llm.invoke(x).content
         """,
         capsys,
+    )
+
+
+# -- handlers that do something when a model starts and ends
+
+UPPER = """
+        import json
+
+        from langchain_core.output_parsers import BaseOutputParser
+
+        class Upper(BaseOutputParser[str]):
+            def parse(self, text):
+                return json.dumps(text.upper())
+
+"""
+
+SHOW = f"""{UPPER}
+        class Show(BaseCallbackHandler):
+            message = ""
+
+            def on_llm_start(self, *args, **kwargs):
+                self.parts = []
+
+            def on_llm_end(self, *args, **kwargs):
+                print("[", self.message, len(self.parts), "]")
+
+            def on_llm_new_token(self, token, *args, **kwargs):
+                self.message += token
+                self.parts += token
+
+        def shortened(text):
+            return text.strip()
+
+"""
+
+
+@pytest.mark.parametrize("pipe", ["prompt | llm | StrOutputParser()", '{"q": RunnableLambda(shortened)} | prompt | llm'])
+def test_what_is_done_around_the_one_model_of_a_pipe_is_done_around_the_call(
+    pipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"""
+        def ask(x):
+            llm = FakeChatModel(streaming=True, callbacks=[Show()])
+            if x:
+                chain = {pipe}
+                return str(chain.invoke(x))[:3]
+        """
+    if pipe.startswith("prompt"):
+        text = text.replace("chain.invoke(x)", 'chain.invoke({"q": x})')
+    check_same(SHOW + text, capsys)
+
+
+def test_a_parser_of_the_file_that_only_handles_text_runs_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    check_same(
+        UPPER
+        + """
+        def ask(x):
+            llm = FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            return (llm | Upper()).invoke(x)
+        """,
+        capsys,
+    )
+
+
+@pytest.mark.parametrize(
+    ("pipe", "reason"),
+    [
+        ("prompt | llm | Upper()", "done once for the call"),
+        ("prompt | llm.with_retry()", "done once for the call"),
+        ("{'q': lambda _: st.session_state['q']} | prompt | llm", "cannot be seen here"),
+    ],
+)
+def test_what_may_run_the_model_again_or_fail_after_it_takes_a_review(pipe: str, reason: str) -> None:
+    check_noop(
+        HEAD
+        + SHOW
+        + f"""
+        def ask(x):
+            llm = FakeChatModel(streaming=True, callbacks=[Show()])
+            if x:
+                chain = {pipe}
+                return chain.invoke(x)
+        """,
+        reason,
+        unsafe=False,
+    )
+
+
+def test_what_is_kept_between_tokens_goes_on_in_a_loop_of_calls() -> None:
+    check_noop(
+        HEAD
+        + SHOW
+        + """
+        def ask(x):
+            llm = FakeChatModel(streaming=True, callbacks=[Show()])
+            for each in x:
+                llm.invoke(each)
+        """,
+        "begins anew with each call",
+        unsafe=False,
     )

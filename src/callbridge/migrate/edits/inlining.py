@@ -10,12 +10,12 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from callbridge.migrate.edits.assigning import Assignment
+from callbridge.migrate.edits.assigning import Assignment, is_assignment, value_of
 from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.consumers import Consumer, Field, begun_by, read_consumer
-from callbridge.migrate.edits.hearing import guarded, heard_runs, kept
+from callbridge.migrate.edits.hearing import Run, guarded, heard_runs, kept
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.models import run_models
+from callbridge.migrate.edits.models import ends_with, is_chat_model, is_model, receiver, run_models
 from callbridge.migrate.edits.operations import (
     Change,
     Operation,
@@ -32,6 +32,7 @@ from callbridge.migrate.edits.wrapping import wrap
 __all__ = ["plan"]
 
 _OF_TEXT = ("capitalize", "lower", "lstrip", "replace", "rstrip", "strip", "swapcase", "title", "upper")
+_REPEATING = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _QUEUES = frozenset({"process-queue", "thread-queue"})
 _UNPRINTED = "nothing was printed so far, and all of the text will be"
 _UNSHOWN = "nothing was shown so far, and all of the text will be"
@@ -94,7 +95,8 @@ class _Inlining:
         self._anew = self._stateful and self._is_apart(statement, calls)
         if self._anew and reads:
             raise UnfitError("it keeps something between tokens, which is read elsewhere than where the call is made")
-        self._reasons = [*reasons, *(each for call in calls for each in self._assumed(call)), _ANEW if self._anew else ""]
+        self._reasons = [*reasons, *(each for run in runs for each in self._assumed(run))]
+        self._reasons.append(_ANEW if self._anew and not self._is_made_once(calls) else "")
         self._name_fields(calls)
         self._replace_uses(reads)
         self._place_setup(statement, calls)
@@ -123,12 +125,21 @@ class _Inlining:
         block = source.block(source.statement(made))
         return any(source.block(source.statement(run)) is not block for run in runs)
 
-    def _assumed(self, run: ast.Call) -> Iterator[str]:
+    def _is_made_once(self, runs: Sequence[ast.Call]) -> bool:
+        """Return whether there is one call, which is made once at most for each time that the handler is made."""
+        source, made = self._source, self._made
+        if len(runs) != 1 or source.scope(runs[0]) is not source.scope(made):
+            return False
+        around = set(source.ancestors(made))
+        return not any(isinstance(each, _REPEATING) and each not in around for each in source.ancestors(runs[0]))
+
+    def _assumed(self, heard: Run) -> Iterator[str]:
         """Return what is different where the statements stand in a loop."""
+        run = heard.call
         consumer, is_async = self._consumer, isinstance(self._source.parents[run], ast.Await)
         if consumer.awaits and not isinstance(self._source.scope(run), ast.AsyncFunctionDef):
             raise UnfitError("its hook awaits, and the call is not awaited")
-        if consumer.before or consumer.after:
+        if (consumer.before or consumer.after) and not self._is_exact(heard):
             yield _ONCE
         if "print" in consumer.names and not self._source.is_builtin("print", run):
             yield _OTHER_PRINT
@@ -141,6 +152,16 @@ class _Inlining:
             yield _LOOP
         if not idle:
             yield _EMPTY
+
+    def _is_exact(self, heard: Run) -> bool:
+        """Return whether what is done around the call is done when its model starts and ends, as far as anybody can tell."""
+        hooks, model = self._consumer.handler.hooks, heard.attached
+        if not is_model(self._source, model) or not ends_with(self._source, heard.call, model):
+            return False
+        if "on_chat_model_start" in hooks and not is_chat_model(self._source, model):
+            return False
+        starts = [hook for hook in self._consumer.hooks if hook.name.endswith("_start")]
+        return receiver(heard.call) is model or all(_is_quiet(each) for hook in starts for each in hook.body)
 
     # -- attributes
 
@@ -290,6 +311,16 @@ class _Inlining:
         if added is None:
             raise UnfitError(f"the name {name} means something else where the call is made")
         self._operations += added
+
+
+def _is_quiet(node: ast.stmt) -> bool:
+    """Return whether nobody sees when a statement is run: it keeps a constant, or an empty place in the page."""
+    if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        return True
+    if not is_assignment(node):
+        return False
+    value = value_of(node)
+    return isinstance(value, ast.Constant) or ast.unparse(value) in ("[]", "{}", "st.empty()", "streamlit.empty()")
 
 
 def _acts(argument: ast.AST, made: ast.Call) -> bool:

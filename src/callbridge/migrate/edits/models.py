@@ -9,18 +9,20 @@ from dataclasses import dataclass
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of
-from callbridge.migrate.edits.parameters import argument_of, function_named
+from callbridge.migrate.edits.parameters import argument_of, copying_function, function_named
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.words import words
 
 __all__ = [
     "SAME_MODELS",
     "Models",
+    "ends_with",
     "hearing",
     "is_chat_model",
     "is_model",
     "receiver",
     "run_models",
+    "steps_of",
     "stored_in",
     "values_of",
 ]
@@ -42,6 +44,17 @@ _OF_DATA = words(
     "append capitalize endswith extend format get items join keys lower lstrip pop replace rstrip split splitlines"
 )
 _OF_DATA |= words("startswith strip title upper values")
+_DATA_MODULES = words(
+    "ast base64 collections copy datetime html itertools json math operator os random re string textwrap time uuid"
+)
+"""Modules of the standard library whose functions only handle data."""
+
+_PLAIN_MEMORY = re.compile(r"Conversation(Buffer|BufferWindow|TokenBuffer|Summary|SummaryBuffer)Memory$")
+"""Memories that run no model when they are read."""
+
+_PLAIN_RETRIEVER = re.compile(r"\b(BM25|KNN|SVM|TFIDF)Retriever\b")
+"""Retrievers that compare texts themselves."""
+
 _BUILTINS = words("bool dict enumerate float int len list max min print range repr set sorted str sum tuple zip")
 
 _DEPTH = 12
@@ -131,6 +144,31 @@ def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bo
     return False
 
 
+def steps_of(source: Source, node: ast.expr, depth: int = 0) -> list[ast.expr]:
+    """Return the steps that a pipe is made of, in their order, those in its variables included."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return [*steps_of(source, node.left, depth), *steps_of(source, node.right, depth)]
+    value = source.value(node) if isinstance(node, ast.Name) and depth < _DEPTH else None
+    return [node] if value is None else steps_of(source, value, depth + 1)
+
+
+def ends_with(source: Source, run: ast.Call, model: ast.Call) -> bool:
+    """Return whether a call runs a model exactly once, and nothing after it that may fail.
+
+    Args:
+        source: The file.
+        run: The call.
+        model: Makes the model.
+    """
+    if not isinstance(run.func, ast.Attribute) or run.func.attr not in ("ainvoke", "invoke"):
+        return False
+    steps = steps_of(source, receiver(run))
+    if isinstance(last := steps[-1], ast.Call) and (source.origin(last.func) or "").endswith(".StrOutputParser"):
+        steps.pop()
+    before = _union([_models(source, each, 0) for each in steps[:-1]])
+    return steps[-1:] == [model] and before.complete and not before.found
+
+
 def _models(source: Source, node: ast.expr, depth: int) -> Models:
     if depth > _DEPTH:
         return Models(frozenset(), False)
@@ -164,17 +202,38 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
         return _union([_models(source, each, depth + 1) for each in (call.func.value, *call.args)])
     if origin == "operator.itemgetter" or (isinstance(call.func, ast.Attribute) and call.func.attr == "as_retriever"):
         return Models(frozenset(), True)  # a store's retriever asks for embeddings, and runs no model
-    function = function_named(source, call.func.id) if isinstance(call.func, ast.Name) else None
-    if function is not None:
-        returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
-        return _union([_models(source, each, depth + 1) for each in returned]) if returned else Models(frozenset(), False)
+    if isinstance(call.func, ast.Name) and origin is None:
+        return _models_of_own(source, call.func.id, depth)
     if not is_langchain(origin):
         return Models(frozenset(), False)
+    if _PLAIN_RETRIEVER.search(origin):
+        return Models(frozenset(), True)
     name = origin.rpartition(".")[2]
     if re.search(r"Prompt|Template|Parser$", origin.partition(".")[2]) and "Fixing" not in name and "Retry" not in name:
         return Models(frozenset(), True)
     values = [*call.args, *(each.value for each in call.keywords if each.arg not in _WITHOUT_MODELS)]
     return _union([_models(source, value, depth + 1) for value in values])
+
+
+def _models_of_own(source: Source, name: str, depth: int) -> Models:
+    """Return the models in what a function or class of the file makes."""
+    function, copying = function_named(source, name), copying_function(source, name)
+    maker = function or copying
+    if maker is None:
+        return Models(frozenset(), _is_plain_parser(source, name))
+    returned = [node.value for node in ast.walk(maker) if isinstance(node, ast.Return) and node.value is not None]
+    found = _union([_models(source, each, depth + 1) for each in returned]) if returned else Models(frozenset(), False)
+    return Models(frozenset(), False) if copying and found.found else found
+
+
+def _is_plain_parser(source: Source, name: str) -> bool:
+    """Return whether this is a class of the file that parses output, and only handles data for that."""
+    classes = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    if len(classes) != 1 or classes[0].decorator_list or not classes[0].bases:
+        return False
+    bases = [base.value if isinstance(base, ast.Subscript) else base for base in classes[0].bases]
+    parsers = all(is_langchain(origin := source.origin(base)) and origin.endswith("OutputParser") for base in bases)
+    return parsers and _is_plain(source, classes[0])
 
 
 def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
@@ -196,18 +255,31 @@ def values_of(source: Source, name: ast.Name) -> list[ast.expr]:
     return source.values(name) if given is None else [given]
 
 
-def _is_plain(source: Source, function: ast.FunctionDef | ast.Lambda) -> bool:
-    """Return whether a function only handles text and data, so that no model is run in it."""
-    return all(_is_of_data(source, node) for node in ast.walk(function) if isinstance(node, ast.Call))
+def _is_plain(source: Source, function: ast.FunctionDef | ast.Lambda | ast.ClassDef) -> bool:
+    """Return whether a function, or a class, only handles text and data, so that no model is run in it."""
+    nodes = list(ast.walk(function))
+    if any(isinstance(node, ast.Attribute) and node.attr == "session_state" for node in nodes):
+        return False  # which is not there in the thread that runs the call
+    return all(_is_of_data(source, node) for node in nodes if isinstance(node, ast.Call))
 
 
 def _is_of_data(source: Source, call: ast.Call) -> bool:
     origin = source.origin(call.func)
     if is_langchain(origin):
         return _RECORD.search(origin) is not None
+    if origin is not None and origin.partition(".")[0] in _DATA_MODULES:
+        return True
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "load_memory_variables":
+        return _is_plain_memory(source, call.func.value)
     if isinstance(call.func, ast.Name):
         return call.func.id in _BUILTINS and source.is_builtin(call.func.id, call)
     return isinstance(call.func, ast.Attribute) and call.func.attr in _OF_DATA
+
+
+def _is_plain_memory(source: Source, node: ast.expr) -> bool:
+    values = values_of(source, node) if isinstance(node, ast.Name) else []
+    made = [source.origin(each.func) for each in values if isinstance(each, ast.Call)]
+    return bool(made) and len(made) == len(values) and all(is_langchain(each) and _PLAIN_MEMORY.search(each) for each in made)
 
 
 def _union(parts: list[Models]) -> Models:

@@ -18,11 +18,14 @@ from typing import NamedTuple
 
 from callbridge.migrate.edits.source import Function, Source
 
-__all__ = ["Parameter", "argument_of", "function_named", "parameter_of"]
+__all__ = ["Parameter", "argument_of", "copying_function", "function_named", "parameter_of"]
 
 
 _CACHES = ("functools.cache", "functools.lru_cache", "streamlit.cache_resource")
 """Decorators of functions that return what they have returned before."""
+
+_COPIES = ("streamlit.cache_data", "streamlit.experimental_memo")
+"""Decorators of functions that return a copy of what they have returned before."""
 
 
 class Parameter(NamedTuple):
@@ -47,6 +50,12 @@ def function_named(source: Source, name: str) -> ast.FunctionDef | None:
     """Return the plain function at module level that a name means there: no generator, defined once, cached at most."""
     found = _defined(source, name, _CACHES)
     return found if isinstance(found, ast.FunctionDef) and not _yields(found) else None
+
+
+def copying_function(source: Source, name: str) -> ast.FunctionDef | None:
+    """Return the function at module level that a name means there, if each call returns a copy of one result."""
+    found = _defined(source, name, _COPIES)
+    return found if isinstance(found, ast.FunctionDef) and found.decorator_list and not _yields(found) else None
 
 
 def parameter_of(source: Source, value: ast.expr) -> Parameter | None:
