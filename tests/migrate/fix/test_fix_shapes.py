@@ -192,3 +192,153 @@ def test_what_is_kept_between_tokens_goes_on_in_a_loop_of_calls() -> None:
         "begins anew with each call",
         unsafe=False,
     )
+
+
+# -- lists and configs that are put together
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """
+        def ask(x):
+            callbacks = []
+            callbacks.append(StreamingStdOutCallbackHandler())
+            llm = FakeChatModel(streaming=True, callbacks=callbacks)
+            return llm.invoke(x).content
+        """,
+        """
+        def ask(x, loud=True):
+            callbacks = []
+            if loud:
+                callbacks.append(StreamingStdOutCallbackHandler())
+            llm = FakeChatModel(streaming=True, callbacks=callbacks or None)
+            return llm.invoke(x).content
+        """,
+        """
+        def ask(x):
+            callbacks: list = []
+            handler = StreamingStdOutCallbackHandler()
+            callbacks.extend([handler])
+            llm = FakeChatModel(streaming=True)
+            return llm.invoke(x, config={"callbacks": callbacks}).content
+        """,
+        """
+        def ask(x):
+            callbacks = []
+            callbacks.extend([StreamingStdOutCallbackHandler()])
+            llm = FakeChatModel(streaming=True)
+            return llm.invoke(x, RunnableConfig(callbacks=callbacks, tags=["a"])).content
+        """,
+        """
+        llm = FakeChatModel(streaming=True)
+
+        def ask(x):
+            config = {"tags": ["a"]}
+            return llm.invoke(x, {**config, "callbacks": [StreamingStdOutCallbackHandler()]}).content
+        """,
+        """
+        llm = FakeChatModel(streaming=True)
+
+        def ask(x):
+            loud = llm.with_config(callbacks=[StreamingStdOutCallbackHandler()])
+            return loud.invoke(x).content
+        """,
+        """
+        llm = FakeChatModel(streaming=True)
+        chain = (prompt | llm).with_config({"callbacks": [StreamingStdOutCallbackHandler()], "tags": ["a"]})
+
+        def ask(x):
+            return chain.invoke({"q": x}).content
+        """,
+        """
+        llm = FakeChatModel(streaming=True)
+        chain = prompt | llm.with_config(callbacks=[StreamingStdOutCallbackHandler()]) | StrOutputParser()
+
+        def ask(x):
+            return chain.invoke({"q": x})
+        """,
+    ],
+)
+def test_a_list_or_config_that_is_put_together_is_followed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_same(text, capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            """
+        def ask(x, callbacks):
+            callbacks.append(StreamingStdOutCallbackHandler())
+            return FakeChatModel(streaming=True, callbacks=callbacks).invoke(x)
+        """,
+            "is added to callbacks",
+        ),
+        (
+            """
+        def ask(x):
+            callbacks = []
+            llm = FakeChatModel(streaming=True, callbacks=callbacks)
+            callbacks.append(StreamingStdOutCallbackHandler())
+            return llm.invoke(x)
+        """,
+            "may be read before the handler is added",
+        ),
+        (
+            """
+        def ask(x):
+            callbacks = []
+            for each in x:
+                callbacks.append(StreamingStdOutCallbackHandler())
+            return FakeChatModel(streaming=True, callbacks=callbacks).invoke(x)
+        """,
+            "is added to callbacks",
+        ),
+        (
+            """
+        other = FakeChatModel(streaming=True)
+        chain = other | FakeChatModel(streaming=True).with_config(callbacks=[StreamingStdOutCallbackHandler()])
+
+        def ask(x):
+            return chain.invoke(x)
+        """,
+            "one of several models",
+        ),
+    ],
+)
+def test_a_list_or_config_that_may_hold_something_else_says_so(text: str, reason: str) -> None:
+    check_noop(HEAD + text, reason, rule="CB305")
+
+
+def test_a_list_that_a_handler_was_added_to_reads_as_if_it_had_not_been(capsys: pytest.CaptureFixture[str]) -> None:
+    check_rewritten(
+        """
+        from langchain_core.callbacks import StdOutCallbackHandler, StreamingStdOutCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        def ask(x, loud):
+            callbacks = [Cost()]
+            if loud:
+                callbacks.append(StreamingStdOutCallbackHandler())
+            llm = ChatOpenAI(streaming=True)
+            config = {**CONFIG, "callbacks": callbacks}
+            return llm.invoke(x, config)
+        """,
+        """
+        from callbridge import stream_call
+        from langchain_core.callbacks import StdOutCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        def ask(x, loud):
+            callbacks = [Cost()]
+            llm = ChatOpenAI(streaming=True)
+            config = {**CONFIG, "callbacks": callbacks}
+            with stream_call(llm.invoke, x, config) as stream:
+                for token in stream.text():
+                    if loud:
+                        print(token, end="", flush=True)
+            return stream.result
+        """,
+        unsafe=True,
+    )

@@ -6,13 +6,13 @@ One function for each assumption, asked by all planners. What is seen to be othe
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.analysis.streaming import flag_of, told
 from callbridge.migrate.edits.assigning import is_assignment, value_of
-from callbridge.migrate.edits.models import is_model, receiver, run_models, values_of
-from callbridge.migrate.edits.source import Source, Span
+from callbridge.migrate.edits.models import is_configuring, is_model, receiver, run_models, values_of
+from callbridge.migrate.edits.source import Source
 
 __all__ = ["company", "disorder", "silence", "unstreamed"]
 
@@ -32,12 +32,13 @@ def silence(source: Source, attached: ast.Call, run: ast.Call, consequence: str)
         consequence: What is different then, as a clause.
     """
     models = run_models(source, run)
-    heard = models.found if attached is run else models.found & {attached}
+    whole = attached is run or is_configuring(attached)
+    heard = models.found if whole else models.found & {attached}
     for each in sorted(heard, key=source.span):
         reason = _of_model(source, each)
         if reason:
             return f"{reason}: {consequence}"
-    if attached is run and not (models.complete and models.found):
+    if whole and not (models.complete and models.found):
         return f"whether the models that the call runs stream cannot be seen here: if they do not, {consequence}"
     switch = _switch(source, run)
     return f"{switch} may turn streaming off: then {consequence}" if switch and heard else ""
@@ -111,20 +112,15 @@ def disorder(source: Source, run: ast.Call) -> str:
     return ""
 
 
-def company(source: Source, handlers: Span, index: int) -> str:
+def company(source: Source, others: Sequence[ast.expr]) -> str:
     """Return which other handler, attached beside one, may print during the call; empty if none is seen to, or unknown.
 
     Args:
         source: The file.
-        handlers: The list that the handler stands in.
-        index: Its place in there.
+        others: What is attached beside it.
     """
-    for node in source.nodes:
-        if isinstance(node, ast.List) and source.span(node) == handlers:
-            for each in [*node.elts[:index], *node.elts[index + 1 :]]:
-                if _may_print(source, each):
-                    return _shuffled(f"`{ast.unparse(each)}`, which is attached as well,")
-    return ""
+    found = next((each for each in others if _may_print(source, each)), None)
+    return "" if found is None else _shuffled(f"`{ast.unparse(found)}`, which is attached as well,")
 
 
 def _may_print(source: Source, handler: ast.expr) -> bool:

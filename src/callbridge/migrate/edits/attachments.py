@@ -15,11 +15,20 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from callbridge.migrate.analysis.known import MANAGERS, is_langchain
 from callbridge.migrate.edits.assigning import is_assignment, variable_of
-from callbridge.migrate.edits.operations import Operation, RemoveArgument, RemoveElement, RemoveParameter, RemoveStatement
+from callbridge.migrate.edits.growing import Growth, grown_by, growth_by, growth_of
+from callbridge.migrate.edits.models import is_configuring, receiver
+from callbridge.migrate.edits.operations import (
+    Operation,
+    RemoveArgument,
+    RemoveElement,
+    RemoveParameter,
+    RemoveStatement,
+    ReplaceExpression,
+)
 from callbridge.migrate.edits.parameters import Parameter, parameter_of
 from callbridge.migrate.edits.source import Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
@@ -50,6 +59,7 @@ class Attachment:
         operations: What takes it off; without another handler there, the argument goes as well.
         shortened: What takes it off its list, and leaves the argument, whatever is left in it.
         places: The arguments, and the entries of configs.
+        others: The handlers beside it.
         reason: Why taking it off needs a look; empty for what is proved.
         names: What may be used no more when it is off.
         condition: What decides whether it is attached; None if it always is.
@@ -59,6 +69,7 @@ class Attachment:
     operations: tuple[Operation, ...]
     shortened: Operation
     places: tuple[Span, ...]
+    others: tuple[ast.expr, ...] = ()
     reason: str = ""
     names: frozenset[str] = frozenset()
     condition: Condition | None = None
@@ -100,13 +111,18 @@ def attachment_of(source: Source, handler: ast.expr) -> Attachment:
     parameter = parameter_of(source, handler)
     if parameter is not None:
         return _through(source, handler, parameter)
+    growth = growth_of(source, handler)
+    if growth is not None:
+        return _grown(source, handler, growth)
+    if (grown := grown_by(source, handler)) is not None:
+        raise UnfitError(f"the handler is added to {source.code(grown)}, and what that holds when it is read is not clear")
     if not isinstance(display, ast.List):
         raise UnfitError("the handler is not in a list of `callbacks` that is made here")
     shortened: Operation = RemoveElement(source.span(display), display.elts.index(handler))
     value, condition = _chosen(source, display)
     given = list(_given(source, value))
     calls = tuple(dict.fromkeys(each.call for each in given))
-    removal = tuple(dict.fromkeys(operation for each in given for operation in each.removal))
+    removal = _distinct(operation for each in given for operation in each.removal)
     whole = len(display.elts) == 1 and bool(removal)
     through = [parameter for each in given for parameter in each.through] if whole else []
     reason = next((_STALE for each in through if _is_described(each)), "")
@@ -115,7 +131,38 @@ def attachment_of(source: Source, handler: ast.expr) -> Attachment:
         raise UnfitError("a condition chooses between several handlers and none")
     operations = removal if whole else (shortened,)
     places = tuple(each.place for each in given)
-    return Attachment(calls, operations, shortened, places, reason, names, condition)
+    others = tuple(each for each in display.elts if each is not handler)
+    return Attachment(calls, operations, shortened, places, others, reason, names, condition)
+
+
+def _grown(source: Source, handler: ast.expr, growth: Growth) -> Attachment:
+    """Return the attachment of a handler that is added to a list in a variable: `callbacks.append(handler)`."""
+    uses, removal = _readers(source, growth.display)
+    grown = [each for use in uses if (each := growth_by(source, use)) is not None]
+    read = [use for use in uses if growth_by(source, use) is None]
+    if any(not growth.is_before(source, use) for use in read):
+        raise UnfitError(f"{growth.name.id} may be read before the handler is added to it")
+    given = [each for use in read for each in _of_value(source, use)]
+    whole = not growth.display.elts and len(grown) == 1
+    shortened = RemoveStatement(source.span(growth.statement))
+    operations = _distinct([shortened, *removal, *(operation for each in given for operation in each.removal)])
+    others = [each for other in grown for each in other.added if each is not handler]
+    return Attachment(
+        tuple(dict.fromkeys(each.call for each in given)),
+        operations if whole else (shortened,),
+        shortened,
+        tuple(each.place for each in given),
+        (*growth.display.elts, *others),
+        condition=None if growth.test is None else Condition(growth.test, holds=True),
+    )
+
+
+def _distinct(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    found: list[Operation] = []
+    for each in operations:
+        if each not in found:
+            found.append(each)
+    return tuple(found)
 
 
 def _through(source: Source, handler: ast.expr, parameter: Parameter) -> Attachment:
@@ -129,7 +176,8 @@ def _through(source: Source, handler: ast.expr, parameter: Parameter) -> Attachm
     places = tuple(source.span(call) for call in parameter.calls)
     reason = inner.reason or (_STALE if _is_described(parameter) else "")
     names = inner.names | _names_in(parameter)
-    return Attachment(inner.calls, (*inner.operations, *removal), inner.shortened, (*inner.places, *places), reason, names)
+    operations, places = (*inner.operations, *removal), (*inner.places, *places)
+    return Attachment(inner.calls, operations, inner.shortened, places, inner.others, reason, names)
 
 
 def _without_parameter(source: Source, parameter: Parameter) -> tuple[Operation, ...]:
@@ -176,18 +224,10 @@ def _given(source: Source, value: ast.expr) -> Iterator[_Given]:
     if isinstance(manager, ast.Call) and _is_manager(source, manager):
         value = manager
     uses, removal = _readers(source, value)
-    grown = [use for use in uses if _is_growth(source, use)]
+    grown = [use for use in uses if growth_by(source, use) is not None]
     for use in (use for use in uses if use not in grown):
         for each in _of_value(source, use):
             yield each._replace(removal=() if grown else (*each.removal, *removal))
-
-
-def _is_growth(source: Source, use: ast.expr) -> bool:
-    """Return whether a list gets more handlers: `handlers.append(other)`."""
-    parent = source.parents[use]
-    call = source.parents[parent]
-    grows = isinstance(parent, ast.Attribute) and parent.value is use and parent.attr in ("append", "extend")
-    return grows and isinstance(call, ast.Call) and call.func is parent and isinstance(source.parents[call], ast.Expr)
 
 
 def _is_manager(source: Source, call: ast.Call) -> bool:
@@ -219,6 +259,9 @@ def _of_value(source: Source, value: ast.expr) -> Iterator[_Given]:
     """Return what a list of handlers, or a variable that holds it, is an argument or an entry of."""
     parent = source.parents[value]
     part: Operation
+    if _is_default(parent, value):
+        yield from _of_value(source, parent)
+        return
     parameter = parameter_of(source, value)
     if parameter is not None:
         removal = _without_parameter(source, parameter)
@@ -233,22 +276,42 @@ def _of_value(source: Source, value: ast.expr) -> Iterator[_Given]:
                 part = RemoveArgument(source.span(call), parent.arg)
                 yield from _of_config(source, call, part, len(call.keywords) == 1, source.span(parent))
             else:
-                yield _Given(call, (RemoveArgument(source.span(call), parent.arg),), source.span(parent))
+                yield _Given(
+                    call, (_without(source, call, RemoveArgument(source.span(call), parent.arg)),), source.span(parent)
+                )
             return
     if isinstance(parent, ast.Dict) and value in parent.values:
         index = parent.values.index(value)
         key = parent.keys[index]
         if isinstance(key, ast.Constant) and key.value == "callbacks":
             part = RemoveElement(source.span(parent), index)
+            if len(parent.keys) == 2 and parent.keys[1 - index] is None:  # `{**config, "callbacks": …}`
+                part = ReplaceExpression(source.span(parent), "CONFIG", {"CONFIG": source.span(parent.values[1 - index])})
             yield from _of_config(source, parent, part, len(parent.values) == 1, source.span(value))
             return
     raise UnfitError("the list that holds the handler is used otherwise than as `callbacks`")
+
+
+def _is_default(parent: ast.AST, value: ast.expr) -> TypeGuard[ast.BoolOp]:
+    """Return whether a value stands in front of what is taken if it is empty: `callbacks or None`."""
+    if not isinstance(parent, ast.BoolOp) or not isinstance(parent.op, ast.Or) or parent.values[0] is not value:
+        return False
+    return all(ast.unparse(each) in ("None", "[]") for each in parent.values[1:])
+
+
+def _without(source: Source, call: ast.Call, removal: Operation) -> Operation:
+    """Return what takes an argument out of a call; a `with_config` without one goes."""
+    if is_configuring(call) and len(call.args) + len(call.keywords) == 1:
+        return ReplaceExpression(source.span(call), "RUNNABLE", {"RUNNABLE": source.span(receiver(call))})
+    return removal
 
 
 def _of_config(source: Source, config: ast.expr, part: Operation, alone: bool, place: Span) -> Iterator[_Given]:
     """Return the runs that a config is given to; if nothing else is in it, it goes with its argument."""
     uses, removal = _readers(source, config)
     runs = [use for use in uses if not _is_other_entry(source, use)]
+    if not runs:
+        raise UnfitError("no run is given the config that holds the handler")
     whole = alone and len(runs) == len(uses)
     for use in runs:
         call, argument = _run_of(source, use)
@@ -269,8 +332,10 @@ def _run_of(source: Source, use: ast.expr) -> tuple[ast.Call, Operation]:
     if isinstance(parent, ast.keyword) and parent.arg == "config":
         call = source.parents[parent]
         if isinstance(call, ast.Call):
-            return call, RemoveArgument(source.span(call), "config")
+            return call, _without(source, call, RemoveArgument(source.span(call), "config"))
     runs = isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute) and parent.func.attr in _RUNS
     if isinstance(parent, ast.Call) and runs and parent.args[1:2] == [use] and not isinstance(parent.args[0], ast.Starred):
         return parent, RemoveArgument(source.span(parent), "", 1)
+    if isinstance(parent, ast.Call) and is_configuring(parent) and parent.args == [use]:
+        return parent, _without(source, parent, RemoveArgument(source.span(parent), "", 0))
     raise UnfitError("the config that holds the handler is used otherwise than as the `config` of a run")

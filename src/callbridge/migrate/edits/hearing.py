@@ -10,8 +10,7 @@ from typing import NamedTuple
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.assumed import company, disorder, silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
-from callbridge.migrate.edits.models import hearing, is_model, receiver
-from callbridge.migrate.edits.operations import RemoveElement
+from callbridge.migrate.edits.models import hearing, is_configuring, is_model, receiver
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import blocking, check_run, runs_of
@@ -84,7 +83,7 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
     found: list[Run] = []
     reasons: list[str] = [attachment.reason]
     for call in attachment.calls:
-        if is_model(source, call):
+        if is_model(source, call) or is_configuring(call):
             found += [Run(call, run) for run in runs_of(source, call)]
         else:
             reasons.append(check_run(source, call))
@@ -99,8 +98,7 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
     found = list({each.call: each for each in found}.values())  # one of several models that have the handler
     if len({source.statement(each.call) for each in found}) < len(found):
         raise UnfitError("one statement runs the model twice")
-    if isinstance(attachment.shortened, RemoveElement):
-        reasons.append(company(source, attachment.shortened.span, attachment.shortened.index))
+    reasons.append(company(source, attachment.others))
     return found, reasons
 
 

@@ -18,7 +18,9 @@ __all__ = [
     "Models",
     "ends_with",
     "hearing",
+    "hears_all",
     "is_chat_model",
+    "is_configuring",
     "is_model",
     "receiver",
     "run_models",
@@ -64,6 +66,7 @@ SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "w
 """Methods of a runnable that return one which runs the same models, and those among the arguments."""
 
 _UNSEEN = "which models the call runs cannot be seen here, and the text of all of them will be read"
+_SEVERAL = "the handler hears one of several models that the call runs, and the wrapped call reports all of them"
 _FACTORY = (
     "what becomes of the handler where it is passed to cannot be seen here, nor which models the call runs, "
     "nor whether they stream"
@@ -102,6 +105,16 @@ def receiver(run: ast.Call) -> ast.expr:
     return run.func.value if isinstance(run.func, ast.Attribute) else run.func
 
 
+def is_configuring(call: ast.Call) -> bool:
+    """Return whether this is `runnable.with_config(…)`, which returns the runnable with a config of its own."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr == "with_config"
+
+
+def hears_all(source: Source, attached: ast.Call, run: ast.Call) -> bool:
+    """Return whether a handler hears all that a call runs: it is given to the call, or in the config of what is run."""
+    return attached is run or (is_configuring(attached) and steps_of(source, receiver(run)) == [attached])
+
+
 def run_models(source: Source, run: ast.Call) -> Models:
     """Return the models that a call can run."""
     return _models(source, receiver(run), 0)
@@ -120,8 +133,12 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call, beside: Sequence[
         Whether the call may be wrapped at all, and what speaks against it: without a reason it is proved.
     """
     models = run_models(source, run)
-    if attached is run:
-        return True, ""  # it hears all that the call runs
+    if hears_all(source, attached, run):
+        return True, ""
+    if is_configuring(attached):
+        heard = _models(source, receiver(attached), 0)
+        others = models.found - heard.found
+        return (False, _SEVERAL) if others else (True, "" if heard.found and models.complete else _UNSEEN)
     if not is_langchain(source.origin(attached.func)) and _reaches(source, receiver(run), attached, 0):
         return True, _FACTORY
     if not is_model(source, attached):
@@ -129,7 +146,7 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call, beside: Sequence[
     if attached not in models.found:
         return False, "that the call runs the model which has the handler cannot be seen here"
     if models.found - {attached, *beside}:
-        return False, "the handler hears one of several models that the call runs, and the wrapped call reports all of them"
+        return False, _SEVERAL
     return True, "" if models.complete else _UNSEEN
 
 
