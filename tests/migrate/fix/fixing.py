@@ -38,9 +38,12 @@ def check_rewritten(before: str, after: str, *, unsafe: bool = False, level: int
     return rewritten
 
 
-def check_noop(before: str, reason: str = "", *, rule: str = "", unsafe: bool = True, level: int = 1) -> None:
+def check_noop(
+    before: str, reason: str = "", *, rule: str = "", unsafe: bool = True, level: int = 1, foreign: str = ""
+) -> None:
     """A snippet stays as it is, for a reason that is given; without a reason there is nothing to say about it."""
-    rewritten = rewrite(code(before), Options(unsafe=unsafe, level=level))
+    uses = frozenset({foreign} - {""})
+    rewritten = rewrite(code(before), Options(unsafe=unsafe, level=level), foreign_uses=uses)
     assert rewritten.text == code(before)
     assert not rewritten.changes
     reasons = [(refusal.rule, refusal.reason) for refusal in rewritten.refusals]

@@ -235,7 +235,7 @@ def test_models_and_chains_are_followed_through_functions_and_classes_that_are_g
             chain = build(llm)
             return run(chain, x), run(chain, "y"), Bot(llm, name="b").talk(x)
     """
-    check_noop(text, "kept in an attribute", rule="CB305", unsafe=False)
+    check_noop(text, "kept in an object", rule="CB305", unsafe=False, foreign="ask")
     before, after = both(text, unsafe=True)
     assert before("q") == after("q") == ("tea", "tea", ("b", "tea"))
     assert capsys.readouterr().out == "tea" * 6

@@ -342,3 +342,145 @@ def test_a_list_that_a_handler_was_added_to_reads_as_if_it_had_not_been(capsys: 
         """,
         unsafe=True,
     )
+
+
+# -- where the model is kept
+
+OBJECTS = """
+        def ask(x):
+            return Bot().ask(x)
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """
+        class Bot:
+            def __init__(self):
+                self.llm = None
+                self.llm = FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+
+            def ask(self, x):
+                return self.llm.invoke(x).content
+        """,
+        """
+        class Bot:
+            def _llm(self) -> FakeChatModel:
+                return FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+
+            def ask(self, x):
+                chain = prompt | self._llm()
+                return chain.invoke({"q": x}).content
+        """,
+        """
+        class Bot:
+            @property
+            def llm(self):
+                return FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+
+            @property
+            def chain(self):
+                return prompt | self.llm
+
+            def ask(self, x):
+                return self.chain.invoke({"q": x}).content
+        """,
+        """
+        class Bot:
+            llm = FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+
+            def ask(self, x):
+                return self.llm.invoke(x).content
+        """,
+        """
+        class Other:
+            def __init__(self):
+                self.llm = "another"
+
+        class Bot:
+            def __init__(self):
+                self.llm = self._make()
+                self.chain = self._chain()
+
+            def _make(self):
+                return FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+
+            def _chain(self):
+                return prompt | self.llm | StrOutputParser()
+
+            def ask(self, x):
+                return self.chain.invoke({"q": x})
+        """,
+    ],
+)
+def test_a_model_that_an_object_keeps_or_makes_is_followed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check_same(text + OBJECTS, capsys)
+    check_noop(HEAD + text + OBJECTS, "kept in an object", rule="CB305", unsafe=False, foreign="Bot")
+
+
+def test_a_model_in_the_session_of_a_page_is_followed() -> None:
+    check_rewritten(
+        """
+        import chainlit as cl
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        @cl.on_chat_start
+        async def start():
+            model = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            cl.user_session.set("chain", PROMPT | model)
+
+        @cl.on_message
+        async def main(message):
+            chain = cl.user_session.get("chain")
+            answer = await chain.ainvoke({"q": message.content})
+            await cl.Message(content=answer.content).send()
+        """,
+        """
+        import chainlit as cl
+        from callbridge import astream_call
+        from langchain_openai import ChatOpenAI
+
+        @cl.on_chat_start
+        async def start():
+            model = ChatOpenAI(streaming=True)
+            cl.user_session.set("chain", PROMPT | model)
+
+        @cl.on_message
+        async def main(message):
+            chain = cl.user_session.get("chain")
+            async with astream_call(chain.ainvoke, {"q": message.content}) as stream:
+                async for token in stream.text():
+                    print(token, end="", flush=True)
+            answer = stream.result
+            await cl.Message(content=answer.content).send()
+        """,
+        unsafe=True,
+    )
+    check_rewritten(
+        """
+        import streamlit as st
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        if "chain" not in st.session_state:
+            st.session_state.chain = PROMPT | ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+        if question := st.chat_input():
+            answer = st.session_state["chain"].invoke({"q": question})
+        """,
+        """
+        import streamlit as st
+        from callbridge import stream_call
+        from langchain_openai import ChatOpenAI
+
+        if "chain" not in st.session_state:
+            st.session_state.chain = PROMPT | ChatOpenAI(streaming=True)
+        if question := st.chat_input():
+            with stream_call(st.session_state["chain"].invoke, {"q": question}) as stream:
+                for token in stream.text():
+                    print(token, end="", flush=True)
+            answer = stream.result
+        """,
+        unsafe=True,
+    )

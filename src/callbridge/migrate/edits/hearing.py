@@ -17,7 +17,7 @@ from callbridge.migrate.edits.wrapping import blocking, check_run, runs_of
 
 __all__ = ["Kept", "Run", "guarded", "heard_runs", "kept"]
 
-_STORED = "the model is kept in an attribute: what other files run with it tells the handler nothing any more"
+_STORED = "the model is kept in an object: what other files run with it tells the handler nothing any more"
 
 
 class Kept(NamedTuple):
@@ -142,11 +142,20 @@ def _condition(source: Source, test: ast.expr, *, holds: bool) -> str:
 
 
 def _elsewhere(source: Source, run: Run) -> str:
-    """Return what is assumed if a model is kept in an attribute, which other files may read."""
+    """Return what is assumed if a model is kept in an attribute or returned by a method, which other files may read."""
     made, used = source.scope(run.attached), source.scope(run.call)
-    methods = all(isinstance(source.parents.get(each), ast.ClassDef) for each in (made, used))
+    if made is used or run.attached is run.call:
+        return ""
     root = receiver(run.call)
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    stored = isinstance(root, ast.Name) and root.id == "self" and run.attached is not run.call
-    return _STORED if made is not used and (methods or stored) else ""
+    while isinstance(root, ast.Attribute | ast.Call):
+        root = root.func if isinstance(root, ast.Call) else root.value
+    users = [used] if isinstance(root, ast.Name) and root.id in ("self", "cls") else []
+    holders = [holder for each in [made, *users] if isinstance(holder := source.parents.get(each), ast.ClassDef)]
+    holders += [made] if isinstance(made, ast.ClassDef) else []
+    return "" if all(_is_of_script(source, each) for each in holders) else _STORED
+
+
+def _is_of_script(source: Source, holder: ast.ClassDef) -> bool:
+    """Return whether a file makes the objects of a class itself, and no other file uses anything of this one."""
+    made = any(isinstance(source.parents[use], ast.Call) for use in source.uses(holder.name))
+    return made and not source.foreign_uses and not source.is_exported(holder.name)

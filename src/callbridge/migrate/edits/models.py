@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.known import is_langchain
-from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of
+from callbridge.migrate.edits.keeping import attribute_values, method_called, session_values
 from callbridge.migrate.edits.parameters import argument_of, copying_function, function_named
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.words import words
@@ -189,12 +189,16 @@ def ends_with(source: Source, run: ast.Call, model: ast.Call) -> bool:
 def _models(source: Source, node: ast.expr, depth: int) -> Models:
     if depth > _DEPTH:
         return Models(frozenset(), False)
-    if isinstance(node, ast.Name | ast.Attribute):
-        function = function_named(source, node.id) if isinstance(node, ast.Name) else None
+    stored = session_values(source, node)
+    if stored:  # another page may store something else there
+        return _union([Models(frozenset(), False), *(_models(source, each, depth + 1) for each in stored)])
+    if isinstance(node, ast.Attribute):
+        return _models_of_attribute(source, node, depth)
+    if isinstance(node, ast.Name):
+        function = function_named(source, node.id)
         if function is not None:
             return Models(frozenset(), _is_plain(source, function))
-        stored = None if isinstance(node, ast.Name) else stored_in(source, node)
-        values = values_of(source, node) if isinstance(node, ast.Name) else [stored] if stored is not None else []
+        values = values_of(source, node)
         return _union([_models(source, each, depth + 1) for each in values]) if values else Models(frozenset(), False)
     if isinstance(node, ast.Constant | ast.JoinedStr | ast.Compare | ast.UnaryOp):
         return Models(frozenset(), True)
@@ -211,6 +215,19 @@ def _models(source: Source, node: ast.expr, depth: int) -> Models:
     return Models(frozenset(), False)
 
 
+def _models_of_attribute(source: Source, node: ast.Attribute, depth: int) -> Models:
+    method = method_called(source, node)
+    if method is not None:
+        return _models_of_returned(source, method, depth)
+    values = attribute_values(source, node)
+    return _union([_models(source, each, depth + 1) for each in values]) if values else Models(frozenset(), False)
+
+
+def _models_of_returned(source: Source, function: ast.FunctionDef, depth: int) -> Models:
+    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+    return _union([_models(source, each, depth + 1) for each in returned]) if returned else Models(frozenset(), False)
+
+
 def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
     if is_model(source, call):
         return Models(frozenset([call]), True)
@@ -219,6 +236,9 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
         return _union([_models(source, each, depth + 1) for each in (call.func.value, *call.args)])
     if origin == "operator.itemgetter" or (isinstance(call.func, ast.Attribute) and call.func.attr == "as_retriever"):
         return Models(frozenset(), True)  # a store's retriever asks for embeddings, and runs no model
+    method = method_called(source, call.func)
+    if method is not None:
+        return _models_of_returned(source, method, depth)
     if isinstance(call.func, ast.Name) and origin is None:
         return _models_of_own(source, call.func.id, depth)
     if not is_langchain(origin):
@@ -238,8 +258,7 @@ def _models_of_own(source: Source, name: str, depth: int) -> Models:
     maker = function or copying
     if maker is None:
         return Models(frozenset(), _is_plain_parser(source, name))
-    returned = [node.value for node in ast.walk(maker) if isinstance(node, ast.Return) and node.value is not None]
-    found = _union([_models(source, each, depth + 1) for each in returned]) if returned else Models(frozenset(), False)
+    found = _models_of_returned(source, maker, depth)
     return Models(frozenset(), False) if copying and found.found else found
 
 
@@ -254,16 +273,9 @@ def _is_plain_parser(source: Source, name: str) -> bool:
 
 
 def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
-    """Return what the one assignment to an attribute of `self` in its class stores there."""
-    if not isinstance(node.value, ast.Name) or node.value.id != "self":
-        return None
-    holder = next((each for each in source.ancestors(node) if isinstance(each, ast.ClassDef)), None)
-    stores = [each for each in source.nodes if isinstance(each, ast.Attribute) and each.attr == node.attr]
-    stores = [each for each in stores if not isinstance(each.ctx, ast.Load)]
-    if holder is None or len(stores) != 1 or holder not in source.ancestors(stores[0]):
-        return None
-    statement = source.parents[stores[0]]
-    return value_of(statement) if is_assignment(statement) and targets_of(statement) == stores else None
+    """Return what is stored in an attribute of `self` in its class, if that is one thing, but for None."""
+    values = attribute_values(source, node)
+    return values[0] if len(values) == 1 else None
 
 
 def values_of(source: Source, name: ast.Name) -> list[ast.expr]:

@@ -11,7 +11,8 @@ from callbridge.migrate.analysis.known import is_langchain
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.models import SAME_MODELS, receiver, stored_in
+from callbridge.migrate.edits.keeping import attribute_values, holder_of, returned_by, session_reads
+from callbridge.migrate.edits.models import SAME_MODELS, receiver
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.parameters import function_named, parameter_of
 from callbridge.migrate.edits.source import Function, Source, Span
@@ -73,10 +74,16 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         yield from _follow(source, parent, seen)
     elif isinstance(parent, ast.Attribute):
         yield from _follow_method(source, parent, seen)
+    elif (reads := session_reads(source, node)) is not None:
+        for read in reads:
+            yield from _follow(source, read, seen)
+    elif is_assignment(parent) and isinstance(source.parents[parent], ast.ClassDef):
+        yield from _follow_attribute(source, parent, variable_of(parent), seen)
     elif is_assignment(parent) and variable_of(parent):
         yield from _follow_variable(source, parent, variable_of(parent), seen)
     elif is_assignment(parent) and isinstance(target := targets_of(parent)[0], ast.Attribute):
-        yield from _follow_attribute(source, parent, target, seen)
+        name = target.attr if ast.unparse(target.value) == "self" and len(targets_of(parent)) == 1 else ""
+        yield from _follow_attribute(source, parent, name, seen)
     elif isinstance(parent, ast.Return):
         yield from _follow_factory(source, parent, seen)
     elif (parameter := parameter_of(source, node)) is not None:
@@ -88,27 +95,41 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         raise UnfitError("where the model is run cannot be followed: wrap the call that runs it with `stream_call`")
 
 
-def _follow_attribute(source: Source, statement: Assignment, target: ast.Attribute, seen: _Seen) -> Iterator[ast.Call]:
-    """Follow what is stored in an attribute through the methods of its class."""
-    holder = next((each for each in source.ancestors(statement) if isinstance(each, ast.ClassDef)), None)
-    named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == target.attr]
-    own = [node for node in named if isinstance(node.value, ast.Name) and node.value.id == "self"]
-    if holder is None or target not in own or len(targets_of(statement)) != 1:
-        raise UnfitError(f"the model is stored in {ast.unparse(target)}, and where that is run cannot be followed")
-    if any(node not in own or holder not in source.ancestors(node) for node in named):
-        raise UnfitError(f"{target.attr} is read outside of {holder.name} as well")
-    if stored_in(source, target) is not value_of(statement):
-        raise UnfitError(f"self.{target.attr} is assigned more than once")
+def _follow_attribute(source: Source, statement: Assignment, name: str, seen: _Seen) -> Iterator[ast.Call]:
+    """Follow what is stored in an attribute of `self`, or of a class, through the methods of its class."""
+    holder = holder_of(source, statement)
+    if holder is None or not name:
+        target = ast.unparse(targets_of(statement)[0])
+        raise UnfitError(f"the model is stored in {target}, and where that is run cannot be followed")
+    if any(isinstance(use.ctx, ast.Load) for use in source.uses(name, holder) if source.scope(use) is holder):
+        raise UnfitError(f"{name} is an attribute of a class, whose body reads it")
+    named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == name]
+    selves = [node for node in named if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")]
+    own = [node for node in selves if holder_of(source, node) is holder]
+    others = {holder_of(source, node) for node in selves if not isinstance(node.ctx, ast.Load)}
+    if any(node not in own and (node not in selves or holder_of(source, node) not in others) for node in named):
+        raise UnfitError(f"{name} is read outside of {holder.name} as well")
     for node in own:
+        if value_of(statement) not in attribute_values(source, node):
+            raise UnfitError(f"what else is stored in self.{name} cannot be seen")
         if isinstance(node.ctx, ast.Load):
             yield from _follow(source, node, seen)
 
 
 def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Iterator[ast.Call]:
-    """Follow what a function returns through the calls of it."""
+    """Follow what a function or method returns through the calls of it."""
     function = source.scope(statement)
+    if isinstance(function, ast.FunctionDef) and isinstance(source.parents[function], ast.ClassDef):
+        reads = returned_by(source, function)
+        if reads is None:
+            raise UnfitError(
+                f"the model is returned by {function.name}(), and not all that calls it is seen: no other file should"
+            )
+        for read in reads:
+            yield from _follow(source, read, seen)
+        return
     if function_named(source, getattr(function, "name", "")) is not function or not isinstance(function, ast.FunctionDef):
-        raise UnfitError("the model is returned by a method or a decorated function, and who calls it cannot be seen")
+        raise UnfitError("the model is returned by a decorated or inner function, and who calls it cannot be seen")
     if source.is_exported(function.name):
         raise UnfitError(f"{function.name}() returns the model, and other files use it: attach the handler to their calls")
     for use in source.uses(function.name):

@@ -1,0 +1,146 @@
+"""Where programs keep what they make: attributes of `self`, methods that return it, sessions of Streamlit and Chainlit.
+
+```
+self.llm = ChatOpenAI()                       self.llm.invoke(x)
+def llm(self): return ChatOpenAI()            self.llm().invoke(x)
+st.session_state.chain = prompt | llm         st.session_state["chain"].invoke(x)
+cl.user_session.set("chain", prompt | llm)    chain = cl.user_session.get("chain")
+```
+"""
+
+from __future__ import annotations
+
+import ast
+
+from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of, variable_of
+from callbridge.migrate.edits.source import Function, Source
+
+__all__ = ["attribute_values", "holder_of", "method_called", "returned_by", "session_reads", "session_values"]
+
+_PROPERTIES = ("property", "functools.cached_property", "staticmethod", "classmethod")
+_SESSIONS = ("streamlit.session_state", "chainlit.user_session")
+
+
+def holder_of(source: Source, node: ast.AST) -> ast.ClassDef | None:
+    """Return the class that a node stands in."""
+    return next((each for each in source.ancestors(node) if isinstance(each, ast.ClassDef)), None)
+
+
+def attribute_values(source: Source, node: ast.Attribute) -> list[ast.expr]:
+    """Return what an attribute of `self` may hold, but for None; nothing if that, or who else stores there, is not seen."""
+    holder = holder_of(source, node)
+    if holder is None or not _is_own(node):
+        return []
+    found = [value_of(each) for each in holder.body if is_assignment(each) and variable_of(each) == node.attr]
+    for each in source.nodes:
+        if isinstance(each, ast.Attribute) and each.attr == node.attr and not isinstance(each.ctx, ast.Load):
+            statement = source.parents[each]
+            if not is_assignment(statement):
+                if isinstance(statement, ast.AnnAssign):
+                    continue
+                return []
+            if not _is_own(each) or holder not in source.ancestors(each):
+                if _is_own(each) and holder_of(source, each) is not None:
+                    continue  # of another class
+                return []
+            if len(targets_of(statement)) != 1:
+                return []
+            found.append(value_of(statement))
+    return [each for each in found if not _is_none(each)]
+
+
+def method_called(source: Source, node: ast.expr) -> ast.FunctionDef | None:
+    """Return the method that `self.name` is: a plain one, a property, or one of the class; the only one of this name."""
+    holder = holder_of(source, node)
+    if not isinstance(node, ast.Attribute) or holder is None or not _is_own(node):
+        return None
+    found = [each for each in source.nodes if isinstance(each, Function) and each.name == node.attr]
+    method = found[0] if len(found) == 1 else None
+    if not isinstance(method, ast.FunctionDef) or method not in holder.body or not _is_plain(source, method):
+        return None
+    parent = source.parents[node]
+    is_call = isinstance(parent, ast.Call) and parent.func is node
+    return method if is_call is not _is_property(source, method) else None
+
+
+def returned_by(source: Source, method: ast.FunctionDef) -> list[ast.expr] | None:
+    """Return where what a method returns is read, as `self.method()` in its class; None if it may be used otherwise.
+
+    Args:
+        source: The file.
+        method: Stands in a class.
+    """
+    named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == method.name]
+    if any(method_called(source, node) is not method for node in named) or not named:
+        return None
+    is_property = _is_property(source, method)
+    calls = [node if is_property else source.parents[node] for node in named]
+    return [each for each in calls if isinstance(each, ast.expr)]
+
+
+def _is_plain(source: Source, method: ast.FunctionDef) -> bool:
+    around = [each.func if isinstance(each, ast.Call) else each for each in method.decorator_list]
+    names = [source.origin(each) or (each.id if isinstance(each, ast.Name) else "") for each in around]
+    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(method))
+    return not yields and all(each in _PROPERTIES for each in names)
+
+
+def _is_property(source: Source, method: ast.FunctionDef) -> bool:
+    names = [source.origin(each) or (each.id if isinstance(each, ast.Name) else "") for each in method.decorator_list]
+    return any(each in _PROPERTIES[:2] for each in names)
+
+
+def _is_own(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+# -- sessions
+
+
+def _key(source: Source, node: ast.AST) -> tuple[str, str]:
+    """Return the session and the key of `st.session_state.key`, `…["key"]`, `….get("key")`, `….set("key", value)`."""
+    owner: ast.expr | None = None
+    key: object = None
+    if isinstance(node, ast.Attribute):
+        owner, key = node.value, node.attr
+    elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        owner, key = node.value, node.slice.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "set"):
+        first = node.args[0] if node.args else None
+        owner, key = node.func.value, first.value if isinstance(first, ast.Constant) else None
+    origin = source.origin(owner) if owner is not None else None
+    return (origin, key) if origin in _SESSIONS and isinstance(key, str) else ("", "")
+
+
+def _stored(source: Source, node: ast.AST) -> ast.expr | None:
+    """Return what is stored in a session at a node; None if it is read."""
+    parent = source.parents[node]
+    if isinstance(node, ast.Call):
+        setting = isinstance(node.func, ast.Attribute) and node.func.attr == "set" and len(node.args) == 2
+        return node.args[1] if setting else None
+    return value_of(parent) if is_assignment(parent) and node in targets_of(parent) else None
+
+
+def session_values(source: Source, node: ast.expr) -> list[ast.expr]:
+    """Return what the file stores in a session where a node reads it, but for None; nothing if it reads no session."""
+    place = _key(source, node)
+    if not place[0]:
+        return []
+    stored = [_stored(source, each) for each in source.nodes if _key(source, each) == place]
+    return [each for each in stored if each is not None and not _is_none(each)]
+
+
+def session_reads(source: Source, value: ast.expr) -> list[ast.expr] | None:
+    """Return where a value is read that is stored in a session; None if it is not stored there."""
+    parent = source.parents[value]
+    node = parent if isinstance(parent, ast.Call) else next(iter(targets_of(parent)), None)
+    place = _key(source, node) if node is not None else ("", "")
+    if not place[0] or node is None or _stored(source, node) is not value:
+        return None
+    named = [each for each in source.nodes if _key(source, each) == place]
+    reads = [each for each in named if isinstance(each, ast.Call) or isinstance(getattr(each, "ctx", None), ast.Load)]
+    return [each for each in reads if isinstance(each, ast.expr) and _stored(source, each) is None]
