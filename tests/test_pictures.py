@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib.util
+import json
 import re
 import shutil
 from pathlib import Path
@@ -43,6 +44,14 @@ def texts(name: str) -> list[str]:
     return ["".join(element.itertext()) for element in tree.iter("{http://www.w3.org/2000/svg}text")]
 
 
+def metadata(name: str) -> dict[str, str]:
+    """Return what a picture says of itself."""
+    found = ElementTree.parse(PICTURES / name).find("{http://www.w3.org/2000/svg}metadata")
+    assert found is not None
+    known: dict[str, str] = json.loads(found.text or "")
+    return known
+
+
 def test_the_demo(drawing: ModuleType) -> None:
     """Word by word what a terminal shows; how many words the model had made is up to the moment."""
     pytest.importorskip("langchain_classic")
@@ -65,6 +74,32 @@ def test_back_pressure(drawing: ModuleType) -> None:
         pytest.skip("the picture is of a LangChain of today")
     assert all(abs(was - made) <= 4 for was, made in zip(ours, now, strict=True)), STALE
     assert theirs[3] == drawing.TOKENS, "LangChain's stream has no bound"
+
+
+def test_the_web_chat(drawing: ModuleType) -> None:
+    """The files of the page are those of the picture; `tests/browser/test_page.py` compares what the page shows."""
+    shown = metadata("web-chat.svg")
+    assert shown["page"] == drawing.fingerprint(drawing.WEB_CHAT / "page"), STALE
+    assert all(
+        scheme in (PICTURES / "web-chat.svg").read_text(encoding="utf-8") for scheme in ('class="light"', 'class="dark"')
+    )
+
+
+@pytest.mark.thorough
+def test_what_the_web_chat_says(drawing: ModuleType) -> None:
+    """The picture shows the answer that the example gives today, and its sources."""
+    pytest.importorskip("langchain_openai")
+    pytest.importorskip("langchain_classic")
+    httpx = pytest.importorskip("httpx")
+    with drawing.served_web_chat() as url:
+        frames = httpx.post(f"{url}/events", json={"question": drawing.QUESTION, "model": "parrot"}, trust_env=False).text
+    data = [json.loads(line.removeprefix("data: ")) for line in frames.splitlines() if line.startswith("data: {")]
+    answer = "".join(each.get("token", "") for each in data)
+    sources = [source["page_content"] for each in data for source in each.get("source_documents", [])]
+    shown = metadata("web-chat.svg")["text"]
+    assert answer
+    assert sources
+    assert all(words(text) in words(shown) for text in (drawing.QUESTION, answer, *sources)), STALE
 
 
 @pytest.mark.thorough

@@ -145,8 +145,6 @@ def site_of(target: PurePosixPath) -> PurePosixPath | None:
         return PurePosixPath(MOVED[str(target)])
     if target.parts[:1] == ("docs",):
         return PurePosixPath(*target.parts[1:])
-    if target.suffix == ".png":
-        return target
     if target.parts[:1] == ("examples",) and len(target.parts) > 1 and target.parts[1] in EXAMPLES:
         return PurePosixPath(f"examples/{target.parts[1]}/index.md")
     if target.parts[:1] == ("reference",):
@@ -154,7 +152,7 @@ def site_of(target: PurePosixPath) -> PurePosixPath | None:
     return None
 
 
-def examples() -> Iterator[tuple[str, str | bytes]]:
+def examples() -> Iterator[tuple[str, str]]:
     """A page for each example: what its README says, and its code."""
     for name in EXAMPLES:
         home = ROOT / "examples" / name
@@ -166,8 +164,6 @@ def examples() -> Iterator[tuple[str, str | bytes]]:
                 code = path.read_text(encoding="utf-8").rstrip("\n")
                 parts.append(f"### {path.relative_to(home)}\n\n````{LISTED[path.suffix]}\n{code}\n````\n")
         yield f"examples/{name}/index.md", "\n".join(parts)
-        for picture in sorted(home.glob("*.png")):
-            yield f"examples/{name}/{picture.name}", picture.read_bytes()
 
 
 def reference() -> Iterator[tuple[str, str]]:

@@ -1,26 +1,33 @@
-"""The pictures of the documentation, made of what really happens: `python docs/_site/pictures.py` (extra `docs`).
+"""The pictures of the documentation, made of what really happens: `python docs/_site/pictures.py`.
 
 - `demo.svg`: what `callbridge demo` shows on a terminal.
 - `back-pressure.svg`: tokens made against tokens read, for a reader that is slower than the model.
 - `burn-down.svg`: what `callbridge report` shows of examples/legacy_project, from the first scan to the last fix.
+- `web-chat.svg`: the page of examples/web_chat in Chromium, after an answer, in light and dark.
 
-`tests/test_pictures.py` says when one is stale.
+They need the extras `docs`, `browser` and `examples`, and the last one also needs Chromium and its driver.
+`tests/test_pictures.py` says when one is stale. `tests/browser/test_page.py` compares the last one with the page in a browser.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
+import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
+from xml.sax.saxutils import escape
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import GenericFakeChatModel
@@ -164,14 +171,111 @@ def callbridge_says(project: Path, *arguments: str) -> str:
 
 
 def commit(project: Path, date: str) -> None:
-    """Commit all there is, at a date of one's own."""
+    """Commit everything, at a given date."""
     said = (("NAME", "a"), ("EMAIL", "a@b"), ("DATE", date))
     who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in said}
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "one step"]):
         subprocess.run(["git", *arguments], cwd=project, check=True, env={**os.environ, **who})
 
 
-DRAWN = {"demo.svg": draw_demo, "back-pressure.svg": draw_back_pressure, "burn-down.svg": draw_burn_down}
+WEB_CHAT = ROOT / "examples" / "web_chat"
+QUESTION = "What is special about oolong?"
+WINDOW = {"width": 1000, "height": 660}
+
+_WEB_CHAT_PICTURE = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">
+  <title>The web chat after an answer</title>
+  <metadata>{metadata}</metadata>
+  <style>
+    .dark {{ display: none }}
+    @media (prefers-color-scheme: dark) {{ .dark {{ display: inline }} .light {{ display: none }} }}
+  </style>
+  <image class="light" width="{width}" height="{height}" href="data:image/png;base64,{light}"/>
+  <image class="dark" width="{width}" height="{height}" href="data:image/png;base64,{dark}"/>
+</svg>
+"""
+
+
+def draw_web_chat() -> str:
+    """Return a picture with two screenshots of the page, for light and dark, and what the page shows as text."""
+    with served_web_chat() as url, chromium() as driver:
+        driver.get(url)
+        wait_for(driver, "html[data-ready]")
+        driver.find_element("css selector", "#question").send_keys(QUESTION)
+        driver.find_element("css selector", "#send").click()
+        wait_for(driver, ".answer[aria-busy=false]")
+        driver.find_element("css selector", ".sources summary").click()
+        driver.execute_script("document.activeElement.blur()")
+        metadata = {"page": fingerprint(WEB_CHAT / "page"), "text": driver.find_element("css selector", "#log").text}
+        light, dark = (screenshot(driver, scheme) for scheme in ("light", "dark"))
+    return _WEB_CHAT_PICTURE.format(**WINDOW, metadata=escape(json.dumps(metadata)), light=light, dark=dark)
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a hash of the files in a folder."""
+    content = b"".join(path.name.encode() + path.read_bytes().replace(b"\r\n", b"\n") for path in sorted(folder.iterdir()))
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextlib.contextmanager
+def served_web_chat() -> Iterator[str]:
+    """Serve the chat with its fake model, and give its address."""
+    sys.path[:0] = [str(WEB_CHAT), str(WEB_CHAT.parent / "chat")]
+    from chat_app import build_app
+    from chat_model import make_model
+    from fake_openai import FakeOpenAI
+    from local_server import LocalServer
+    from notes import NoteRetriever
+    from tea_agent import build_agent
+
+    with FakeOpenAI(delay=0) as model:
+        agent = build_agent(make_model("parrot", model.base_url), NoteRetriever())
+        with LocalServer(build_app({"parrot": agent})) as server:
+            yield server.url
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """Give Chromium, with a window of the picture's size."""
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "hide-scrollbars", "no-proxy-server"):
+        options.add_argument(f"--{argument}")
+    driver = Chrome(options=options, service=Service(executable_path=shutil.which("chromedriver")))
+    try:
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {**WINDOW, "deviceScaleFactor": 2, "mobile": False})
+        yield driver
+    finally:
+        driver.quit()
+
+
+def wait_for(driver: Any, selector: str) -> None:
+    """Wait until an element is there."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 60, poll_frequency=0.05).until(lambda _: driver.find_elements("css selector", selector))
+
+
+def screenshot(driver: Any, scheme: str) -> str:
+    """Return the page in a colour scheme as a small PNG, in base64."""
+    from PIL import Image
+
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    shot, small = Image.open(io.BytesIO(driver.get_screenshot_as_png())), io.BytesIO()
+    shot.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
+
+
+DRAWN = {
+    "demo.svg": draw_demo,
+    "back-pressure.svg": draw_back_pressure,
+    "burn-down.svg": draw_burn_down,
+    "web-chat.svg": draw_web_chat,
+}
 """The pictures, and what draws them."""
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -114,6 +117,20 @@ def test_tokens_are_seen_as_they_arrive(page: Page, site: Site, transport: str, 
     assert page.text(".answer .text").startswith("I looked it up for you: Oolong lies between green and black.")
     assert page.one(".answer").get_attribute("aria-busy") == "false"
     shots(page.driver, "done")
+
+
+def test_the_picture_shows_this_page(page: Page, site: Site) -> None:
+    """The picture of the documentation says what the page says."""
+    picture = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "web-chat.svg"
+    drawn = ElementTree.parse(picture).find("{http://www.w3.org/2000/svg}metadata")
+    assert drawn is not None
+    site.tool.open()
+    site.model.gate.open()
+    page.ask()
+    page.shows("#status", "Done")
+    page.one(".sources summary").click()
+    stale = "the picture is stale: draw it anew with `python docs/_site/pictures.py web-chat.svg`"
+    assert page.text("#log") == json.loads(drawn.text or "")["text"], stale
 
 
 @each_transport
