@@ -42,6 +42,17 @@ class H(BaseCallbackHandler):
     def on_llm_new_token(self, token, **kwargs):
         self.file.write(token)
 """,
+    "a file with the name of an output is fine": """
+from langchain_core.callbacks import BaseCallbackHandler
+class H(BaseCallbackHandler):
+    def __init__(self, output_file=None):
+        self._output_file = output_file
+    def on_llm_new_token(self, token, **kwargs):
+        if self._output_file:
+            self._output_file.write(token)
+        else:
+            print(token, end="")
+""",
 }
 
 

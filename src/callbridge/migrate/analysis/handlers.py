@@ -45,6 +45,7 @@ _STREAMLIT_METHODS = words("markdown write text info success code caption warnin
 _STREAMLIT_NAMES = re.compile(
     r"(^|[._])(container|placeholder|box|st|empty|area|chat|message|text_area|element|output|widget)\w*$|container|placeholder"
 )
+_FILE_NAMES = re.compile(r"(^|[._])(file|fp|fh|log)s?$")
 _PRINTING = frozenset(
     {"print", "sys.stdout.write", "click.echo", "typer.echo", "rich.print", "stdout.write", "sys.stderr.write"}
 )
@@ -310,7 +311,8 @@ def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool, 
         return "async-queue" if isinstance(module.parents.get(call), ast.Await) else "thread-queue"
     if name == "update_state":
         return "process-queue"
-    if name in _STREAMLIT_METHODS and _STREAMLIT_NAMES.search(receiver) and "." in text:
+    is_file = name == "write" and _FILE_NAMES.search(receiver) is not None
+    if name in _STREAMLIT_METHODS and _STREAMLIT_NAMES.search(receiver) and "." in text and not is_file:
         return "streamlit" if _uses_streamlit(module, receiver) else "other" if module.packages & {"gradio", "panel"} else None
     if name in _OTHER_METHODS and receiver and not _LOGGING.search(receiver):
         return "other"

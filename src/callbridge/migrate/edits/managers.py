@@ -118,7 +118,7 @@ def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
     place = source.span(call)
     handlers = _handlers(call)
     if handlers is None:
-        yield Refusal("CB202", place, "the manager is made of more than a list of handlers")
+        yield Refusal("CB202", place, "the manager is not made of a list that this place shows: write the list in place of it")
         return
     uses = _uses(source, call)
     if not uses:

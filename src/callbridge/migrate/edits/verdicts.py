@@ -24,6 +24,7 @@ _INLINED = ("CB304", "CB306", "CB307", "CB310", "CB401")
 _OF_HANDLERS = ("CB301", "CB302", "CB303", "CB305", *_INLINED)
 _OF_VERSION_3 = ("CB703", "CB704", "CB705", "CB708")
 _OF_CLASSES = ("CB302", "CB303", *_INLINED)
+_OF_ATTACHMENTS = ("CB203", "CB204", "CB205")
 
 REWRITTEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -96,7 +97,18 @@ def _settled(
     if changes and (own or not any(each.rule != finding.rule for each in refusals)):
         safe = any(each.safe for each in changes) if own else all(each.safe for each in changes)
         return _automatic(finding, changes, safe=safe)
-    return _left(finding, refusals[0].reason if refusals else "")
+    return _left(finding, refusals[0].reason if refusals else _of_handler(finding, plan, source))
+
+
+def _of_handler(finding: Finding, plan: Sequence[Change | Refusal], source: Source) -> str:
+    """Return why the handler that a finding sees attached stays, if the plan has one reason for all of its class."""
+    if finding.rule not in _OF_ATTACHMENTS:
+        return ""
+    names = {each.rpartition(".")[2] for each in finding.facts.get("handler", "").split()}
+    made = [source.span(use) for name in names for use in source.uses(name)]
+    refused = [each for each in plan if isinstance(each, Refusal) and each.rule in _OF_HANDLERS and each.reason]
+    reasons = {each.reason for each in refused if any(each.place.overlaps(place) for place in made)}
+    return reasons.pop() if len(reasons) == 1 else ""
 
 
 def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Refusal], source: Source) -> Finding:

@@ -9,6 +9,7 @@ from callbridge.migrate.analysis.attach import Attachment
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.flow import runs_in_scope
 from callbridge.migrate.finding import Finding
+from callbridge.migrate.rules.attached import reason_to_stay
 from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
@@ -44,13 +45,16 @@ def _reason(each: Attachment, runs: int) -> str:
         if all(use.made is not None for use in each.unresolved):
             return "the scanned files do not define the handler's class"
         return "this file does not show where the handler is made"
-    if any(use.origin in ("module", "attribute", "elsewhere", "parameter") for use in each.streaming):
-        return "the handler is made elsewhere: read the text of the call with `stream_call`"
+    reason = reason_to_stay(each)
+    if reason:
+        return reason
     if each.style == "factory":
         return "a function of your project attaches it: read the text of the call with `stream_call`"
     if not runs:
         return "the call is in another scope: read its text there with `stream_call`"
-    return "the handler does more than print tokens or hand them to a loop"
+    if all(use.role == "aiter" for use in each.streaming):
+        return "it stays with the loop over its tokens, see CB301"
+    return "the handler does more than print tokens or hand them to a loop: read the text of the call with `stream_call`"
 
 
 RULE = Rule(

@@ -6,16 +6,20 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.finding import Finding
+from callbridge.migrate.rules.attached import reason_to_stay
 from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
+
+_DOES_MORE = "the handler does more than show tokens: read the text of the call with `stream_call`"
+_NO_CALL = "this file does not show which call gets this config: read its text there with `stream_call`"
 
 
 def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
         if each.style != "config" or not each.streaming:
             continue
-        reason = "the handler or the call is elsewhere: read the text of the call with `stream_call` where you make it"
+        reason = reason_to_stay(each) or (_DOES_MORE if each.call is not None else _NO_CALL)
         shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2] for use in each.streaming))
         message = f"{shown} reads the run through `config`; an event stream gives the same text to a plain loop"
         facts = {"handler": " ".join(use.dotted for use in each.handlers), "callee": each.callee, "keyword": each.keyword}
