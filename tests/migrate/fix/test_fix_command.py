@@ -65,7 +65,7 @@ def test_files_are_rewritten_and_what_was_done_is_said(project: Path, capsys: py
 def test_what_stays_is_said_with_a_reason(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "app.py").write_bytes(b"from langchain.callbacks import get_openai_callback\n")
     assert run("app.py") == 0
-    assert "app.py:1: CB103 left: takes --unsafe: langchain-community has to become" in capsys.readouterr().out
+    assert "app.py:1: CB103 left: needs --unsafe: add langchain-community to the dependencies" in capsys.readouterr().out
     assert run("app.py", "--quiet") == 0
     assert capsys.readouterr().out == ""
     assert run("app.py", "--unsafe") == 0
@@ -228,8 +228,8 @@ def test_a_broken_file_is_one_finding_and_the_others_are_rewritten(
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"x = 1\ry = 2\r" + OLD, "the carriage return without a line feed in line 1 would be lost"),
-        (b"x = 1\n\x0c\n" + OLD, "the form feed in line 2 would be lost"),
+        (b"x = 1\ry = 2\r" + OLD, "the edit would lose the carriage return without a line feed in line 1"),
+        (b"x = 1\n\x0c\n" + OLD, "the edit would lose the form feed in line 2"),
     ],
 )
 def test_a_file_that_would_lose_more_stays_and_a_scan_says_so(

@@ -65,7 +65,7 @@ def test_a_comment_that_may_be_about_either_argument_takes_unsafe_and_stays() ->
     )
     rewritten = rewrite(code(f"{HEAD}\n{text}"))
     assert not rewritten.changes
-    assert any("`# see the notes` in line 7 may be about what is taken away" in each.reason for each in rewritten.refusals)
+    assert any("`# see the notes` in line 7 may be about the code that goes" in each.reason for each in rewritten.refusals)
     assert "streaming=True,  # see the notes\n" in after(text, unsafe=True)
 
 
@@ -236,7 +236,7 @@ def test_a_comment_inside_of_what_is_replaced_takes_unsafe() -> None:
     """
     rewritten = rewrite(code(text))
     assert not rewritten.changes
-    assert any("stands inside of what is replaced" in each.reason for each in rewritten.refusals)
+    assert any("stands inside the code that the edit replaces" in each.reason for each in rewritten.refusals)
 
 
 def test_a_comment_stays_with_its_argument_when_another_one_is_added() -> None:

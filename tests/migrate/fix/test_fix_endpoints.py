@@ -80,7 +80,7 @@ AFTER = """
 @pytest.mark.parametrize("before", [HANDLER + ASK, MAKING + OWN], ids=["given", "made by the handler"])
 def test_a_task_and_its_queue_become_a_wrapped_call(before: str) -> None:
     check_rewritten(before, AFTER, unsafe=True)
-    check_noop(before, "takes --unsafe: an error of the call, which its task has kept", rule="CB303", unsafe=False)
+    check_noop(before, "needs --unsafe: the loop raises an error of the call", rule="CB303", unsafe=False)
 
 
 def test_a_function_beside_the_loop_stays_and_is_wrapped() -> None:
@@ -133,15 +133,23 @@ def test_an_error_is_raised_where_the_old_code_waited_for_ever() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        ("await queue.get()", "await asyncio.wait_for(queue.get(), 9)", "does more than to take a token, to leave at the end"),
-        ("            await task\n", "            task.cancel()\n", "task is used otherwise than in `await task`"),
-        ("            await task\n", "            print(queue.qsize())\n", "queue is used elsewhere, too"),
+        (
+            "await queue.get()",
+            "await asyncio.wait_for(queue.get(), 9)",
+            "does more than take a token, use it, and leave at the end",
+        ),
+        ("            await task\n", "            task.cancel()\n", "the code does more with task than `await task`"),
+        ("            await task\n", "            print(queue.qsize())\n", "queue is also used elsewhere"),
         ('yield f"<{token}>"', "yield token, queue.qsize()", "uses queue for more than the next token"),
-        ("if token is None:", "if token is STOP:", "what puts the mark of the end into the queue cannot be seen here"),
-        ("model.ainvoke(x))", "other(model.ainvoke(x)))", "the task runs something else than the call"),
-        ("            while True", "            await ready()\n            while True", "something else is awaited"),
-        ("queue = asyncio.Queue()", "queue = make()", "queue is not a queue that a function around makes"),
-        ("# Runs in the background.", "print(model.ainvoke)", "is not known"),
+        ("if token is None:", "if token is STOP:", "this file does not show what puts the end mark into the queue"),
+        ("model.ainvoke(x))", "other(model.ainvoke(x)))", "the task runs neither the call"),
+        (
+            "            while True",
+            "            await ready()\n            while True",
+            "the code awaits something between task and loop",
+        ),
+        ("queue = asyncio.Queue()", "queue = make()", "queue is not a queue that an enclosing function makes"),
+        ("# Runs in the background.", "print(model.ainvoke)", "callbridge does not know"),
     ],
 )
 def test_a_queue_that_does_more_stays(before: str, after: str, reason: str) -> None:

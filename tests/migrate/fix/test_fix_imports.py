@@ -105,7 +105,7 @@ def test_imports_that_add_a_dependency_take_unsafe() -> None:
     before = (
         "from langchain.callbacks import get_openai_callback\nfrom langchain.callbacks import AsyncIteratorCallbackHandler\n"
     )
-    check_noop(before, "langchain-community has to become a dependency", rule="CB103", unsafe=False)
+    check_noop(before, "add langchain-community to the dependencies", rule="CB103", unsafe=False)
     after = rewrite(before, Options(unsafe=True)).text
     assert "from langchain_community.callbacks import get_openai_callback\n" in after
     assert "from langchain_classic.callbacks import AsyncIteratorCallbackHandler\n" in after
@@ -116,9 +116,9 @@ def test_imports_that_add_a_dependency_take_unsafe() -> None:
     [
         ("from langchain.callbacks import *\n", "import *"),
         ("from langchain.callbacks import set_handler\n", "no successor"),
-        ("import langchain.callbacks.base\n", "the module is imported"),
-        ("from langchain import callbacks\n", "the module is imported"),
-        ("from langchain.callbacks import base\n", "where base lives now is not known"),
+        ("import langchain.callbacks.base\n", "the import binds the module"),
+        ("from langchain import callbacks\n", "the import binds the module"),
+        ("from langchain.callbacks import base\n", "callbridge does not know where base lives now"),
         ("from langchain.callbacks.base import BaseCallbackHandler; x = 1\n", "shares its line"),
         (
             "try:\n    from langchain_core.callbacks import Callbacks\n"
@@ -206,13 +206,13 @@ def test_the_import_of_a_manager_stays_where_somebody_needs_it() -> None:
 @pytest.mark.parametrize(
     ("snippet", "reason"),
     [
-        ("OpenAI(callback_manager=m, callbacks=[h])\n", "`callbacks=` as well"),
+        ("OpenAI(callback_manager=m, callbacks=[h])\n", "the call also has `callbacks=`"),
         ("OpenAI(callback_manager=m, **options)\n", "`**` arguments"),
         ("initialize_agent(tools, llm, callback_manager=m)\n", "is a function"),
-        ("make_llm(callback_manager=CallbackManager([h]))\n", "not a class of LangChain"),
+        ("make_llm(callback_manager=CallbackManager([h]))\n", "not of a LangChain class"),
         ("OpenAI(callbacks=CallbackManager(handlers, parent_run_id=x))\n", "more than a list"),
         ("OpenAI(callbacks=CallbackManager(handlers))\n", "more than a list"),
-        ("m = CallbackManager([h])\nm.add_handler(x)\nOpenAI(callbacks=m)\n", "used otherwise"),
+        ("m = CallbackManager([h])\nm.add_handler(x)\nOpenAI(callbacks=m)\n", "for more than an argument"),
     ],
 )
 def test_managers_that_do_more_stay(snippet: str, reason: str) -> None:
@@ -229,7 +229,7 @@ def test_a_manager_that_is_passed_to_a_call_takes_unsafe() -> None:
         def f(chain, h):
             return chain.run(1, callbacks=CallbackManager([h]))
         """
-    check_noop(before, "hear only the run they are passed to", rule="CB202", unsafe=False)
+    check_noop(before, "hear only the run that gets them", rule="CB202", unsafe=False)
     check_rewritten(before, "def f(chain, h):\n    return chain.run(1, callbacks=[h])\n", unsafe=True)
 
 
@@ -262,8 +262,8 @@ def test_callbacks_of_a_call_go_into_its_config() -> None:
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        ("chain.invoke(x, config=c, callbacks=[h])", "a config as well"),
-        ("chain.invoke(x, c, callbacks=[h])", "a config as well"),
+        ("chain.invoke(x, config=c, callbacks=[h])", "already has a config"),
+        ("chain.invoke(x, c, callbacks=[h])", "already has a config"),
         ("chain.invoke(x, callbacks=[h], **options)", "`*` or `**`"),
         ("chain.run(x, callbacks=[h])", "run() has no `config=`"),
         ("chain.invoke(FunctionName=1, callbacks=[h])", "no input"),

@@ -161,7 +161,7 @@ def test_a_coroutine_function_awaits_in_the_loop() -> None:
         answer = await chat.ainvoke(x, config={{"callbacks": [Push(websocket)]}})
         return answer.content
     """
-    check_noop(before, "an error of what is done with a token was logged", rule="CB304", unsafe=False)
+    check_noop(before, "an error in handling a token was only logged", rule="CB304", unsafe=False)
     assert "await websocket.send_text(token)" in check_same(before, unsafe=True)
 
 
@@ -264,26 +264,29 @@ def test_names_of_the_other_file_are_imported_or_keep_the_handler() -> None:
     local = "from langchain_core.callbacks import BaseCallbackHandler\ndef escape(text): return text\n" + named
     left = in_project(main, {"app/handlers.py": local})
     assert left.text == main
-    assert "what escape is in the handler's file is not known here" in str(left.refusals)
+    assert "the handler uses escape of its own file" in str(left.refusals)
 
 
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
         ("llm = get(x)\n        llm.invoke(x)", "the model is returned"),
-        ("handlers = [Show(box)]\n        use(handlers)", "used otherwise than as `callbacks`"),
+        ("handlers = [Show(box)]\n        use(handlers)", "for more than `callbacks`"),
         ("chat = FakeChatModel(streaming=True, callbacks=[Show(*box)])\n        chat.invoke(x)", "`*` or `**` arguments"),
-        ("chat = FakeChatModel(streaming=True, callbacks=[Show()])\n        chat.invoke(x)", "what box of the handler is"),
+        (
+            "chat = FakeChatModel(streaming=True, callbacks=[Show()])\n        chat.invoke(x)",
+            "this file does not show the handler's box",
+        ),
         (
             "chat = FakeChatModel(streaming=True, callbacks=[Show(box)])\n        def late(box):\n            chat.invoke(x)",
-            "what it is made of is not known at the call",
+            "its arguments may be different at the call",
         ),
     ],
 )
 def test_what_stands_in_the_way_is_named(made: str, reason: str) -> None:
     if "get(x)" in made:
         made = "return FakeChatModel(streaming=True, callbacks=[Show(box)])"
-        reason = "no call that runs the model is in this file"
+        reason = "this file has no call that runs the model"
     check_noop(f"{HEAD}{SHOW}\n    def ask(box, x):\n        {made}\n", reason)
 
 
@@ -291,13 +294,13 @@ def test_what_stands_in_the_way_is_named(made: str, reason: str) -> None:
     ("header", "body", "reason"),
     [
         ("Show(Mine)", "", "what its base Mine does"),
-        ("Show(BaseCallbackHandler)", "tokens = []", "where its self.tokens comes from"),
+        ("Show(BaseCallbackHandler)", "tokens = []", "does not show where self.tokens comes from"),
         (
             "Show(BaseCallbackHandler)",
             "def __init__(self):\n            self.tokens = []\n            register(self)",
             "does more than",
         ),
-        ("Show(BaseCallbackHandler)", "def tokens(self):\n            return []", "another method of its own"),
+        ("Show(BaseCallbackHandler)", "def tokens(self):\n            return []", "its hook calls another method"),
     ],
 )
 def test_a_class_that_does_more_than_can_be_seen_stays(header: str, body: str, reason: str) -> None:
@@ -333,7 +336,7 @@ def test_a_sync_hook_that_waits_is_not_put_into_the_event_loop_unseen() -> None:
     async def ask(x):
         return await FakeChatModel(streaming=True, callbacks=[Slow()]).ainvoke(x)
     """
-    check_noop(before, "its hook ran in a thread, and runs in the event loop now", unsafe=False)
+    check_noop(before, "its hook ran in a thread before, and runs in the event loop now", unsafe=False)
 
 
 # -- models that are followed
@@ -357,7 +360,7 @@ def test_models_are_followed_through_a_factory_and_an_attribute(capsys: pytest.C
     """)
     safe = rewrite(before, Options(), foreign_uses=frozenset({"ask"}))
     assert "with stream_call(make().invoke, x)" in safe.text
-    assert "the model is kept in an object" in str(safe.refusals)
+    assert "an object holds the model" in str(safe.refusals)
     after = rewrite(before, Options(unsafe=True)).text
     assert "with stream_call(self.chat.invoke, x)" in after
     assert "class Print" not in after

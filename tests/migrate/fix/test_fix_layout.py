@@ -176,7 +176,7 @@ def test_new_lines_are_indented_as_their_block_is(indent: str) -> None:
     [
         ("handler = StreamingStdOutCallbackHandler(); x = 1", "shares its line"),
         ("if q: handler = StreamingStdOutCallbackHandler()", "shares its line"),
-        ("if q:\n        handler = StreamingStdOutCallbackHandler()", "all that the block in line 7 does"),
+        ("if q:\n        handler = StreamingStdOutCallbackHandler()", "would empty the block in line 7"),
     ],
 )
 def test_what_would_part_a_line_or_leave_an_empty_block_stays_with_a_true_reason(lines: str, reason: str) -> None:

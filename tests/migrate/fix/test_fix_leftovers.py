@@ -161,18 +161,22 @@ def test_what_a_scan_promises_is_done(rule: str) -> None:
         (
             PRINTING.replace("return chat.invoke(x)", "use(chat); chat.invoke(x)"),
             "CB203",
-            "it goes with CB305 in line 10, which stays: the model is passed on to use()",
+            "it changes together with CB305 in line 10, which stays: the model is passed to use()",
         ),
-        (CLASSES + QUEUE.replace("Thread(target", "pool.submit(target"), "CB302", "run is not just the target of a thread"),
-        (CLASSES + "    def ask(x):\n        return Filler(x)\n", "CB302", "x is not a queue that a function around makes"),
-        (CLASSES, "CB302", "nothing in this file is made of Filler"),
-        (CLASSES, "CB306", "nothing in this file is made of Printer"),
+        (
+            CLASSES + QUEUE.replace("Thread(target", "pool.submit(target"),
+            "CB302",
+            "uses run for more than the target of a thread",
+        ),
+        (CLASSES + "    def ask(x):\n        return Filler(x)\n", "CB302", "x is not a queue that an enclosing function makes"),
+        (CLASSES, "CB302", "this file makes no Filler"),
+        (CLASSES, "CB306", "this file makes no Printer"),
         (
             "    def ask(f):\n        f(1, config={'callbacks': [Other(), StreamingStdOutCallbackHandler()]})\n",
             "CB305",
-            "takes",
+            "needs",
         ),
-        ("    def ask(f):\n        f(1, callbacks=[StreamingStdOutCallbackHandler()])\n", "CB305", "takes --unsafe"),
+        ("    def ask(f):\n        f(1, callbacks=[StreamingStdOutCallbackHandler()])\n", "CB305", "needs --unsafe"),
     ],
 )
 def test_what_is_left_says_why(text: str, rule: str, reason: str) -> None:
@@ -223,6 +227,6 @@ def test_a_selection_names_what_is_selected() -> None:
     text = code(HEAD + PRINTING)
     only = rewrite(text, Options(scan=scan, select=("CB203",)))
     assert [(each.rule, each.reason) for each in only.refusals] == [
-        ("CB203", "it goes with its handler, whose rules are not among the selected ones")
+        ("CB203", "it changes together with its handler: select the rules for that, too")
     ]
     assert not rewrite(text, Options(scan=scan, select=("CB1",))).refusals

@@ -82,15 +82,15 @@ def test_a_chain_of_an_object_is_seen_where_it_is_stored() -> None:
 def test_an_agent_of_ones_own_takes_unsafe() -> None:
     text = f"{HEAD}        def ask(x, h, agent):\n            chain = AgentExecutor(agent=agent)\n            CALL\n"
     before = text.replace("CALL", "return chain.run(x, callbacks=[h])")
-    check_noop(before, "takes --unsafe: the agent is one of its own", rule="CB204", unsafe=False)
+    check_noop(before, "needs --unsafe: the agent is your own", rule="CB204", unsafe=False)
     check_rewritten(before, text.replace("CALL", 'return chain.invoke(x, config={"callbacks": [h]})["output"]'), unsafe=True)
 
 
 @pytest.mark.parametrize(
     ("made", "call", "reason"),
     [
-        ("make()", "chain.run(x, callbacks=[h])", "which chain chain is cannot be seen here: write chain.invoke(…"),
-        ("LLMChain(**options)", "chain.run(x, callbacks=[h])", "made of `*` or `**` arguments, which may name its output"),
+        ("make()", "chain.run(x, callbacks=[h])", "this file does not show which chain chain is: write chain.invoke(…"),
+        ("LLMChain(**options)", "chain.run(x, callbacks=[h])", "made with `*` or `**` arguments, which may name its output"),
         ("LLMChain(llm=llm, output_key=k)", "chain.run(x, callbacks=[h])", "depends on `output_key=k`"),
         (
             "RetrievalQA(return_source_documents=True)",
@@ -98,10 +98,14 @@ def test_an_agent_of_ones_own_takes_unsafe() -> None:
             "depends on `return_source_documents=True`",
         ),
         ("LLMChain(llm=llm)", "chain.run(x, callbacks=[h], tags=['a'])", "more arguments than its input and the callbacks"),
-        ("LLMChain(llm=llm)", "chain.run(callbacks=[h], **x)", "has `**` arguments, options besides the callbacks"),
+        ("LLMChain(llm=llm)", "chain.run(callbacks=[h], **x)", "has `**` arguments, other options than the callbacks"),
         ("LLMChain(llm=llm)", "chain.apply([x], callbacks=[h])", "apply() has no `config=`"),
-        ("LLMChain(llm=llm)", "later(chain.arun(x, callbacks=[h]))", "is not awaited where it is made"),
-        ("initialize_agent(tools, llm)", "chain.predict(input=x, callbacks=[h])", "which chain chain is cannot be seen here"),
+        ("LLMChain(llm=llm)", "later(chain.arun(x, callbacks=[h]))", "the code does not await"),
+        (
+            "initialize_agent(tools, llm)",
+            "chain.predict(input=x, callbacks=[h])",
+            "this file does not show which chain chain is",
+        ),
     ],
 )
 def test_what_cannot_be_seen_stays_and_says_what_to_write(made: str, call: str, reason: str) -> None:

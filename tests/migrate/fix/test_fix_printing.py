@@ -95,7 +95,7 @@ def test_an_agent_of_langchain_or_langgraph_runs_the_model_that_it_is_made_of(ag
             return agent.invoke(question)
         """
     assert "with stream_call(agent.invoke, question)" in rewrite(code(before.replace("TOOLS", "[]"))).text
-    check_noop(before.replace("TOOLS", "[search]"), "the text of all of them will be read", rule="CB305", unsafe=False)
+    check_noop(before.replace("TOOLS", "[search]"), "the loop reads the text of all of them", rule="CB305", unsafe=False)
 
 
 def test_a_coroutine_that_prints_reads_the_text() -> None:
@@ -162,7 +162,7 @@ def test_a_model_that_did_not_stream_prints_only_with_unsafe(model: str, call: s
             chat = {model}
             return {call}
         """
-    check_noop(before, "ChatOpenAI has no `streaming=True`: nothing was printed so far", rule="CB305", unsafe=False)
+    check_noop(before, "ChatOpenAI has no `streaming=True`: nothing was printed before", rule="CB305", unsafe=False)
     assert rewrite(code(before), Options(unsafe=True)).changes
     for streams in ("ChatOpenAI(streaming=True, ", "ChatOpenAI(stream=1, ", "ChatOllama("):
         text = code(before.replace("ChatOpenAI(", streams).replace("import ChatOpenAI", "import ChatOpenAI, ChatOllama"))
@@ -173,14 +173,14 @@ def test_a_model_that_did_not_stream_prints_only_with_unsafe(model: str, call: s
     ("lines", "reason"),
     [
         ("return chat", "no call that runs the model"),
-        ("self.chat = chat", "stored in self.chat, and where that is run cannot be followed"),
-        ("use(chat)", "passed on to use(), where its runs cannot be seen"),
+        ("self.chat = chat", "stored in self.chat, and `fix` cannot follow that to its runs"),
+        ("use(chat)", "passed to use(), and this file does not show its runs there"),
         ("yield chat", "wrap the call that runs it with `stream_call`"),
         ("return chat.stream(x)", "what .stream does"),
         ("return f(g(), chat.invoke(x))", "larger expression"),
         ("return x and chat.invoke(x)", "larger expression"),
         ("return [chat.invoke(each) for each in x]", "larger expression"),
-        ("while chat.invoke(x): pass", "header of a statement"),
+        ("while chat.invoke(x): pass", "a statement's header"),
         ("pass", "no call that runs the model"),
         ("a = 1; chat.invoke(x)", "shares its line"),
         ("stream_call = 1; chat.invoke(x)", "shares its line"),
@@ -208,7 +208,7 @@ def test_a_run_that_is_read_already_is_not_wrapped_again() -> None:
             with stream_call(chat.invoke, x) as stream:
                 return list(stream.text())
         """,
-        "the run is read as a stream already",
+        "the code already streams this run",
         rule="CB305",
     )
 
@@ -219,7 +219,7 @@ def test_a_name_of_ours_that_means_something_else_is_left_alone() -> None:
         def stream_call(): ...
         ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(1)
         """,
-        "the name stream_call means something else",
+        "this file uses the name stream_call for something else",
         rule="CB305",
     )
     check_noop(
@@ -227,7 +227,7 @@ def test_a_name_of_ours_that_means_something_else_is_left_alone() -> None:
         def main(partial):
             ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()]).invoke(1, stop=partial)
         """,
-        "the name partial means something else",
+        "this file uses the name partial",
         rule="CB305",
     )
     check_noop(
@@ -284,16 +284,19 @@ def test_a_printing_handler_of_ones_own_becomes_the_body_of_the_loop() -> None:
     [
         (
             "def on_llm_new_token(self, token, **kwargs):\n                self.text += token\n",
-            "where its self.text comes from",
+            "does not show where self.text comes from",
         ),
         ("def on_llm_new_token(self, token, **kwargs):\n                print(kwargs, token)\n", "reads kwargs"),
         ("def on_llm_new_token(self, token, **kwargs): print(token)\n", "on one line with its header"),
         (
             "def on_llm_new_token(self, token, **kwargs):\n                print(token)\n"
             "            def on_tool_end(self, output, **kwargs):\n                print(output)\n",
-            "it hears on_tool_end as well",
+            "it also has on_tool_end",
         ),
-        ("def on_llm_new_token(self, token, **kwargs):\n                self.show(token)\n", "where its self.show comes from"),
+        (
+            "def on_llm_new_token(self, token, **kwargs):\n                self.show(token)\n",
+            "does not show where self.show comes from",
+        ),
         ("def on_llm_new_token(self, token, **kwargs):\n                return print(token)\n", "has a `return`"),
     ],
 )

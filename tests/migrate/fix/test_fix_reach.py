@@ -67,14 +67,14 @@ def test_a_call_inside_a_statement_is_made_before_it(statement: str, capsys: pyt
     [
         ("return f(g(x), llm.invoke(x))", "larger expression"),
         ("return f'{said}' + llm.invoke(x).content", "larger expression"),
-        ("return x and llm.invoke(x)", "does not always make it"),
-        ("return [llm.invoke(each) for each in x]", "makes it several times"),
-        ("return llm.invoke(x) if x else 0", "does not always make it"),
+        ("return x and llm.invoke(x)", "may skip or repeat it"),
+        ("return [llm.invoke(each) for each in x]", "may skip or repeat it"),
+        ("return llm.invoke(x) if x else 0", "may skip or repeat it"),
         ("return f(state.count, llm.invoke(x))", "larger expression"),
         ("return f(items['a'], llm.invoke(x))", "larger expression"),
         ("return f(total, llm.invoke(x))", "larger expression"),
-        ("while llm.invoke(x): pass", "header of a statement"),
-        ("if x:\n                pass\n            elif llm.invoke(x):\n                pass", "header of a statement"),
+        ("while llm.invoke(x): pass", "a statement's header"),
+        ("if x:\n                pass\n            elif llm.invoke(x):\n                pass", "a statement's header"),
     ],
 )
 def test_a_call_stays_if_what_is_computed_before_it_may_change(statement: str, reason: str) -> None:
@@ -166,7 +166,7 @@ def test_one_of_several_models_without_the_handler_keeps_its_call() -> None:
                 chat = FakeChatModel()
             return chat.invoke(x)
         """,
-        "one of several models",
+        "the call runs several models",
         rule="CB305",
     )
 
@@ -235,7 +235,7 @@ def test_models_and_chains_are_followed_through_functions_and_classes_that_are_g
             chain = build(llm)
             return run(chain, x), run(chain, "y"), Bot(llm, name="b").talk(x)
     """
-    check_noop(text, "kept in an object", rule="CB305", unsafe=False, foreign="ask")
+    check_noop(text, "an object holds the model", rule="CB305", unsafe=False, foreign="ask")
     before, after = both(text, unsafe=True)
     assert before("q") == after("q") == ("tea", "tea", ("b", "tea"))
     assert capsys.readouterr().out == "tea" * 6
@@ -259,7 +259,7 @@ def test_a_function_that_may_be_given_another_model_keeps_its_call(other: str) -
         run(llm, "x")
         {other}
         """,
-        "passed on to run()",
+        "passed to run()",
         rule="CB305",
     )
 
@@ -322,9 +322,9 @@ def test_a_factory_that_is_given_the_handler_takes_it_no_more(capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        ('def make(handler):\n            """Attach handler."""\n            MADE', "the text that documents a function"),
-        ("def make(\n            handler,  # prints\n        ):\n            MADE", "which have comments"),
-        ("def make(handler):\n            print(handler)\n            MADE", "is read 2 times"),
+        ('def make(handler):\n            """Attach handler."""\n            MADE', "a docstring mentions the parameter"),
+        ("def make(\n            handler,  # prints\n        ):\n            MADE", "have comments: remove"),
+        ("def make(handler):\n            print(handler)\n            MADE", "reads it 2 times"),
         ("@cache\n        def make(handler):\n            MADE", "not in a list of `callbacks`"),
         ("def make(handler):\n            handler = handler\n            MADE", "not in a list of `callbacks`"),
     ],
@@ -412,11 +412,11 @@ def test_a_handler_that_a_condition_attaches_prints_on_that_condition(
 @pytest.mark.parametrize(
     ("choice", "reason"),
     [
-        ("[StreamingStdOutCallbackHandler()] if is_loud() else []", "may change until the call"),
-        ("[StreamingStdOutCallbackHandler()] if state.loud else []", "may change until the call"),
+        ("[StreamingStdOutCallbackHandler()] if is_loud() else []", "may change before the call"),
+        ("[StreamingStdOutCallbackHandler()] if state.loud else []", "may change before the call"),
         ("[StreamingStdOutCallbackHandler()] if loud else other", "chooses between this handler and others"),
         ("[StreamingStdOutCallbackHandler(), other] if loud else []", "between several handlers and none"),
-        ("[StreamingStdOutCallbackHandler()] if changed else []", "may be another where it is run"),
+        ("[StreamingStdOutCallbackHandler()] if changed else []", "may have changed by the time of the call"),
     ],
 )
 def test_a_handler_that_is_attached_on_what_may_change_stays(choice: str, reason: str) -> None:
@@ -463,7 +463,7 @@ def test_what_a_handler_at_module_level_keeps_begins_with_each_call_with_unsafe(
         def ask(x):
             return llm.invoke(x).content, list(shown)
         """
-    check_noop(text, "begins anew with each call", rule="CB401", unsafe=False)
+    check_noop(text, "starts afresh with each call", rule="CB401", unsafe=False)
     check_rewritten(
         text,
         """
@@ -497,7 +497,7 @@ def test_what_a_handler_keeps_and_others_read_stays_with_it() -> None:
         def ask(x):
             return llm.invoke(x).content + handler.text
         """,
-        "which is read elsewhere",
+        "that other code reads",
         rule="CB401",
     )
 

@@ -189,7 +189,7 @@ def test_what_is_kept_between_tokens_goes_on_in_a_loop_of_calls() -> None:
             for each in x:
                 llm.invoke(each)
         """,
-        "begins anew with each call",
+        "starts afresh with each call",
         unsafe=False,
     )
 
@@ -303,7 +303,7 @@ def test_a_list_or_config_that_is_put_together_is_followed(text: str, capsys: py
         def ask(x):
             return chain.invoke(x)
         """,
-            "one of several models",
+            "the call runs several models",
         ),
     ],
 )

@@ -181,7 +181,7 @@ def test_a_factory_of_ones_own_takes_unsafe_and_keeps_its_argument() -> None:
                 yield token
             await task
         """
-    check_noop(before, "what becomes of the handler", rule="CB301", unsafe=False)
+    check_noop(before, "what happens to the handler", rule="CB301", unsafe=False)
     check_rewritten(
         before,
         """
@@ -297,12 +297,12 @@ def test_what_level_two_cannot_do_is_wrapped(run: str) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("cb.queue.put_nowait(1)", "passed on to something other"),
-        ("register(cb)", "passed on to something other"),
-        ("task.add_done_callback(print)", "used otherwise than in `await task`"),
+        ("cb.queue.put_nowait(1)", "passed to something other"),
+        ("register(cb)", "passed to something other"),
+        ("task.add_done_callback(print)", "the code does more with task than `await task`"),
         ("other = asyncio.create_task(x)", "2 tasks"),
-        ("await x", "something else is awaited"),
-        ("x = 2", "x is assigned again"),
+        ("await x", "the code awaits something between task and loop"),
+        ("x = 2", "assigns x again"),
         ("async for t in cb.aiter(): pass", "2 loops"),
     ],
 )
@@ -326,9 +326,9 @@ def test_tasks_that_do_more_stay(body: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        ("chain = build(chat)", "chain.acall(x)", "cannot be seen here"),
-        ("chain = LLMChain(llm=chat, memory=Memory(llm=ChatOpenAI()))", "chain.acall(x)", "one of several models"),
-        ("", "chat.ainvoke((yield x))", "yield or assign, and would do so later"),
+        ("chain = build(chat)", "chain.acall(x)", "this file does not show"),
+        ("chain = LLMChain(llm=chat, memory=Memory(llm=ChatOpenAI()))", "chain.acall(x)", "the call runs several models"),
+        ("", "chat.ainvoke((yield x))", "a `yield` or an assignment, which would come later"),
         ("", "guard(chat.ainvoke(x), cb.done)", "does more with an error"),
     ],
 )
@@ -393,7 +393,7 @@ def test_an_except_around_the_loop_that_catches_more_takes_unsafe() -> None:
         """,
         unsafe=True,
     )
-    check_noop(before, "takes --unsafe: the `except` around the loop catches", rule="CB301", unsafe=False)
+    check_noop(before, "needs --unsafe: the `except` around the loop catches", rule="CB301", unsafe=False)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_what_follows_the_loop_and_was_run_after_a_failure_takes_unsafe(made: st
                 yield token
             {end}
         """
-    check_noop(before, "what follows the loop has been run although the call failed", rule="CB301", unsafe=False)
+    check_noop(before, "the code after the loop ran even if the call failed", rule="CB301", unsafe=False)
     assert rewrite(code(before), Options(unsafe=True)).changes
     raised = code(before.replace(end, "await task\n            cb.done.set()\n            yield '[DONE]'"))
     raised = raised.replace("print(error)", "raise")
@@ -441,7 +441,7 @@ def test_a_loop_that_goes_round_again_after_a_failure_takes_unsafe() -> None:
                 async for token in cb.aiter():
                     yield token
         """,
-        "what follows the loop has been run although the call failed",
+        "the code after the loop ran even if the call failed",
         rule="CB301",
         unsafe=False,
     )
@@ -459,7 +459,7 @@ def test_arguments_that_are_computed_later_than_before_take_unsafe(between: str)
                 yield token
             await task
         """
-    check_noop(before, "computed where the loop begins", rule="CB301", unsafe=False)
+    check_noop(before, "computed later: where the loop begins", rule="CB301", unsafe=False)
     safe = [("history() + x", "[HumanMessage(content=x)]"), (between, "print(x)\n            logger.info(x)")]
     for old, new in safe:
         text = code(
@@ -486,7 +486,7 @@ def test_arguments_that_are_computed_in_a_generator_and_no_longer_in_its_endpoin
 
             return StreamingResponse(events())
         """,
-        "computed where the loop begins",
+        "computed later: where the loop begins",
         rule="CB301",
         unsafe=False,
     )
@@ -514,7 +514,7 @@ def test_what_sees_the_errors_of_the_awaited_task_keeps_it(end: str) -> None:
                 yield token
             {end}
         """,
-        "a `try` or `with` of its own",
+        "a `try` or `with` around the `await` alone",
         rule="CB301",
     )
 
@@ -650,10 +650,10 @@ def test_a_queue_and_its_thread_become_a_wrapped_call() -> None:
 @pytest.mark.parametrize(
     ("thread", "loop", "reason"),
     [
-        ("Thread(target=run, args=(1,)).start()", "while True:\n                token = q.get()", "given arguments"),
+        ("Thread(target=run, args=(1,)).start()", "while True:\n                token = q.get()", "gets arguments"),
         ("Thread(target=run).start()\n            watch(q)", "while True:\n                token = q.get()", "used elsewhere"),
-        ("Thread(target=run).start()", "while go:\n                token = q.get()", "not of a known form"),
-        ("pool.submit(run)", "while True:\n                token = q.get()", "not just the target of a thread"),
+        ("Thread(target=run).start()", "while go:\n                token = q.get()", "a form that `fix` does not know"),
+        ("pool.submit(run)", "while True:\n                token = q.get()", "for more than the target of a thread"),
     ],
 )
 def test_queues_that_do_more_stay(thread: str, loop: str, reason: str) -> None:

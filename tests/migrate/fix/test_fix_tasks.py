@@ -59,14 +59,14 @@ def test_a_coroutine_that_is_kept_and_then_guarded_goes_with_its_guard() -> None
             task = asyncio.create_task(guard(run, callback.done))
 """
     check_rewritten(HEAD + task + LOOP, AFTER, unsafe=True)
-    check_noop(HEAD + task + LOOP, "guard() is defined elsewhere", unsafe=False)
+    check_noop(HEAD + task + LOOP, "does not show what guard() does", unsafe=False)
 
 
 def test_a_coroutine_that_is_awaited_after_its_loop_takes_unsafe() -> None:
     """The loop waited for ever; nobody can have relied on it, and what comes out now is new."""
     late = HEAD.replace("import asyncio\n", "") + "            task = model.ainvoke(x)\n" + LOOP
     check_rewritten(late, AFTER, unsafe=True)
-    check_noop(late, "takes --unsafe: the loop waited for ever", rule="CB301", unsafe=False)
+    check_noop(late, "needs --unsafe: the loop waited forever before", rule="CB301", unsafe=False)
 
 
 def test_the_result_of_a_late_coroutine_is_that_of_the_stream() -> None:
@@ -81,12 +81,12 @@ def test_a_function_beside_the_loop_that_does_nothing_but_the_run_goes() -> None
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        ("return await", "print(x)\n                    return await", "runs the model which has the handler"),
-        ("def run()", "def run(x=x)", "runs the model which has the handler"),
-        ("create_task(run())", "create_task(run(1))", "runs the model which has the handler"),
-        ("# Runs the model.", "@traced", "runs the model which has the handler"),
-        ("callback.done.set()", "callback.done.set()\n                    log()", "runs the model which has the handler"),
-        ("return await", "await", "what its guard returns is used"),
+        ("return await", "print(x)\n                    return await", "runs the model with the handler"),
+        ("def run()", "def run(x=x)", "runs the model with the handler"),
+        ("create_task(run())", "create_task(run(1))", "runs the model with the handler"),
+        ("# Runs the model.", "@traced", "runs the model with the handler"),
+        ("callback.done.set()", "callback.done.set()\n                    log()", "runs the model with the handler"),
+        ("return await", "await", "the code uses what the guard returns"),
     ],
 )
 def test_a_function_that_does_more_or_keeps_the_result_stays(before: str, after: str, reason: str) -> None:
@@ -98,14 +98,14 @@ def test_a_function_that_does_more_or_keeps_the_result_stays(before: str, after:
     ("task", "reason"),
     [
         ("", "no task runs the call next to the loop: wrap the call with `astream_call`"),
-        ("task = asyncio.create_task(*given)", "the task is not made of one call: wrap the call that runs the model"),
+        ("task = asyncio.create_task(*given)", "the task does not run a single call: wrap the call that runs the model"),
         (
             "run = model.ainvoke(x)\n            print(run)\n            task = asyncio.create_task(run)",
-            "the task is not made of one",
+            "the task does not run a single call",
         ),
         (
             "run = model.ainvoke(x)\n            if x:\n                task = asyncio.create_task(run)",
-            "the coroutine and its task are not made in the same block",
+            "the code makes the coroutine and its task in different blocks",
         ),
     ],
 )

@@ -55,12 +55,12 @@ def test_so_does_what_reads_it_otherwise(before: str, after: str) -> None:
         (
             "async def read(model, q):\n    events = model.astream_events(q, version='v3')\n    keep(events)\n"
             "    async for event in events: ...\n",
-            "used otherwise",
+            "the code does more with",
         ),
         (
             "def start(model, q):\n    events = model.astream_events(q, version='v3')\n    async def read():\n"
             "        async for event in events: ...\n    return read\n",
-            "not made in a coroutine",
+            "not in an `async def`",
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_stream_that_more_than_that_reads_stays(text: str) -> None:
 
 def test_leaving_ends_the_run_which_takes_unsafe() -> None:
     text = HEAD + "async def f(m):\n    async for e in await m.astream_events(1, version='v3'):\n        show(e)\n"
-    check_noop(text, "went on so far", rule="CB704", unsafe=False)
+    check_noop(text, "which went on before", rule="CB704", unsafe=False)
 
 
 def test_a_stream_of_an_else_stays() -> None:
@@ -184,7 +184,7 @@ def test_a_handler_of_a_v3_call_gets_its_tokens(body: str) -> None:
     head, handler = "from langchain_core.callbacks import StreamingStdOutCallbackHandler\n", "StreamingStdOutCallbackHandler()"
     before = f"{head}\n\ndef ask(graph, q):\n{body.replace('HANDLER', handler)}"
     after = f"{head}\n\ndef ask(graph, q):\n{body.replace('HANDLER', f'with_tokens({handler})')}"
-    check_noop(before, "heard nothing so far", rule="CB705", unsafe=False)
+    check_noop(before, "the handler heard none before", rule="CB705", unsafe=False)
     check_rewritten(before, "from callbridge import with_tokens\n" + after, unsafe=True)
 
 
@@ -198,7 +198,7 @@ def test_a_name_that_means_something_else_stays() -> None:
             show(with_tokens(q))
             return graph.stream_events(q, {"callbacks": [StreamingStdOutCallbackHandler()]}, version="v3").output
         """,
-        "means something else",
+        "uses the name with_tokens",
         rule="CB705",
     )
 
@@ -229,7 +229,7 @@ def test_the_text_of_a_message_is_taken(before: str, after: str) -> None:
 
 def test_what_may_be_no_message_takes_unsafe() -> None:
     text = HEAD + "def ask(m, q):\n    run = m.stream_events(q, version='v3')\n    return run.output['draft'].content.strip()\n"
-    check_noop(text, "cannot be seen", rule="CB708", unsafe=False)
+    check_noop(text, "this file does not show that this is", rule="CB708", unsafe=False)
     assert "run.output['draft'].text.strip()" in rewrite(text, Options(unsafe=True)).text
 
 

@@ -24,7 +24,7 @@ async def ask(model):
     text += message.content  # CB708 auto-safe
     return text
 """,
-    "the state of a graph": """
+    "a graph's state": """
 def ask(graph):
     run = graph.stream_events('q', version='v3')
     state = run.output

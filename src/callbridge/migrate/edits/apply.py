@@ -351,7 +351,7 @@ class _Filler(cst.CSTTransformer):
 
 def _line(node: Statement) -> cst.SimpleStatementLine:
     if not isinstance(node, cst.SimpleStatementLine) or len(node.body) != 1:
-        raise EditError("an import that shares its line")
+        raise EditError("an import shares its line with another statement")
     return node
 
 
@@ -419,7 +419,7 @@ def _remove_element(node: cst.BaseExpression, operation: RemoveElement) -> cst.B
 
 def _without_finally(node: Statement) -> list[Statement]:
     if not isinstance(node, cst.Try):
-        raise EditError("no `try` to take the `finally` off")
+        raise EditError("no `try` to remove the `finally` from")
     if node.handlers:
         return [node.with_changes(finalbody=None)]
     if not isinstance(node.body, cst.IndentedBlock):

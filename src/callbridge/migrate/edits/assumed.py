@@ -19,7 +19,7 @@ __all__ = ["company", "disorder", "silence", "unstreamed"]
 _FLAGS = ("stream", "streaming")
 _CACHES = ("set_llm_cache", "llm_cache")
 _VERBOSE = ("set_debug", "set_verbose")
-_NO_CACHE = "it is assumed that no program that runs this sets a cache of models (`set_llm_cache`): a direct stream asks none"
+_NO_CACHE = "a direct stream asks no cache of models: make sure that no program sets one (`set_llm_cache`)"
 
 
 def silence(source: Source, attached: ast.Call, run: ast.Call, consequence: str) -> str:
@@ -39,7 +39,7 @@ def silence(source: Source, attached: ast.Call, run: ast.Call, consequence: str)
         if reason:
             return f"{reason}: {consequence}"
     if whole and not (models.complete and models.found):
-        return f"whether the models that the call runs stream cannot be seen here: if they do not, {consequence}"
+        return f"this file does not show whether the call's models stream: if they do not, {consequence}"
     switch = _switch(source, run)
     return f"{switch} may turn streaming off: then {consequence}" if switch and heard else ""
 
@@ -56,7 +56,7 @@ def _of_model(source: Source, model: ast.Call) -> str:
         return shown if flag == "off" else f"{shown}, which may be off"
     if flag == "off":
         return f"{name} has no `streaming=True`"
-    return f"whether {name} is told to stream is in arguments that cannot be seen here; if not"
+    return f"{name} has arguments that this file does not show, and may not stream"
 
 
 def _switch(source: Source, run: ast.Call) -> str:
@@ -120,7 +120,7 @@ def company(source: Source, others: Sequence[ast.expr]) -> str:
         others: What is attached beside it.
     """
     found = next((each for each in others if _may_print(source, each)), None)
-    return "" if found is None else _shuffled(f"`{ast.unparse(found)}`, which is attached as well,")
+    return "" if found is None else _shuffled(f"`{ast.unparse(found)}`, which is also attached,")
 
 
 def _may_print(source: Source, handler: ast.expr) -> bool:
@@ -136,7 +136,7 @@ def _may_print(source: Source, handler: ast.expr) -> bool:
 
 
 def _shuffled(what: str) -> str:
-    return f"what {what} prints may change places with the text, which is printed by another thread or task"
+    return f"what {what} prints may swap places with the text, which another thread or task prints"
 
 
 def _is_set(source: Source, node: ast.Attribute) -> bool:

@@ -38,7 +38,7 @@ __all__ = ["Attachment", "Condition", "attachment_of", "find_attachment"]
 _RUNS = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
 """Methods of runnables, whose second parameter is the config."""
 
-_STALE = "the text that documents a function speaks of the parameter that goes"
+_STALE = "a docstring mentions the parameter that the edit removes"
 
 _CONFIGS = ("langchain_core.runnables.RunnableConfig", "langchain_core.runnables.config.RunnableConfig")
 
@@ -115,9 +115,9 @@ def attachment_of(source: Source, handler: ast.expr) -> Attachment:
     if growth is not None:
         return _grown(source, handler, growth)
     if (grown := grown_by(source, handler)) is not None:
-        raise UnfitError(f"the handler is added to {source.code(grown)}, and what that holds when it is read is not clear")
+        raise UnfitError(f"the code adds the handler to {source.code(grown)}, and its value at the call is not clear")
     if not isinstance(display, ast.List):
-        raise UnfitError("the handler is not in a list of `callbacks` that is made here")
+        raise UnfitError("the handler is not in a list of `callbacks` that this file makes")
     shortened: Operation = RemoveElement(source.span(display), display.elts.index(handler))
     value, condition = _chosen(source, display)
     given = list(_given(source, value))
@@ -128,7 +128,7 @@ def attachment_of(source: Source, handler: ast.expr) -> Attachment:
     reason = next((_STALE for each in through if _is_described(each)), "")
     names = frozenset(name for each in through for name in _names_in(each))
     if condition is not None and not whole:
-        raise UnfitError("a condition chooses between several handlers and none")
+        raise UnfitError("a condition chooses between several handlers and none: attach them without it")
     operations = removal if whole else (shortened,)
     places = tuple(each.place for each in given)
     others = tuple(each for each in display.elts if each is not handler)
@@ -141,7 +141,7 @@ def _grown(source: Source, handler: ast.expr, growth: Growth) -> Attachment:
     grown = [each for use in uses if (each := growth_by(source, use)) is not None]
     read = [use for use in uses if growth_by(source, use) is None]
     if any(not growth.is_before(source, use) for use in read):
-        raise UnfitError(f"{growth.name.id} may be read before the handler is added to it")
+        raise UnfitError(f"the code may read {growth.name.id} before it adds the handler")
     given = [each for use in read for each in _of_value(source, use)]
     whole = not growth.display.elts and len(grown) == 1
     shortened = RemoveStatement(source.span(growth.statement))
@@ -168,11 +168,13 @@ def _distinct(operations: Iterable[Operation]) -> tuple[Operation, ...]:
 def _through(source: Source, handler: ast.expr, parameter: Parameter) -> Attachment:
     """Return the attachment of a handler that a function is given, which attaches it."""
     if len(parameter.reads) != 1:
-        raise UnfitError(f"{parameter.node.arg}, which holds the handler, is read {len(parameter.reads)} times")
+        raise UnfitError(
+            f"{parameter.node.arg} holds the handler, and the function reads it {len(parameter.reads)} times, not once"
+        )
     inner = attachment_of(source, parameter.reads[0])
     removal = _without_parameter(source, parameter)
     if inner.condition is not None:
-        raise UnfitError("a condition in the function that is given the handler decides whether it is attached")
+        raise UnfitError("the function that gets the handler attaches it only under a condition")
     places = tuple(source.span(call) for call in parameter.calls)
     reason = inner.reason or (_STALE if _is_described(parameter) else "")
     names = inner.names | _names_in(parameter)
@@ -184,7 +186,7 @@ def _without_parameter(source: Source, parameter: Parameter) -> tuple[Operation,
     """Return what takes a parameter out of a function, and its arguments out of the calls."""
     last = max(each.end_lineno or 0 for each in ast.walk(parameter.function.args) if isinstance(each, ast.arg | ast.expr))
     if any(parameter.function.lineno <= line <= last for line in source.comments):
-        raise UnfitError(f"{parameter.node.arg} would go from the parameters of {parameter.function.name}, which have comments")
+        raise UnfitError(f"the parameters of {parameter.function.name} have comments: remove {parameter.node.arg} by hand")
     names = [each.arg for each in parameter.function.args.args]
     place = names.index(parameter.node.arg) - (parameter.function.name == "__init__") if parameter.node.arg in names else -1
     found: list[Operation] = [RemoveParameter(source.span(parameter.node))]
@@ -244,14 +246,14 @@ def _readers(source: Source, value: ast.expr) -> tuple[list[ast.expr], tuple[Ope
         return [value], ()
     name, scope = variable_of(statement), source.scope(statement)
     if not name or isinstance(scope, ast.ClassDef | ast.Lambda):
-        raise UnfitError("the handler is stored in an attribute, which others may read")
+        raise UnfitError("an attribute holds the handler, and other code may read it")
     uses = source.readers(statement)
     if uses is None:
         raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
-        raise UnfitError(f"{name} is used in other files as well")
+        raise UnfitError(f"other files use {name}, too")
     if not uses:
-        raise UnfitError(f"{name} is not used here")
+        raise UnfitError(f"this file does not use {name}")
     return list(uses), (RemoveStatement(source.span(statement)),)
 
 
@@ -289,7 +291,7 @@ def _of_value(source: Source, value: ast.expr) -> Iterator[_Given]:
                 part = ReplaceExpression(source.span(parent), "CONFIG", {"CONFIG": source.span(parent.values[1 - index])})
             yield from _of_config(source, parent, part, len(parent.values) == 1, source.span(value))
             return
-    raise UnfitError("the list that holds the handler is used otherwise than as `callbacks`")
+    raise UnfitError("the file uses the list that holds the handler for more than `callbacks`")
 
 
 def _is_default(parent: ast.AST, value: ast.expr) -> TypeGuard[ast.BoolOp]:
@@ -311,7 +313,7 @@ def _of_config(source: Source, config: ast.expr, part: Operation, alone: bool, p
     uses, removal = _readers(source, config)
     runs = [use for use in uses if not _is_other_entry(source, use)]
     if not runs:
-        raise UnfitError("no run is given the config that holds the handler")
+        raise UnfitError("no run gets the config that holds the handler")
     whole = alone and len(runs) == len(uses)
     for use in runs:
         call, argument = _run_of(source, use)
@@ -338,4 +340,4 @@ def _run_of(source: Source, use: ast.expr) -> tuple[ast.Call, Operation]:
         return parent, RemoveArgument(source.span(parent), "", 1)
     if isinstance(parent, ast.Call) and is_configuring(parent) and parent.args == [use]:
         return parent, _without(source, parent, RemoveArgument(source.span(parent), "", 0))
-    raise UnfitError("the config that holds the handler is used otherwise than as the `config` of a run")
+    raise UnfitError("the file uses the config that holds the handler for more than the `config` of a run")

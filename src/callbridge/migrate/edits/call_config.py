@@ -37,11 +37,11 @@ def is_plumbing(value: ast.expr) -> bool:
 def _plan_call(source: Source, call: ast.Call, keyword: ast.keyword) -> Change | Refusal:
     place = source.span(keyword)
     if keyword_of(call, "config") is not None or len(call.args) > 1:
-        return Refusal("CB204", place, "the call has a config as well: put the callbacks into it")
+        return Refusal("CB204", place, "the call already has a config: put the callbacks into it")
     if any(each.arg is None for each in call.keywords) or any(isinstance(each, ast.Starred) for each in call.args):
-        return Refusal("CB204", place, "the call has `*` or `**` arguments, which may have a config in them")
+        return Refusal("CB204", place, "the call has `*` or `**` arguments, which may contain a config")
     if not call.args and keyword_of(call, "input") is None:
-        return Refusal("CB204", place, "the call has no input: it may not be that of a runnable")
+        return Refusal("CB204", place, "the call has no input, so it may not be a runnable's")
     value = source.span(keyword.value)
     operations = (
         ReplaceExpression(value, '{"callbacks": HANDLERS}', {"HANDLERS": value}),

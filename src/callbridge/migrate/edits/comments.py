@@ -292,7 +292,7 @@ def _with_rest(source: Source, operation: ReplaceExpression | ReplaceStatement, 
     lost = [line for line in lost if not any(hole.overlaps(source.comments[line]) for hole in holes)]
     if lost:
         fate.gone.update(lost)
-        fate.loose = fate.loose or _told(source, lost[0], "stands inside of what is replaced")
+        fate.loose = fate.loose or _told(source, lost[0], "stands inside the code that the edit replaces")
 
 
 # -- words
@@ -319,7 +319,7 @@ def _decide_text(source: Source, lines: Sequence[int], removed: str, kept: str, 
     if about == "removed":
         fate.gone.update(lines)
     elif not about:
-        fate.loose = fate.loose or _told(source, min(lines), "may be about what is taken away, or about what stays")
+        fate.loose = fate.loose or _told(source, min(lines), "may be about the code that goes, or about the code that stays")
 
 
 def _is_about(source: Source, lines: Sequence[int], removed: str, kept: str) -> str:

@@ -102,14 +102,14 @@ def read_consumer(handler: HandlerClass) -> Consumer:
     sink = main_sink(handler)
     hook = handler.token_hook
     if hook is None or sink not in _RULES:
-        raise UnfitError("its tokens go through a queue: read the text of the call where the queue is read")
+        raise UnfitError("its tokens go through a queue: where you read the queue, read the text of the call instead")
     _check_bases(handler)
     others = [name for name in handler.effective if name not in (_TOKEN, *_BEFORE, _AFTER)]
     if others:
-        raise UnfitError(f"it hears {', '.join(others)} as well: read events with `stream_events(...)` in place of it")
+        raise UnfitError(f"it also has {', '.join(others)}: read events with `stream_events(...)` instead")
     starts = [handler.hooks[name] for name in _BEFORE if name in handler.hooks and is_effective(handler.hooks[name])]
     if len(starts) > 1:
-        raise UnfitError("it does something of its own at the start of chat models and of others")
+        raise UnfitError("it does one thing when a chat model starts, and another when another model starts")
     ends = [handler.hooks[_AFTER]] if _AFTER in handler.effective else []
     hooks = [hook, *starts, *ends]
     token = _token(hook)
@@ -144,9 +144,9 @@ def _check_bases(handler: HandlerClass) -> None:
             "abc.ABC",
             "object",
         ):
-            raise UnfitError(f"what its base {name} does when it is made, or hears of something, is not known")
+            raise UnfitError(f"callbridge does not know what its base {name} does")
     if not handler.node.bases or handler.node.decorator_list or handler.node.keywords:
-        raise UnfitError("its class is made in a way that is not known")
+        raise UnfitError("its class has no base, or has decorators or keywords")
 
 
 def _token(hook: Function) -> str:
@@ -172,18 +172,16 @@ def _source(handler: HandlerClass, hook: Function) -> str:
     """Return the statements of a hook as they are written, the comments between them included."""
     body = _statements(hook)
     if body[0].lineno == hook.lineno:
-        raise UnfitError("its hook stands on one line with its header")
+        raise UnfitError("its hook is on one line with its header: put the body on a line of its own")
     first = body[0].lineno
     lines = handler.module.lines
     while first - 1 > hook.lineno and lines[first - 2].lstrip().startswith("#"):
         first -= 1
     if (body[-1].end_lineno or first) - first >= _LONGEST:
-        raise UnfitError(
-            f"its {hook.name} is long: make it a function that takes the text, and call that in a loop over `stream_call`"
-        )
+        raise UnfitError(f"its {hook.name} is long: make it a function of the text, and call that in a loop over `stream_call`")
     text = "\n".join(lines[first - 1 : body[-1].end_lineno])
     if any(isinstance(node, ast.Constant) and "\n" in str(node.value) for each in body for node in ast.walk(each)):
-        raise UnfitError("its hook has a text over several lines, whose indentation would change")
+        raise UnfitError("its hook has a string over several lines, whose indentation would change")
     return textwrap.dedent(text).strip("\n")
 
 
@@ -194,16 +192,16 @@ def _check_hook(hook: Function, token: str) -> None:
     nodes = [node for each in _statements(hook) for node in ast.walk(each)]
     for node in nodes:
         if isinstance(node, ast.Name) and node.id in unwanted:
-            raise UnfitError(f"its {hook.name} reads {node.id}, which a loop over text does not have: read events")
+            raise UnfitError(f"its {hook.name} reads {node.id}, which a loop over text does not have: read events instead")
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            raise UnfitError(f"its {hook.name} defines functions of its own")
+            raise UnfitError(f"its {hook.name} defines functions")
         if isinstance(node, ast.Global | ast.Nonlocal | ast.Yield | ast.YieldFrom | ast.Raise | ast.Return):
             raise UnfitError(f"its {hook.name} has a `{type(node).__name__.lower()}`, which means something else in a loop")
         if isinstance(node, ast.Name) and node.id == "super":
-            raise UnfitError(f"its {hook.name} calls that of its base")
+            raise UnfitError(f"its {hook.name} calls the method of its base")
     selves = [node for node in nodes if isinstance(node, ast.Name) and node.id == "self"]
     if len(selves) != sum(1 for node in nodes if _attribute(node)):
-        raise UnfitError(f"its {hook.name} hands the handler itself on")
+        raise UnfitError(f"its {hook.name} passes the handler itself on")
 
 
 def _attribute(node: ast.AST) -> str:
@@ -241,7 +239,7 @@ def _parameters(handler: HandlerClass) -> dict[str, ast.expr | None]:
     if init is None:
         return {}
     if init.args.vararg or init.args.kwarg or init.args.posonlyargs:
-        raise UnfitError("its __init__ takes any arguments")
+        raise UnfitError("its __init__ has `*`, `**` or positional-only parameters")
     names = [each.arg for each in init.args.args][1:]
     defaults: list[ast.expr | None] = [*([None] * (len(names) - len(init.args.defaults))), *init.args.defaults]
     found = dict(zip(names, defaults[len(defaults) - len(names) :], strict=True))
@@ -264,9 +262,9 @@ def _fields(handler: HandlerClass, hooks: Sequence[Function]) -> dict[str, Field
     found: dict[str, Field] = {}
     for name in used:
         if name in methods:
-            raise UnfitError(f"its hook calls self.{name}(), another method of its own")
+            raise UnfitError(f"its hook calls another method, self.{name}()")
         if name not in stored and name not in begun:
-            raise UnfitError(f"where its self.{name} comes from cannot be seen")
+            raise UnfitError(f"its class does not show where self.{name} comes from")
         value = stored.get(name, ast.Constant(None))
         parameter = value.id if isinstance(value, ast.Name) and value.id in parameters else ""
         found[name] = Field(value, parameter, name in changed)
@@ -299,7 +297,7 @@ def _stored(handler: HandlerClass) -> dict[str, ast.expr]:
         if target is not None and value is not None and _attribute(target):
             found[_attribute(target)] = value
         elif not (_is_text(statement) or isinstance(statement, ast.Pass) or _is_super(statement)):
-            raise UnfitError("its __init__ does more than to store what it is given")
+            raise UnfitError("its __init__ does more than store its arguments")
     return found
 
 

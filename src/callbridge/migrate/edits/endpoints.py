@@ -48,9 +48,9 @@ from callbridge.migrate.edits.wrapping import check_streams, passed, runs_of
 
 __all__ = ["async_queue", "plan"]
 
-_REVIEW = "an error of the call, which its task has kept, is raised in the loop"
-_UNREAD = "the loop had no token so far, and will have all of the text"
-_LEFT = "leaving the loop early ends the call, which went on before"
+_REVIEW = "the loop raises an error of the call, which the task kept to itself before"
+_UNREAD = "the loop got no tokens before, and gets all of the text now"
+_LEFT = "leaving the loop early ends the call now, which went on before"
 _CATCHING = (ast.Try, getattr(ast, "TryStar", ast.Try), ast.With, ast.AsyncWith)
 
 
@@ -121,7 +121,7 @@ class _Conversion:
         used = {
             each.id for node in [*self._removed, *ends, self._made] for each in ast.walk(node) if isinstance(each, ast.Name)
         }
-        message = "read the text of the wrapped call in place of the queue"
+        message = "read the text of the wrapped call instead of the queue"
         reason = "; ".join(dict.fromkeys(filter(None, self._reasons)))
         orphans = tuple(sorted(used - {runner.name if runner else ""}))
         return Change("CB303", source.span(self._made), message, tuple(operations), reason, orphans, attachment.places)
@@ -131,12 +131,12 @@ class _Conversion:
         source = self._source
         attachment, statement, reads = kept(source, self._made)
         if any(ast.unparse(each) != self._queue.text for each in reads):
-            raise UnfitError("the handler is used otherwise than in `callbacks` and for its queue")
+            raise UnfitError("the file uses the handler for more than `callbacks` and its queue")
         if statement is not None:
             self._removed.append(statement)
         runs = runs_of(source, attachment.call) if is_model(source, attachment.call) else [attachment.call]
         if len(runs) != 1 or len(attachment.calls) != 1:
-            raise UnfitError("the model is run at more than one place")
+            raise UnfitError("the file runs the model in more than one place")
         possible, reason = hearing(source, attachment.call, runs[0])
         if not possible:
             raise UnfitError(reason)
@@ -156,9 +156,9 @@ class _Conversion:
                 and self._queue.function in self._source.ancestors(each)
             ):
                 if task.run.args or task.run.keywords or len(self._source.uses(name, self._source.scope(each))) != 1:
-                    raise UnfitError(f"{name} is given arguments, or is used for more than the task")
+                    raise UnfitError(f"{name} takes arguments, or the file uses it for more than the task")
                 return each
-        raise UnfitError("the task runs something else than the call, or a function that is not beside the loop")
+        raise UnfitError("the task runs neither the call nor a function next to the loop that makes it")
 
     def _ends_of(self, runner: ast.AsyncFunctionDef | None, drain: Drain) -> list[ast.stmt]:
         """Return the statements that put the mark of the end into the queue."""
@@ -167,7 +167,7 @@ class _Conversion:
         ]
         found = [node for node in ast.walk(runner or ast.Pass()) if isinstance(node, ast.Expr) and ast.unparse(node) in texts]
         if not found and drain.sentinel not in self._ends:
-            raise UnfitError("what puts the mark of the end into the queue cannot be seen here")
+            raise UnfitError("this file does not show what puts the end mark into the queue")
         return list(found)
 
     def _check_uses(self, known: Sequence[ast.stmt]) -> None:
@@ -176,7 +176,7 @@ class _Conversion:
         uses = source.uses(text.partition(".")[0], self._queue.function)
         reads = [use for use in uses if "." not in text or isinstance(source.parents[use], ast.Attribute)]
         if any(use not in inside for use in reads):
-            raise UnfitError(f"{text} is used elsewhere, too")
+            raise UnfitError(f"{text} is also used elsewhere")
 
     def _check_order(self, task: Task, drain: Drain, run: ast.Call) -> None:
         source, block = self._source, self._source.block(task.statement)
@@ -186,13 +186,15 @@ class _Conversion:
         if at is None or source.scope(drain.loop) is not source.scope(task.statement):
             raise UnfitError("the loop does not follow the task in the same block")
         if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for each in later[:at] for node in ast.walk(each)):
-            raise UnfitError("between the task and the loop something else is awaited, while which the call would not run yet")
+            raise UnfitError("the code awaits something between task and loop, and the call would not run during that any more")
         if any(isinstance(node, ast.Yield | ast.YieldFrom | ast.NamedExpr) for node in ast.walk(run)):
-            raise UnfitError("the call's arguments yield or assign, and would do so later, where the loop begins")
+            raise UnfitError(
+                "the call's arguments contain a `yield` or an assignment, which would come later, where the loop begins"
+            )
         for each in task.awaits:
             catching = [node for node in source.ancestors(each) if isinstance(node, _CATCHING)]
             if each.lineno < drain.loop.lineno or any(node not in around for node in catching):
-                raise UnfitError("a `try` or `with` of its own around `await` would not see the errors: the loop raises them")
+                raise UnfitError("a `try` or `with` around the `await` alone would miss the errors: the loop raises them")
         if any(isinstance(node, ast.Break | ast.Return) for each in drain.body for node in ast.walk(each)):
             self._reasons.append(_LEFT)
         self._reasons += [moving(source, drain.loop, task), skipping(source, drain.loop, task, "")]
@@ -205,7 +207,7 @@ class _Conversion:
         if runner is not None:
             added = import_of(source, "callbridge", "astream_call", drain.loop)
             if added is None:
-                raise UnfitError("the name astream_call means something else here")
+                raise UnfitError("this file uses the name astream_call for something else")
             template, operations = f"astream_call({runner.name})", list[Operation](added)
         else:
             template, operations = passed(source, task.run, "astream_call", attachment.operations)

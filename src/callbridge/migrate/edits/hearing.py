@@ -17,7 +17,7 @@ from callbridge.migrate.edits.wrapping import blocking, check_run, runs_of
 
 __all__ = ["Kept", "Run", "guarded", "heard_runs", "kept"]
 
-_STORED = "the model is kept in an object: what other files run with it tells the handler nothing any more"
+_STORED = "an object holds the model: if other files run it, the handler no longer hears that"
 
 
 class Kept(NamedTuple):
@@ -56,16 +56,16 @@ def kept(source: Source, made: ast.Call) -> Kept:
         return Kept(attachment_of(source, made), None, ())
     name, scope = variable_of(statement), source.scope(statement)
     if not name:
-        raise UnfitError("the handler is not kept in a variable of its own")
+        raise UnfitError("no variable of its own holds the handler")
     uses = source.readers(statement)
     if uses is None:
         raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
-        raise UnfitError(f"{name} is used in other files as well")
+        raise UnfitError(f"other files use {name}, too")
     reads = tuple(parent for use in uses if isinstance(parent := source.parents[use], ast.Attribute))
     given = [use for use in uses if not isinstance(source.parents[use], ast.Attribute)]
     if len(given) != 1:
-        raise UnfitError(f"{name} is used {len(given)} times, and once, in `callbacks`, is expected")
+        raise UnfitError(f"{name} is used {len(given)} times, not once, in `callbacks`")
     return Kept(attachment_of(source, given[0]), statement, reads)
 
 
@@ -120,15 +120,13 @@ def guarded(source: Source, attachment: Attachment, run: ast.Call, body: str, ow
     test, holds = attachment.condition
     for node in ast.walk(test):
         if isinstance(node, ast.Name) and (node.id in own or not source.is_same(node, run)):
-            raise UnfitError(
-                f"what {node.id} is, which decides whether the handler is attached, may be another where it is run"
-            )
+            raise UnfitError(f"{node.id} decides whether the handler is attached, and may have changed by the time of the call")
         stored = isinstance(node, ast.Attribute) and any(
             isinstance(each, ast.Attribute) and each.attr == node.attr and not isinstance(each.ctx, ast.Load)
             for each in source.nodes
         )
         if stored or isinstance(node, ast.Call | ast.Await | ast.NamedExpr | ast.Lambda | ast.Subscript):
-            raise UnfitError("what decides whether the handler is attached may change until the call is made")
+            raise UnfitError("the condition that attaches the handler may change before the call")
     return f"if {_condition(source, test, holds=holds)}:\n{textwrap.indent(body, '    ')}"
 
 

@@ -19,8 +19,8 @@ from callbridge.migrate.edits.unfit import UnfitError
 
 __all__ = ["statement_of"]
 
-_LARGER = "the result is used in a larger expression, parts of which come first"
-_SOMETIMES = "the call is part of a larger expression, which does not always make it, or makes it several times"
+_LARGER = "the result is part of a larger expression, parts of which come first: assign it to a variable"
+_SOMETIMES = "the call is part of a larger expression, which may skip or repeat it: assign its result to a variable"
 _PASSING = (
     ast.Attribute,
     ast.Await,
@@ -64,10 +64,10 @@ def statement_of(source: Source, value: ast.expr) -> ast.stmt:
         raise UnfitError("the statement shares its line with another one: put it on a line of its own")
     owner = source.parents[parent]
     if isinstance(owner, ast.stmt) and not isinstance(owner, ast.Module) and owner.lineno == parent.lineno:
-        raise UnfitError("the statement shares its line with the header of its block")
+        raise UnfitError("the statement shares its line with the header of its block: put it on a line of its own")
     if isinstance(source.scope(parent), Function | ast.Module):
         return parent
-    raise UnfitError("the call is made in the body of a class")
+    raise UnfitError("the call is in the body of a class")
 
 
 def _check_statement(source: Source, statement: ast.stmt, part: ast.AST) -> None:
@@ -82,7 +82,7 @@ def _check_statement(source: Source, statement: ast.stmt, part: ast.AST) -> None
     first = first or (isinstance(statement, ast.For) and statement.iter is part)
     line = source.line(statement.lineno)
     if not first or line.lstrip().startswith("elif"):
-        raise UnfitError("the call is part of the header of a statement")
+        raise UnfitError("the call is part of a statement's header: assign its result to a variable first")
 
 
 def _is_computed(parent: ast.AST, node: ast.AST) -> bool:

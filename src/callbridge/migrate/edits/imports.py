@@ -13,7 +13,7 @@ from callbridge.migrate.edits.source import Source
 
 __all__ = ["import_of", "plan"]
 
-_WHOLE = "the module is imported, not names: import the names that are used"
+_WHOLE = "the import binds the module: import the names that you use"
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
@@ -37,10 +37,10 @@ def _plan_statement(source: Source, node: ast.ImportFrom, aliases: Sequence[ast.
             yield Refusal(rule, place, _unmoved(node, alias.name, rule))
         elif provides(home.module, alias.name) == "no":
             package = home.module.partition(".")[0]
-            yield Refusal(rule, place, f"the {package} installed here has no {alias.name} in {home.module}")
+            yield Refusal(rule, place, f"the installed {package} has no {alias.name} in {home.module}")
         else:
             operation = MoveImport(source.span(node), {alias.name: home.module})
-            reason = "" if rule == "CB101" else f"{home.distribution} has to become a dependency of the project"
+            reason = "" if rule == "CB101" else f"add {home.distribution} to the dependencies of your project"
             yield Change(rule, place, f"import {alias.name} from {home.module}", (operation,), reason)
 
 
@@ -48,7 +48,7 @@ def _unmoved(node: ast.ImportFrom, name: str, rule: str) -> str:
     """Return why a name that has no home stays."""
     if rule == "CB104":
         return f"{name} has no successor"
-    return _WHOLE if node.module == "langchain" else f"where {name} lives now is not known"
+    return _WHOLE if node.module == "langchain" else f"callbridge does not know where {name} lives now"
 
 
 def import_of(source: Source, module: str, name: str, near: ast.AST) -> tuple[AddImport, ...] | None:

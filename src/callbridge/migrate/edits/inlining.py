@@ -34,15 +34,15 @@ __all__ = ["plan"]
 _OF_TEXT = ("capitalize", "lower", "lstrip", "replace", "rstrip", "strip", "swapcase", "title", "upper")
 _REPEATING = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _QUEUES = frozenset({"process-queue", "thread-queue"})
-_UNPRINTED = "nothing was printed so far, and all of the text will be"
-_UNSHOWN = "nothing was shown so far, and all of the text will be"
-_RAISED = "an error of what is done with a token was logged so far, and ends the call now"
-_OTHER_PRINT = "`print` is not the builtin one: an error that it raises was logged so far, and is raised in the loop"
-_ONCE = "what it does when a model starts or ends is done once for the call"
-_ANEW = "what it keeps between tokens begins anew with each call, and was kept from one call to the next"
-_EMPTY = "it was called for tokens without text as well, which the loop leaves out"
-_LOOP = "its hook ran in a thread, and runs in the event loop now"
-_CONTEXT = "what Streamlit knows of its script is missing in the thread that runs the call, if something in it asks for that"
+_UNPRINTED = "nothing was printed before, and all of the text will be now"
+_UNSHOWN = "nothing was shown before, and all of the text will be now"
+_RAISED = "an error in handling a token was only logged before, and ends the call now"
+_OTHER_PRINT = "`print` is not the builtin: its errors were only logged before, and the loop raises them now"
+_ONCE = "it acted whenever a model started or ended, and acts once for the call now"
+_ANEW = "what it keeps between tokens lasted from one call to the next, and starts afresh with each call now"
+_EMPTY = "it also got tokens without text before, which the loop leaves out"
+_LOOP = "its hook ran in a thread before, and runs in the event loop now"
+_CONTEXT = "the call runs in a thread without Streamlit's script context, in case something in it needs that"
 
 
 def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
@@ -94,7 +94,7 @@ class _Inlining:
         calls = [each.call for each in runs]
         self._anew = self._stateful and self._is_apart(statement, calls)
         if self._anew and reads:
-            raise UnfitError("it keeps something between tokens, which is read elsewhere than where the call is made")
+            raise UnfitError("it keeps something between tokens that other code reads than the code around the call")
         self._reasons = [*reasons, *(each for run in runs for each in self._assumed(run))]
         self._reasons.append(_ANEW if self._anew and not self._is_made_once(calls) else "")
         self._name_fields(calls)
@@ -106,7 +106,7 @@ class _Inlining:
         if attachment.condition is not None and (consumer.before or consumer.after):
             raise UnfitError("a condition decides whether it is attached, and it does something when a model starts or ends")
         orphans = tuple(sorted({*attachment.names, *(node.id for node in ast.walk(self._made) if isinstance(node, ast.Name))}))
-        message = "do in a loop over the text of the wrapped call what the handler did"
+        message = "do what the handler did in a loop over the text of the wrapped call"
         reason = "; ".join(sorted({*self._reasons} - {""}))
         place, operations = source.span(self._made), tuple(self._operations)
         return Change(consumer.rule, place, message, operations, reason, orphans, attachment.places)
@@ -138,7 +138,7 @@ class _Inlining:
         run = heard.call
         consumer, is_async = self._consumer, isinstance(self._source.parents[run], ast.Await)
         if consumer.awaits and not isinstance(self._source.scope(run), ast.AsyncFunctionDef):
-            raise UnfitError("its hook awaits, and the call is not awaited")
+            raise UnfitError("its hook awaits, but the call is not in an `async def`")
         if (consumer.before or consumer.after) and not self._is_exact(heard):
             yield _ONCE
         if "print" in consumer.names and not self._source.is_builtin("print", run):
@@ -191,15 +191,15 @@ class _Inlining:
         """Return the arguments that the handler is made of; of those that are left out the default, as source."""
         parameters, call = list(self._consumer.parameters), self._made
         if any(isinstance(each, ast.Starred) for each in call.args) or any(each.arg is None for each in call.keywords):
-            raise UnfitError("the handler is made of `*` or `**` arguments")
+            raise UnfitError("the handler is made with `*` or `**` arguments")
         if len(call.args) > len(parameters) or any(each.arg not in parameters for each in call.keywords):
-            raise UnfitError("the handler is made of arguments that its class does not take")
+            raise UnfitError("the handler is made with arguments that its class does not take")
         found: dict[str, ast.expr | str] = dict(zip(parameters, call.args, strict=False))
         found.update({each.arg: each.value for each in call.keywords if each.arg is not None})
         for name, default in self._consumer.parameters.items():
             if name not in found:
                 if not isinstance(default, ast.Constant):
-                    raise UnfitError(f"what {name} of the handler is cannot be seen here")
+                    raise UnfitError(f"this file does not show the handler's {name}")
                 found[name] = ast.unparse(default)
         return found
 
@@ -227,7 +227,7 @@ class _Inlining:
                     node.id = given
                 elif self._anew:
                     if not self._are_stable(given, runs):
-                        raise UnfitError("it keeps something between tokens, and what it is made of is not known at the call")
+                        raise UnfitError("it keeps something between tokens, and its arguments may be different at the call")
                     node.id = self._source.code(given)
                 else:
                     hole = f"ARGUMENT_{list(self._consumer.parameters).index(node.id)}"
@@ -237,7 +237,7 @@ class _Inlining:
                 for place in runs if self._anew else [self._made]:
                     self._need(node.id, place)
         if len(set(holes.values())) < len(holes):
-            raise UnfitError("the handler is given the same thing twice")
+            raise UnfitError("the handler gets the same argument twice")
         return _Setup(variable, f"{variable} = {_quoted(ast.unparse(value))}", holes)
 
     def _replace_uses(self, uses: Sequence[ast.Attribute]) -> None:
@@ -245,7 +245,7 @@ class _Inlining:
         for use in uses:
             known = self._renames.get(f"self.{use.attr}")
             if known is None or not isinstance(use.ctx, ast.Load):
-                raise UnfitError(f"its {use.attr} is used outside of the handler")
+                raise UnfitError(f"code outside the handler uses its {use.attr}")
             self._operations.append(ReplaceExpression(self._source.span(use), known))
 
     def _place_setup(self, kept_in: Assignment | None, runs: Sequence[ast.Call]) -> None:
@@ -262,7 +262,7 @@ class _Inlining:
             self._operations.append(ReplaceStatement(span, template, holes) if template else RemoveStatement(span))
         elif template and any(source.statement(run) is statement for run in runs):
             if holes and any(_acts(each, self._made) for run in runs for each in [*run.args, *run.keywords]):
-                raise UnfitError("the handler is made in the call itself, between what else is computed: keep it in a variable")
+                raise UnfitError("the handler is made inside the call, between its arguments: assign it to a variable first")
             self._in_front, self._holes = template, holes
         elif template:
             whole = {**holes, "STATEMENT": source.span(statement)}
@@ -295,21 +295,21 @@ class _Inlining:
         local = module.definition(name, module.tree) is not None or module.binding(name, module.tree) is not None
         if module.text == source.text:
             if source.scopes.home_of(name, place) is not source.tree:
-                raise UnfitError(f"the name {name} means something else where the call is made")
+                raise UnfitError(f"the name {name} means something else where the call is")
             return
         if origin is None and not local:  # a builtin
             if not source.is_builtin(name, place):
-                raise UnfitError(f"the name {name} means something else where the call is made")
+                raise UnfitError(f"the name {name} means something else where the call is")
             return
         known = source.origin(ast.Name(name, ast.Load())) if name not in source.bound_here else None
         if origin is not None and known == origin:
             return
         owner, _, attribute = (origin or f"{module.name}.{name}").rpartition(".")
         if local or not owner or attribute != name or owner.startswith("."):
-            raise UnfitError(f"what {name} is in the handler's file is not known here: import it first")
+            raise UnfitError(f"the handler uses {name} of its own file: import it here first")
         added = import_of(source, owner, name, place)
         if added is None:
-            raise UnfitError(f"the name {name} means something else where the call is made")
+            raise UnfitError(f"the name {name} means something else where the call is")
         self._operations += added
 
 

@@ -40,9 +40,9 @@ from callbridge.migrate.edits.wrapping import check_streams, passed
 
 __all__ = ["plan"]
 
-_UNREAD = "the loop had no token so far, and will have all of the text"
+_UNREAD = "the loop got no tokens before, and gets all of the text now"
 
-_EXCEPT = "the `except` around the loop catches the errors of the call, which `await` raised after it or nobody saw"
+_EXCEPT = "the `except` around the loop catches errors of the call now: before, `await` raised them later or nobody saw them"
 
 _CATCHING = (ast.Try, getattr(ast, "TryStar", ast.Try), ast.With, ast.AsyncWith)
 """Statements that may do something about an error of their body."""
@@ -112,18 +112,18 @@ class _Conversion:
         function = self._source.scope(self._made)
         name = variable_of(statement)
         if not is_assignment(statement) or not name:
-            raise UnfitError("the handler is not kept in a variable of its own")
+            raise UnfitError("no variable of its own holds the handler")
         if not isinstance(function, Function) or self._source.assignment(name, function) is not statement:
-            raise UnfitError(f"{name} is not assigned once, in the function that uses it")
+            raise UnfitError(f"{name} is not assigned exactly once, in the function that uses it")
         return statement, name, function
 
     def _loops(self, name: str, function: Function) -> list[ast.AsyncFor]:
         """Return the loops over the handler, of which one is run: there are several in the branches of an `if`."""
         loops = [node for node in ast.walk(function) if isinstance(node, ast.AsyncFor) and _is_aiter(node.iter, name)]
         if not loops or not all(self._exclude(*pair) for pair in combinations(loops, 2)):
-            raise UnfitError(f"{len(loops)} loops over {name}.aiter() in the function that makes it, and one is expected")
+            raise UnfitError(f"the function that makes {name} has {len(loops)} loops over {name}.aiter(), not one")
         if any(loop.orelse or loop.body[0].lineno == loop.lineno for loop in loops):
-            raise UnfitError("the loop has an `else`, or stands on one line")
+            raise UnfitError("the loop has an `else`, or is on one line")
         return loops
 
     def _exclude(self, one: ast.AST, other: ast.AST) -> bool:
@@ -143,7 +143,7 @@ class _Conversion:
                 continue
             attachment = find_attachment(self._source, use)
             if attachment is None or len(attachment.calls) != 1:
-                raise UnfitError(f"{name} is passed on to something other than `callbacks=`, which may do more with it")
+                raise UnfitError(f"{name} is passed to something other than `callbacks=`, which may do more with it")
             if attachment.condition is not None:
                 raise UnfitError(f"a condition decides whether {name} is attached")
             possible, reason = hearing(self._source, attachment.call, task.run)
@@ -157,7 +157,7 @@ class _Conversion:
             factory = attachment.call is not task.run and not is_langchain(self._source.origin(attachment.call.func))
             self._operations.extend([attachment.shortened] if factory else attachment.operations)
         if len(reasons) != 1:
-            raise UnfitError(f"{name} is attached at {len(reasons)} places, and one is expected")
+            raise UnfitError(f"{name} is attached in {len(reasons)} places, not in one")
         return reasons[0]
 
     def _leaving(self, loop: ast.AsyncFor, task: Task) -> str:
@@ -166,8 +166,8 @@ class _Conversion:
         if not any(isinstance(node, ast.Break | ast.Return) for node in inside):
             return ""
         if any(not is_statement_of(self._source, each) for each in task.awaits):
-            raise UnfitError("the loop may be left before its end, and the call's result is used all the same")
-        return "leaving the loop early ends the call, which went on before"
+            raise UnfitError("the loop may exit early, and the code uses the call's result all the same")
+        return "leaving the loop early ends the call now, which went on before"
 
     def _check_order(self, function: Function, loop: ast.AsyncFor, task: Task) -> None:
         source, block = self._source, self._source.block(task.statement)
@@ -177,15 +177,17 @@ class _Conversion:
             raise UnfitError("the loop does not follow the task in the same block")
         for node in ast.walk(task.run):
             if isinstance(node, ast.Yield | ast.YieldFrom | ast.NamedExpr):
-                raise UnfitError("the call's arguments yield or assign, and would do so later, where the loop begins")
+                raise UnfitError(
+                    "the call's arguments contain a `yield` or an assignment, which would come later, where the loop begins"
+                )
             if isinstance(node, ast.Name) and self._rebinds(node.id, function, task):
-                raise UnfitError(f"{node.id} is assigned again after the task is made")
+                raise UnfitError(f"the code assigns {node.id} again after it makes the task")
         between = later[: next(index for index, statement in enumerate(later) if statement in around)]
         running = [node for each in between if not isinstance(each, Function) for node in ast.walk(each)]
         if any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in running):
-            raise UnfitError("between the task and the loop something else is awaited, while which the call would not run yet")
+            raise UnfitError("the code awaits something between task and loop, and the call would not run during that any more")
         if any(source.scope(each) is not source.scope(loop) for each in task.awaits):
-            raise UnfitError("the task is awaited in another function than the loop")
+            raise UnfitError("the code awaits the task in another function than the one with the loop")
 
     def _rebinds(self, name: str, function: Function, task: Task) -> bool:
         uses = [*self._source.uses(name, function), *self._source.uses(name, self._source.scope(task.statement))]
@@ -203,7 +205,7 @@ class _Conversion:
                 and not any(self._is_in(done, each) for each in task.made)
             ):
                 if ast.unparse(source.statement(done)) != f"{name}.done.set()":
-                    raise UnfitError(f"{name}.done is used otherwise than in `{name}.done.set()`")
+                    raise UnfitError(f"the code does more with {name}.done than `{name}.done.set()`")
                 gone.add(source.statement(done))
         self._check_awaits(loops, task)
         around = list(dict.fromkeys(each for loop in loops for each in self._around(loop, task)))
@@ -216,11 +218,13 @@ class _Conversion:
             self._remove(statement)
         for result in (each for each in task.awaits if not is_statement_of(source, each)):
             if task.guard is not None or task.swallows:
-                raise UnfitError("what its guard returns is used: return the call's result from it, or read `stream.result`")
+                raise UnfitError(
+                    "the code uses what the guard returns: return the call's result from it, or read `stream.result`"
+                )
             if len(loops) > 1:
-                raise UnfitError("the call's result is used after one of several loops")
+                raise UnfitError("the code uses the call's result after one of several loops")
             if any(each in source.ancestors(result) and not self._is_tried(result, each) for each in around):
-                raise UnfitError("the result is awaited in a `try` around the loop, which may have been left before its end")
+                raise UnfitError("the code awaits the result in a `try` around the loop, which may have exited early")
 
     def _check_awaits(self, loops: Sequence[ast.AsyncFor], task: Task) -> None:
         """Refuse if something around an `await` of the task sees errors that the loop raises now, outside of it."""
@@ -229,7 +233,7 @@ class _Conversion:
                 raise UnfitError("the task is awaited before the loop")
             around = [node for node in self._source.ancestors(each) if isinstance(node, _CATCHING)]
             if any(node not in self._source.ancestors(loop) for node in around for loop in loops):
-                raise UnfitError("a `try` or `with` of its own around `await` would not see the errors: the loop raises them")
+                raise UnfitError("a `try` or `with` around the `await` alone would miss the errors: the loop raises them")
 
     def _check_catching(self, catching: ast.AST, task: Task) -> None:
         """Refuse if something around the loop sees errors that an `await` raised outside of it."""
@@ -239,7 +243,7 @@ class _Conversion:
         if not isinstance(catching, ast.With | ast.AsyncWith) and getattr(catching, "handlers", None):
             self._caught.append(_EXCEPT)
         if isinstance(catching, ast.With | ast.AsyncWith) and task.awaits:
-            raise UnfitError("a `with` around the loop would see the errors of the call, which `await` raises now")
+            raise UnfitError("a `with` around the loop would see the errors of the call, which so far `await` raises")
 
     def _is_tried(self, node: ast.AST, catching: ast.AST) -> bool:
         """Return whether a node stands where a `try` or `with` sees its errors: in its body."""
@@ -265,7 +269,7 @@ class _Conversion:
             found = [events_loop.operations(source, loop, task.run) for loop in loops]
             if all(found):
                 self._operations += [operation for operations in found for operation in operations]
-                return "read the events of the run in place of the handler", assumed
+                return "read the events of the run instead of the handler's tokens", assumed
         template, operations = passed(source, task.run, "astream_call", self._operations)
         self._operations += operations
         for loop in loops:
@@ -277,7 +281,7 @@ class _Conversion:
                 ReplaceStatement(source.span(loop), wrapped, holes),
                 *(ReplaceExpression(source.span(each), f"{stream}.result") for each in results),
             ]
-        return "read the text of the wrapped call in place of the handler", ""
+        return "read the text of the wrapped call instead of the handler's tokens", ""
 
     def _remove(self, statement: ast.stmt) -> None:
         self._removed.append(statement)

@@ -42,9 +42,9 @@ def _reason(
 ) -> str:
     codes = REWRITTEN_BY[finding.rule]
     if not any(map(wants, codes)):
-        return "it goes with its handler, whose rules are not among the selected ones" if finding.automatic else ""
+        return "it changes together with its handler: select the rules for that, too" if finding.automatic else ""
     handler = next((each for each in plan if each.rule != finding.rule and concerns(each, finding)), None)
     if handler is None or handler.rule == finding.rule:
-        return f"takes --unsafe: {finding.reason}" if finding.automatic else finding.reason
-    where = f"it goes with {handler.rule} in line {original(handler.place).line}"
-    return f"{where}, which takes --unsafe" if finding.automatic else f"{where}, which stays: {finding.reason}"
+        return f"needs --unsafe: {finding.reason}" if finding.automatic else finding.reason
+    where = f"it changes together with {handler.rule} in line {original(handler.place).line}"
+    return f"{where}, which needs --unsafe" if finding.automatic else f"{where}, which stays: {finding.reason}"

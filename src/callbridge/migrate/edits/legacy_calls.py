@@ -42,7 +42,7 @@ _KEYS: Mapping[str, str] = MappingProxyType(
 )
 """What makes a chain of LangChain's, and the key of its one output."""
 
-_OWN = "the agent is one of its own: that its output is called `output` cannot be seen here"
+_OWN = "the agent is your own: this file does not show that its output is called `output`"
 _NEW: Mapping[str, str] = MappingProxyType(
     {"run": "invoke", "predict": "invoke", "arun": "ainvoke", "apredict": "ainvoke", "acall": "ainvoke"}
 )
@@ -69,7 +69,9 @@ def plan(source: Source) -> Iterator[Change | Refusal]:
 
 def _change(source: Source, call: ast.Call, function: ast.Attribute, keyword: ast.keyword) -> Change:
     if function.attr in _OTHERS:
-        raise UnfitError(f"{function.attr}() has no `config=`: change to invoke() or batch(), whose result is another, by hand")
+        raise UnfitError(
+            f"{function.attr}() has no `config=`: change by hand to invoke() or batch(), which return something else"
+        )
     owner, new = source.code(function.value), _NEW[function.attr]
     key, reason = _key(source, function, f'write {owner}.{new}(…, config={{"callbacks": […]}})')
     operations: list[Operation] = []
@@ -78,7 +80,7 @@ def _change(source: Source, call: ast.Call, function: ast.Attribute, keyword: as
     if function.attr == "acall":
         key = ""
     elif new == "ainvoke" and awaited is None:
-        raise UnfitError(f"the coroutine of {function.attr}() is not awaited where it is made, where its output is taken out")
+        raise UnfitError(f"the code does not await {function.attr}() where it calls it: await it there")
     if call.args:
         operations += _renamed(source, call, function, keyword, new)
         template, holes = "CALL", {"CALL": source.span(call)}
@@ -106,13 +108,13 @@ def _key(source: Source, function: ast.Attribute, advice: str) -> tuple[str, str
     name = next((part for part in origin.split(".") if part in _KEYS), "") if is_langchain(origin) else ""
     if not isinstance(made, ast.Call) or not name or (function.attr in ("predict", "apredict") and name in _AGENTS):
         what = ast.unparse(node)
-        raise UnfitError(f"{function.attr}() has no `config=`, and which chain {what} is cannot be seen here: {advice}")
+        raise UnfitError(f"{function.attr}() has no `config=`, and this file does not show which chain {what} is: {advice}")
     if any(each.arg is None for each in made.keywords) or any(isinstance(each, ast.Starred) for each in made.args):
-        raise UnfitError(f"{name} is made of `*` or `**` arguments, which may name its output: {advice}")
+        raise UnfitError(f"{name} is made with `*` or `**` arguments, which may name its output: {advice}")
     for each in made.keywords:
         more = (each.arg or "").startswith("return_") and ast.unparse(each.value) != "False"
         if more or (each.arg == "output_key" and not isinstance(each.value, ast.Constant)):
-            raise UnfitError(f"what {name} returns depends on `{each.arg}={source.code(each.value)}`: {advice}")
+            raise UnfitError(f"the result of {name} depends on `{each.arg}={source.code(each.value)}`: {advice}")
     given = keyword_of(made, "output_key")
     key = given.value.value if given is not None and isinstance(given.value, ast.Constant) else _KEYS[name]
     return str(key), _OWN if name == "AgentExecutor" else ""
@@ -136,7 +138,7 @@ def _with_dict(
     """Return a call whose inputs are keyword arguments as a template."""
     inputs = [each for each in call.keywords if each is not keyword]
     if not inputs or function.attr == "acall" or any(each.arg is None or each.arg in _OPTIONS for each in inputs):
-        raise UnfitError("the call has `**` arguments, options besides the callbacks, or no input")
+        raise UnfitError("the call has `**` arguments, other options than the callbacks, or no input")
     holes = {f"INPUT_{number}": source.span(each.value) for number, each in enumerate(inputs)}
     entries = ", ".join(f'"{each.arg}": {hole}' for each, hole in zip(inputs, holes, strict=True))
     holes |= {"OWNER": source.span(function.value), "HANDLERS": source.span(keyword.value)}

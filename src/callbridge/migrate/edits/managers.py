@@ -15,7 +15,7 @@ from callbridge.migrate.edits.source import Source, keyword_of
 
 __all__ = ["plan"]
 
-_LOCAL = "the handlers of a manager hear only the run they are passed to, those of a list hear all runs below it as well"
+_LOCAL = "handlers in a manager hear only the run that gets them; in a list, they hear all runs below it as well"
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
@@ -43,16 +43,20 @@ def _concerns(source: Source, call: ast.Call, keyword: ast.keyword) -> bool:
 def _plan_keyword(source: Source, call: ast.Call, keyword: ast.keyword) -> Change | Refusal:
     place = source.span(keyword)
     if keyword_of(call, "callbacks") is not None:
-        return Refusal("CB201", place, "the call has `callbacks=` as well: which of the two counts is not known")
+        return Refusal("CB201", place, "the call also has `callbacks=`: keep one of the two")
     if any(each.arg is None for each in call.keywords):
-        return Refusal("CB201", place, "the call has `**` arguments, which may have `callbacks` in them")
+        return Refusal("CB201", place, "the call has `**` arguments, which may contain `callbacks`")
     if not is_langchain(source.origin(call.func)):
         if _factory_of(source, call):
-            return _renamed(source, call, keyword, reason="a factory: it may hand `callbacks=` to other objects as well")
-        return Refusal("CB201", place, "the callee is not a class of LangChain: rename its parameter first, if it is yours")
+            return _renamed(
+                source, call, keyword, reason="the call is a factory, which may pass `callbacks=` to other objects as well"
+            )
+        return Refusal("CB201", place, "the call is not of a LangChain class: if it is of yours, rename its parameter first")
     name = (source.origin(call.func) or "").rpartition(".")[2]
     if not name[:1].isupper():
-        return Refusal("CB201", place, f"{name}() is a function: it hands the manager to several objects, a list only to one")
+        return Refusal(
+            "CB201", place, f"{name}() is a function that passes a manager to several objects, but a list only to one"
+        )
     return _renamed(source, call, keyword, reason="")
 
 
@@ -84,12 +88,10 @@ def _plan_key(source: Source, display: ast.Dict) -> Iterator[Change | Refusal]:
         return
     if not ours:
         yield Refusal(
-            "CB201", source.span(value), "whose keywords these are cannot be seen here: rename the key to `callbacks`"
+            "CB201", source.span(value), "this file does not show what takes these keywords: rename the key to `callbacks`"
         )
     elif any(isinstance(each, ast.Constant) and each.value == "callbacks" for each in display.keys):
-        yield Refusal(
-            "CB201", source.span(value), "`callbacks` is among the keywords as well: which of the two counts is not known"
-        )
+        yield Refusal("CB201", source.span(value), "the keywords also contain `callbacks`: keep one of the two")
     else:
         operation = ReplaceExpression(source.span(keys[0]), '"callbacks"')
         yield Change("CB201", source.span(value), "pass the handlers as `callbacks`", (operation,))
@@ -118,16 +120,16 @@ def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
     place = source.span(call)
     handlers = _handlers(call)
     if handlers is None:
-        yield Refusal("CB202", place, "the manager is not made of a list that this place shows: write the list in place of it")
+        yield Refusal("CB202", place, "this place does not show the list of handlers: write the list instead of the manager")
         return
     uses = _uses(source, call)
     if not uses:
-        yield Refusal("CB202", place, "the manager is used otherwise than as an argument `callbacks=`")
+        yield Refusal("CB202", place, "the file uses the manager for more than an argument `callbacks=`")
         return
     renames = [_plan_keyword(source, user, keyword) for user, keyword in uses if keyword.arg == "callback_manager"]
     refused = next((each for each in renames if isinstance(each, Refusal)), None)
     if refused is not None:
-        yield Refusal("CB202", place, f"it is passed as `callback_manager=`, which stays: {refused.reason}")
+        yield Refusal("CB202", place, f"`callback_manager=` gets it, and stays: {refused.reason}")
         return
     constructors = all(_is_constructor(source, user) for user, _ in uses)
     reasons = [each.reason for each in renames if isinstance(each, Change)] + ["" if constructors else _LOCAL]

@@ -65,11 +65,10 @@ _DEPTH = 12
 SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "with_listeners", "with_retry", "with_types")
 """Methods of a runnable that return one which runs the same models, and those among the arguments."""
 
-_UNSEEN = "which models the call runs cannot be seen here, and the text of all of them will be read"
-_SEVERAL = "the handler hears one of several models that the call runs, and the wrapped call reports all of them"
+_UNSEEN = "this file does not show which models the call runs, and the loop reads the text of all of them"
+_SEVERAL = "the call runs several models: the handler hears one of them, and a wrapped call would report all"
 _FACTORY = (
-    "what becomes of the handler where it is passed to cannot be seen here, nor which models the call runs, "
-    "nor whether they stream"
+    "this file does not show what happens to the handler that it passes on, which models the call runs, or whether they stream"
 )
 
 
@@ -142,9 +141,9 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call, beside: Sequence[
     if not is_langchain(source.origin(attached.func)) and _reaches(source, receiver(run), attached, 0):
         return True, _FACTORY
     if not is_model(source, attached):
-        return False, "the handler is not attached to a model or to the call, but to something else that is made here"
+        return False, "the handler is attached to something other than a model or the call"
     if attached not in models.found:
-        return False, "that the call runs the model which has the handler cannot be seen here"
+        return False, "this file does not show that the call runs the model with the handler"
     if models.found - {attached, *beside}:
         return False, _SEVERAL
     return True, "" if models.complete else _UNSEEN

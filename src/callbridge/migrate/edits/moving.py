@@ -11,8 +11,8 @@ from callbridge.migrate.edits.tasks import REPORTING, Task
 
 __all__ = ["moving", "skipping"]
 
-_LATER = "what the call is given is computed where the loop begins, after what stands between the task and the loop"
-_SKIPPED = "what follows the loop has been run although the call failed, and will not be"
+_LATER = "the call's arguments are computed later: where the loop begins, after the code between task and loop"
+_SKIPPED = "the code after the loop ran even if the call failed, and no longer will"
 
 
 def moving(source: Source, loop: ast.stmt, task: Task) -> str:

@@ -27,7 +27,7 @@ __all__ = ["plan"]
 
 _PRINT = 'print({token}, end="", flush=True)'
 _WRITE = "sys.stdout.write({token})\nsys.stdout.flush()"
-_UNPRINTED = "nothing was printed so far, and all of the text will be"
+_UNPRINTED = "nothing was printed before, and all of the text will be now"
 
 
 def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
@@ -44,7 +44,7 @@ def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change
 def _change(source: Source, made: ast.Call, level: int, *, unsafe: bool) -> Change:
     attachment, statement, reads = kept(source, made)
     if made.args or made.keywords or reads:
-        raise UnfitError("the handler is made, or used, in a way that LangChain's own class does not know")
+        raise UnfitError("the handler is made or used in a way that LangChain's class does not support")
     runs, reasons = heard_runs(source, attachment, _UNPRINTED)
     operations: list[Operation] = [*attachment.operations]
     operations += [RemoveStatement(source.span(statement))] if statement is not None else []
@@ -59,7 +59,7 @@ def _change(source: Source, made: ast.Call, level: int, *, unsafe: bool) -> Chan
         operations += done
         reasons.append(assumed or "" if read else "")
     orphans = tuple(sorted({*attachment.names, *(node.id for node in ast.walk(made.func) if isinstance(node, ast.Name))}))
-    message = "print the text of the wrapped call in place of the handler"
+    message = "print the text of the wrapped call, and drop the handler"
     reason = "; ".join(sorted({*reasons} - {""}))
     return Change("CB305", source.span(made), message, tuple(operations), reason, orphans, attachment.places)
 
@@ -70,5 +70,5 @@ def _printing(source: Source, run: ast.Call, variable: str) -> tuple[str, list[O
         return _PRINT.format(token=variable), []
     added = import_of(source, "sys", "", run)
     if added is None:
-        raise UnfitError("the names print and sys mean something else here")
+        raise UnfitError("this file uses the names print and sys for something else")
     return _WRITE.format(token=variable), list(added)

@@ -110,12 +110,12 @@ def find_async_drain(source: Source, function: Function, queue: str) -> Drain | 
     loops = [node for node in ast.walk(function) if isinstance(node, ast.While) and _takes(node, queue)]
     loops = [node for node in loops if not any(other in source.ancestors(node) for other in loops)]
     if len(loops) != 1:
-        return f"{len(loops)} loops read {queue}, and one is expected"
+        return f"{len(loops)} loops read {queue}, not one"
     found = _of_walrus(loops[0], queue) or _of_async_while(loops[0], queue)
     if found is None:
         return (
-            f"the loop over {queue} does more than to take a token, to leave at the end and to use it: "
-            "read `stream.text()` of `astream_call` in its place"
+            f"the loop over {queue} does more than take a token, use it, and leave at the end: "
+            "read `stream.text()` of `astream_call` instead"
         )
     used = [each for statement in found.body for each in ast.walk(statement) if isinstance(each, ast.expr)]
     if any(ast.unparse(each) == queue for each in used):
@@ -165,9 +165,9 @@ def find_drain(source: Source, function: Function, name: str) -> Drain | str:
     loops = [node for node in ast.walk(function) if isinstance(node, ast.While | ast.For) and source.uses(name, node)]
     loops = [node for node in loops if not any(other in source.ancestors(node) for other in loops)]
     if len(loops) != 1:
-        return f"{len(loops)} loops read {name}, and one is expected"
+        return f"{len(loops)} loops read {name}, not one"
     found = _of_while(source, loops[0], name) if isinstance(loops[0], ast.While) else _of_for(loops[0], name)
-    return found or f"the loop over {name} is not of a known form"
+    return found or f"the loop over {name} has a form that `fix` does not know: read `stream.text()` instead"
 
 
 def _of_for(loop: ast.For, name: str) -> Drain | None:

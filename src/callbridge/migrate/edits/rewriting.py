@@ -123,7 +123,7 @@ def rewrite(
             source = _parse(current, foreign_uses, is_package, options)
         except SyntaxError as error:
             raise UneditableError(f"the result would not parse: {error.msg}") from error
-    raise UneditableError("the edits do not settle")
+    raise UneditableError("the edits never come to an end")
 
 
 def _parse(text: str, foreign_uses: frozenset[str], is_package: bool, options: Options) -> Source:
@@ -177,7 +177,7 @@ def _refusals(
 ) -> tuple[Refusal, ...]:
     if findings is None:
         left = [
-            each if isinstance(each, Refusal) else Refusal(each.rule, each.place, f"takes --unsafe: {each.reason}")
+            each if isinstance(each, Refusal) else Refusal(each.rule, each.place, f"needs --unsafe: {each.reason}")
             for each in plan
         ]
     else:

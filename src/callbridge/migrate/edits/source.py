@@ -93,7 +93,7 @@ class Source:
             return ""
         what = "form feed" if found[0] == "\f" else "carriage return without a line feed"
         line = len(_NEWLINE.split(self.text[: found.start()]))
-        return f"the {what} in line {line} would be lost: take it out first"
+        return f"the edit would lose the {what} in line {line}: remove it first"
 
     @cached_property
     def module(self) -> Module:

@@ -29,7 +29,7 @@ def plan(source: Source, suppressions: Sequence[Suppression], findings: Sequence
         text = each.text.replace(each.text[each.text.index("[") : each.text.index("]") + 1], f"[{', '.join(used)}]", 1)
         unused = ", ".join(code for code in each.codes if code not in used)
         operation = ReplaceText(place, text if used else "")
-        yield Change("CB901", place, f"take away the suppression of {unused}, which is not here", (operation,))
+        yield Change("CB901", place, f"remove the suppression of {unused}, which is not here", (operation,))
 
 
 def apply(source: Source, operations: Sequence[ReplaceText]) -> str:

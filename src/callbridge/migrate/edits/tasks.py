@@ -16,9 +16,9 @@ __all__ = ["REPORTING", "Task", "find_task", "is_statement_of"]
 REPORTING = ("critical", "debug", "error", "exception", "info", "log", "print_exc", "warning")
 """Methods of loggers, and what prints a traceback."""
 
-_WAITED = "the loop waited for ever, since the call began only when it was awaited, after the loop"
+_WAITED = "the loop waited forever before: only the `await` after it started the call"
 
-_DISPLAY = "its guard does more with an error than to report it"
+_DISPLAY = "its guard does more with an error than report it"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     if not made:
         return _late(source, function) or "no task runs the call next to the loop: wrap the call with `astream_call`"
     if len(made) != 1:
-        return f"{len(made)} tasks are made next to the handler, and one is expected"
+        return f"the function makes {len(made)} tasks next to the handler, not one"
     statement = source.parents[made[0]]
     awaits: list[ast.Await] = []
     if name := variable_of(statement):
@@ -82,10 +82,10 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
             if isinstance(use.ctx, ast.Load):
                 parent = source.parents[use]
                 if not isinstance(parent, ast.Await):
-                    return f"{name} is used otherwise than in `await {name}`"
+                    return f"the code does more with {name} than `await {name}`"
                 awaits.append(parent)
     elif not isinstance(statement, ast.Expr):
-        return "the task is not kept in a variable of its own"
+        return "no variable of its own holds the task"
     run = _run(source, made[0], handler)
     if isinstance(run, str):
         return run
@@ -95,7 +95,7 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     if run.statement is None:
         return Task(statement, run.run, run.guard, tuple(awaits), run.reason, swallows)
     if statement not in source.block(run.statement):
-        return "the coroutine and its task are not made in the same block"
+        return "the code makes the coroutine and its task in different blocks"
     return Task(run.statement, run.run, run.guard, tuple(awaits), run.reason, swallows, (statement,))
 
 
@@ -140,7 +140,7 @@ def _makes_task(call: ast.Call) -> bool:
 def _run(source: Source, made: ast.Call, handler: str) -> _Coroutine | str:
     inner, kept = _coroutine(source, made.args[0]) if made.args else (None, None)
     if inner is None:
-        return "the task is not made of one call: wrap the call that runs the model with `astream_call`"
+        return "the task does not run a single call: wrap the call that runs the model with `astream_call`"
     given = [*inner.args, *(keyword.value for keyword in inner.keywords)]
     done = [argument for argument in given if _is_done(argument, handler)]
     if not done:
@@ -148,10 +148,10 @@ def _run(source: Source, made: ast.Call, handler: str) -> _Coroutine | str:
     others = [argument for argument in given if argument not in done]
     run, within = _coroutine(source, others[0]) if len(others) == 1 else (None, None)
     if run is None or (kept and within) or not isinstance(inner.func, ast.Name):
-        return "the task's guard is called in a way that is not known"
+        return "the task calls its guard in a way that `fix` does not know"
     guard = next((node for node in source.nodes if isinstance(node, Function) and node.name == inner.func.id), None)
     if guard is None:
-        unseen = f"{inner.func.id}() is defined elsewhere: what it does besides setting `done` cannot be seen here"
+        unseen = f"this file does not show what {inner.func.id}() does besides setting `done`"
         return _Coroutine(run, None, unseen, kept or within)
     return _guard_problem(guard) or _Coroutine(run, guard, "", kept or within)
 
@@ -206,16 +206,16 @@ def _guard_problem(guard: Function) -> str:
     body = [node for node in guard.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
     names = [argument.arg for argument in guard.args.args]
     if len(body) != 1 or not isinstance(body[0], ast.Try) or len(names) != 2:
-        return "its guard is not of the form try, await, finally"
+        return "its guard does not have the form try, await, finally"
     attempt = body[0]
     if attempt.orelse or len(attempt.body) != 1 or len(attempt.finalbody) != 1:
-        return "its guard is not of the form try, await, finally"
+        return "its guard does not have the form try, await, finally"
     awaited, final = attempt.body[0], attempt.finalbody[0]
     value = awaited.value if isinstance(awaited, ast.Expr | ast.Return) else None
     if value is None or ast.unparse(value) not in [f"await {name}" for name in names]:
-        return "its guard does more than to await the call"
+        return "its guard does more than await the call"
     if ast.unparse(final) not in [f"{name}.set()" for name in names]:
-        return "its guard does more at the end than to set the event"
+        return "its guard does more at the end than set the event"
     return "" if all(_only_reports(node) for handler in attempt.handlers for node in handler.body) else _DISPLAY
 
 

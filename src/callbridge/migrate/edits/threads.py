@@ -41,7 +41,7 @@ from callbridge.migrate.edits.wrapping import runs_of
 
 __all__ = ["plan"]
 
-_REVIEW = "an error of the call, which its thread has printed, is raised in the loop"
+_REVIEW = "the loop raises an error of the call, which the thread only printed before"
 
 
 def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
@@ -82,33 +82,33 @@ class _Conversion:
         self._check_uses(name, function, created, [*ends, *threads, drain.loop])
         added = import_of(source, "callbridge", "stream_call", drain.loop)
         if added is None:
-            raise UnfitError("the name stream_call means something else here")
+            raise UnfitError("this file uses the name stream_call for something else")
         self._removed += [created, *threads]
         operations: list[Operation] = [*added, *attached, *without_ends(self._source, ends), self._loop(task, drain)]
         operations += self._without_sentinel(function, drain, ends)
         operations += [RemoveStatement(source.span(statement)) for statement in self._removed]
         used = {each.id for node in [*self._removed, *ends] for each in ast.walk(node) if isinstance(each, ast.Name)}
         used |= {each.id for each in ast.walk(self._made) if isinstance(each, ast.Name)} | drain.names
-        message = "read the text of the wrapped call in place of the queue"
+        message = "read the text of the wrapped call instead of the queue"
         orphans = tuple(sorted(used))
         return Change("CB302", source.span(self._made), message, tuple(operations), _REVIEW, orphans, self._places)
 
     def _queue(self) -> tuple[Assignment, str, Function]:
         arguments = [*self._made.args, *(keyword.value for keyword in self._made.keywords)]
         if len(arguments) != 1 or not isinstance(arguments[0], ast.Name):
-            raise UnfitError("the handler is made of more than a queue")
+            raise UnfitError("the handler is made with more than a queue")
         name = arguments[0].id
         for function in self._source.ancestors(self._made):
             if isinstance(function, ast.FunctionDef):
                 statement = self._source.assignment(name, function)
                 if statement is not None and _is_queue(self._source, value_of(statement)):
                     return statement, name, function
-        raise UnfitError(f"{name} is not a queue that a function around makes")
+        raise UnfitError(f"{name} is not a queue that an enclosing function makes")
 
     def _task(self, function: Function, run: ast.Call) -> ast.FunctionDef:
         task = next((each for each in self._source.ancestors(run) if isinstance(each, Function)), None)
         if not isinstance(task, ast.FunctionDef) or task is function or self._source.scope(task) is not function:
-            raise UnfitError("the call is not made in a function of its own, next to the loop")
+            raise UnfitError("the call is not in a function of its own, next to the loop")
         arguments = task.args
         if arguments.args or arguments.kwonlyargs or arguments.posonlyargs or arguments.vararg or arguments.kwarg:
             raise UnfitError(f"{task.name} has parameters")
@@ -118,7 +118,7 @@ class _Conversion:
         """Return where the handler is attached; the variable that holds it goes."""
         attachment, statement, reads = kept(self._source, self._made)
         if reads:
-            raise UnfitError("the handler is used otherwise than in `callbacks`")
+            raise UnfitError("the file uses the handler for more than `callbacks`")
         if statement is not None:
             self._removed.append(statement)
         return attachment
@@ -131,7 +131,7 @@ class _Conversion:
             raise UnfitError("a condition decides whether the handler is attached")
         runs = runs_of(self._source, attachment.call) if is_model(self._source, attachment.call) else [attachment.call]
         if len(runs) != 1 or len(attachment.calls) != 1:
-            raise UnfitError("the model is run at more than one place")
+            raise UnfitError("the file runs the model in more than one place")
         possible, reason = hearing(self._source, attachment.call, runs[0])
         if not possible:
             raise UnfitError(reason)
@@ -141,7 +141,7 @@ class _Conversion:
         """Return the statements that put the mark of the end into the queue."""
         puts = [node for node in ast.walk(task) if isinstance(node, ast.Expr) and _puts(node, name) == drain.sentinel]
         if not puts and drain.sentinel not in self._ends:
-            raise UnfitError("what puts the mark of the end into the queue cannot be seen here")
+            raise UnfitError("this file does not show what puts the end mark into the queue")
         return list(puts)
 
     def _threads(self, function: Function, task: ast.FunctionDef) -> list[ast.stmt]:
@@ -150,26 +150,26 @@ class _Conversion:
         keyword = self._source.parents[uses[0]] if len(uses) == 1 else None
         made = self._source.parents[keyword] if isinstance(keyword, ast.keyword) and keyword.arg == "target" else None
         if not isinstance(made, ast.Call) or not (self._source.origin(made.func) or "").endswith("threading.Thread"):
-            raise UnfitError(f"{task.name} is not just the target of a thread")
+            raise UnfitError(f"the file uses {task.name} for more than the target of a thread")
         if any(each.arg not in ("target", "daemon", "name") for each in made.keywords):
-            raise UnfitError("the thread is given arguments")
+            raise UnfitError("the thread gets arguments")
         statement = self._source.statement(made)
         if isinstance(statement, ast.Expr) and ast.unparse(statement.value) == f"{ast.unparse(made)}.start()":
             return [statement]
         thread = variable_of(statement)
         if not is_assignment(statement) or not thread or value_of(statement) is not made:
-            raise UnfitError("the thread is not kept in a variable of its own")
+            raise UnfitError("no variable of its own holds the thread")
         methods = [self._source.statement(use) for use in self._source.uses(thread, function)[1:]]
         allowed = (f"{thread}.start()", f"{thread}.join()", f"{thread}.daemon = True")
         if any(ast.unparse(method) not in allowed for method in methods):
-            raise UnfitError(f"{thread} is used otherwise than to start and to join it")
+            raise UnfitError(f"the code does more with {thread} than start and join it")
         return [statement, *methods]
 
     def _check_uses(self, name: str, function: Function, created: Assignment, known: list[ast.stmt]) -> None:
         inside = {use for statement in known for use in self._source.uses(name, statement)}
         inside |= set(self._source.uses(name, created)) | set(self._source.uses(name, self._made))
         if set(self._source.uses(name, function)) - inside:
-            raise UnfitError(f"{name} is used elsewhere, too")
+            raise UnfitError(f"{name} is also used elsewhere")
 
     def _loop(self, task: ast.FunctionDef, drain: Drain) -> ReplaceStatement:
         source = self._source

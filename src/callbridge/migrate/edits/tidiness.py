@@ -35,12 +35,12 @@ def tidy(source: Source, change: Change) -> Change | Refusal:
     for statement in statements:
         if _shares_its_line(source, statement):
             return Refusal(
-                change.rule, change.place, f"the statement in line {statement.lineno} shares its line with another one"
+                change.rule,
+                change.place,
+                f"the statement in line {statement.lineno} shares its line with another one: put it on a line of its own",
             )
     for line in _emptied(source, change, statements):
-        return Refusal(
-            change.rule, change.place, f"what goes is all that the block in line {line} does: take the block away first"
-        )
+        return Refusal(change.rule, change.place, f"the edit would empty the block in line {line}: remove the block first")
     operations, loose = with_comments(source, change.operations)
     reason = "; ".join(each for each in (change.reason, loose) if each)
     return replace(change, operations=operations, reason=reason, orphans=tuple(sorted({*change.orphans, *_kinds(statements)})))

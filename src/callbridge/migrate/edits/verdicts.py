@@ -118,13 +118,13 @@ def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Re
     mine = [_entry(entries, source.span(use)) for use in uses]
     changes = [each for each in mine if isinstance(each, Change)]
     if source.is_exported(holder.name):
-        return _left(finding, f"other files use {holder.name}: what is attached there decides")
+        return _left(finding, f"other files use {holder.name}: change the places that attach it there first")
     if not uses:
-        return _left(finding, f"nothing in this file is made of {holder.name}: what is attached elsewhere decides")
+        return _left(finding, f"this file makes no {holder.name}: change the places that attach one first")
     if len(changes) == len(mine):
         return _automatic(finding, changes, safe=all(each.safe for each in changes))
     refusal = next((each for each in mine if isinstance(each, Refusal)), None)
-    return _left(finding, refusal.reason if refusal else f"{holder.name} is used otherwise than to make a handler")
+    return _left(finding, refusal.reason if refusal else f"the file uses {holder.name} for more than making a handler")
 
 
 def _entry(entries: Sequence[Change | Refusal], place: Span) -> Change | Refusal | None:

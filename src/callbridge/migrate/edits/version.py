@@ -17,7 +17,7 @@ def plan(source: Source) -> Iterator[Change | Refusal]:
         if not isinstance(call.func, ast.Attribute) or (source.origin(call.func) or "").startswith("callbridge."):
             continue
         if call.func.attr == "astream_log":
-            reason = "astream_log sends JSON patches: read events in their place, by hand"
+            reason = "astream_log yields JSON patches: rewrite the loop by hand to read events"
             yield Refusal("CB701", source.span(call.func), reason)
         elif call.func.attr == "astream_events":
             yield from _plan_call(source, call, call.func)
@@ -27,10 +27,10 @@ def _plan_call(source: Source, call: ast.Call, func: ast.Attribute) -> Iterator[
     keyword = keyword_of(call, "version")
     if keyword is None:
         if any(each.arg is None for each in call.keywords):
-            yield Refusal("CB701", source.span(func), "the call has `**` arguments, which may have a version in them")
+            yield Refusal("CB701", source.span(func), "the call has `**` arguments, which may contain a version")
         elif call.args or call.keywords:
-            yield Change("CB701", source.span(func), 'say version="v2"', (AddArgument(source.span(call), 'version="v2"'),))
+            yield Change("CB701", source.span(func), 'pass version="v2"', (AddArgument(source.span(call), 'version="v2"'),))
     elif isinstance(keyword.value, ast.Constant) and keyword.value.value == "v1":
         operation = ReplaceExpression(source.span(keyword.value), '"v2"')
-        reason = "v1 events have other data in some places: look at what the loop reads"
+        reason = "v1 events have other data in some places: check what the loop reads"
         yield Change("CB701", source.span(keyword), 'read version="v2"', (operation,), reason)

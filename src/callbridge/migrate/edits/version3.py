@@ -14,9 +14,9 @@ from callbridge.migrate.edits.source import Source
 
 __all__ = ["plan"]
 
-_LEFT = "who leaves the loop early ends the run there, which went on so far"
-_HEARD = "where a model does not report its tokens itself, the handler hears them now, and heard nothing so far"
-_NOT_SEEN = "whether this is a message of LangChain's cannot be seen: it is taken out of the state of a graph"
+_LEFT = "leaving the loop early ends the run now, which went on before"
+_HEARD = "if a model does not report its tokens itself, the handler heard none before, and hears them now"
+_NOT_SEEN = "this file does not show that this is a LangChain message: it comes out of a graph's state"
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
@@ -38,7 +38,7 @@ def plan(source: Source) -> Iterator[Change | Refusal]:
         span = source.span(content)
         reason = _NOT_SEEN if any(way and way[-1] != "messages" for way in string_keys(content, source.module)) else ""
         operation = ReplaceExpression(span, "MESSAGE.text", {"MESSAGE": source.span(content.value)})
-        yield Change("CB708", span, "take the text of the message", (operation,), reason)
+        yield Change("CB708", span, "use the text of the message", (operation,), reason)
 
 
 def _awaited(source: Source, stream: V3Stream) -> Change | Refusal:
@@ -46,12 +46,12 @@ def _awaited(source: Source, stream: V3Stream) -> Change | Refusal:
     span = source.span(stream.call)
     scope = source.scope(stream.call)
     if not isinstance(scope, ast.AsyncFunctionDef):
-        return Refusal("CB703", span, "the call is not made in a coroutine, where it could be awaited")
+        return Refusal("CB703", span, "the call is not in an `async def`, where the code could await it")
     if any(not _is_looped_over(source, load) for load in stream.loads):
-        return Refusal("CB703", span, f"{stream.name} is used otherwise than to loop over it")
+        return Refusal("CB703", span, f"the code does more with {stream.name} than loop over it")
     reason = ""
     if any(isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == "astream_events" for each in source.nodes):
-        reason = "the file has an `astream_events` of its own, and this may be a call of it"
+        reason = "the file defines an `astream_events` of its own, which this may call"
     operation = ReplaceExpression(span, "await CALL", {"CALL": span})
     return Change("CB703", span, "await the stream", (operation,), reason)
 
@@ -79,7 +79,7 @@ def _entered(source: Source, stream: V3Stream, rule: str) -> Change | Refusal:
     else:
         reader = _only_reader(source, stream, holder)
         if not isinstance(holder, ast.Assign) or reader is None:
-            return Refusal(rule, span, "more than the next statement reads the stream: enter it by hand, for all that do")
+            return Refusal(rule, span, "more than the next statement reads the stream: enter it by hand, around all that do")
         template = f"async with await CALL as {stream.name}:\n    STATEMENT\n"
         holes = {"CALL": span, "STATEMENT": source.span(reader)}
         operations = (
@@ -112,6 +112,6 @@ def _with_tokens(source: Source, handler: ast.expr) -> Change | Refusal:
     span = source.span(handler)
     imported = import_of(source, "callbridge", "with_tokens", handler)
     if imported is None:
-        return Refusal("CB705", span, "the name with_tokens means something else here")
+        return Refusal("CB705", span, "this file uses the name with_tokens for something else")
     operation = ReplaceExpression(span, "with_tokens(HANDLER)", {"HANDLER": span})
     return Change("CB705", span, "give the handler its tokens", (*imported, operation), _HEARD)

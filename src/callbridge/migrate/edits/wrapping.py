@@ -39,7 +39,7 @@ _ASKING = words("get_graph get_input_schema get_name get_num_tokens get_num_toke
 _Seen: TypeAlias = set[ast.expr]
 """What has been followed: a variable that is made of itself, `chain = chain | parser`, is not followed for ever."""
 
-_BLOCKED = "the call blocked the event loop, and runs in a thread now, while the loop goes on with other tasks"
+_BLOCKED = "the call blocked the event loop before, and runs in a thread now, while the loop runs other tasks"
 
 _READERS = ("callbridge.astream_call", "callbridge.stream_call", "functools.partial")
 """What a call is handed to when it has been wrapped."""
@@ -57,7 +57,7 @@ def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
     """
     runs = list(dict.fromkeys(_follow(source, made, set())))
     if not runs:
-        raise UnfitError("no call that runs the model is in this file")
+        raise UnfitError("this file has no call that runs the model")
     return runs
 
 
@@ -90,9 +90,9 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         for read in parameter.reads:
             yield from _follow(source, read, seen)
     elif isinstance(parent, ast.Call):
-        raise UnfitError(f"the model is passed on to {ast.unparse(parent.func)}(), where its runs cannot be seen")
+        raise UnfitError(f"the model is passed to {ast.unparse(parent.func)}(), and this file does not show its runs there")
     else:
-        raise UnfitError("where the model is run cannot be followed: wrap the call that runs it with `stream_call`")
+        raise UnfitError("`fix` cannot follow the model to its runs: wrap the call that runs it with `stream_call`")
 
 
 def _follow_attribute(source: Source, statement: Assignment, name: str, seen: _Seen) -> Iterator[ast.Call]:
@@ -100,18 +100,18 @@ def _follow_attribute(source: Source, statement: Assignment, name: str, seen: _S
     holder = holder_of(source, statement)
     if holder is None or not name:
         target = ast.unparse(targets_of(statement)[0])
-        raise UnfitError(f"the model is stored in {target}, and where that is run cannot be followed")
+        raise UnfitError(f"the model is stored in {target}, and `fix` cannot follow that to its runs")
     if any(isinstance(use.ctx, ast.Load) for use in source.uses(name, holder) if source.scope(use) is holder):
-        raise UnfitError(f"{name} is an attribute of a class, whose body reads it")
+        raise UnfitError(f"{name} is an attribute of a class, and the body of the class reads it")
     named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == name]
     selves = [node for node in named if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")]
     own = [node for node in selves if holder_of(source, node) is holder]
     others = {holder_of(source, node) for node in selves if not isinstance(node.ctx, ast.Load)}
     if any(node not in own and (node not in selves or holder_of(source, node) not in others) for node in named):
-        raise UnfitError(f"{name} is read outside of {holder.name} as well")
+        raise UnfitError(f"code outside of {holder.name} reads {name}, too")
     for node in own:
         if value_of(statement) not in attribute_values(source, node):
-            raise UnfitError(f"what else is stored in self.{name} cannot be seen")
+            raise UnfitError(f"the file does not show what else self.{name} may hold")
         if isinstance(node.ctx, ast.Load):
             yield from _follow(source, node, seen)
 
@@ -123,19 +123,19 @@ def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Itera
         reads = returned_by(source, function)
         if reads is None:
             raise UnfitError(
-                f"the model is returned by {function.name}(), and not all that calls it is seen: no other file should"
+                f"{function.name}() returns the model, and the file does not show all its calls: no other file should call it"
             )
         for read in reads:
             yield from _follow(source, read, seen)
         return
     if function_named(source, getattr(function, "name", "")) is not function or not isinstance(function, ast.FunctionDef):
-        raise UnfitError("the model is returned by a decorated or inner function, and who calls it cannot be seen")
+        raise UnfitError("a decorated or inner function returns the model, and this file does not show what calls it")
     if source.is_exported(function.name):
         raise UnfitError(f"{function.name}() returns the model, and other files use it: attach the handler to their calls")
     for use in source.uses(function.name):
         call = source.parents[use]
         if not isinstance(call, ast.Call) or call.func is not use:
-            raise UnfitError(f"{function.name}, which returns the model, is used otherwise than to call it")
+            raise UnfitError(f"{function.name} returns the model, and the file does more with it than call it")
         yield from _follow(source, call, seen)
 
 
@@ -155,9 +155,9 @@ def _follow_method(source: Source, attribute: ast.Attribute, seen: _Seen) -> Ite
     elif _only_describes(attribute, call):
         return
     elif isinstance(call, ast.Call) and attribute in call.args and source.origin(call.func) in _READERS:
-        raise UnfitError("the run is read as a stream already: what is done with its text belongs into that loop")
+        raise UnfitError("the code already streams this run: use its text in that loop")
     else:
-        raise UnfitError(f"what .{attribute.attr} does with the model is not known")
+        raise UnfitError(f"callbridge does not know what .{attribute.attr} does with the model")
 
 
 def _only_describes(attribute: ast.Attribute, parent: ast.AST) -> bool:
@@ -177,7 +177,7 @@ def _follow_variable(source: Source, statement: Assignment, name: str, seen: _Se
         if not uses or any(value_of(statement) not in source.values(use) for use in uses):
             raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
-        raise UnfitError(f"{name} is used in other files as well")
+        raise UnfitError(f"other files use {name}, too")
     for use in uses:
         yield from _follow(source, use, seen)
 
@@ -195,10 +195,10 @@ def check_run(source: Source, call: ast.Call) -> str:
     function = call.func
     check_streams(call)
     if is_langchain(source.origin(function)):
-        raise UnfitError("the handler is attached to a chain, an agent or a tool, whose models may not be the only ones")
+        raise UnfitError("the handler is attached to a chain, an agent or a tool, and the call may run other models as well")
     if (isinstance(function, ast.Attribute) and function.attr in _SYNC + _ASYNC) or _is_chain(source, function):
         return ""
-    unseen = f"whether {ast.unparse(function)}() runs a model, or makes something that is run later, cannot be seen here"
+    unseen = f"this file does not show whether {ast.unparse(function)}() runs a model, or makes something that runs later"
     if isinstance(function, ast.Name) and call.args and not _is_defined(source, function.id):
         return unseen
     raise UnfitError(unseen)
@@ -208,7 +208,7 @@ def check_streams(call: ast.Call) -> None:
     """Refuse a call that returns a stream: wrapping what makes it loses its text, since nobody begins to read it there."""
     function = call.func
     if isinstance(function, ast.Attribute) and function.attr in _STREAMS:
-        raise UnfitError(f"{function.attr}() is read as a stream: what is done with its text belongs where that is read")
+        raise UnfitError(f"{function.attr}() returns a stream: use its text where you read that")
 
 
 def _is_defined(source: Source, name: str) -> bool:
@@ -254,7 +254,7 @@ def passed(source: Source, run: ast.Call, function: str, operations: Sequence[Op
 def _import(source: Source, module: str, name: str, near: ast.AST) -> Sequence[Operation]:
     added = import_of(source, module, name, near)
     if added is None:
-        raise UnfitError(f"the name {name} means something else here")
+        raise UnfitError(f"this file uses the name {name} for something else")
     return added
 
 
@@ -292,7 +292,7 @@ def wrap(
     if _is_coroutine(run):
         awaited = source.parents[run]
         if not isinstance(awaited, ast.Await):
-            raise UnfitError("the call is not awaited where it is made")
+            raise UnfitError("the code does not await the call where it makes it")
         value = awaited
     is_async = isinstance(source.scope(run), ast.AsyncFunctionDef)
     statement = statement_of(source, value)
