@@ -182,3 +182,87 @@ def test_new_lines_are_indented_as_their_block_is(indent: str) -> None:
 def test_what_would_part_a_line_or_leave_an_empty_block_stays_with_a_true_reason(lines: str, reason: str) -> None:
     rest = "    llm = ChatOpenAI(streaming=True, callbacks=[handler])\n    return llm.invoke(q)\n"
     check_noop(f"{IMPORTS}\n\ndef ask(q):\n    {lines}\n{rest}", reason, rule="CB305")
+
+
+def test_an_import_that_is_tried_with_others_of_its_family_goes() -> None:
+    before = """
+        try:
+            from langchain_core.callbacks import StreamingStdOutCallbackHandler
+            from langchain_openai import ChatOpenAI
+        except ImportError:
+            raise SystemExit("pip install langchain-openai")
+
+        def ask(q):
+            llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            return llm.invoke(q)
+        """
+    text = rewrite(code(before)).text
+    assert "with stream_call(" in text
+    assert "StreamingStdOutCallbackHandler" not in text
+    assert "try:\n    from langchain_openai import ChatOpenAI\n" in text.replace("    from callbridge import stream_call\n", "")
+
+
+def test_blank_lines_around_comments_that_stay_count_once() -> None:
+    """Comments above a class that goes speak of something else: they stay, with the blank lines of one place."""
+    before = """
+        import streamlit as st
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        model = ChatOpenAI(streaming=True)
+
+        # other = ChatOpenAI(
+        #     streaming=False,
+        # )
+
+
+        class Shown(BaseCallbackHandler):
+            def __init__(self, box):
+                self.box = box
+
+            def on_llm_new_token(self, token, **kwargs):
+                self.box.write(token)
+
+
+        def ask(q):
+            return model.invoke(q, config={"callbacks": [Shown(st.empty())]})
+        """
+    text = rewrite(code(before), Options(unsafe=True)).text
+    assert "class Shown" not in text
+    assert "# )\n\n\ndef ask(q):" in text
+
+
+def test_a_loop_does_not_begin_with_the_blank_line_of_what_went() -> None:
+    before = """
+        from queue import Queue
+        from threading import Thread
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        class Filling(BaseCallbackHandler):
+            def __init__(self, queue):
+                self.queue = queue
+
+            def on_llm_new_token(self, token, **kwargs):
+                self.queue.put(token)
+
+            def on_llm_end(self, response, **kwargs):
+                self.queue.put(None)
+
+        def answer(q):
+            queue = Queue()
+            model = ChatOpenAI(streaming=True, callbacks=[Filling(queue)])
+
+            def work():
+                model.invoke(q)
+
+            Thread(target=work).start()
+            while True:
+                token = queue.get()
+                if token is None:
+                    break
+
+                yield token
+        """
+    text = rewrite(code(before), Options(unsafe=True)).text
+    assert "in stream.text():\n            yield token\n" in text

@@ -334,19 +334,33 @@ class _Filler(cst.CSTTransformer):
         filling = self._expressions.get(original_node.value, updated_node)
         return filling if filling.lpar else filling.with_changes(lpar=updated_node.lpar, rpar=updated_node.rpar)
 
+    def leave_IndentedBlock(  # noqa: N802
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
+        """Begin a block without blank lines, if its first statement has come from elsewhere."""
+        if _hole(original_node.body[0]) not in self._statements:
+            return updated_node
+        first, *rest = cast("Sequence[Statement]", updated_node.body)
+        blank = next((index for index, line in enumerate(first.leading_lines) if line.comment), len(first.leading_lines))
+        return updated_node.with_changes(body=[first.with_changes(leading_lines=first.leading_lines[blank:]), *rest])
+
     def leave_SimpleStatementLine(  # type: ignore[override]  # noqa: N802
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
     ) -> Left:
         """Fill a hole for a statement or for a body."""
-        only = original_node.body[0] if len(original_node.body) == 1 else None
-        if not (isinstance(only, cst.Expr) and isinstance(only.value, cst.Name)):
-            return updated_node
-        if only.value.value in self._statements:
-            return self._statements[only.value.value]
-        if only.value.value == "BODY" and isinstance(self._body, cst.IndentedBlock):
+        name = _hole(original_node)
+        if name in self._statements:
+            return self._statements[name]
+        if name == "BODY" and isinstance(self._body, cst.IndentedBlock):
             first, *rest = self._body.body
             return cst.FlattenSentinel([first, *rest])
         return updated_node
+
+
+def _hole(node: cst.CSTNode) -> str:
+    """Return the name that a statement of a template consists of, if it may be a hole."""
+    only = node.body[0] if isinstance(node, cst.SimpleStatementLine) and len(node.body) == 1 else None
+    return only.value.value if isinstance(only, cst.Expr) and isinstance(only.value, cst.Name) else ""
 
 
 def _line(node: Statement) -> cst.SimpleStatementLine:
@@ -453,11 +467,11 @@ def _settle(block: B) -> B:
         statement = cast("Statement", node)
         if _is_removed(node):
             lines = list(statement.leading_lines)
-            left = [*left, *lines] if _comments(lines) else left or lines
+            left = _joined(left, lines) if _comments(lines) else left or lines
             continue
         if left:
-            joined = [*left, *statement.leading_lines] if _comments(left) else statement.leading_lines or left
-            statement = statement.with_changes(leading_lines=joined)
+            lines = list(statement.leading_lines)
+            statement = statement.with_changes(leading_lines=_joined(left, lines) if _comments(left) else lines or left)
             left = []
         kept.append(statement)
     if kept and _is_removed(block.body[0]):
@@ -467,6 +481,13 @@ def _settle(block: B) -> B:
     if not kept and isinstance(block, cst.IndentedBlock):
         kept.append(cst.SimpleStatementLine([cst.Pass()]))
     return cast("B", block.with_changes(body=kept, footer=(*_comments(left), *block.footer)))
+
+
+def _joined(first: list[cst.EmptyLine], second: list[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    """Return lines one after the other; blank ones where they meet count once."""
+    ends = next((index for index, line in enumerate(reversed(first)) if line.comment is not None), len(first))
+    begins = next((index for index, line in enumerate(second) if line.comment is not None), len(second))
+    return [*first[: len(first) - min(ends, begins)], *second]
 
 
 def _comments(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:

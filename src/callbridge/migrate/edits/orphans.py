@@ -71,5 +71,32 @@ def _drop(source: Source, name: str) -> Iterator[tuple[DropImport | RemoveStatem
 
 def _is_guarded(source: Source, node: ast.Import | ast.ImportFrom) -> bool:
     """Return whether an import is tried, or all that its block does: what is left of that would be a `pass`."""
-    tried = any(isinstance(each, ast.Try | ast.ExceptHandler) for each in source.ancestors(node))
-    return tried or (source.block(node) is not source.tree.body and len(source.block(node)) == 1 and len(node.names) == 1)
+    tried = [each for each in source.ancestors(node) if isinstance(each, ast.Try | ast.ExceptHandler)]
+    if tried and not (len(tried) == 1 and isinstance(tried[0], ast.Try) and _tries_more(tried[0], node)):
+        return True
+    return source.block(node) is not source.tree.body and len(source.block(node)) == 1 and len(node.names) == 1
+
+
+def _tries_more(guard: ast.Try, node: ast.Import | ast.ImportFrom) -> bool:
+    """Return whether a `try` imports other things of the same family as well, and has nothing in place of this import."""
+    family = _families(node)
+    others = [each for each in guard.body if isinstance(each, ast.Import | ast.ImportFrom) and each is not node]
+    names = {alias.asname or alias.name for alias in node.names}
+    instead = {name for handler in guard.handlers for each in ast.walk(handler) for name in _bound(each)}
+    return node in guard.body and any(family & _families(each) for each in others) and not names & instead
+
+
+def _families(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """Return what packages are called without what follows an underscore: `langchain` for `langchain_classic.callbacks`."""
+    modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+    return {each.partition(".")[0].partition("_")[0] for each in modules}
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a node binds, apart from what is in it."""
+    if isinstance(node, ast.alias):
+        yield node.asname or node.name
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, Function | ast.ClassDef):
+        yield node.name
