@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import traceback
 
 import pytest
@@ -40,7 +39,6 @@ def test_explain_tells_them(name: str) -> None:
     assert "\n\nCure\n    " in told
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have notes from CPython 3.11 on")
 def test_a_traceback_says_where_to_read_on() -> None:
     """The message stays what it is, and the command below it can be typed."""
     with pytest.raises(callbridge.CapacityError) as caught:

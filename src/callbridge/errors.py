@@ -121,14 +121,13 @@ def _shown(value: object) -> str:
 class CallbridgeError(Exception):
     """Base of all errors that callbridge raises itself.
 
-    From CPython 3.11 on, the traceback names the command that explains the cause of the error and its cure.
+    The traceback names the command that explains the cause of the error and its cure.
     """
 
     def __init__(self, *facts: Any) -> None:
         super().__init__(*facts)
-        add_note = getattr(self, "add_note", None)
-        if add_note is not None:
-            add_note(f"`python -m callbridge explain {type(self).__name__}` says more.")
+        # CPython 3.10 has no `add_note`. There, tracebacks show this attribute because of `exceptiongroup`, which AnyIO imports.
+        self.__notes__ = [f"`python -m callbridge explain {type(self).__name__}` says more."]
 
 
 class ArgumentError(CallbridgeError, ValueError):
