@@ -300,7 +300,7 @@ class _EventPrinter:
         else:
             self.end_line()
             head = self._head(event["event"], len(event["parent_ids"]))
-            told = f"{event['name']:<15}  {_told(event['data'])}"
+            told = f"{event['name']:<16}  {_told(event['data'])}"
             self._screen.line(head + self._screen.fit(told, indent=len(head)))
 
     def end_line(self) -> None:
@@ -354,7 +354,7 @@ def run_demo(*, delay: float = 0.06, show_events: bool = False) -> int:
         replayed = _events_to_callbacks(screen, events, attached)
         left = asyncio.run(_leave_early(screen, chain, model))
     screen.line()
-    screen.line("Next: README.md has the guarantees, MIGRATION.md the road.")
+    screen.line("Next: docs/tutorial.md takes ten minutes; MIGRATION.md shows the whole road.")
     return 0 if read and replayed and left else 1
 
 
