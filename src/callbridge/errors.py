@@ -126,7 +126,7 @@ class CallbridgeError(Exception):
 
     def __init__(self, *facts: Any) -> None:
         super().__init__(*facts)
-        # CPython 3.10 has no `add_note`. There, tracebacks show this attribute because of `exceptiongroup`, which AnyIO imports.
+        # CPython 3.10 has no `add_note`, but `exceptiongroup`, which AnyIO imports there, makes tracebacks show this.
         self.__notes__ = [f"`python -m callbridge explain {type(self).__name__}` says more."]
 
 
