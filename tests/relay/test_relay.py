@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
@@ -314,6 +314,41 @@ async def test_stopping_reaches_sync_code(url: str, kind: str) -> None:
             go_on.set()
         assert len(raised) == 1
         assert await relay.status(run) == "stopped"
+
+
+async def test_a_stream_that_ends_just_when_it_is_stopped_ends_like_any_other(
+    url_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, publisher = threading.Event(), threading.Thread()
+    start = threading.Thread.start
+
+    def start_late(thread: threading.Thread) -> None:
+        if thread.name == "callbridge-relay-leaving":
+            over.set()  # the publisher sees the end, and waits for this thread
+            publisher.join(0.2)
+        start(thread)
+
+    def endless() -> Iterator[Any]:
+        yield events(9)[0]
+        over.wait(60)
+
+    monkeypatch.setattr(threading.Thread, "start", start_late)
+    raised: list[BaseException] = []
+    async with connect(url_of("memory")) as relay:
+        run = await relay.announce()
+
+        def publish() -> None:
+            try:
+                relay.publish_sync(run, endless())
+            except BaseException as error:
+                raised.append(error)
+
+        publisher = threading.Thread(target=publish, daemon=True)
+        publisher.start()
+        await until(lambda: _has(relay, run, "running"))
+        await relay.stop(run)
+        await anyio.to_thread.run_sync(publisher.join)
+    assert [type(error) for error in raised] == [callbridge.RunStoppedError]
 
 
 async def test_a_publisher_that_is_cancelled_says_so(url: str) -> None:

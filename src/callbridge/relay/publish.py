@@ -224,12 +224,17 @@ class _Leaving:
 
     def __init__(self, stream: object) -> None:
         self._close: Callable[[], None] = getattr(stream, "close", lambda: None)
+        # Held while the thread starts: a thread that is known to `wait` has begun, so it can be joined.
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._is_over = False
 
     def __call__(self) -> None:
-        """Begin to close it. Does not block."""
-        self._thread = threading.Thread(target=self._leave, name="callbridge-relay-leaving", daemon=True)
-        self._thread.start()
+        """Begin to close it, unless the publisher is already closing it. Does not block."""
+        with self._lock:
+            if not self._is_over:
+                self._thread = threading.Thread(target=self._leave, name="callbridge-relay-leaving", daemon=True)
+                self._thread.start()
 
     def _leave(self) -> None:
         # Another thread cannot close a running generator: it is left at its next event.
@@ -238,11 +243,15 @@ class _Leaving:
 
     def wait(self) -> None:
         """Wait until it is closed, if it is being closed."""
-        if self._thread is not None:
-            self._thread.join()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def close(self) -> None:
         """Close it."""
+        with self._lock:
+            self._is_over = True
         self.wait()
         self._close()
 
