@@ -72,9 +72,16 @@ def answers(text: str) -> Iterator[tuple[str, Finding, str, str]]:
 
 @pytest.mark.parametrize("place", ["langchain.callbacks", *(f"langchain.callbacks.{each}" for each in sorted(OLD_MODULES))])
 def test_scan_and_fix_agree_on_every_name_of_every_old_module(place: str) -> None:
-    """Rule and verdict are the same, and what scan calls automatic is imported from where scan says, once fix was there."""
+    """Rule and verdict are the same, and what scan calls automatic is imported from where scan says, once fix was there.
+
+    Of the names that mean the same in every module, the innermost ones take a quarter each, by turns.
+    """
     pytest.importorskip("libcst")
     names = [name for name in [*NAMES, *sorted(homes.REMOVED_NAMES), "NoSuchName"] if not is_producer_name(name)]
+    if place != "langchain.callbacks":
+        depends = {name for _, name in homes._HOMES_BY_PLACE}
+        turn = len(place) % 4
+        names = [name for number, name in enumerate(names) if number % 4 == turn or name in depends or name == "NoSuchName"]
     text = "".join(f"from {place} import {name}\n" for name in names)
     checked = 0
     for name, finding, rule, verdict in answers(text):

@@ -12,7 +12,7 @@ import pytest
 from oracle import AsyncRecorder, LoggedCall, Recorder, normalise, per_run, run_attached
 from scenarios import SCENARIOS, Mode, Scenario, by_name
 
-__all__ = ["BY_TURNS", "EVERYWHERE", "SAMPLE", "attached_alone", "comparable_calls", "comparable_events", "seen_by"]
+__all__ = ["BY_OTHER_TURNS", "BY_TURNS", "SAMPLE", "attached_alone", "comparable_calls", "comparable_events", "seen_by"]
 
 MODES: tuple[Mode, ...] = ("invoke", "stream", "batch", "ainvoke", "astream", "abatch")
 
@@ -61,6 +61,9 @@ EVERYWHERE = _params([one for one in SCENARIOS if one.name not in _BY_CHANCE], (
 
 BY_TURNS = [one for one in EVERYWHERE if one.values[1] == ("invoke", "astream")[SCENARIOS.index(one.values[0]) % 2]]
 """Every other scenario by the sync API, the others by the async one."""
+
+BY_OTHER_TURNS = [one for one in EVERYWHERE if one not in BY_TURNS]
+"""The other way round."""
 
 SAMPLE = _params([by_name(name) for name in _SAMPLE], MODES)
 """A few scenarios of different kinds, in all modes."""

@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Any
 
 import pytest
-from calllogs import EVERYWHERE, SAMPLE, attached_alone, comparable_events, seen_by
+from calllogs import BY_OTHER_TURNS, SAMPLE, attached_alone, comparable_events, seen_by
 from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackHandler, CallbackManager
 from langchain_core.callbacks import manager as langchains_manager
 from langchain_core.runnables import RunnableBinding, RunnableGenerator, RunnableLambda
@@ -50,7 +50,7 @@ def finished(handler: cb.EventStreamHandler) -> list[Any]:
 # -- beside the user's handlers, over everything
 
 
-@pytest.mark.parametrize(("scenario", "mode"), EVERYWHERE)
+@pytest.mark.parametrize(("scenario", "mode"), BY_OTHER_TURNS)
 def test_a_handler_beside_them_changes_nothing_for_others(scenario: Scenario, mode: Mode) -> None:
     """A sync and an async handler get the same calls, and the caller the same result, with a stream handler beside them."""
     ours = cb.EventStreamHandler(roots=None)

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from calllogs import BY_TURNS, EVERYWHERE, SAMPLE
+from calllogs import BY_OTHER_TURNS, BY_TURNS, SAMPLE
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -47,7 +47,7 @@ def finished(handler: cb.EventStreamHandler) -> list[Any]:
 # -- over everything --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("scenario", "mode"), EVERYWHERE)
+@pytest.mark.parametrize(("scenario", "mode"), BY_OTHER_TURNS)
 def test_every_run_of_an_attached_handler_ends_once(scenario: Scenario, mode: Mode) -> None:
     """Whatever the scenario is about. Its own end closes what nobody ended, before anybody says that no more will come."""
     handler = cb.EventStreamHandler(extended=True, streaming=True, roots=None)
