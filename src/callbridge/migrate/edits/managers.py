@@ -120,7 +120,9 @@ def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
     place = source.span(call)
     handlers = _handlers(call)
     if handlers is None:
-        yield Refusal("CB202", place, "this place does not show the list of handlers: write the list instead of the manager")
+        unseen = "this place does not show the list of handlers: write the list instead of the manager"
+        only = len(call.args) + len(call.keywords) == 1
+        yield Refusal("CB202", place, unseen if only else "the manager is made of more than a list of handlers")
         return
     uses = _uses(source, call)
     if not uses:
