@@ -565,7 +565,7 @@ async def give(word: str) -> str:
 def test_what_loop_runs(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not known:
         monkeypatch.delattr(asyncio, "_set_running_loop")
-    assert handler_that_runs_a_loop() is (known and sys.version_info < (3, 14))
+    assert handler_that_runs_a_loop() is known
     loop, seen = loop_of_greenlets(monkeypatch)
     assert seen == ({None} if known else {loop})
 

@@ -32,7 +32,6 @@ __all__ = [
     "abort_transports",
     "awaiter_of",
     "before_threads_are_joined",
-    "between_turns",
     "calling_frame",
     "children_of",
     "codes_of_langchain",
@@ -61,6 +60,7 @@ __all__ = [
     "running_loop",
     "used_elsewhere",
     "waiter_of",
+    "without_running_loop",
 ]
 
 T = TypeVar("T")
@@ -145,8 +145,7 @@ NAMES: Final = (
         "telling asyncio that a loop waits, where threads are greenlets, and that it calls sync code in a separate thread; "
         "asyncio's code documents it for authors of loops",
         "under gevent and eventlet, a loop seems to run in every greenlet after the first async call from sync code; handlers "
-        "that are called in a separate thread cannot use `asyncio.run`, nor block where nothing may block a loop (before "
-        "CPython 3.14)",
+        "that are called in a separate thread cannot use `asyncio.run`, nor block where nothing may block a loop",
     ),
     # -- threads
     Unpromised(
@@ -399,15 +398,11 @@ def _set_running_loop() -> Callable[[asyncio.AbstractEventLoop | None], object]:
 
 
 @contextmanager
-def between_turns() -> Iterator[None]:
-    """Say that no loop runs here: the loop has its own thread, and calls sync code there that may block and run loops.
+def without_running_loop() -> Iterator[None]:
+    """Say that no loop runs in this thread, for sync code that may block and run loops. For callbacks of a loop.
 
-    Not since CPython 3.14, which can capture call graphs: there a thread has one current task, whatever loop runs, and a second
-    loop would wait for ever.
+    Not for tasks: since CPython 3.14 a thread has one current task, whatever loop runs, and a second loop would wait for ever.
     """
-    if hasattr(asyncio, "capture_call_graph"):
-        yield
-        return
     set_running, loop = _set_running_loop(), running_loop()
     set_running(None)
     try:

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from callbridge.dispatch.private_loop import PrivateLoop
+from callbridge.dispatch.private_loop import PrivateLoop, called_between_turns
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
@@ -190,3 +190,46 @@ def test_the_thread_holds_no_job_while_it_waits(loop: PrivateLoop) -> None:
     del thing
     gc.collect()
     assert gone.is_set()
+
+
+def test_a_sync_call_may_run_a_loop_and_block(loop: PrivateLoop) -> None:
+    """There is no loop where it is made, and no task."""
+
+    def call() -> Any:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        return asyncio.run(give(threading.get_ident()))
+
+    def fails() -> None:
+        raise ValueError("in the call")
+
+    async def give_loop() -> Any:
+        return asyncio.get_running_loop()
+
+    assert loop.run(lambda: called_between_turns(call)) == loop._thread.ident
+    with pytest.raises(ValueError, match="in the call"):
+        loop.run(lambda: called_between_turns(fails))
+    assert loop.run(give_loop) is loop._loop
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_sync_call_whose_job_is_cancelled_leaves_nothing(is_made: bool) -> None:
+    """Of one that was made, nobody awaits what it returned, and nobody complains of that."""
+    called: list[str] = []
+
+    async def main() -> None:
+        def call() -> Any:
+            called.append("called")
+            own_loop.call_soon(task.cancel)
+            return give("dropped")
+
+        own_loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(called_between_turns(call))
+        if not is_made:
+            own_loop.call_soon(task.cancel)
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    asyncio.run(main())
+    gc.collect()
+    assert called == ["called"] * is_made

@@ -44,11 +44,11 @@ from callbridge.core.protocol.decode import ProtocolToEvents
 from callbridge.core.protocol.envelope import is_protocol_event
 from callbridge.core.runs import MISSING
 from callbridge.dispatch.contexts import WithinContext, begun, context_of, renew_context
-from callbridge.dispatch.private_loop import PrivateLoop
+from callbridge.dispatch.private_loop import PrivateLoop, called_between_turns
 from callbridge.dispatch.receiving_handler import Handlers, ReceivingHandler, as_llm_start, handler_list
 from callbridge.dispatch.task_lock import TaskLock
 from callbridge.errors import ArgumentError, DispatcherClosedError
-from callbridge.internals import between_turns, used_elsewhere
+from callbridge.internals import used_elsewhere
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -533,13 +533,12 @@ async def _awaited(context: Context, result: Awaitable[Any]) -> None:
 async def _called(context: Context, bound: Callable[[], Any]) -> None:
     """Make a call and await the rest."""
     with used_elsewhere(context):
-        with between_turns():
-            result = context.run(bound)
+        result = await called_between_turns(partial(context.run, bound))
         if result is not None and inspect.isawaitable(result):
             await WithinContext(context, result)
 
 
 async def _returned(context: Context, bound: Callable[[], Any]) -> Any:
     """Make a call for async code, whose own loop awaits the rest."""
-    with used_elsewhere(context), between_turns():
-        return context.run(bound)
+    with used_elsewhere(context):
+        return await called_between_turns(partial(context.run, bound))

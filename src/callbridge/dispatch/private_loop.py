@@ -11,6 +11,7 @@ reference to its owner. The owner stops the thread when it is closed or collecte
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -21,9 +22,9 @@ from typing import Any, TypeAlias
 from anyio.lowlevel import cancel_shielded_checkpoint
 
 from callbridge.channel.waiters import async_waiter, current_task
-from callbridge.internals import new_event_loop, run_to_end
+from callbridge.internals import new_event_loop, run_to_end, without_running_loop
 
-__all__ = ["PrivateLoop"]
+__all__ = ["PrivateLoop", "called_between_turns"]
 
 Job: TypeAlias = Callable[[], Awaitable[Any]]
 
@@ -113,6 +114,40 @@ class PrivateLoop:
         if future.running():
             self._task.cancel()
         future.cancel()
+
+
+async def called_between_turns(call: Callable[[], Any]) -> Any:
+    """Make a sync call in a callback of the loop, where there is no task, and as if there were no loop. A job calls it.
+
+    The call may block, and it may run a loop. Within the job's task it could not: one task at a time runs in a thread.
+
+    Cancellation: the call is not made, or what it has returned is dropped.
+    """
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[None] = loop.create_future()
+    result: Future[Any] = Future()
+    loop.call_soon(_call_without_loop, call, result, made)
+    try:
+        await made
+        return result.result()
+    except asyncio.CancelledError:
+        if result.done() and inspect.iscoroutine(dropped := result.exception() or result.result()):
+            dropped.close()
+        raise
+    finally:
+        del result  # it has the error, whose traceback refers to this frame
+
+
+def _call_without_loop(call: Callable[[], Any], result: Future[Any], made: asyncio.Future[None]) -> None:
+    """Be the callback."""
+    if made.done():
+        return
+    with without_running_loop():
+        try:
+            result.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised in the job
+            result.set_exception(error)
+    made.set_result(None)
 
 
 async def _done(future: Future[Any]) -> None:
