@@ -180,9 +180,16 @@ def _source(handler: HandlerClass, hook: Function) -> str:
     if (body[-1].end_lineno or first) - first >= _LONGEST:
         raise UnfitError(f"its {hook.name} is long: make it a function of the text, and call that in a loop over `stream_call`")
     text = "\n".join(lines[first - 1 : body[-1].end_lineno])
-    if any(isinstance(node, ast.Constant) and "\n" in str(node.value) for each in body for node in ast.walk(each)):
+    texts = [node for each in body for node in ast.walk(each) if isinstance(node, ast.Constant | ast.JoinedStr)]
+    if any(node.end_lineno != node.lineno and _is_one_token(handler, node) for node in texts):
         raise UnfitError("its hook has a string over several lines, whose indentation would change")
     return textwrap.dedent(text).strip("\n")
+
+
+def _is_one_token(handler: HandlerClass, node: ast.expr) -> bool:
+    """Return whether a text over several lines is one in triple quotes, or with a backslash; not several side by side."""
+    lines = handler.module.lines[node.lineno - 1 : node.end_lineno]
+    return any(mark in "\n".join(lines) for mark in ('"""', "'''", "\\\n"))
 
 
 def _check_hook(hook: Function, token: str) -> None:

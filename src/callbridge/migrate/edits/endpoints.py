@@ -116,7 +116,9 @@ class _Conversion:
         self._check_order(task, drain, run)
         self._reasons.append(silence(source, attachment.call, run, _UNREAD))
         self._removed += task.made
-        operations = [*attachment.operations, *without_ends(self._source, ends), *self._loop(task, drain, runner, attachment)]
+        self._reasons.append(task.reason if task.cancels else "")
+        operations = [*attachment.operations, *without_ends(source, [*ends, *task.cancels])]
+        operations += self._loop(task, drain, runner, attachment)
         operations += [RemoveStatement(source.span(statement)) for statement in self._removed]
         used = {
             each.id for node in [*self._removed, *ends, self._made] for each in ast.walk(node) if isinstance(each, ast.Name)

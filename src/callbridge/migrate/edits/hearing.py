@@ -10,6 +10,7 @@ from typing import NamedTuple
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.assumed import company, disorder, silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
+from callbridge.migrate.edits.keeping import attribute_values, holder_of
 from callbridge.migrate.edits.models import hearing, is_configuring, is_model, receiver
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.unfit import UnfitError
@@ -92,7 +93,9 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
         possible, reason = hearing(source, each.attached, each.call, attachment.calls)
         if not possible:
             raise UnfitError(reason)
-        reasons += [reason, silence(source, each.attached, each.call, consequence), disorder(source, each.call)]
+        reasons += [reason, disorder(source, each.call)]
+        if not _is_flagged(source, attachment, each.attached):
+            reasons.append(silence(source, each.attached, each.call, consequence))
         reasons.append(_elsewhere(source, each))
         reasons.append(blocking(source, each.call))
     found = list({each.call: each for each in found}.values())  # one of several models that have the handler
@@ -100,6 +103,14 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
         raise UnfitError("one statement runs the model twice")
     reasons.append(company(source, attachment.others))
     return found, reasons
+
+
+def _is_flagged(source: Source, attachment: Attachment, model: ast.Call) -> bool:
+    """Return whether a handler is attached if its model streams, and else not: one name decides both."""
+    if attachment.condition is None or not attachment.condition.holds:
+        return False
+    flags = [each.value for each in model.keywords if each.arg == "streaming"]
+    return bool(flags) and ast.unparse(flags[0]) == ast.unparse(attachment.condition.test)
 
 
 def guarded(source: Source, attachment: Attachment, run: ast.Call, body: str, own: Collection[str] = ()) -> str:
@@ -118,7 +129,10 @@ def guarded(source: Source, attachment: Attachment, run: ast.Call, body: str, ow
     if attachment.condition is None:
         return body
     test, holds = attachment.condition
+    lasting = [each for each in ast.walk(test) if _is_lasting(source, each, run)]
     for node in ast.walk(test):
+        if node in lasting or (isinstance(node, ast.Name) and source.parents[node] in lasting):
+            continue
         if isinstance(node, ast.Name) and (node.id in own or not source.is_same(node, run)):
             raise UnfitError(f"{node.id} decides whether the handler is attached, and may have changed by the time of the call")
         stored = isinstance(node, ast.Attribute) and any(
@@ -128,6 +142,16 @@ def guarded(source: Source, attachment: Attachment, run: ast.Call, body: str, ow
         if stored or isinstance(node, ast.Call | ast.Await | ast.NamedExpr | ast.Lambda | ast.Subscript):
             raise UnfitError("the condition that attaches the handler may change before the call")
     return f"if {_condition(source, test, holds=holds)}:\n{textwrap.indent(body, '    ')}"
+
+
+def _is_lasting(source: Source, node: ast.AST, run: ast.Call) -> bool:
+    """Return whether this is `self.name`, set only when an object is made of the class that the call stands in, too."""
+    if not isinstance(node, ast.Attribute) or holder_of(source, node) is not holder_of(source, run):
+        return False
+    stores = [each for each in source.nodes if isinstance(each, ast.Attribute) and each.attr == node.attr]
+    stores = [each for each in stores if not isinstance(each.ctx, ast.Load)]
+    makers = {getattr(source.scope(each), "name", "") for each in stores}
+    return len(attribute_values(source, node)) == len(stores) == 1 and makers == {"__init__"}
 
 
 def _condition(source: Source, test: ast.expr, *, holds: bool) -> str:

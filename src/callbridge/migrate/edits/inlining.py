@@ -15,7 +15,7 @@ from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.consumers import Consumer, Field, begun_by, read_consumer
 from callbridge.migrate.edits.hearing import Run, guarded, heard_runs, kept
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.models import ends_with, is_chat_model, is_model, receiver, run_models
+from callbridge.migrate.edits.models import ends_with, is_chat_model, is_model, receiver, run_models, steps_of
 from callbridge.migrate.edits.operations import (
     Change,
     Operation,
@@ -161,7 +161,9 @@ class _Inlining:
         if "on_chat_model_start" in hooks and not is_chat_model(self._source, model):
             return False
         starts = [hook for hook in self._consumer.hooks if hook.name.endswith("_start")]
-        return receiver(heard.call) is model or all(_is_quiet(each) for hook in starts for each in hook.body)
+        return steps_of(self._source, receiver(heard.call)) == [model] or all(
+            _is_quiet(each) for hook in starts for each in hook.body
+        )
 
     # -- attributes
 

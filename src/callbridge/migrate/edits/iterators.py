@@ -197,6 +197,7 @@ class _Conversion:
         """Take away what ends or awaits the task, now that the loop does both."""
         source = self._source
         gone: set[ast.stmt] = {source.statement(each) for each in task.awaits if is_statement_of(source, each)}
+        gone.update(task.cancels)
         for use in source.uses(name, function):
             done = source.parents[use]
             if (

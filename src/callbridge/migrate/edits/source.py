@@ -252,14 +252,35 @@ class Source:
     def origin(self, node: ast.expr) -> str | None:
         """Return the qualified name that an expression stands for, if an import of this file says so.
 
-        None for what is bound here as well: a parameter may hide an import.
+        None for what is bound here as well, where that may be meant: a parameter may hide an import.
         """
         if isinstance(node, ast.Attribute):
             owner = self.origin(node.value)
             return f"{owner}.{node.attr}" if owner else None
-        if isinstance(node, ast.Name) and node.id not in self.bound_here:
-            return self._imported.get(node.id)
-        return None
+        if not isinstance(node, ast.Name) or node.id not in self._imported:
+            return None
+        return None if node.id in self.bound_here and self._is_hidden(node) else self._imported[node.id]
+
+    def _is_hidden(self, name: ast.Name) -> bool:
+        """Return whether something else than an import of the module may have bound a name where it is read."""
+        imports = [
+            each for each in self.nodes if isinstance(each, ast.Import | ast.ImportFrom) and self._imports(each, name.id)
+        ]
+        if self.scopes.home(name) is not self.tree or not all(self.parents[each] is self.tree for each in imports):
+            return True
+        for node in self.nodes:
+            if isinstance(node, ast.Name) and node.id == name.id and not isinstance(node.ctx, ast.Load):
+                hidden = self.scopes.home(node) is self.tree
+            elif isinstance(node, Function | ast.ClassDef) and node.name == name.id:
+                hidden = self.scope(node) is self.tree
+            else:
+                hidden = isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name == name.id
+            if hidden:
+                return True
+        return False
+
+    def _imports(self, node: ast.Import | ast.ImportFrom, name: str) -> bool:
+        return any((alias.asname or alias.name.partition(".")[0]) == name for alias in node.names)
 
     def is_imported(self, name: str) -> bool:
         """Return whether an import binds a name somewhere in the file."""

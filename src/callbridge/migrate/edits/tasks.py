@@ -18,6 +18,8 @@ REPORTING = ("critical", "debug", "error", "exception", "info", "log", "print_ex
 
 _WAITED = "the loop waited forever before: only the `await` after it started the call"
 
+_CUT = "the task is cancelled and not awaited: what the call does after its last token was cut off, and is waited for now"
+
 _DISPLAY = "its guard does more with an error than report it"
 
 
@@ -33,6 +35,7 @@ class Task:
         reason: Why wrapping needs a look; empty for what is proved.
         swallows: Whether the guard may keep errors of the call to itself, so that `await task` does not raise them.
         also: The statement that makes the task, if the coroutine was made before; the function that does nothing but the run.
+        cancels: The statements that cancel it, which the end of the loop does.
     """
 
     statement: ast.stmt
@@ -42,6 +45,7 @@ class Task:
     reason: str = ""
     swallows: bool = False
     also: tuple[ast.stmt, ...] = ()
+    cancels: tuple[ast.stmt, ...] = ()
 
     @property
     def made(self) -> tuple[ast.stmt, ...]:
@@ -73,7 +77,7 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     if len(made) != 1:
         return f"the function makes {len(made)} tasks next to the handler, not one"
     statement = source.parents[made[0]]
-    awaits: list[ast.Await] = []
+    awaits, cancels = list[ast.Await](), list[ast.stmt]()
     if name := variable_of(statement):
         home = source.scope(statement)
         if source.assignment(name, home) is not statement:
@@ -81,22 +85,36 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
         for use in source.uses(name, home):
             if isinstance(use.ctx, ast.Load):
                 parent = source.parents[use]
-                if not isinstance(parent, ast.Await):
-                    return f"the code does more with {name} than `await {name}`"
-                awaits.append(parent)
+                if isinstance(parent, ast.Await):
+                    awaits.append(parent)
+                elif (cancel := _cancelling(source, use)) is not None:
+                    cancels.append(cancel)
+                else:
+                    return f"the code does more with {name} than `await {name}` and `{name}.cancel()`"
     elif not isinstance(statement, ast.Expr):
         return "no variable of its own holds the task"
     run = _run(source, made[0], handler)
     if isinstance(run, str):
         return run
     swallows = bool(run.reason) or (run.guard is not None and _swallows(run.guard))
+    first, also = statement, tuple[ast.stmt, ...]()
     if run.inside is not None:
-        return Task(statement, run.run, run.guard, tuple(awaits), run.reason, swallows, (run.inside,))
-    if run.statement is None:
-        return Task(statement, run.run, run.guard, tuple(awaits), run.reason, swallows)
-    if statement not in source.block(run.statement):
-        return "the code makes the coroutine and its task in different blocks"
-    return Task(run.statement, run.run, run.guard, tuple(awaits), run.reason, swallows, (statement,))
+        also = (run.inside,)
+    elif run.statement is not None:
+        if statement not in source.block(run.statement):
+            return "the code makes the coroutine and its task in different blocks"
+        first, also = run.statement, (statement,)
+    reason = "; ".join(each for each in (run.reason, _CUT if cancels and not awaits else "") if each)
+    return Task(first, run.run, run.guard, tuple(awaits), reason, swallows, also, tuple(dict.fromkeys(cancels)))
+
+
+def _cancelling(source: Source, use: ast.Name) -> ast.stmt | None:
+    """Return the statement that cancels a task where its name stands, and does nothing else: also if it is not done yet."""
+    statement = source.statement(use)
+    owner = statement if isinstance(statement, ast.If) else source.parents[statement]
+    if isinstance(owner, ast.If) and ast.unparse(owner) == f"if not {use.id}.done():\n    {use.id}.cancel()":
+        return owner
+    return statement if ast.unparse(statement) == f"{use.id}.cancel()" else None
 
 
 def _late(source: Source, function: Function) -> Task | None:

@@ -78,7 +78,7 @@ class _Conversion:
         if isinstance(drain, str):
             raise UnfitError(drain)
         ends = self._ends_of(task, name, drain)
-        threads = self._threads(function, task)
+        threads = self._threads(task)
         self._check_uses(name, function, created, [*ends, *threads, drain.loop])
         added = import_of(source, "callbridge", "stream_call", drain.loop)
         if added is None:
@@ -107,7 +107,8 @@ class _Conversion:
 
     def _task(self, function: Function, run: ast.Call) -> ast.FunctionDef:
         task = next((each for each in self._source.ancestors(run) if isinstance(each, Function)), None)
-        if not isinstance(task, ast.FunctionDef) or task is function or self._source.scope(task) is not function:
+        home = self._source.scope(task) if task is not None else None
+        if not isinstance(task, ast.FunctionDef) or (home is not function and function not in self._source.ancestors(task)):
             raise UnfitError("the call is not in a function of its own, next to the loop")
         arguments = task.args
         if arguments.args or arguments.kwonlyargs or arguments.posonlyargs or arguments.vararg or arguments.kwarg:
@@ -144,9 +145,10 @@ class _Conversion:
             raise UnfitError("this file does not show what puts the end mark into the queue")
         return list(puts)
 
-    def _threads(self, function: Function, task: ast.FunctionDef) -> list[ast.stmt]:
+    def _threads(self, task: ast.FunctionDef) -> list[ast.stmt]:
         """Return the statements that make, start and join the thread, which do nothing else."""
-        uses = [use for use in self._source.uses(task.name, function) if isinstance(use.ctx, ast.Load)]
+        home = self._source.scope(task)
+        uses = [use for use in self._source.uses(task.name, home) if isinstance(use.ctx, ast.Load)]
         keyword = self._source.parents[uses[0]] if len(uses) == 1 else None
         made = self._source.parents[keyword] if isinstance(keyword, ast.keyword) and keyword.arg == "target" else None
         if not isinstance(made, ast.Call) or not (self._source.origin(made.func) or "").endswith("threading.Thread"):
@@ -159,7 +161,7 @@ class _Conversion:
         thread = variable_of(statement)
         if not is_assignment(statement) or not thread or value_of(statement) is not made:
             raise UnfitError("no variable of its own holds the thread")
-        methods = [self._source.statement(use) for use in self._source.uses(thread, function)[1:]]
+        methods = [self._source.statement(use) for use in self._source.uses(thread, home)[1:]]
         allowed = (f"{thread}.start()", f"{thread}.join()", f"{thread}.daemon = True")
         if any(ast.unparse(method) not in allowed for method in methods):
             raise UnfitError(f"the code does more with {thread} than start and join it")
