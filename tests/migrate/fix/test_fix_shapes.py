@@ -702,3 +702,66 @@ def test_a_thread_may_be_made_in_the_generator_and_the_queue_around_it() -> None
         """,
         unsafe=True,
     )
+
+
+# -- one handler at several places
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """
+        def ask(x):
+            handler = StreamingStdOutCallbackHandler()
+            if x == "q":
+                llm = FakeChatModel(streaming=True, callbacks=[handler])
+            else:
+                llm = FakeChatModel(streaming=True, responses=["milk"], callbacks=[handler])
+            return (prompt | llm).invoke({"q": x}).content
+        """,
+        """
+        llm = FakeChatModel(streaming=True)
+
+        def ask(x):
+            handler = StreamingStdOutCallbackHandler()
+            config = {"callbacks": [handler]}
+            if x == "q":
+                return llm.invoke(x, config).content
+            return llm.invoke(x, config={"callbacks": [handler]}).content
+        """,
+        """
+        def ask(x):
+            handler = StreamingStdOutCallbackHandler()
+            llm = FakeChatModel(streaming=True, callbacks=[handler])
+            return llm.invoke(x, config={"callbacks": [handler]}).content
+        """,
+    ],
+)
+def test_a_handler_that_is_attached_at_several_places_is_taken_off_all_of_them(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_same(text, capsys)
+
+
+def test_what_is_kept_between_tokens_goes_on_from_one_call_of_a_handler_to_the_next(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    check_same(
+        """
+        class Show(BaseCallbackHandler):
+            def __init__(self):
+                self.text = ""
+
+            def on_llm_new_token(self, token, **kwargs):
+                self.text += token
+                print(token, end="")
+
+        def ask(x):
+            handler = Show()
+            llm = FakeChatModel(streaming=True)
+            llm.invoke(x, config={"callbacks": [handler]})
+            llm.invoke(x, config={"callbacks": [handler]})
+            return handler.text
+        """,
+        capsys,
+    )

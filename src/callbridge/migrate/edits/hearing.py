@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
@@ -65,9 +65,29 @@ def kept(source: Source, made: ast.Call) -> Kept:
         raise UnfitError(f"other files use {name}, too")
     reads = tuple(parent for use in uses if isinstance(parent := source.parents[use], ast.Attribute))
     given = [use for use in uses if not isinstance(source.parents[use], ast.Attribute)]
-    if len(given) != 1:
-        raise UnfitError(f"{name} is used {len(given)} times, not once, in `callbacks`")
-    return Kept(attachment_of(source, given[0]), statement, reads)
+    if not given:
+        raise UnfitError(f"{name} is attached nowhere in this file")
+    attachments = [attachment_of(source, use) for use in given]
+    return Kept(attachments[0] if len(attachments) == 1 else _joined(attachments, name), statement, reads)
+
+
+def _joined(attachments: Sequence[Attachment], name: str) -> Attachment:
+    """Return several attachments of one handler as one."""
+    first = attachments[0]
+    if any(each.condition is not None for each in attachments):
+        raise UnfitError(f"{name} is attached at {len(attachments)} places, and a condition decides at one of them")
+    operations = list(first.operations)
+    for each in attachments[1:]:
+        operations += [operation for operation in each.operations if operation not in operations]
+    return Attachment(
+        tuple(dict.fromkeys(call for each in attachments for call in each.calls)),
+        tuple(operations),
+        first.shortened,
+        tuple(place for each in attachments for place in each.places),
+        tuple(other for each in attachments for other in each.others),
+        next((each.reason for each in attachments if each.reason), ""),
+        frozenset().union(*(each.names for each in attachments)),
+    )
 
 
 def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tuple[list[Run], list[str]]:
