@@ -156,6 +156,10 @@ def _follow_method(source: Source, attribute: ast.Attribute, seen: _Seen) -> Ite
         return
     elif isinstance(call, ast.Call) and attribute in call.args and source.origin(call.func) in _READERS:
         raise UnfitError("the code already streams this run: use its text in that loop")
+    elif attribute.attr in _SYNC + _ASYNC:
+        raise UnfitError(
+            f"{ast.unparse(attribute)} is handed on, and called elsewhere: call it in a function of its own, and hand that on"
+        )
     else:
         raise UnfitError(f"callbridge does not know what .{attribute.attr} does with the model")
 
