@@ -158,9 +158,9 @@ def test_a_parser_of_the_file_that_only_handles_text_runs_no_model(capsys: pytes
 @pytest.mark.parametrize(
     ("pipe", "reason"),
     [
-        ("prompt | llm | Upper()", "done once for the call"),
-        ("prompt | llm.with_retry()", "done once for the call"),
-        ("{'q': lambda _: st.session_state['q']} | prompt | llm", "cannot be seen here"),
+        ("prompt | llm | Upper()", "acts once for the call now"),
+        ("prompt | llm.with_retry()", "acts once for the call now"),
+        ("{'q': lambda _: st.session_state['q']} | prompt | llm", "does not show which models the call runs"),
     ],
 )
 def test_what_may_run_the_model_again_or_fail_after_it_takes_a_review(pipe: str, reason: str) -> None:
@@ -273,7 +273,7 @@ def test_a_list_or_config_that_is_put_together_is_followed(text: str, capsys: py
             callbacks.append(StreamingStdOutCallbackHandler())
             return FakeChatModel(streaming=True, callbacks=callbacks).invoke(x)
         """,
-            "is added to callbacks",
+            "adds the handler to callbacks",
         ),
         (
             """
@@ -283,7 +283,7 @@ def test_a_list_or_config_that_is_put_together_is_followed(text: str, capsys: py
             callbacks.append(StreamingStdOutCallbackHandler())
             return llm.invoke(x)
         """,
-            "may be read before the handler is added",
+            "may read callbacks before it adds the handler",
         ),
         (
             """
@@ -293,7 +293,7 @@ def test_a_list_or_config_that_is_put_together_is_followed(text: str, capsys: py
                 callbacks.append(StreamingStdOutCallbackHandler())
             return FakeChatModel(streaming=True, callbacks=callbacks).invoke(x)
         """,
-            "is added to callbacks",
+            "adds the handler to callbacks",
         ),
         (
             """
@@ -416,7 +416,7 @@ OBJECTS = """
 )
 def test_a_model_that_an_object_keeps_or_makes_is_followed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     check_same(text + OBJECTS, capsys)
-    check_noop(HEAD + text + OBJECTS, "kept in an object", rule="CB305", unsafe=False, foreign="Bot")
+    check_noop(HEAD + text + OBJECTS, "an object holds the model", rule="CB305", unsafe=False, foreign="Bot")
 
 
 def test_a_model_in_the_session_of_a_page_is_followed() -> None:
