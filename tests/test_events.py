@@ -132,9 +132,9 @@ def test_our_events_are_what_the_types_say(calls: list[Call], extended: bool) ->
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (None, "NoneType is no mapping"),
-        ("on_chain_start", "str is no mapping; callbridge.loads reads JSON"),
-        ([("event", "on_chain_start")], "list is no mapping"),
+        (None, "NoneType is not a mapping"),
+        ("on_chain_start", "str is not a mapping; callbridge.loads reads JSON"),
+        ([("event", "on_chain_start")], "list is not a mapping"),
         ({}, "event is missing"),
         (event(event=...), "event is missing"),
         (event(event=7), "event is int, not str"),

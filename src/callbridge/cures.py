@@ -31,11 +31,11 @@ CURES = MappingProxyType(
             "Catch it if you want to tell callbridge's errors from those of your run. Errors of the run arrive as they are.",
         ),
         "ArgumentError": Cure(
-            "An argument has a value that is not allowed. `name`, `value` and `expected` say which, what, and what is allowed.",
+            "An argument has a value that is not allowed. Its attributes `name`, `value` and `expected` tell you more.",
             "Give one of the values that the message names.",
         ),
         "RelayError": Cure(
-            "The base of what goes wrong between a run, its log and its readers. It is never raised as such.",
+            "The base of the errors between a run, its log and its readers. It is never raised as such.",
             "Catch it around `publish` or `follow` if you want to treat all of these errors alike.",
         ),
         "RelayConnectionError": Cure(
@@ -52,13 +52,13 @@ CURES = MappingProxyType(
             "Give a whole number from 1 up. The default is 256. A smaller one holds the run closer to its reader.",
         ),
         "OverflowPolicyError": Cure(
-            "`overflow` names no policy.",
+            "`overflow` is not the name of a policy.",
             'Give one of "block", "coalesce", "drop_oldest", "drop_newest" and "fail".',
         ),
         "VersionError": Cure(
-            "You asked for an event schema that callbridge does not speak, or for version 3 with an older LangChain.",
-            'Leave `version` out, or give `version="v2"`. Version 3 needs langchain-core 1.4, and is read by '
-            "`stream_messages`.",
+            "You asked for an event schema that callbridge does not support, or for version 3 with an older LangChain.",
+            'Leave `version` out, or give `version="v2"`. To read version 3, use `stream_messages` with langchain-core 1.4 or '
+            "later.",
         ),
         "UnsupportedRunnableError": Cure(
             "LangChain does not implement `astream_events` for this kind of runnable, or the option needs callbacks in this "
@@ -67,52 +67,51 @@ CURES = MappingProxyType(
         ),
         "OptionError": Cure(
             "A keyword argument is not an option of this function. Often it was meant for the call itself.",
-            "Look at the options that the message names. Arguments of the call go in by `functools.partial(call, name=value)`.",
+            "The message names the options. Pass arguments of the call with `functools.partial(call, name=value)`.",
         ),
         "HandlerTypeError": Cure(
-            "Something was given as a callback handler that is not one: a class instead of an instance, or another object.",
+            "The object given as a callback handler is not one: it is a class instead of an instance, or some other object.",
             "Give instances of classes that derive from `BaseCallbackHandler`.",
         ),
         "CallableTypeError": Cure(
-            "What was given as a call cannot be called, or returns something that does nothing until it is read: a generator, "
+            "The call is not callable, or it returns something that does nothing until it is read: a generator, "
             'or a stream of `version="v3"`.',
             "Give a callable and its arguments, as in `stream_call(chain.invoke, x)`. For `chain.stream` use "
             "`stream_events(chain, x)`. Read any other generator inside the call: `stream_call(lambda: list(generate(x)))`.",
         ),
         "RelayURLError": Cure(
-            "The URL names no engine of the relay, or is not well-formed.",
+            "The URL does not name an engine of the relay, or is not well-formed.",
             "Use `memory:`, `sqlite:///runs.db`, or `redis://`, `rediss://` and `unix://` with an address.",
         ),
         "RunIdError": Cure(
-            "The id has characters that a run's id must not have, or is empty or longer than 128 characters.",
+            "The id contains characters that are not allowed, or it is empty or longer than 128 characters.",
             "Let `relay.announce()` make an id, or use letters, digits and `_ . : -`.",
         ),
         "PositionError": Cure(
             "The position was not made by a follower of this run.",
-            "Pass on what `follower.position` said for the same run, or begin at the start with `after=None`.",
+            "Pass on the `follower.position` of the same run, or begin at the start with `after=None`.",
         ),
         "UnknownFormatError": Cure(
-            "The web format has a name that does not exist.",
+            "There is no web format of this name.",
             "Give one of the names in the message, or an object with a method `begin`. In a response this "
             "error is a status 400.",
         ),
         "RequestBodyError": Cure(
             "The body of a request is not JSON, is too long, or is not a chat request of the protocol.",
-            "Look at what the client sends. The message says which key was wrong, what was got and what was expected. In a "
+            "Look at what the client sends. The message names the wrong key, what it had and what was expected. In a "
             "response it is a status 400, 413 or 422.",
         ),
         # -- events, calls, texts -----------------------------------------------------------------------------------------
         "EventFormatError": Cure(
-            "Something was given as an event that is not one: no mapping, an unknown name, a missing key, data "
-            "of a wrong type.",
-            'Feed events of `astream_events(version="v2")` or of callbridge. Convert events of version 3 by '
-            "`ProtocolToEvents`; "
-            "read JSON by `callbridge.loads`.",
+            "The object given as an event is not one: it is not a mapping, or it has an unknown name, a missing key or data of "
+            "the wrong type.",
+            'Feed events of `astream_events(version="v2")` or of callbridge. Convert events of version 3 with '
+            "`ProtocolToEvents`, and read JSON with `callbridge.loads`.",
         ),
         "EventSequenceError": Cure(
             "The events cannot come from one stream: a chunk or an end before its start, a second start, a missing beginning.",
-            "Feed the events of one run in the order in which they came, from the first on. Filters may take out whole runs, "
-            "not the start of a run.",
+            "Feed all events of a run in the order in which they came, beginning with the first. Filters may remove a whole "
+            "run, but not only its start.",
         ),
         "CallFormatError": Cure(
             "A call that was fed to `CallsToEvents` names a method that LangChain does not have, or lacks its `run_id`.",
@@ -120,26 +119,25 @@ CURES = MappingProxyType(
         ),
         "JSONFormatError": Cure(
             "The text is not JSON, is nested too deeply, or asks `loads` to make something that is not data.",
-            "Read texts that `callbridge.dumps`, LangChain or LangGraph have written. Do not trust any other.",
+            "Read only texts that `callbridge.dumps`, LangChain or LangGraph have written.",
         ),
         "RecordingError": Cure(
-            "The file was not written by `callbridge.testing.record`, or was damaged, or its recording was cut off.",
+            "`callbridge.testing.record` did not write this file, or the file is damaged, or its recording was cut off.",
             "Record the run again, or read what is there with `partial=True`.",
         ),
         # -- streams ------------------------------------------------------------------------------------------------------
         "ResultNotReadyError": Cure(
-            "`result` was read before the run had ended, or after the reader had left.",
+            "You read `result` before the run had ended, or after you had left the stream.",
             "Read the events to their end first. A run that you leave has no result.",
         ),
         "StreamConsumedError": Cure(
-            "A stream was iterated again after its end, or after it was left. Its events are gone.",
+            "You iterated a stream again after its end, or after you had left it. Its events are gone.",
             "Make a new stream for each reading, or keep the events in a list.",
         ),
         "ConcurrentReadError": Cure(
             "Two tasks or threads read one stream at the same time.",
-            "Let one reader read, and hand the events on; or publish the run with `callbridge.relay`, which "
-            "any number of readers "
-            "can follow.",
+            "Let one reader pass the events on to the others. Or publish the run with `callbridge.relay`, and any number of "
+            "readers can follow it.",
         ),
         "ChannelClosedError": Cure(
             "Something was sent into a channel after its sender or reader had closed it.",
@@ -158,18 +156,17 @@ CURES = MappingProxyType(
             "Set it on the handler itself, before you wrap it.",
         ),
         "EventLoopError": Cure(
-            "The call needs another kind of event loop: LangChain's async API runs on asyncio alone, and waiting needs a task.",
+            "The call needs another kind of event loop: LangChain's async API runs only on asyncio, and waiting needs a task.",
             "Call it in a coroutine that asyncio runs. In sync code, or under trio, use the sync function of the same name.",
         ),
         # -- given to handlers --------------------------------------------------------------------------------------------
         "RunUnfinishedError": Cure(
-            "Handlers get it for a run whose end was never reported: it was cancelled, or was rescued by a "
-            "retry or a fallback.",
-            "Nothing has to be done. It lets a handler close what it has opened.",
+            "Handlers get it for a run whose end was never reported: it was cancelled, or a retry or a fallback rescued it.",
+            "You need not do anything. It lets a handler close what it has opened.",
         ),
         "RemoteError": Cure(
-            "Handlers get it for an error that arrived as text or JSON. The class and the traceback stayed "
-            "where it was raised.",
+            "Handlers get it for an error that arrived as text or JSON. Its class and its traceback stayed in the process that "
+            "raised it.",
             "Look at `value`, and at the log of the process in which the run ran.",
         ),
         # -- the relay ----------------------------------------------------------------------------------------------------
@@ -179,11 +176,11 @@ CURES = MappingProxyType(
         ),
         "RelayUnreachableError": Cure(
             "The server or file of the relay is not there, or has not answered for longer than `outage_seconds`.",
-            "Start the server, or mend the address. For short pauses raise `outage_seconds`.",
+            "Start the server, or correct the address. If it pauses for a short time, raise `outage_seconds`.",
         ),
         "RelayAccessError": Cure(
             "The server refuses the user or the password, or the file may not be written.",
-            "Put the right credentials into the URL, or mend the permissions of the file and of its folder.",
+            "Put the right credentials into the URL, or correct the permissions of the file and of its folder.",
         ),
         "RelayVersionError": Cure(
             "The server is too old.",
@@ -199,16 +196,16 @@ CURES = MappingProxyType(
         ),
         "UnknownRunError": Cure(
             "The run was never announced, has expired, or was forgotten.",
-            "Call `relay.announce()` before you hand the id on. Finished runs are kept for `keep_seconds`.",
+            "Call `relay.announce()` before you pass the id on. Finished runs are kept for `keep_seconds`.",
         ),
         "RunTakenError": Cure(
             "Somebody else publishes this run, or it was published already, or its id was announced before.",
-            "Let each run have one job. A job that is delivered again says `restart=True`, and waits for the "
-            "old lease to run out.",
+            "Give each run one job. If the queue delivers a job again, publish with `restart=True`, and try again until the "
+            "old lease has run out.",
         ),
         "LeaseLostError": Cure(
             "This worker was taken for dead, and its run was given up, given to another attempt, or forgotten.",
-            "Nothing more can be written. If it happens to healthy workers, raise `lease_seconds`.",
+            "This worker can write no more. If this happens to healthy workers, raise `lease_seconds`.",
         ),
         "RelayGapError": Cure(
             "Events of the run are no longer there: they were trimmed, or the server lost them.",
@@ -216,16 +213,16 @@ CURES = MappingProxyType(
         ),
         "RunStoppedError": Cure(
             "Somebody has stopped the run with `relay.stop`.",
-            "Nothing has to be done: this is how publisher and readers hear of it.",
+            "You need not do anything: this is how the publisher and the readers hear of it.",
         ),
         "RunLostError": Cure(
             "The worker of the run has died or has lost its connection, or no worker has taken the run in time.",
-            "Start the job again with `restart=True`. See that workers run, and that `start_seconds` is longer "
-            "than your queue.",
+            "Start the job again with `restart=True`. Make sure that workers are running, and that `start_seconds` is longer "
+            "than a job waits in your queue.",
         ),
         "RunLimitError": Cure(
             "The run has made more events, or more bytes, than its log may hold.",
-            'Raise `max_events` or `max_bytes`, publish less (`include_types=["chat_model"]`), or say `on_limit="trim"`.',
+            'Raise `max_events` or `max_bytes`, publish less (`include_types=["chat_model"]`), or set `on_limit="trim"`.',
         ),
         # -- warnings -----------------------------------------------------------------------------------------------------
         "CallbridgeWarning": Cure(
@@ -233,9 +230,8 @@ CURES = MappingProxyType(
             "Name it in a filter if you want to turn all of them off, or into errors.",
         ),
         "DuplicateHandlerWarning": Cure(
-            "A handler is attached to the run and is given that run's events as well. It hears each callback "
-            "once, from the run.",
-            "Attach it, or feed it; not both.",
+            "A handler is attached to the run and also gets that run's events. It hears each callback once, from the run.",
+            "Attach the handler, or feed it events, but not both.",
         ),
         "FreeThreadingWarning": Cure(
             "The interpreter runs without its global lock, on which a channel between threads relies.",
@@ -243,7 +239,7 @@ CURES = MappingProxyType(
         ),
         "OptionWarning": Cure(
             "A keyword argument that is passed on to the runnable is nearly the name of an option.",
-            "Mend the name, or rename the runnable's own argument.",
+            "Correct the name, or rename the runnable's own argument.",
         ),
     }
 )

@@ -72,9 +72,9 @@ def test_what_an_extended_event_tells_goes_first(told: Any, streamed: bool) -> N
 
 def test_what_is_no_message_is_refused() -> None:
     """Whatever stands there."""
-    with pytest.raises(EventFormatError, match="no message"):
+    with pytest.raises(EventFormatError, match="not a message"):
         chat_result(ended(5), streamed=False)
-    with pytest.raises(EventFormatError, match="no dict of generations"):
+    with pytest.raises(EventFormatError, match="not a dict of generations"):
         text_result(Run("llm").end(5))
 
 

@@ -160,7 +160,7 @@ BAD = {
     "a part of a block that never began": ([START, DELTA], cb.EventSequenceError, "block 0 has not begun"),
     "two starts of a block": ([START, BEGUN, BEGUN], cb.EventSequenceError, "block 0 has begun already"),
     "an end before the start": ([START, ENDED], cb.EventSequenceError, "block 0 has not begun"),
-    "an end of no message": ([wire(FINISH)], cb.EventSequenceError, "no messages go on"),
+    "an end of no message": ([wire(FINISH)], cb.EventSequenceError, "no messages are open"),
     "no envelope": ([START, {"method": "messages", "params": 7}], cb.EventFormatError, "params is int"),
     "no event in it": ([START, wire(7)], cb.EventFormatError, "data is int"),
     "a number for an index": ([START, {**BEGUN, "index": "0"}], cb.EventFormatError, "index is '0'"),

@@ -296,11 +296,11 @@ def check_side_by_side(module: ModuleType) -> None:
         translator.feed(message(begun, namespace, node=node))
         (event,) = translator.feed(message(part, namespace, node=node))
         assert event["run_id"] == str(number)
-    with pytest.raises(cb.EventSequenceError, match="2 messages go on"):
+    with pytest.raises(cb.EventSequenceError, match="2 messages are open"):
         translator.feed(message(part))
     ended = translator.feed(message({"event": "message-finish"}, (), node="talk"))
     assert ended[-1]["event"] == "on_chat_model_end"
-    with pytest.raises(cb.EventSequenceError, match="no messages go on"):
+    with pytest.raises(cb.EventSequenceError, match="no messages are open"):
         translator.feed(message(part, (), node="talk"))
     tool = {"event": "tool-started", "tool_call_id": "c1", "tool_name": "weather", "input": {}}
     for _ in range(2):  # over, it may start again

@@ -489,7 +489,7 @@ async def test_a_source_of_something_else_is_an_error_frame(caplog: pytest.LogCa
 
     got = await get(lambda _: EventStreamResponse(words(), "text"))
     assert [event for event, _ in frames_of(got.text)] == ["error", "end"]
-    assert "not a v2 event: str is no mapping; got 'red'" in caplog.text
+    assert "not a v2 event: str is not a mapping; got 'red'" in caplog.text
 
 
 @pytest.mark.parametrize(

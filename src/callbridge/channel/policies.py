@@ -311,7 +311,7 @@ def make_policy(overflow: Overflow, capacity: int, kind: Kind[T], merge: Merge[T
     """
     if overflow == "coalesce":
         if merge is None:
-            raise ArgumentError("merge", merge, "a function that makes one item of several, which overflow='coalesce' needs")
+            raise ArgumentError("merge", merge, "a function that merges several items into one: overflow='coalesce' needs it")
         return _Coalesce(capacity, kind, merge)
     policies: dict[str, type[Policy[T]]] = {
         "block": Policy,

@@ -80,9 +80,9 @@ def completed(value: object) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         hint = "; callbridge.loads reads JSON" if isinstance(value, (str, bytes)) else ""
-        raise EventFormatError(value, f"{type(value).__name__} is no mapping{hint}")
+        raise EventFormatError(value, f"{type(value).__name__} is not a mapping{hint}")
     if is_protocol_event(value):
-        raise EventFormatError(value, "it is an event of version 3, of which callbridge.ProtocolToEvents makes v2 events")
+        raise EventFormatError(value, "it is an event of version 3; callbridge.ProtocolToEvents turns those into v2 events")
     event = dict(value)
     for field, kind in _OPTIONAL.items():
         if event.get(field) is None:

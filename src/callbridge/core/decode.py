@@ -464,7 +464,7 @@ def _chat_chunk(event: Mapping[str, Any], payload: Payload) -> AIMessageChunk | 
     if isinstance(message, str):
         return AIMessageChunk(content=message)
     if not isinstance(message, BaseMessage):
-        raise EventFormatError(event, f"its chunk is {type(payload).__name__}, no message")
+        raise EventFormatError(event, f"its chunk is {type(payload).__name__}, not a message")
     return message if isinstance(message, AIMessageChunk) else None
 
 

@@ -105,7 +105,7 @@ def chat_result(event: Mapping[str, Any], *, streamed: bool) -> LLMResult:
     if isinstance(message, dict) and (not message or "generations" in message):
         return text_result(event)
     if not isinstance(message, BaseMessage):
-        raise EventFormatError(event, f"its output is {type(data['output']).__name__}, no message")
+        raise EventFormatError(event, f"its output is {type(data['output']).__name__}, not a message")
     streamed = streamed or isinstance(message, AIMessageChunk)
     info = data["generation_info"] if "generation_info" in data else generation_info_of(message, streamed=streamed)
     kind: Any = ChatGenerationChunk if isinstance(message, AIMessageChunk) else ChatGeneration
@@ -128,10 +128,10 @@ def text_result(event: Mapping[str, Any]) -> LLMResult:
     if isinstance(output, str):
         return LLMResult(generations=[[Generation(text=output)]])
     if not isinstance(output, dict):
-        raise EventFormatError(event, f"its output is {type(output).__name__}, no dict of generations")
+        raise EventFormatError(event, f"its output is {type(output).__name__}, not a dict of generations")
     groups = [[revive_generation(item, chunk=False) for item in group] for group in output.get("generations") or [[]]]
     if not all(isinstance(item, Generation) for group in groups for item in group):
-        raise EventFormatError(event, "its output has generations that are none")
+        raise EventFormatError(event, "the generations in its output are not valid")
     return LLMResult(generations=groups, llm_output=output.get("llm_output"))
 
 

@@ -37,21 +37,21 @@ __all__ = ["astream_call", "observing", "stream_call"]
 R = TypeVar("R")
 
 _LAZY: Final = (
-    "a call that works until it returns; this one {} a generator, which does nothing until it is read. In place of "
-    "chain.stream and chain.astream use stream_events(chain, x) and astream_events(chain, x), or call chain.invoke. In place "
-    "of another one, a function that reads it: lambda: list(generate(x))"
+    "a call that does its work before it returns; this one {} a generator, which does nothing until it is read. Instead of "
+    "chain.stream and chain.astream, use stream_events(chain, x) and astream_events(chain, x), or call chain.invoke. Read any "
+    "other generator inside the call: lambda: list(generate(x))"
 )
 
 _UNREAD: Final = (
-    "a call that works until it returns; this one returned a stream of version='v3', which does nothing until it is read. Read "
-    "it in the call: lambda: model.stream_events(q, version='v3').output; or in a coroutine function: "
-    "return await (await model.astream_events(q, version='v3')); of a graph: run.output, or await run.output()"
+    "a call that does its work before it returns; this one returned a stream of version='v3', which does nothing until it is "
+    "read. Read it in the call: lambda: model.stream_events(q, version='v3').output; or in a coroutine function: "
+    "return await (await model.astream_events(q, version='v3')); for a graph: run.output, or await run.output()"
 )
 
-_KEYWORDS: Final = "keyword arguments of the call itself go in by functools.partial(call, name=value) or a lambda"
+_KEYWORDS: Final = "pass keyword arguments of the call with functools.partial(call, name=value) or a lambda"
 
 _V3_CALL: Final = (
-    f"{_KEYWORDS}, and what version='v3' returns is to be read in the call: lambda: model.stream_events(q, version='v3').output"
+    f"{_KEYWORDS}, and read a stream of version='v3' in the call: lambda: model.stream_events(q, version='v3').output"
 )
 
 
@@ -191,7 +191,7 @@ def _check_callable(call: object) -> None:
 
 def _hint(call: object) -> str:
     if isinstance(call, Awaitable):
-        return "; this is the call's own awaitable: give what was called, and its arguments after it"
+        return "; this is an awaitable: pass the callable itself, and its arguments after it"
     if isinstance(call, Runnable):
         return "; of a runnable, give a method"
     return ""

@@ -111,8 +111,8 @@ def stream_events(
 
 
 _NOT_EXTENDED: Final = (
-    "one without an astream_events of its own, whose events are LangChain's v2; of this one leave out extended=True, or read "
-    "what is heard here: astream_call(runnable.ainvoke, x, extended=True)"
+    "one without its own astream_events, so that its events come from callbacks; leave out extended=True, or read the events "
+    "of this process: astream_call(runnable.ainvoke, x, extended=True)"
 )
 
 

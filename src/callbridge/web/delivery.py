@@ -377,7 +377,7 @@ def check_heartbeat(heartbeat: Any, name: str = "heartbeat") -> float | None:
 
 def _check_mapping(event: object) -> None:
     if not isinstance(event, Mapping):
-        raise EventFormatError(event, f"{type(event).__name__} is no mapping")
+        raise EventFormatError(event, f"{type(event).__name__} is not a mapping")
 
 
 @asynccontextmanager

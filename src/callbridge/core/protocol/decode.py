@@ -110,7 +110,7 @@ class ProtocolToEvents:
                 does not say to which of several messages it belongs. Nothing has changed.
         """
         if not isinstance(event, Mapping):
-            raise EventFormatError(event, f"{type(event).__name__} is no mapping", kind="protocol")
+            raise EventFormatError(event, f"{type(event).__name__} is not a mapping", kind="protocol")
         if is_answer(event):
             self.skipped += 1
             return []
@@ -276,7 +276,7 @@ class ProtocolToEvents:
             ]
         if len(found) != 1:
             where = f"in namespace {list(told.namespace)!r}" if run_id is None else "of this run"
-            problem = f"{len(found) or 'no'} messages go on {where}; expected one, or its run_id in the metadata"
+            problem = f"{len(found) or 'no'} messages are open {where}; expected one, or its run_id in the metadata"
             raise EventSequenceError(str(data.get("event")), str(run_id or data.get("id") or ""), problem)
         return found[0]
 
@@ -292,7 +292,7 @@ class ProtocolToEvents:
         if not isinstance(call_id, str):
             raise EventFormatError(event, "it has no tool_call_id", kind="protocol")
         if (name == "on_tool_start") == (call_id in self._tools):
-            problem = "it goes on already" if call_id in self._tools else "it never started; expected tool-started first"
+            problem = "it has started already" if call_id in self._tools else "it never started; expected tool-started first"
             raise EventSequenceError(str(data["event"]), call_id, problem)
         if name == "on_tool_start":
             run_id = told.metadata.get("run_id") or _id("tool", *told.namespace, call_id)
@@ -343,7 +343,7 @@ def _asked() -> dict[str, Any]:
 
 def _mapping(told: Opened, event: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(told.data, Mapping):
-        raise EventFormatError(event, f"data is {type(told.data).__name__}, no event of {told.method}", kind="protocol")
+        raise EventFormatError(event, f"data is {type(told.data).__name__}, not an event of {told.method}", kind="protocol")
     return told.data
 
 

@@ -54,14 +54,14 @@ def opened(value: Mapping[str, Any]) -> Opened:
     if not isinstance(method, str):
         raise EventFormatError(value, f"method is {type(method).__name__}, not str", kind="protocol")
     if not isinstance(params, Mapping):
-        raise EventFormatError(value, f"params is {type(params).__name__}, no mapping", kind="protocol")
+        raise EventFormatError(value, f"params is {type(params).__name__}, not a mapping", kind="protocol")
     namespace = check_namespace(value, params.get("namespace", []))
     if "data" not in params:
         raise EventFormatError(value, "params have no data", kind="protocol")
     data, metadata = params["data"], {key: params[key] for key in ("run_id", "node") if key in params}
     if method == "messages" and isinstance(data, (list, tuple)):
         if len(data) != 2 or not isinstance(data[1], Mapping):
-            raise EventFormatError(value, "data is no pair of a message event and its metadata", kind="protocol")
+            raise EventFormatError(value, "data is not a pair of a message event and its metadata", kind="protocol")
         data, metadata = data[0], {**metadata, **data[1]}
     return Opened(method, namespace, data, metadata)
 
