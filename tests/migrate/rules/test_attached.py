@@ -91,3 +91,41 @@ def test_the_reason_speaks_of_what_keeps_the_handler(source: str, rule: str, wor
         assert reason in {each.reason for each in found if each.rule in ("CB301", "CB401")}
     else:
         assert words in reason
+
+
+def reasons(source: str, rule: str) -> list[str]:
+    text = dedent(source).lstrip("\n")
+    found = scan_source(text, "app.py", Project.build([("app.py", text)]))
+    return [each.reason for each in found if each.rule == rule]
+
+
+def test_the_reason_names_the_class_of_the_handler_not_the_one_around_it() -> None:
+    (reason,) = reasons(
+        """
+        from langchain_core.callbacks import BaseCallbackHandler
+        class Teller:
+            def tell(self, q, queue):
+                class Filling(BaseCallbackHandler):
+                    def on_llm_new_token(self, token, **kwargs):
+                        queue.put(token)
+                self.model.generate([q], callbacks=[Filling()])
+        """,
+        "CB401",
+    )
+    assert reason.startswith("Filling is defined in a function")
+
+
+def test_a_class_that_is_only_made_is_not_said_to_be_used_otherwise() -> None:
+    (reason,) = reasons(
+        """
+        from langchain_classic.callbacks import FinalStreamingStdOutCallbackHandler
+        from langchain_openai import ChatOpenAI
+        class Answer(FinalStreamingStdOutCallbackHandler):
+            def on_llm_new_token(self, token, **kwargs):
+                self.lines.append(token)
+        model = ChatOpenAI(streaming=True, callbacks=[Answer()])
+        """,
+        "CB401",
+    )
+    assert reason
+    assert "more than making a handler" not in reason

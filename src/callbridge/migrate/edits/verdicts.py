@@ -75,20 +75,19 @@ def settled(findings: Iterable[Finding], plan: Sequence[Change | Refusal], sourc
         plan: What can be done about the file.
         source: The file.
     """
-    classes = {each.name: each for each in source.tree.body if isinstance(each, ast.ClassDef)}
+    classes = [each for each in source.nodes if isinstance(each, ast.ClassDef)]
     return [
         _settled(each, plan, source, classes) if each.rule in REWRITTEN_BY and each.verdict != "keep" else each
         for each in findings
     ]
 
 
-def _settled(
-    finding: Finding, plan: Sequence[Change | Refusal], source: Source, classes: Mapping[str, ast.ClassDef]
-) -> Finding:
+def _settled(finding: Finding, plan: Sequence[Change | Refusal], source: Source, classes: Sequence[ast.ClassDef]) -> Finding:
     if source.obstacle:
         return replace(finding, verdict="manual", reason=source.obstacle)
-    holder = classes.get(finding.qualname.partition(".")[0]) if finding.rule in _OF_CLASSES else None
-    if holder is not None and source.span(holder).overlaps(place_of(finding)):
+    around = [each for each in classes if source.span(each).overlaps(place_of(finding))] if finding.rule in _OF_CLASSES else []
+    holder = max(around, key=source.span, default=None)
+    if holder is not None:
         return _of_class(finding, holder, plan, source)
     here = [each for each in plan if concerns(each, finding)]
     own = [each for each in here if each.rule == finding.rule and isinstance(each, Change)]
@@ -124,7 +123,12 @@ def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Re
     if len(changes) == len(mine):
         return _automatic(finding, changes, safe=all(each.safe for each in changes))
     refusal = next((each for each in mine if isinstance(each, Refusal)), None)
-    return _left(finding, refusal.reason if refusal else f"the file uses {holder.name} for more than making a handler")
+    if refusal is not None:
+        return _left(finding, refusal.reason)
+    if source.parents[holder] is not source.tree:
+        return _left(finding, f"{holder.name} is defined in a function or a class: move it to the module first")
+    made = all(isinstance(call := source.parents[use], ast.Call) and call.func is use for use in uses)
+    return _left(finding, "" if made else f"the file uses {holder.name} for more than making a handler")
 
 
 def _entry(entries: Sequence[Change | Refusal], place: Span) -> Change | Refusal | None:
