@@ -51,7 +51,7 @@ def may_import_channel(found: Import) -> bool:
 
 
 def may_import_running(found: Import) -> bool:
-    """`running/`: a run, and what it reports to is told to it. Neither how events are made nor who reads them."""
+    """`running/` knows a run and the object that it reports to, but not how events are made or read."""
     return may_import_ours(found, "core", "channel", "running", "errors", "internals")
 
 
@@ -61,12 +61,12 @@ def may_import_observe(found: Import) -> bool:
 
 
 def may_import_dispatch(found: Import) -> bool:
-    """`dispatch/`: events → callbacks. Where the events come from is no business of it."""
+    """`dispatch/`: events → callbacks. It does not know where the events come from."""
     return may_import_ours(found, "core", "channel", "dispatch", "errors", "internals", "events")
 
 
 def may_import_ours(found: Import, *rooms: str) -> bool:
-    """Return whether an import is of one of these rooms, or of others' code that is no web framework."""
+    """Return whether an import is of one of these rooms, or of third-party code other than a web framework."""
     top, _, rest = found.module.partition(".")
     return (rest or found.name).split(".")[0] in rooms if top == "callbridge" else top not in WEB
 

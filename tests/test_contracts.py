@@ -132,7 +132,7 @@ def module_name(path: Path) -> str:
 
 
 def test_no_two_files_import_each_other() -> None:
-    """R1: whoever reads a file can read what it stands on first; there is no circle, of whatever length."""
+    """R1: you can read the imports of a file before the file itself, because there is no circle of any length."""
     left = dict(import_graph())
     while leaves := [name for name, taken in left.items() if not taken & left.keys()]:
         for name in leaves:
@@ -144,7 +144,7 @@ def test_no_two_files_import_each_other() -> None:
 
 
 def test_each_file_has_tests_of_its_name() -> None:
-    """R27: who changes a file finds its tests without looking for them."""
+    """R27: if you change a file, you find its tests without searching."""
     missing = []
     for path in SOURCES:
         source = path.relative_to(PACKAGE)
@@ -201,7 +201,7 @@ def test_every_public_name_resolves_to_the_object_of_its_module() -> None:
 
 
 def test_all_errors_are_public() -> None:
-    """R3, R18: whoever catches an error can name it."""
+    """R3, R18: you can name every error that you catch."""
     assert set(errors.__all__) <= set(callbridge.__all__)
     defined = {name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__}
     assert defined == set(errors.__all__)
@@ -460,7 +460,7 @@ def public_callables() -> Iterator[tuple[str, Any]]:
 
 
 MADE_BY_THE_PACKAGE = ("AsyncEventStream", "AsyncMessageStream", "EventStream", "MessageStream")
-"""Classes that users get from functions; their constructors are no business of theirs."""
+"""Classes that users get from functions, so that they never call the constructors."""
 
 
 def parameters(value: Any) -> list[str]:
@@ -474,7 +474,7 @@ def parameters(value: Any) -> list[str]:
 
 
 def test_public_callables_are_documented() -> None:
-    """R22: a first line that is a sentence, and every argument of what is exported."""
+    """R22: the first line is a sentence, and every argument of an exported callable is documented."""
     for name, value in public_callables():
         documented = inspect.getdoc(value)
         assert documented, f"{name} has no docstring"

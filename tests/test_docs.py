@@ -179,7 +179,7 @@ def test_the_pages_have_examples() -> None:
 
 
 def test_every_fence_is_closed_and_has_a_language() -> None:
-    """What is not Python says what it is, and each directive stands where a block follows or precedes it."""
+    """Blocks that are not Python name their language, and each directive is next to a block."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         fences = re.findall(r"^```(.*)$", text, re.MULTILINE)
@@ -198,7 +198,7 @@ def test_the_readme_is_short() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
 def test_no_page_is_long(page: Path) -> None:
-    """Whoever looks for something finds it without scrolling for long."""
+    """You find things without scrolling for long."""
     assert len(page.read_text(encoding="utf-8").splitlines()) <= 400
 
 

@@ -211,7 +211,7 @@ def test_what_is_filled_in_is_not_shared() -> None:
 
 
 def test_any_mapping_is_taken() -> None:
-    """What is no dict becomes one."""
+    """Other mappings become dicts."""
     checked = check_event(UserDict(event()))
     assert checked == event()
     assert type(checked) is dict

@@ -105,7 +105,7 @@ async def test_who_waits_for_a_future(known: bool, monkeypatch: pytest.MonkeyPat
 
 @shows("asyncio.gather()._children")
 async def test_what_is_gathered(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cleanup of what a run has gathered is part of leaving it."""
+    """The cleanup of gathered tasks is part of leaving a run."""
     if not known:
         monkeypatch.setattr(pool_jobs, "children_of", lambda _: [])
         monkeypatch.setattr(loop_tasks, "children_of", lambda _: [])
@@ -609,7 +609,7 @@ def test_every_name_is_taken_away() -> None:
 
 
 def test_langchains_functions_are_found() -> None:
-    """All that the list names are in the LangChain that is installed; what is not is a name whose time has come."""
+    """The installed LangChain has all names on the list. If one is missing, its time has come."""
     names = [row.name for row in internals.NAMES if row.name.startswith("langchain_core") and ":" in row.name]
     assert [name for name in names if internals.langchain(name, None) is None] == []
     assert internals.langchain("langchain_core.no_such_module:name", None) is None

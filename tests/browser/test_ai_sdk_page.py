@@ -45,7 +45,7 @@ def site(page_home: Path) -> Iterator[Site]:
 
 
 class Page:
-    """The page as a person uses it, who waits for what is to be seen."""
+    """The page as a person uses it, waiting for things to appear."""
 
     def __init__(self, driver: Any, url: str) -> None:
         self.driver = driver

@@ -24,7 +24,7 @@ each_transport = pytest.mark.parametrize("transport", ["eventsource", "fetch", "
 
 
 class Page:
-    """The page as a person uses it, who waits for what is to be seen."""
+    """The page as a person uses it, waiting for things to appear."""
 
     def __init__(self, driver: Any, url: str) -> None:
         self.driver = driver
@@ -331,7 +331,7 @@ def test_a_phone_is_wide_enough(page: Page, site: Site, scheme: str, shots: Shoo
 
 
 def widths(page: Page) -> tuple[int, int]:
-    """Return the widths of the window and of what is in it, in CSS pixels."""
+    """Return the widths of the window and of its content, in CSS pixels."""
     found = page.driver.execute_script("return [innerWidth, document.documentElement.scrollWidth]")
     return found[0], found[1]
 

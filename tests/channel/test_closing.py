@@ -41,7 +41,7 @@ class TestNobodyWaitsAnyMore:
 class TestSenderCloses:
     @pytest.mark.parametrize("leaves_first", [False, True])
     async def test_it_has_finished_if_nobody_left_before(self, leaves_first: bool) -> None:
-        """Who leaves afterwards changes nothing."""
+        """A reader that leaves afterwards changes nothing."""
         send, receive = open_channel(4)
         assert not send.finished
         for end in (receive, send) if leaves_first else (send, receive):
@@ -138,7 +138,7 @@ class TestSenderCloses:
         assert raised.value is error
 
     async def test_nothing_can_be_sent_any_more(self) -> None:
-        """The error says who closed; nothing of it arrives."""
+        """The error says which end closed the channel, and the item does not arrive."""
         send, receive = open_channel(4)
         fill(send, 1)
         assert not send.closed

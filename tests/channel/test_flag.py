@@ -1,4 +1,4 @@
-"""`Flag`: whoever waits is woken, in a task or in a thread, and a cancellation meanwhile is not lost."""
+"""`Flag`: it wakes every waiting task and thread, and a cancellation meanwhile is not lost."""
 
 from __future__ import annotations
 

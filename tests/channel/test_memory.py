@@ -50,7 +50,7 @@ class TestArguments:
         assert send.statistics().capacity == 256
 
     def test_an_interpreter_without_its_lock_is_warned_of(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What may fail there is said, and what to do; the channel opens."""
+        """The warning says what may fail there, and what to do. The channel opens all the same."""
         monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
         with pytest.warns(FreeThreadingWarning, match="PYTHON_GIL=1"):
             send, receive = open_channel()

@@ -60,7 +60,7 @@ class TestKinds:
         assert event_kind(event) == expected
 
     def test_of_anything_else(self) -> None:
-        """What is no event may go, and is all of one kind."""
+        """Items that are not events may be dropped, and share one kind."""
         kinds = {event_kind(item) for item in (1, "event", None, {"run_id": "1"}, ["event"])}
         assert len(kinds) == 1
         assert None not in kinds
@@ -183,7 +183,7 @@ class TestCoalesce:
         assert send.statistics().overruns == 1
 
     def test_makes_room_where_it_can(self) -> None:
-        """What came while there was room is merged when there is no more."""
+        """Items that came while there was room are merged when there is none left."""
         items, send = words(4, "coalesce", "a1 a2 a3 b1 A B")
         assert items == ["a1+a2+a3", "b1", "A", "B"]
         assert (send.statistics().peak, send.statistics().overruns) == (4, 0)
@@ -308,7 +308,7 @@ class TestAllPolicies:
 
     @pytest.mark.parametrize("overflow", POLICIES)
     def test_keep_their_counts_between_threads(self, overflow: Overflow) -> None:
-        """What was sent is received, dropped, merged or left, whoever interrupts whom."""
+        """Each item that was sent is received, dropped, merged or left, whichever thread interrupts the other."""
         send, receive = open_channel(4, overflow=overflow, kind=letter, merge=joined)
         accepted = [0, 0, 0]
 

@@ -1,4 +1,4 @@
-"""Producers and readers in any two threads and loops, and who may wait for whom."""
+"""Producers and readers in any two threads and loops, and which of them may wait."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestWhoMayWait:
         assert self.overruns(send) > 0
 
     async def test_a_task_that_handed_reading_over_does(self) -> None:
-        """The reader is who reads now, not who began."""
+        """The reader is the task that reads now, not the one that began."""
         send, receive = open_channel(1)
         fill(send, 1)
         assert await receive.receive() == 0
@@ -136,7 +136,7 @@ class TestWhoMayWait:
         assert receive.attached
 
     def test_sync_code_of_a_patient_channel_does(self, parked: threading.Semaphore) -> None:
-        """Who opens the channel may know that a reader will come."""
+        """The code that opens the channel may know that a reader will come."""
         send, receive = open_channel(2)
         with thread(send_all_sync, send, 10):
             parked.acquire()

@@ -163,7 +163,7 @@ class TestAsyncWaiter:
 
 
 def test_a_wake_after_the_loop_is_closed_is_harmless() -> None:
-    """Who waited there is gone, so there is nothing to do."""
+    """The task that waited is gone, so there is nothing to do."""
     loop = asyncio.new_event_loop()
     waiter = AsyncioWaiter(loop)
     loop.close()

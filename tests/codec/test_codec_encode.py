@@ -270,7 +270,7 @@ def test_errors_of_pythons_own_come_back() -> None:
 
 @pytest.mark.parametrize("kind", [UntoldError, KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration])
 def test_other_errors_tell_their_type_and_message(kind: type[BaseException]) -> None:
-    """Also those that would end the program of a reader who raises them; and once more after that."""
+    """Also errors that would end the program of a reader that raises them; and again on a second trip."""
     revived = loads(dumps(kind("why")))
     assert type(revived) is RemoteError
     assert revived.value["type"] == kind.__name__

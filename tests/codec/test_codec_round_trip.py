@@ -77,7 +77,7 @@ def test_messages_that_langchain_dumped_come_back(message: BaseMessage) -> None:
 
 @pytest.mark.filterwarnings("ignore:The function `load` is in beta", "ignore:The default value of `allowed_objects`")
 def test_langchain_reads_what_dumps_writes() -> None:
-    """Whoever has LangChain alone needs nothing else."""
+    """A reader without callbridge needs only LangChain."""
     message = AIMessage(content="hi", tool_calls=[{"name": "t", "args": {"a": 1}, "id": "c", "type": "tool_call"}], id="m")
     document = Document(page_content="text", metadata={"page": 1})
     output = {"output": message, "documents": [document]}
@@ -246,7 +246,7 @@ def test_an_interrupt_comes_back_as_one(name: str) -> None:
 
 
 def test_a_command_to_another_graph_comes_back_as_an_interrupt_that_commands_nothing() -> None:
-    """Raised by whoever read it, it would make a graph go elsewhere."""
+    """If a reader raised it, it would make a graph go elsewhere."""
     errors, types = pytest.importorskip("langgraph.errors"), pytest.importorskip("langgraph.types")
     if not hasattr(errors, "ParentCommand"):
         pytest.skip("this LangGraph has no ParentCommand")

@@ -1,4 +1,4 @@
-"""`Attempts`: what is said in place of what was broken off comes after a blank line, and nothing else does."""
+"""`Attempts`: text that replaces a failed attempt comes after a blank line, and no other text does."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def attempts_at(tells: bool) -> list[Any]:
 
 @pytest.mark.parametrize("tells", [False, True], ids=["v2", "extended"])
 def test_every_reader_of_events_sees_it(tells: bool) -> None:
-    """All text, the final answer as it comes, and the final answer when it is known, of which the broken one is no part."""
+    """All text, the final answer as it comes, and the final answer when it is known, without the failed attempt."""
     readers = [VisibleText(), FinalText(FinalAnswer()), FinalText(FinalAnswer(hold=True))]
     seen = ["".join(reader.feed(each) for each in attempts_at(tells)) for reader in readers]  # type: ignore[attr-defined]
     assert seen == ["one \n\none two", "one \n\none two", "one two"]

@@ -84,7 +84,7 @@ def test_a_chunk_is_what_langchain_makes(message: AIMessageChunk) -> None:
     ids=["copy", "deepcopy", "pickle", "model_copy", "plus", "added", "plus list", "validated", "out of its dump"],
 )
 def test_what_is_made_of_a_chunk_is_the_same(message: AIMessageChunk, after: Callable[[Any], Any]) -> None:
-    """Copies, sums, pickles; and what cannot be made of the one cannot be made of the other."""
+    """Copies, sums and pickles; and where the one raises, so does the other."""
 
     def outcome(chunk: ChatGenerationChunk) -> Any:
         try:
@@ -138,7 +138,7 @@ def test_a_text_is_the_message_that_langchain_makes(text: str, message_id: str |
 
 
 def test_texts_share_nothing() -> None:
-    """Who writes to a message changes no other."""
+    """Writing to one message does not change another."""
     first, second = text_message("tea", "1"), text_message("tea", "1")
     for value in vars(first).values():
         if isinstance(value, list):

@@ -490,7 +490,7 @@ def test_root_output_is_that_of_the_last_root() -> None:
     ],
 )
 def test_root_output_is_an_object_also_out_of_json(run_type: str, output: Any) -> None:
-    """Whoever drives handlers gets what the root's caller got, as the handlers do, whether or not one wants its end."""
+    """The caller gets what the root's caller got, as the handlers do, whether or not a handler wants its end."""
     root = Run(run_type)
     decode = EventsToCalls(methods=[])
     for event in (root.start(), root.end(json.loads(json.dumps(output, default=dumpd)))):
@@ -521,7 +521,7 @@ def test_nothing_is_remembered_of_runs_but_that_they_are_over() -> None:
 
 
 def test_unwanted_calls_are_not_made_but_runs_are_followed() -> None:
-    """The life of runs does not depend on who listens."""
+    """The life of runs does not depend on which handlers listen."""
     root = Run()
     model = Run("chat_model", parent=root)
     calls = decoded(root.start(), model.start(input="x"), model.stream("a"), root.end(1), methods=["on_llm_error"])

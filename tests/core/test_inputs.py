@@ -75,7 +75,7 @@ def test_messages_of_other_inputs(value: Any, messages: Any) -> None:
     ],
 )
 def test_prompts(value: Any, prompts: list[str]) -> None:
-    """The prompts of the event, or the text of whatever stands in their place."""
+    """The prompts of the event, or the text of any other input."""
     assert prompts_of(value) == prompts
 
 

@@ -52,7 +52,7 @@ def test_a_model_that_streamed_has_no_llm_output(message: type[AIMessage], strea
 
 @pytest.mark.parametrize("said", [{}, {"finish_reason": "stop"}, {"odd": 1}])
 def test_nothing_is_made_up(said: dict[str, Any]) -> None:
-    """Usage has a place of its own in the message; who said nothing of the call has no `llm_output`."""
+    """Usage has its own place in the message. A provider that says nothing about the call leaves no `llm_output`."""
     usage: Any = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
     result = chat_result(ended(AIMessage("tea", response_metadata=said, usage_metadata=usage)), streamed=False)
     assert result.llm_output is None

@@ -52,7 +52,7 @@ def test_empty_chunks_do_not_count_as_streaming() -> None:
 
 @pytest.mark.parametrize("tag", ["nostream", "langsmith:nostream", "langsmith:hidden"])
 def test_models_tagged_nostream_are_not_read(tag: str) -> None:
-    """What is not for the user is not shown, streamed or not."""
+    """Text that is not for the user is not shown, streamed or not."""
     assert (
         read(
             event("on_chat_model_stream", {"chunk": AIMessageChunk("a")}, tags=(tag,)),

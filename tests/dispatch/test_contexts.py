@@ -260,7 +260,7 @@ def test_a_run_begins_where_it_begins_although_no_handler_hears_of_it(way: Way, 
 @each_trail
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_root_begins_with_the_context_of_whoever_feeds_its_start(trail: type[Trail], asynchronous: bool) -> None:
-    """A dispatcher that lives as long as a server serves each request in its own; who feeds the rest does not matter."""
+    """A dispatcher that lives as long as a server serves each request in its own context, whichever task feeds the rest."""
     heard, runs = trail(), {name: Run(name=name) for name in ("alice", "bob")}
     dispatcher = cb.CallbackDispatcher(heard)
 
@@ -309,7 +309,7 @@ def test_a_root_that_a_handler_feeds_begins_with_the_context_of_that_handler(asy
 
 @pytest.mark.anyio
 async def test_a_root_whose_delivery_is_put_off_keeps_its_feeders_context() -> None:
-    """Behind what a cancelled delivery has left, whoever delivers it in the end."""
+    """It waits behind the rest of a cancelled delivery, whichever task delivers it in the end."""
     heard, runs = Trail(), [Run(name=name) for name in ("one", "two", "three")]
     stuck = True
 

@@ -1,4 +1,4 @@
-"""Sources of events, passed on while handlers are called; how it ends, and who is left out."""
+"""Sources of events, passed on while handlers are called: how it ends, and which handlers are left out."""
 
 from __future__ import annotations
 

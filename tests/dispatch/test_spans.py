@@ -138,7 +138,7 @@ each_tracer = pytest.mark.parametrize("kind", [Tracer, AsyncTracer])
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """No span stays the current one of whoever reads."""
+    """No span stays the current one of the reader."""
     yield
     assert otel.get_current() == {}
 

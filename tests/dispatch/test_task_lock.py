@@ -23,7 +23,7 @@ async def hold(lock: TaskLock, name: str, log: list[str], gate: anyio.Event | No
 
 
 async def test_tasks_get_it_in_the_order_in_which_they_came(anyio_backend: str) -> None:
-    """Who comes later cannot overtake, not even while it is handed over."""
+    """A later task cannot overtake, not even while the lock is handed over."""
     lock, gate, log = TaskLock(), anyio.Event(), []
     async with anyio.create_task_group() as group:
         group.start_soon(hold, lock, "first", log, gate)

@@ -202,7 +202,7 @@ def test_the_example_runs_by_hand_on_the_bundled_server(tmp_path: Path) -> None:
 
 
 def test_the_example_runs_by_hand_on_the_server_it_is_told(server: FakeOpenAI, tmp_path: Path) -> None:
-    """As the README says: `OPENAI_BASE_URL` names who answers."""
+    """As the README says: `OPENAI_BASE_URL` names the server."""
     shown = run_example("--sync", "--transcript=other.txt", QUESTION, cwd=tmp_path, OPENAI_BASE_URL=server.base_url)
     assert shown.startswith(ANSWER)
     assert [request["model"] for request in server.requests] == ["parrot"]

@@ -113,7 +113,7 @@ def test_bad_argument_is_named_in_an_error_of_its_own(
 
 
 def test_unknown_options_are_type_errors_as_for_any_function() -> None:
-    """Who catches what Python itself raises for such a keyword goes on catching it."""
+    """Code that catches Python's own error for such a keyword goes on catching it."""
     with pytest.raises(TypeError):
         cb.stream_call(twice, 1, colour="green")  # type: ignore[call-overload]
 
@@ -155,7 +155,7 @@ def test_each_kind_of_event_stream_names_its_own_kind_of_call() -> None:
 
 
 def test_a_closed_dispatcher_says_that_it_is_closed() -> None:
-    """Nobody who feeds one has opened a channel."""
+    """The user who feeds a dispatcher has never opened a channel."""
     closed = dispatcher()
     closed.close()
     with pytest.raises(cb.DispatcherClosedError, match="this dispatcher is closed") as raised:

@@ -142,7 +142,7 @@ async def test_a_cancelled_callback_has_delivered_its_event() -> None:
 
 @pytest.mark.anyio
 async def test_a_cancelled_run_does_not_wait_for_its_reader() -> None:
-    """Who cancels a run waits for its end before reading on, or without: `asyncio.run` does when its main function is over."""
+    """Code that cancels a run waits for its end before it reads on, or never reads on, as `asyncio.run` at its end."""
     handler = cb.EventStreamHandler(capacity=1, extended=True)
     runnable = RunnableLambda(lambda x: x).pipe(talkative())  # a root's own end closes the channel, and waits for nobody
     task = asyncio.ensure_future(arun_call("astream", runnable, "hi", {"callbacks": [handler]}))
@@ -190,7 +190,7 @@ async def test_calls_by_hand_in_a_loop_need_not_be_awaited() -> None:
 
 @pytest.mark.anyio
 async def test_calls_by_hand_in_a_loop_can_be_awaited() -> None:
-    """Who awaits the result waits for room."""
+    """Awaiting the result waits for room."""
     handler = cb.EventStreamHandler(capacity=1, roots=None)
 
     async def report() -> None:
@@ -358,7 +358,7 @@ def test_unknown_dispatchers_get_everything_delivered(scenario: Scenario, mode: 
 @pytest.mark.usefixtures("langchain_to_come")
 @pytest.mark.parametrize("mode", ["stream", "astream"])
 async def test_unknown_dispatchers_are_no_deadlock(mode: Mode) -> None:
-    """A full channel does not stop a run in the reader's loop, whoever dispatches."""
+    """A full channel does not stop a run in the reader's loop, whichever function dispatches."""
     handler = cb.EventStreamHandler(capacity=16)
 
     async def read() -> list[str]:

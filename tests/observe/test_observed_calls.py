@@ -127,7 +127,7 @@ async def starts_a_stream_async(question: str) -> Any:
 @pytest.mark.parametrize("call", [starts_a_stream, starts_a_stream_async])
 @pytest.mark.anyio
 async def test_a_call_that_returns_a_generator_is_an_error_of_the_stream(call: Callable[[str], Any]) -> None:
-    """The events of what it has done arrive, then the mistake is named, and again by `result`: nobody would read the rest."""
+    """The events up to there arrive, then the error, and again from `result`, because nobody would read the generator."""
     events: list[str] = []
     stream = cb.astream_call(call, "tea?")
     with pytest.raises(cb.CallableTypeError, match=r"call\(\)=<(async_)?generator object .* astream_events\(chain, x\)"):

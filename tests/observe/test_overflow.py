@@ -300,7 +300,7 @@ def everything(way: str, run: str) -> Late:
 @each_way
 @each_run
 def test_block_delivers_every_event(way: str, run: str) -> None:
-    """As they were made. Whoever may wait waits; a run that nobody reads yet must not, which is counted."""
+    """In their order. Producers that may wait do; a run that nobody reads yet must not, and that is counted."""
     seen = read(way, run, overflow="block")
     whole = everything(way, run)
     assert seen.others == whole.others

@@ -59,7 +59,7 @@ async def test_leaving_cancels_the_users_code_where_it_waits() -> None:
 
 @pytest.mark.anyio
 async def test_cancelled_read_outside_async_with_ends_the_run() -> None:
-    """Whoever iterates a bare stream has nothing else that would end it; the run has ended when the reader has."""
+    """Without `async with` nothing else would end the run. It has ended when the reader has."""
     talk = Talk()
     stream = cb.astream_events(RunnableGenerator(talk), 1)
 

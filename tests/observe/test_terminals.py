@@ -296,7 +296,7 @@ def test_a_run_that_nobody_ended_says_so() -> None:
 
 
 def test_filtered_runs_end_out_of_sight() -> None:
-    """What is shown is whole, and what is not leaves nothing behind: its parent's end closes it, too."""
+    """The shown runs are complete, and the hidden ones leave nothing behind: their parent's end closes them, too."""
 
     async def main() -> None:
         model = Silent()

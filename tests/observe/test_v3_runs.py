@@ -181,7 +181,7 @@ def test_a_failing_model_gives_what_it_said_then_its_error() -> None:
 
 
 def test_a_message_that_was_complete_is_no_failure() -> None:
-    """Whoever reads only the text goes when it ends; `asyncio.run` then cancels what has still to tell the end."""
+    """A reader of the text alone leaves when it ends. `asyncio.run` then cancels the task that was to report the end."""
     with cb.stream_call(lambda: asyncio.run(read_text(model("usage"))), extended=True) as stream:
         events = list(stream)
     assert names(events)[-1] == "on_chat_model_end"

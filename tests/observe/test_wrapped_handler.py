@@ -619,7 +619,7 @@ def test_with_enters_the_old_handler_too() -> None:
 
 @pytest.mark.anyio
 async def test_async_with_enters_the_old_handler_too() -> None:
-    """The same for `async with`; an old handler that is no context manager is just left alone."""
+    """The same for `async with`. An old handler that is not a context manager is left alone."""
     old_handler = Transcript()
     async with cb.wrap_handler(old_handler):
         raise KeyError

@@ -39,7 +39,7 @@ def garbage_kept() -> Iterator[None]:
 
 
 def without_frames(error: BaseException | None) -> None:
-    """Drop the tracebacks of an error and of what caused it: their frames keep streams alive that would report later."""
+    """Drop the tracebacks of an error and its causes, because their frames keep streams alive that would report later."""
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__

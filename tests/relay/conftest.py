@@ -92,7 +92,7 @@ def failure_table() -> Iterator[Table]:
 
 @pytest.fixture
 def seen(request: pytest.FixtureRequest, failure_table: Table) -> Iterator[Seen]:
-    """Give what takes note of what comes of a failure; the page has to say the same."""
+    """Give an object that notes the outcome of a failure. The page must say the same."""
     marker = request.node.get_closest_marker("failure")
     (engine,) = [each for each in request.node.callspec.params.values() if each in ENGINES]
     noted = Seen(failure_table.of(marker), engine)

@@ -1,4 +1,4 @@
-"""The table of failures in `docs/relay.md`: made of what the tests have seen, and compared with it.
+"""The table of failures in `docs/relay.md`: made from what the tests have seen, and compared with the page.
 
 A test that shows what comes of a failure is marked with `failure(what)` and hands what it has seen to the fixture `seen`. The
 words around it are the marker's, with `{}` where the outcome goes. One row is one marker; its tests are one for each engine.
@@ -52,7 +52,7 @@ class Row:
 
 
 def _said(template: str, outcomes: set[str]) -> str:
-    """Return how outcomes are told: an error by its name; whoever was not disturbed has seen nothing."""
+    """Return the text for outcomes: the name of an error, or "nothing" for an undisturbed reader."""
     named = sorted("nothing" if each in ("ended", "done") else f"`{each}`" for each in outcomes)
     return template.format(" or ".join(named)) if named or "{}" not in template else ""
 

@@ -28,7 +28,7 @@ def program(kind: str) -> str | None:
 
 
 def missing(kind: str) -> str | None:
-    """Say what is not there that a test with this server needs."""
+    """Say what a test with this server needs and does not find."""
     try:
         import redis  # noqa: F401
     except ImportError:
@@ -114,7 +114,7 @@ class Server:
         self.process.send_signal(signal.SIGCONT)
 
     def client(self) -> object:
-        """Return a client of one's own."""
+        """Return a separate client."""
         import redis
 
         return redis.Redis(port=self.port, host="127.0.0.1")

@@ -104,7 +104,7 @@ async def test_what_has_ended_is_cleared_and_the_rest_when_it_has() -> None:
 
 
 class SlowToHear(AsyncCallbackHandler):
-    """Awaits something when it is told of an error; on the loop of who tells."""
+    """Awaits something when it hears of an error, on the loop of the code that reports it."""
 
     def __init__(self) -> None:
         self.told = False
@@ -126,7 +126,7 @@ TURNS = 100
 
 @pytest.mark.parametrize("is_tool", [True, False], ids=["tool", "node"])
 async def test_an_error_that_another_threads_loop_still_tells_of_is_told_to_its_end(is_tool: bool) -> None:
-    """A sync tool runs a loop of its own: what the reader's loop clears is none of what waits there."""
+    """A sync tool runs its own loop, and the reader's loop clears no frame that waits there."""
     handler, model = SlowToHear(), Provider(words=["word "], waits_at=0)
     chain = model | StrOutputParser()
     ends: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""What a run has begun beside itself: who leaves waits for what is the run's, and nobody else's is touched."""
+"""Tasks and jobs that a run has started: leaving waits for those of the run, and touches no others."""
 
 from __future__ import annotations
 
@@ -405,7 +405,7 @@ def test_the_cleanup_of_a_sync_run_may_use_runnables(kept_in: str) -> None:
 
 
 def test_work_that_goes_on_in_spite_of_an_error_is_stopped() -> None:
-    """An error that is caught is no cancellation, so what comes after it is no cleanup."""
+    """A caught error is not a cancellation, so the code after it is not cleanup."""
     asked: list[str] = []
     began, left = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""Errors at every level: where they are raised, who catches them, what was on its way when they came."""
+"""Errors at every level: where they are raised, where they are caught, and what was on its way when they came."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def wrong(chain: Chain) -> None:
 
 
 def iterators(stream: cb.EventStream[int], other: cb.AsyncEventStream[int]) -> None:
-    """The streams are iterators for whoever asks for some."""
+    """The streams are iterators for type checkers."""
     events: Iterator[Event] = stream
     async_events: AsyncIterator[Event] = other
     print(events, async_events)

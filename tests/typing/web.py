@@ -21,7 +21,7 @@ Chain = Runnable[dict[str, str], str]
 
 
 class Encoder(BaseEncoder):
-    """A format of one's own."""
+    """A custom format."""
 
     def begin(self) -> Encoder:
         """Have no state."""

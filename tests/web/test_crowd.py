@@ -73,7 +73,7 @@ class Crowd:
 
 @pytest.mark.parametrize("format", ["text", *READERS])
 async def test_a_crowd_leaves_nothing_behind(format: str) -> None:
-    """No task, no run, no memory; and who stayed got every token once, in each format."""
+    """No task, no run and no memory; and the clients that stayed got every token once, in each format."""
     crowd = Crowd(format, WORDS if format == "text" else 6)
     with watched():
         async with serving(sse_site(crowd.answer)) as site:

@@ -1,4 +1,4 @@
-"""What clients send: requests of the AI SDK, AG-UI and OpenAI to LangChain's messages; and everything that is none of these."""
+"""Requests of clients (the AI SDK, AG-UI, OpenAI) become LangChain's messages; any other body is refused."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ async def test_a_client_that_goes_cancels_the_run(name: str) -> None:
 
 
 async def test_bad_messages_get_an_error_and_the_socket_lives() -> None:
-    """What is no JSON, what is too long, and what the application does not understand."""
+    """Messages that are not JSON, are too long, or mean nothing to the application."""
     async with talking(websocket_endpoint(echo, "text", max_message=1000)) as client:
         for message, code in (("{", 400), (b"\x00", 400), ("[" * 999, 400), ('"' + "x" * 2000 + '"', 413), ("[1]", 500)):
             await client.send(message)
@@ -209,7 +209,7 @@ async def test_a_mistake_in_a_format_is_an_error_frame_and_the_socket_lives(capl
 
 @pytest.mark.parametrize("message", [[1], 3, None, {}, {"question": 7}])
 async def test_an_application_refuses_a_message_as_it_would_a_request(message: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Starlette's own exception gives its status and its words; that is no fault of the server's, which logs no traceback."""
+    """Starlette's own exception gives the status and the text. The server is not at fault, so it logs no traceback."""
     caplog.set_level(logging.INFO, "callbridge.web")
 
     def start(_: Any, message: Any) -> Any:
