@@ -116,7 +116,7 @@ def test_a_delay_that_is_none_is_refused(delay: str, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as raised:
         main(["demo", f"--delay={delay}"])
     assert raised.value.code == 2
-    assert f"{delay!r} is no number of seconds from 0 to 10" in capsys.readouterr().err
+    assert f"{delay!r} is not a number of seconds from 0 to 10" in capsys.readouterr().err
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,7 +124,7 @@ def command_parsers() -> dict[str, argparse.ArgumentParser]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=_versions())
-    parser.add_argument("--print-completion", action=_Completion, help="print what lets the shell complete commands")
+    parser.add_argument("--print-completion", action=_Completion, help="print the completion code for a shell")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     add = partial(commands.add_parser, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, command in COMMANDS.items():
@@ -190,8 +190,8 @@ def _replay_failed(problem: str) -> int:
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--speed", type=_factor, metavar="FACTOR", help="with its timing; 1 is as recorded (default: at once)")
-    parser.add_argument("--partial", action="store_true", help="also what there is of a recording that was cut off")
+    parser.add_argument("--speed", type=_factor, metavar="FACTOR", help="keep the timing; 1 is as recorded (default: at once)")
+    parser.add_argument("--partial", action="store_true", help="accept a recording that was cut off")
 
 
 def _relay(options: argparse.Namespace) -> int:
@@ -232,12 +232,12 @@ def _add_relay(parser: argparse.ArgumentParser) -> None:
     for name, told in (("list", "all runs, the newest first"), ("follow", "a run's text as it comes"), ("stop", "stop a run")):
         action = actions.add_parser(name, help=told)
         url = os.environ.get("CALLBRIDGE_RELAY_URL")
-        action.add_argument("--url", default=url, help="where the log is (default: CALLBRIDGE_RELAY_URL)")
+        action.add_argument("--url", default=url, help="URL of the log (default: CALLBRIDGE_RELAY_URL)")
         if name != "list":
             action.add_argument("run", metavar="RUN")
         if name == "follow":
-            action.add_argument("--after", metavar="POSITION", help="begin behind this position")
-            action.add_argument("--events", action="store_true", help="a line for each event, with its position")
+            action.add_argument("--after", metavar="POSITION", help="start after this position")
+            action.add_argument("--events", action="store_true", help="show a line for each event, with its position")
 
 
 def _factor(text: str) -> float:
@@ -246,7 +246,7 @@ def _factor(text: str) -> float:
     except ValueError:
         factor = 0.0
     if not factor > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return factor
 
 
@@ -256,7 +256,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= 10:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 10")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 10")
     return seconds
 
 

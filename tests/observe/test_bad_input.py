@@ -93,7 +93,7 @@ BAD: list[tuple[str, Callable[[], Any], type[cb.CallbridgeError], str]] = [
     ("runnable as a call", lambda: cb.stream_call(double, 1), cb.CallableTypeError, "of a runnable, give a method"),  # type: ignore[call-overload]
     ("future as a call", lambda: cb.astream_call(Soon()), cb.CallableTypeError, "give what was called"),  # type: ignore[call-overload]
     ("JSON as an event", lambda: cb.drive(['{"event": ""}'], []), cb.EventFormatError, "callbridge.loads reads JSON"),  # type: ignore[list-item]
-    ("no text as JSON", lambda: cb.loads(None), cb.JSONFormatError, "NoneType is no text"),  # type: ignore[arg-type]
+    ("no text as JSON", lambda: cb.loads(None), cb.JSONFormatError, "NoneType is not text"),  # type: ignore[arg-type]
     ("prefix in one piece", lambda: answers("Final Answer:"), cb.ArgumentError, "a list of tokens"),  # type: ignore[arg-type]
     ("call without a run", lambda: cb.CallsToEvents().feed(cb.Call("on_tool_start", ({}, ""))), cb.CallFormatError, "run_id"),
     ("call that LangChain lacks", lambda: cb.CallsToEvents().feed(cb.Call("on_dance")), cb.CallFormatError, "on_dance"),

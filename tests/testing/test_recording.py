@@ -278,7 +278,7 @@ def test_a_broken_line_is_named(recorded: Path, broken: bytes) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello\n", b"{}\n", b"[1]\n", b"\x00\xff\n"])
 def test_what_is_no_recording_says_so(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    with pytest.raises(RecordingError, match="no recording"):
+    with pytest.raises(RecordingError, match="not a recording"):
         read_recording(path)
 
 

@@ -251,7 +251,7 @@ def test_a_call_with_too_many_events_is_not_compared(reports: Reports, caplog: p
     with caplog.at_level(logging.INFO, "callbridge.testing"):
         assert "".join(endpoint()) == "many tokens"
     assert not reports
-    assert "more events than are kept" in caplog.text
+    assert "more events than `limit`" in caplog.text
 
 
 @pytest.mark.parametrize("options", [{"rate": -0.1}, {"rate": 1.1}, {"limit": 0}])

@@ -155,7 +155,7 @@ async def test_a_number_of_another_run_is_refused() -> None:
         run, other = await publish(relay, events(4)), await publish(relay, events(4))
         for last in ("junk", "1-2", relay.follow(other).frame_id(0), relay.follow(run).frame_id(0).replace("0-0", "1-99")):
             status, body, _ = await respond(EventStreamResponse(relay.follow(run)), last_event_id=last)
-            assert (status, body) == (400, b"Last-Event-ID is none of this run"), last
+            assert (status, body) == (400, b"Last-Event-ID does not belong to this run"), last
 
 
 async def test_a_page_that_asks_what_is_on_gets_204_when_nothing_is() -> None:

@@ -1,1 +1,1 @@
-"""Events as JSON: `dumps`, `loads`, and what they take for an object that neither knows."""
+"""Events as JSON: `dumps`, `loads`, and the stand-in for an object that neither knows."""

@@ -1,9 +1,9 @@
-"""The classes that JSON may name: what `dumps` writes as a constructor, and all that `loads` ever constructs.
+"""The classes that JSON may name: `dumps` writes only these as constructors, and `loads` constructs no others.
 
-The keys are LangChain's own ids (`Serializable.lc_id`), so that LangChain's `load`, in Python and in JavaScript, reads what is
-written here and the other way round. All of them are plain data: none opens, fetches or runs anything when it is made or used.
+The keys are LangChain's own ids (`Serializable.lc_id`), so LangChain's `load`, in Python and in JavaScript, reads the JSON of
+callbridge, and the other way round. All of them are plain data: none opens, fetches or runs anything when you use it.
 That is why `langchain_core.load.mapping` is not the list: it has models, whose arguments say where requests go, and prompts,
-whose templates are code; and why `Blob` is not on it: it reads the file that it names.
+whose templates are code; and `Blob` is not on it, because it reads the file that it names.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ _INTERRUPTS: Final[Mapping[str, str]] = MappingProxyType(
         "ParentCommand": "GraphBubbleUp",
     }
 )
-"""The exceptions by which LangGraph pauses a graph, to the class they are restored as: handlers ask if it was one of these.
-That of a command, which would make the graph go elsewhere if somebody raised it, becomes one that commands nothing."""
+"""The exceptions by which LangGraph pauses a graph, and the classes that `loads` restores them as. Handlers test for these.
+The exception of a command would redirect the graph if code raised it again, so it becomes one without a command."""
 
 Id: TypeAlias = tuple[str, ...]
 """The parts of a module's name, then that of a class."""
 
 
 def id_of_class(kind: type[Any]) -> Id | None:
-    """Return the id under which instances of exactly this class are written; `None` if it is not allowed."""
+    """Return the id for instances of exactly this class; `None` if it is not allowed."""
     found = listed_classes().get(kind)
     if found is not None or kind.__name__ not in _ELSEWHERE.get(kind.__module__, ()):
         return found

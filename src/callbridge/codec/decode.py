@@ -63,7 +63,7 @@ def loads(text: str | bytes) -> Payload:
         ```
     """
     if not isinstance(text, (str, bytes, bytearray)):
-        raise JSONFormatError(text, f"{type(text).__name__} is no text")
+        raise JSONFormatError(text, f"{type(text).__name__} is not text")
     try:
         return _decode(_parse(text), 1)
     except JSONFormatError:
@@ -71,7 +71,7 @@ def loads(text: str | bytes) -> Payload:
     except RecursionError:
         raise JSONFormatError(text, "it is nested too deeply") from None
     except ValueError as error:
-        raise JSONFormatError(text, f"it is no JSON ({error})") from error
+        raise JSONFormatError(text, f"it is not JSON ({error})") from error
 
 
 def _parse(text: str | bytes) -> Payload:
@@ -100,7 +100,7 @@ def _decode(value: Payload, depth: int) -> Payload:
     if value.get("lc") == 1 and isinstance(value.get("type"), str):
         return _marked(value, depth)
     if len(value) == 1 and LC_ESCAPED in value:
-        return value[LC_ESCAPED]  # LangChain's mark: what is inside means nothing
+        return value[LC_ESCAPED]  # LangChain's mark: its content has no special meaning
     return _members(value, depth + 1)
 
 
@@ -109,16 +109,16 @@ def _members(value: dict[str, Payload], depth: int) -> dict[str, Payload]:
 
 
 def _marked(mark: dict[str, Payload], depth: int) -> Payload:
-    """Return what a mark stands for. Each kind checks what it needs."""
+    """Return the value that a mark stands for. Each type checks its own members."""
     decoder = _KINDS.get(mark["type"])
     if decoder is None:
-        raise JSONFormatError(mark, f"there is no mark of type {mark['type']!r}, or it asks for what is not data")
+        raise JSONFormatError(mark, f"there is no mark of type {mark['type']!r}, or it asks for something that is not data")
     try:
         return decoder(mark, depth)
     except (JSONFormatError, RecursionError):
         raise
     except Exception as error:  # validators raise what they like
-        raise JSONFormatError(mark, f"a {mark['type']!r} cannot be made of this") from error
+        raise JSONFormatError(mark, f"a {mark['type']!r} cannot be made from this") from error
 
 
 # -- objects ----------------------------------------------------------------------------------------------------------
@@ -126,17 +126,17 @@ def _marked(mark: dict[str, Payload], depth: int) -> Payload:
 
 def _constructor(mark: dict[str, Payload], depth: int) -> Payload:
     path = _path(mark)
-    # Before anything inside is looked at.
+    # Check the class before anything inside it.
     if not is_known_id(path):
         raise JSONFormatError(mark, f"{'.'.join(path)} is not among the classes that may be restored")
     kwargs = _members(mark["kwargs"], depth + 2)
     kind = class_of_id(path)
     if kind is RemoveMessage:
-        kwargs.pop("content", None)  # LangChain writes it, and does not take it
+        kwargs.pop("content", None)  # LangChain writes this, but does not accept it
     if kind is not None:
         try:
             return (open_class(kind, kwargs) if "name" in mark else kind)(**kwargs)
-        except Exception:  # noqa: BLE001 - what another version had, or somebody has changed since it was made, is not lost
+        except Exception:  # noqa: BLE001 - keep fields of another version, or fields that were changed after validation
             pass
     return UnknownObject(path, None, kwargs)
 
@@ -144,7 +144,7 @@ def _constructor(mark: dict[str, Payload], depth: int) -> Payload:
 def _not_implemented(mark: dict[str, Payload], depth: int) -> Payload:
     shown = mark.get("repr")
     if not (shown is None or isinstance(shown, str)):
-        raise JSONFormatError(mark, "its repr is no text")
+        raise JSONFormatError(mark, "its repr is not text")
     return UnknownObject(_path(mark), shown, _decode_fields(mark.get("fields", {}), depth))
 
 
@@ -155,11 +155,11 @@ def _decode_fields(fields: dict[str, Payload], depth: int) -> dict[str, Payload]
 def _path(mark: dict[str, Payload]) -> Id:
     path = mark["id"]
     if not (isinstance(path, list) and set(map(type, path)) <= {str}):
-        raise JSONFormatError(mark, "its id is no list of names")
+        raise JSONFormatError(mark, "its id is not a list of names")
     return tuple(path)
 
 
-_UNWANTED: Final = (StopIteration, StopAsyncIteration)  # raised somewhere, they mean something
+_UNWANTED: Final = (StopIteration, StopAsyncIteration)  # code that raises them steers an iteration
 _BUILTIN_ERRORS: Final[Mapping[Id, type[Exception]]] = MappingProxyType(
     {
         ("builtins", name): kind
@@ -170,7 +170,7 @@ _BUILTIN_ERRORS: Final[Mapping[Id, type[Exception]]] = MappingProxyType(
 _OWN_ERRORS: Final[Mapping[Id, type[Exception]]] = MappingProxyType(
     {(*kind.__module__.split("."), kind.__name__): kind for kind in (RemoteError, RunUnfinishedError)}
 )
-"""Errors that are restored: none of those that end a program or a task, which a sender might let a reader raise."""
+"""The errors that `loads` restores. None ends a program or a task: a sender must not make a reader raise those."""
 
 
 def _exception(mark: dict[str, Payload], depth: int) -> BaseException:
@@ -178,11 +178,11 @@ def _exception(mark: dict[str, Payload], depth: int) -> BaseException:
     args = [_decode(item, depth + 2) for item in list.copy(mark["args"])]
     interrupt = interrupt_of_id(path)
     if interrupt is not None:
-        return interrupt(*args)  # its text may be another in another version of LangGraph
+        return interrupt(*args)  # its text may differ between versions of LangGraph
     kind = _BUILTIN_ERRORS.get(path) or _OWN_ERRORS.get(path)
     try:
         error = None if kind is None else kind(*args)
-    except Exception:  # noqa: BLE001 - arguments of another version, or of a sender who tries
+    except Exception:  # noqa: BLE001 - arguments of another version, or of a hostile sender
         error = None
     if error is not None and (isinstance(error, RemoteError) or str(error) == message):
         return error
@@ -207,7 +207,7 @@ def _addable_dict(mark: dict[str, Payload], depth: int) -> AddableDict:
 def _text_of(mark: dict[str, Payload]) -> str:
     value = mark["value"]
     if not isinstance(value, str):
-        raise JSONFormatError(mark, "its value is no text")
+        raise JSONFormatError(mark, "its value is not text")
     return value
 
 
@@ -236,4 +236,4 @@ _KINDS: Final[Mapping[str, Callable[[dict[str, Payload], int], Payload]]] = Mapp
         "int": _scalar(lambda text: int(text, 16)),
     }
 )
-"""What each mark is made into."""
+"""The function that reads each type of mark."""

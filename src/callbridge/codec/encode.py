@@ -1,6 +1,6 @@
 """`dumps`: any value as JSON.
 
-A value that JSON has no form for is written as an object whose key `lc` is 1, as LangChain does. Its `type` says what it is:
+If JSON has no form for a value, `dumps` writes an object whose key `lc` is 1, as LangChain does. Its `type` says what it is:
 
 | type | other keys | of |
 |---|---|---|
@@ -48,14 +48,14 @@ from callbridge.core.calls import Payload
 __all__ = ["LC_ESCAPED", "MAX_DEPTH", "dumps"]
 
 MAX_DEPTH: Final = 200
-"""Levels of JSON; what lies deeper is written as an object that cannot be restored."""
+"""Levels of JSON. A deeper value becomes an object that cannot be restored."""
 
 LC_ESCAPED: Final = "__lc_escaped__"
 """LangChain's own mark for a dict of the user's (`langchain_core/load/_validation.py`, since 1.2.5)."""
 
 _REPR_SHOWN: Final = 500
-_LONGEST_KEPT: Final = 4096  # bytes of what is remembered of a run's events, for 512 runs at most
-_WIDEST_INT: Final = 2**256  # beyond, a reader may refuse the digits: CPython does at 4300
+_LONGEST_KEPT: Final = 4096  # bytes to remember of a run's events, for at most 512 runs
+_WIDEST_INT: Final = 2**256  # a reader may refuse more digits: CPython does at 4300
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -80,7 +80,7 @@ def dumps(event: Payload) -> str:
     for depth in (MAX_DEPTH, 40, 8):
         try:
             return _of_a_run(event) or _Encoder(depth).encode(event, 1)
-        except RecursionError:  # called from deep inside: there is less room
+        except RecursionError:  # the caller is deep in the stack, so there is less room
             continue
     return _unknown(event)
 
@@ -88,7 +88,7 @@ def dumps(event: Payload) -> str:
 def _of_a_run(event: Payload) -> str | None:
     """Return the JSON of an event that shares all members but `data` with an earlier one, as the events of a run do.
 
-    Return `None` if there may be more to it: if members are long, or not plain data.
+    Return `None` if members are long, or not plain data.
     """
     if type(event) is not dict or type(event.get("data")) is not dict:
         return None
@@ -109,26 +109,26 @@ def _around_data(known: bytes) -> tuple[str, str] | None:
     texts = [f"{_quoted(key)}:{_Encoder(MAX_DEPTH).encode(item, 2)}" for key, item in members.items()]
     at = list(members).index("data")
     before, after = ",".join([*texts[:at], '"data":']), ",".join(["", *texts[at + 1 :]])
-    # Whatever has a buffer looks like bytes here.
+    # Any object with a buffer looks like bytes here.
     return None if '"type":"bytes"' in before + after else ("{" + before, after + "}")
 
 
 class _Encoder:
     """Makes JSON of a value.
 
-    It writes the text itself. To build a tree for `json.dumps` would take as long again, because `json.dumps` would mostly find
-    out what is known here already.
+    It writes the text itself. A tree for `json.dumps` would take twice as long, because `json.dumps` would mostly repeat
+    checks that this class has made.
 
     Args:
         max_depth: Levels of JSON that may be written.
-        inside: What the values are in.
+        inside: The objects that contain the values.
     """
 
     def __init__(self, max_depth: int, *inside: Payload) -> None:
         self._max_depth = max_depth
         self._forms = _forms()
         self._path: set[int] = {id(value) for value in inside}  # ids of the objects being written; each removed when it is done
-        self._in_key = False  # in a key of a dict or an item of a set: what is restored must be hashable
+        self._in_key = False  # in a key of a dict or an item of a set: the restored value must be hashable
 
     def encode(self, value: Payload, depth: int) -> str:
         """Return the JSON of a value at a certain depth."""
@@ -153,7 +153,7 @@ class _Encoder:
             return self._listed(value, form, depth)
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001 - whatever an odd class makes of being looked at
+        except Exception:  # noqa: BLE001 - an odd class may raise anything
             return _unknown(value)
         finally:
             path.discard(identity)
@@ -268,7 +268,7 @@ _PLAIN: Final = MappingProxyType[type[Any], Callable[[Any], str]](
         float: _float,
     }
 )
-"""Exactly these classes; nothing of theirs can fail."""
+"""Exactly these classes, no subclasses: their encoders cannot fail."""
 
 _NESTED: Final = frozenset({dict, list, tuple, set, frozenset})
 
@@ -288,13 +288,13 @@ _SCALARS: Final = MappingProxyType[type[Any], Callable[[Any], str]](
         Decimal: lambda value: _mark("decimal", value=_quoted(Decimal.__str__(value))),
     }
 )
-"""Base class to what writes it; a subclass comes before its base."""
+"""Base class to its encoder; a subclass comes before its base."""
 
 
 def _guarded(encoder: Callable[[Any], str], value: Payload) -> str:
     try:
         return encoder(value)
-    except Exception:  # noqa: BLE001 - a time zone of somebody's own may raise what it likes
+    except Exception:  # noqa: BLE001 - a user's own time zone may raise anything
         return _unknown(value)
 
 
@@ -302,7 +302,7 @@ def _guarded(encoder: Callable[[Any], str], value: Payload) -> str:
 
 
 _ALWAYS: Final = object()
-"""The default of a field that is written whatever it is."""
+"""The default of a field that is always written."""
 
 
 class _Form(NamedTuple):
@@ -318,7 +318,7 @@ _FormField: TypeAlias = tuple[str, type[Any] | None, Payload]
 
 @cache
 def _forms() -> Mapping[type[Any], _Form]:
-    """Return the form of each model on the list. Pydantic is asked once, because asking takes longer than writing."""
+    """Return the form of each model on the list. It asks pydantic once, because asking takes longer than writing."""
     return MappingProxyType(
         {
             kind: _Form(_constructor(path, "")[:-1], tuple(_form_fields(kind)))
@@ -340,7 +340,7 @@ def _form_fields(kind: type[BaseModel]) -> Iterator[_FormField]:
 
 
 def _goes_without_saying(value: Payload, empty: type[Any] | None, default: Payload) -> bool:
-    """Return whether a value is its field's default. Only values that compare without surprises are compared."""
+    """Return whether a value is its field's default. It compares only values of types with a plain `==`."""
     kind = type(value)
     if kind is list or kind is dict:
         return not value and kind is empty
@@ -356,7 +356,7 @@ def _arguments(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]
         return
     held, is_own = value.__dict__, type(value) is not kind
     for name, empty, default in _form_fields(kind):
-        # The class on the list would refuse the name that a user's own class gives its type.
+        # The class on the list would refuse the `type` of a user's subclass.
         skipped = is_own if name == "type" else name in held and _goes_without_saying(held[name], empty, default)
         if name in held and not skipped:
             yield name, held[name]
@@ -374,20 +374,20 @@ def _own_fields(value: Payload, kind: type[Any], base: type[Any]) -> Iterator[tu
 
 
 def _secrets(value: Payload, kind: type[Any]) -> Container[str]:
-    """Return the names of fields that a LangChain object declares to be secret."""
+    """Return the names of fields that a LangChain object declares secret."""
     if issubclass(kind, Serializable) and kind.lc_secrets is not Serializable.lc_secrets:
         return dict(value.lc_secrets)
     return ()
 
 
 def _is_component(kind: type[Any]) -> bool:
-    """Return whether a class is one of LangChain's components, a serializable runnable. It goes by name: the import is slow."""
+    """Return whether a class is a LangChain component, a serializable runnable. It tests the name: the import is slow."""
     bases = {(base.__module__, base.__name__) for base in kind.__mro__}
     return issubclass(kind, Serializable) and ("langchain_core.runnables.base", "Runnable") in bases
 
 
 def _shown_fields(value: Payload, kind: type[Any]) -> Iterator[tuple[str, Payload]]:
-    """Return the fields to show of an object that cannot be restored; none for LangChain's components."""
+    """Return the fields to show for an object that cannot be restored; none for LangChain's components."""
     if issubclass(kind, BaseModel) and not _is_component(kind):
         held, hidden = value.__dict__, _secrets(value, kind)
         yield from (
@@ -426,14 +426,14 @@ def _unknown_mark(path: Iterable[str], shown: str | None, fields: str) -> str:
 def _id(kind: type[Any]) -> list[str]:
     try:
         return [*str(kind.__module__).split("."), str(kind.__qualname__)]
-    except Exception:  # noqa: BLE001 - a metaclass can make anything of these
+    except Exception:  # noqa: BLE001 - a metaclass may do anything here
         return []
 
 
 def _repr(value: Payload) -> str | None:
     try:
         text = _ADDRESS.sub("", repr(value))
-    except Exception:  # noqa: BLE001 - RecursionError included: `repr` of what nests too deeply
+    except Exception:  # noqa: BLE001 - including RecursionError from a deeply nested `repr`
         return None
     return str(text if len(text) <= _REPR_SHOWN else f"{text[:_REPR_SHOWN]}…")
 
@@ -449,5 +449,5 @@ def _made_with(error: BaseException) -> tuple[Payload, ...]:
 def _text(error: BaseException) -> str:
     try:
         return str.__str__(str(error))
-    except Exception:  # noqa: BLE001 - somebody's own `__str__`
+    except Exception:  # noqa: BLE001 - a user's own `__str__` may raise anything
         return ""

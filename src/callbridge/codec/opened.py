@@ -13,7 +13,7 @@ __all__ = ["open_class"]
 
 
 def open_class(kind: type[Any], names: Iterable[str]) -> type[Any]:
-    """Return a class whose objects can have fields of these names.
+    """Return a class whose objects can have fields with these names.
 
     Args:
         kind: A class on the list; messages take any field.
@@ -29,7 +29,7 @@ def open_class(kind: type[Any], names: Iterable[str]) -> type[Any]:
 
 @cache
 def _opened(kind: type[BaseModel]) -> type[BaseModel]:
-    """Return the subclass; there are no more of them than classes on the list."""
+    """Return the subclass. There are at most as many as classes on the list."""
 
     def reduce(self: BaseModel) -> tuple[Any, ...]:
         return _remade, (kind, {**self.__dict__, **(self.__pydantic_extra__ or {})})
@@ -41,5 +41,5 @@ def _opened(kind: type[BaseModel]) -> type[BaseModel]:
 
 
 def _remade(kind: type[BaseModel], fields: dict[str, Any]) -> BaseModel:
-    """Return a pickled object. Pickle by itself would find another class of that name."""
+    """Rebuild a pickled object. Pickle alone would find another class of that name."""
     return _opened(kind)(**fields)

@@ -1,4 +1,4 @@
-"""`UnknownObject`: what remains of an object that JSON cannot carry."""
+"""`UnknownObject`: stands for an object that JSON cannot carry."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["UnknownObject"]
 
 @dataclass(frozen=True)
 class UnknownObject:
-    """Stands for an object that was dumped, and whose class may not be restored.
+    """Stands for a dumped object whose class `loads` does not restore.
 
-    You can dump it again. Two of them are equal if they hold the same.
+    You can dump it again. Two of them are equal if their attributes are equal.
 
     Example:
         ```python
@@ -28,14 +28,14 @@ class UnknownObject:
     """
 
     id: tuple[str, ...]
-    """Where its class was: the parts of its module's name, then its own."""
+    """The path of its class: the parts of its module's name, then its own name."""
 
     repr: str | None = None
     """The beginning of its `repr`, without addresses; `None` if `repr` failed."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Its fields, if it is a pydantic model or a dataclass, but for those that its author hid from `repr`."""
+    """Its fields, if it is a pydantic model or a dataclass, except those that its author hid from `repr`."""
 
     def __hash__(self) -> int:
-        # A set may hold such an object, and its fields have no hash.
+        # Its fields have no hash, but a set may hold such an object.
         return hash((self.id, self.repr))

@@ -121,7 +121,7 @@ def astream_messages(call: Any, /, *args: Any, **options: Any) -> AsyncMessageSt
 def _check_version() -> None:
     if not compat.HAS_V3:
         raise VersionError(
-            "langchain-core", version("langchain-core"), "1.4.0 or later: it has the messages that are made here"
+            "langchain-core", version("langchain-core"), "1.4.0 or later, which has the messages that callbridge makes"
         )
 
 

@@ -193,7 +193,7 @@ class Follower:
         job = self._job()
         if job is not None:
             call, take = job
-            limiter = anyio.CapacityLimiter(1)  # not the loop's own: jobs that wait for a run may have taken all of that
+            limiter = anyio.CapacityLimiter(1)  # not the loop's own: jobs that wait for a run may occupy all of it
             take(await run_sync(call, abandon_on_cancel=True, limiter=limiter))
             return
         assert self._listener is not None

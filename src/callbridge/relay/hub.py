@@ -101,7 +101,7 @@ class Listener:
 
 @dataclass
 class _Followed:
-    """A run that somebody follows."""
+    """A run with followers."""
 
     position: Position
     listeners: list[Listener] = field(default_factory=list)

@@ -72,7 +72,7 @@ class Log(Protocol):
         ...
 
     def close(self) -> None:
-        """Disconnect, and wake whoever waits. Idempotent."""
+        """Disconnect, and wake a waiting thread. Idempotent."""
         ...
 
     def announce(self, run: str, owner: str, start_seconds: float, policy: Policy) -> RunState | None:
@@ -116,7 +116,7 @@ class Log(Protocol):
         ...
 
     def state(self, run: str) -> RunState | None:
-        """Return what is known of a run."""
+        """Return the state of a run; None if the run is unknown."""
         ...
 
     def runs(self) -> Iterator[str]:

@@ -19,7 +19,7 @@ __all__ = ["MemoryLog"]
 
 @dataclass
 class _Memory:
-    """What all relays of one name share; a `Store`, while `changed` is held."""
+    """The data that all relays of one name share. It is a `Store` while `changed` is held."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
     version: int = 0

@@ -66,7 +66,7 @@ _GONE: Final = "its log is gone: it was forgotten, has expired, or the server ha
 
 @dataclass(frozen=True)
 class Tools:
-    """What the publications of one relay share."""
+    """The objects that all publications of one relay share."""
 
     log: Log
     hub: Hub
@@ -164,7 +164,7 @@ class Publication:
     # -- the publisher's part -----------------------------------------------------------------------------------------
 
     def text_of(self, event: Any) -> str:
-        """Return what goes into the log for an event, as the event is now.
+        """Return the text to write into the log for an event, as the event is now.
 
         Raises:
             EventFormatError: The value is not an event.
@@ -172,11 +172,11 @@ class Publication:
         return dumps(check_event(event))
 
     def end(self, error: BaseException | None, *, failed: bool = False) -> None:
-        """Say how the run has ended. What was accepted before is written first. Idempotent; does not block.
+        """Say how the run has ended. The events accepted before are written first. Idempotent; does not block.
 
         Args:
             error: The error with which the run ended, if it did not end well.
-            failed: The run has failed with an error that is not known here.
+            failed: The run has failed, and the error is not known here.
         """
         with self._lock:
             if self._ending is None:

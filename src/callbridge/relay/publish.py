@@ -5,11 +5,11 @@
 | it ends well | | ended | its result |
 | it fails | | failed | its error |
 | it is asked to stop | cancelled and awaited | stopped | `RunStoppedError` |
-| its lease is another's, the log is gone | cancelled and awaited | nothing more | `LeaseLostError` |
+| another attempt has its lease, or the log is gone | cancelled and awaited | nothing more | `LeaseLostError` |
 | it is at the limit | cancelled and awaited | limited | `RunLimitError` |
 | the log is away for too long | cancelled and awaited | nothing more | `RelayUnreachableError` |
 | the caller is cancelled | cancelled and awaited | stopped | the cancellation |
-| it is refused at the beginning | never begins | nothing | why |
+| the log refuses it | never begins | nothing | the reason |
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def publish_events(make: MakePublication, run: str, stream: object, *, res
         publication.begin()
         return publication
 
-    begun: list[Publication] = []  # what a cancelled call has left to be ended
+    begun: list[Publication] = []  # to end if this call is cancelled
     async with _left(stream):
         try:
             publication = await run_sync(begin, abandon_on_cancel=False, limiter=anyio.CapacityLimiter(1))

@@ -79,7 +79,7 @@ class RedisLog:
         except exceptions.ResponseError as error:
             self._refuse(RelayAccessError(self.url, f"the server refuses us ({error}); see the URL's password and ACL"), error)
         except ValueError as error:
-            self._refuse(RelayUnreachableError(self.url, f"is no URL of a server ({error})"), error)
+            self._refuse(RelayUnreachableError(self.url, f"is not the URL of a server ({error})"), error)
         self._scripts = {name: self._client.register_script(text) for name, text in SCRIPTS.items()}
 
     def _check_server(self, found: Mapping[str, Any]) -> None:
@@ -244,7 +244,7 @@ class RedisLog:
         try:
             self._asked(ring)
         except LogAwayError:
-            return  # whoever waits has found out, too
+            return  # the waiting thread has noticed, too
 
 
 def _redis_py() -> ModuleType:

@@ -444,7 +444,7 @@ def _runs_loop() -> bool:
     """Return whether this thread runs an event loop."""
     try:
         anyio.get_current_task()
-    except Exception:  # noqa: BLE001 - whatever anyio and what it asks say of no loop
+    except Exception:  # noqa: BLE001 - what this raises without a loop depends on the library
         return False
     return True
 

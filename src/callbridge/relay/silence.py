@@ -1,18 +1,18 @@
-"""`Silence`: when to give up a run whose lease is not renewed. It is told what was seen, and neither looks nor asks the time.
+"""`Silence`: when to give up a run that does not renew its lease. Its caller passes in looks and times.
 
-A lease that has run out by the log's clock proves little: the server may have been restarted, or have stood still, so that the
-publisher could not renew it. So before anybody gives a run up, they must have watched its beat stand still, from the answer to
-one look until they ask for another, with the log answering all the while:
+A lease that has run out by the log's clock proves little: the server may have restarted or stood still, so that the publisher
+could not renew it. So before a process gives a run up, it must have watched the beat stand still, from the answer to one look
+until it asks for another, while the log kept answering:
 
 - for the whole lease time, in which a healthy publisher renews it three times; or
 - if the lease has run out by the log's clock as well, for a third of it, in which it is renewed once, but for no less than a
-  publisher needs to find out that its connection is dead, and a second for the way. This is for who comes late.
+  publisher needs to find out that its connection is dead, plus a second for the way. This is for a watcher that comes late.
 
-A log that has not answered for a while has kept the publisher waiting, too: what was watched before that is void, and the whole
-lease time begins with the first look that is answered after it. What counts is when a look was asked, and never when it was
-answered: an answer that took long says how the run was when the server came back, before its publisher could be heard.
+A log that has not answered for a while has kept the publisher waiting, too. So earlier looks are void, and the whole lease time
+begins anew with the first look that the log answers. The time when a look was asked counts, never the time of its answer: a
+late answer shows the run at the moment when the server came back, before its publisher could reach it.
 
-What is written then holds only if the beat is still the one that was seen, so nobody gives up a run that has just been renewed.
+The log accepts the loss only if the beat is still the one that was seen, so nobody gives up a run that has just renewed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Contact:
 
 
 class Silence:
-    """What was seen of the lease of one run."""
+    """The observed lease of one run."""
 
     def __init__(self) -> None:
         self._beat: tuple[int, int] | None = None

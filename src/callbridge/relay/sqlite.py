@@ -80,7 +80,7 @@ class SQLiteLog(StateLog):
     """
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"sqlite:///{path}", time.time)  # a machine has one clock, whatever the process
+        super().__init__(f"sqlite:///{path}", time.time)  # all processes of a machine share its clock
         self._path = path
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
@@ -183,7 +183,7 @@ def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous = NORMAL")
-    except BaseException:  # it is no database
+    except BaseException:  # the file is not a database
         connection.close()
         raise
     return connection

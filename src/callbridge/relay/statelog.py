@@ -1,6 +1,6 @@
 """`StateLog`: the rules of a log, once, for engines that can hold a transaction open while Python decides.
 
-An engine provides a `Store`, inside which nobody else changes anything, and says when something has changed.
+An engine provides a `Store`, in which nobody else changes anything meanwhile, and reports when something has changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["StateLog", "Store"]
 
 
 class Store(Protocol):
-    """What one transaction sees and changes."""
+    """The data that one transaction reads and changes."""
 
     def get(self, run: str) -> RunState | None:
         """Return the state of a run, expired or not."""

@@ -1,4 +1,4 @@
-"""For tests, support cases and the time of a migration: parity of old and new, recordings and their replay."""
+"""For tests, support cases and migrations: parity of old and new code, recordings and their replay."""
 
 from __future__ import annotations
 

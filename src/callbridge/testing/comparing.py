@@ -1,15 +1,14 @@
-"""`parity`, `aparity`: old and new read the same run, and a report says where they differ.
+"""`parity`, `aparity`: old and new code read the same run, and a report says where they differ.
 
-The code runs once: no second model call, no second bill, no difference that is only chance. Compared is one of these:
+The code runs once: no second model call, no second bill, no difference by chance. The report compares one of these:
 
-- **output**: what the old code put out (the items of its generator, what its handler put into a list, the tokens that its
-  handler heard), and what the new loop put out.
-- **callbacks**, if no new loop is given: what the handler heard, and what it would have heard if it had been driven from the
-  events (`drive`, `CallbackDispatcher`). Calls are compared run by run: runs that go on side by side have no order. See
-  `callbridge.testing.hearing` for what of a call is compared.
+- **output**: the output of the old code (the items of its generator, what its handler put into a list, the tokens that its
+  handler heard), and the output of the new loop.
+- **callbacks**, without a new loop: what the handler heard, and what it would have heard if the events had driven it (`drive`,
+  `CallbackDispatcher`). The report compares calls run by run, because concurrent runs have no order. See
+  `callbridge.testing.hearing` for which parts of a call it compares.
 
-A handler hears of a token before the reader gets its event, so interleavings of the two sides mean nothing and are not
-compared.
+A handler hears a token before the reader gets its event, so the report does not compare how the two sides interleave.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ if TYPE_CHECKING:
 __all__ = ["AsyncEvents", "Events", "Report", "Side", "aparity", "parity"]
 
 Side: TypeAlias = "Sequence[Any] | Callable[[Any], Iterable[Any]]"
-"""Where what the old code put out is found: a list that it fills, or a function of what the call returned."""
+"""Where to find the output of the old code: a list that it fills, or a function of the call's result."""
 
 _KEYWORDS = ("allow", "attach", "handler", "key", "new", "old")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What comparing old and new code has found.
+    """The result of comparing old and new code.
 
     Example:
         ```python
@@ -61,23 +60,23 @@ class Report:
     """What was compared."""
 
     old: tuple[Any, ...]
-    """What the old side put out, or heard."""
+    """The output of the old side, or what it heard."""
 
     new: tuple[Any, ...]
-    """What the new side put out, or would have heard."""
+    """The output of the new side, or what it would have heard."""
 
     differences: tuple[Difference, ...]
-    """Where they differ, by position."""
+    """The differences, by position."""
 
     result: Any = None
     """What the call returned."""
 
     allowed: frozenset[Kind] = frozenset()
-    """Kinds of difference that were said to be all right."""
+    """The kinds of difference that you allowed."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is a regression: differences are harmless, bugs of the legacy code, or allowed."""
+        """Whether there is no regression: every difference is harmless, a bug of the legacy code, or allowed."""
         return not any(each.verdict == "regression" and each.kind not in self.allowed for each in self.differences)
 
     @property
@@ -103,29 +102,29 @@ def parity(
     allow: Collection[Kind] = (),
     **options: Unpack[HandlerOptions],
 ) -> Report:
-    """Run a call once and compare what the old code and the new loop make of it.
+    """Run a call once, and compare the output of the old code with that of the new loop.
 
     Args:
-        call: The old code: a callable, sync or async; a generator function is read to its end. It runs as in `stream_call`.
+        call: The old code: a callable, sync or async. A generator function is read to its end. It runs as in `stream_call`.
         *args: Its positional arguments.
         handler: The old handler. It is attached to everything that runs inside, as if given in `config["callbacks"]`.
-        new: The new loop: a function of the events, which it iterates or takes the `text()` of; a generator function, or one
-            that returns what was put out. None: `text()`, if the old side has output; else callbacks are compared.
-        old: What the old code put out: a list that it fills during the call, or a function of the call's result. None: the
-            items of the generator that `call` is, else the tokens that `handler` hears.
-        attach: False if `call` attaches the handler itself; it is heard all the same.
-        key: Applied to each item of both sides before they are compared.
-        allow: Kinds of difference that are all right.
+        new: The new loop: a function of the events, which iterates them or reads their `text()`. It is a generator function, or
+            returns its output. None: `text()` if the old side has output; else the report compares callbacks.
+        old: The output of the old code: a list that it fills during the call, or a function of the call's result. None: the
+            items if `call` is a generator function, else the tokens that `handler` hears.
+        attach: False if `call` attaches the handler itself; the report hears it all the same.
+        key: Applied to each item of both sides before the comparison.
+        allow: Kinds of difference to allow.
         **options: As for `stream_call`. `streaming` is True by default, so that the run is that of the new code. With
-            `extended=True` the callbacks that v2 events lack are compared, too.
+            `extended=True` the report also compares the callbacks that v2 events lack.
 
     Returns:
         A report: `assert report.ok, report`.
 
     Raises:
         ArgumentError: There is nothing to compare, or `new` is async.
-        HandlerTypeError: `handler` is none.
-        BaseException: What the call or the new loop raises.
+        HandlerTypeError: `handler` is not a handler.
+        BaseException: Any error of the call or of the new loop.
 
     Example:
         ```python
@@ -142,7 +141,7 @@ def parity(
     with watch.handlers(), stream_call(watch.run, **options) as stream:
         events = Events(watch, stream)
         watch.collect(_output(events, new) if watch.compares_output(new) else ())
-        for _ in events:  # what the loop left unread
+        for _ in events:  # read the events that the loop left
             pass
     return watch.report(stream.result, key, allow)
 
@@ -159,17 +158,17 @@ async def aparity(
     allow: Collection[Kind] = (),
     **options: Unpack[HandlerOptions],
 ) -> Report:
-    """Run a call once, from a task, and compare what the old code and the new loop make of it.
+    """Run a call once, from a task, and compare the output of the old code with that of the new loop.
 
     Args:
         call: The old code, as for `parity`; async generator functions too. It runs as in `astream_call`.
         *args: Its positional arguments.
         handler: The old handler, as for `parity`.
-        new: The new loop: an async generator function, or a coroutine function that returns what was put out.
-        old: Where what the old code put out is found.
+        new: The new loop: an async generator function, or a coroutine function that returns its output.
+        old: The output of the old code, as for `parity`.
         attach: False if `call` attaches the handler itself.
         key: Applied to each item of both sides.
-        allow: Kinds of difference that are all right.
+        allow: Kinds of difference to allow.
         **options: As for `astream_call`.
 
     Returns:
@@ -177,8 +176,8 @@ async def aparity(
 
     Raises:
         ArgumentError: There is nothing to compare.
-        HandlerTypeError: `handler` is none.
-        BaseException: What the call or the new loop raises.
+        HandlerTypeError: `handler` is not a handler.
+        BaseException: Any error of the call or of the new loop.
 
     Example:
         ```python
@@ -211,7 +210,7 @@ def _output(events: Events, new: Callable[[Events], Iterable[Any]] | None) -> It
 
 
 class _Watch:
-    """Both sides of one run, while it goes on."""
+    """Both sides of one run, during the run."""
 
     def __init__(
         self,
@@ -228,7 +227,7 @@ class _Watch:
         self._handler = handler
         self._old = old
         self._attached = handler if attach else None
-        self._items: list[Any] | None = None  # of the generator that the call is
+        self._items: list[Any] | None = None  # the items of a generator call
         self._heard: list[Heard] = []
         self._translator = EventsToCalls()
         self._told: list[Heard] = []
@@ -241,7 +240,7 @@ class _Watch:
             raise ArgumentError("old", old, "the output of the old code, unless there is a `handler` or `call` is a generator")
 
     def compares_output(self, new: object) -> bool:
-        """Decide what is compared."""
+        """Decide whether to compare output or callbacks."""
         is_generator = inspect.isgeneratorfunction(self._call) or inspect.isasyncgenfunction(self._call)
         self._compares_output = new is not None or self._old is not None or is_generator
         return self._compares_output
@@ -249,7 +248,7 @@ class _Watch:
     # -- the old side -------------------------------------------------------------------------------------------------
 
     def handlers(self) -> ExitStack:
-        """Return what notes, while it is open, what the old handler hears."""
+        """Return a context manager that notes what the old handler hears."""
         stack = ExitStack()
         if self._handler is not None:
             stack.enter_context(hearing(self._handler, self._heard))
@@ -287,13 +286,13 @@ class _Watch:
     # -- the new side -------------------------------------------------------------------------------------------------
 
     def collect(self, output: Iterable[Any]) -> None:
-        """Take what the new loop puts out, as it does.
+        """Collect the output of the new loop, item by item.
 
         Raises:
-            ArgumentError: It puts nothing out that could be iterated.
+            ArgumentError: The output cannot be iterated.
         """
         if not isinstance(output, Iterable):
-            raise ArgumentError("new", output, "a generator function, or one that returns what was put out")
+            raise ArgumentError("new", output, "a generator function, or one that returns its output")
         for item in output:
             self.new.append(item)
 
@@ -314,7 +313,7 @@ class _Watch:
     # -- the report ---------------------------------------------------------------------------------------------------
 
     def report(self, result: Any, key: Callable[[Any], Any] | None, allow: Collection[Kind]) -> Report:
-        """Compare the two sides, after the end."""
+        """Compare the two sides. Called after the end."""
         if self._handler is not None:
             self._told += told(self._translator.close(), self._handler, self._methods)
         if not self._compares_output:
@@ -340,14 +339,14 @@ class _Watch:
         lists = [(place, one) for place, one in enumerate(old) if one.method == "on_llm_new_token" and is_list_token(one.about)]
         found = compare([with_text(one) if one.method == "on_llm_new_token" else one for one in old], new)
         if lists:
-            why = "the model's tokens are lists of content blocks; driven from events, the handler gets their text"
+            why = "the model's tokens are lists of content blocks; if events drive the handler, it gets their text"
             items = tuple(one for _, one in lists)
             found = [Difference("list token", lists[0][0], items, tuple(map(with_text, items)), why), *found]
         return Report("callbacks", tuple(old), tuple(new), tuple(found), result, allowed)
 
 
 class Events:
-    """The events of the run, for the new loop: what `stream_call` gives, but that leaving early does not end the run."""
+    """The events of the run for the new loop: like `stream_call`, but leaving early does not end the run."""
 
     def __init__(self, watch: _Watch, stream: Iterator[Event]) -> None:
         self._watch = watch
@@ -368,7 +367,7 @@ class Events:
 
 
 class AsyncEvents:
-    """The same for an async loop: what `astream_call` gives."""
+    """The same for an async loop: like `astream_call`."""
 
     def __init__(self, watch: _Watch, stream: AsyncIterator[Event]) -> None:
         self._watch = watch

@@ -1,17 +1,17 @@
-"""What differs between what the old code put out and what the new code did, and what that means.
+"""The differences between the output of the old and the new code, and what they mean.
 
-Pure: sequences in, differences out. The kinds, and how each is judged:
+Pure: sequences in, differences out. The kinds, and their verdicts:
 
 | kind | verdict | is |
 |---|---|---|
 | `empty token` | harmless | the old side put out empty strings: the role of a message, parts of a tool call |
 | `split` | harmless | the same text, cut into other pieces |
 | `truncated` | legacy bug | the old side stopped when the first model call did, or lost the last token at its end |
-| `list token` | legacy bug | the old side had a list of content blocks, or lost its text, where the new side has the text |
+| `list token` | legacy bug | the old side had a list of content blocks, or lost its text; the new side has the text |
 | `order` | regression | the same items in another order |
-| `missing` | regression | the old side put it out, the new side did not |
-| `extra` | regression | the new side put it out, the old side did not |
-| `changed` | regression | both put something out at the same place, and it is not the same |
+| `missing` | regression | only the old side has the item |
+| `extra` | regression | only the new side has the item |
+| `changed` | regression | both sides have an item at the same place, and it is not the same |
 """
 
 from __future__ import annotations
@@ -44,11 +44,10 @@ _VERDICTS: Final = MappingProxyType[Kind, Verdict](
 )
 
 _ALIGNED: Final = 2000
-"""Items for which the places of differences are looked for: alignment takes the square of their number. What differs over a
-longer stretch is one difference."""
+"""The most items to align, because alignment takes the square of their number. A longer stretch is one difference."""
 
 _SHOWN: Final = 60
-"""Characters of an item that a report shows."""
+"""How many characters of an item a report shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +63,19 @@ class Difference:
     """
 
     kind: Kind
-    """What differs."""
+    """The kind of difference."""
 
     position: int
-    """Index of the first item concerned, among what the old side put out; except for empty tokens, those do not count."""
+    """The index of the first item, in the old side's output. Empty tokens do not count, except for their own kind."""
 
     old: tuple[Any, ...]
-    """What the old side put out there."""
+    """The items of the old side there."""
 
     new: tuple[Any, ...]
-    """What the new side put out there."""
+    """The items of the new side there."""
 
     why: str
-    """What is behind it, in a sentence."""
+    """The explanation, in a sentence."""
 
     @property
     def verdict(self) -> Verdict:
@@ -90,30 +89,30 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is known of the run that both sides saw."""
+    """Facts about the run that both sides saw."""
 
     models: int = 0
     """Model calls that ended."""
 
     new_at_first_end: int | None = None
-    """How much the new side had put out when the first of them ended."""
+    """The number of items of the new side when the first of them ended."""
 
     list_texts: Collection[str] = ()
     """The texts of tokens that came as lists of content blocks."""
 
 
 def is_list_token(item: Any) -> bool:
-    """Return whether an item is a token as models with content blocks give it."""
+    """Return whether an item is a token from a model with content blocks."""
     return isinstance(item, list) and all(isinstance(block, (str, dict)) for block in item)
 
 
 def compare(old: Sequence[Any], new: Sequence[Any], run: Run | None = None) -> list[Difference]:
-    """Find what differs.
+    """Find the differences.
 
     Args:
-        old: What the old side put out.
-        new: What the new side put out.
-        run: What is known of the run; helps to tell a bug of the old side from one of the new side.
+        old: The items of the old side.
+        new: The items of the new side.
+        run: Facts about the run, which help to tell a bug of the old side from one of the new side.
 
     Returns:
         The differences, by position. Items are equal if they compare so, or else look the same (`repr`).
@@ -133,7 +132,7 @@ def compare(old: Sequence[Any], new: Sequence[Any], run: Run | None = None) -> l
 def _without_empty(
     old: Sequence[Any], new: Sequence[Any], cut: int | None
 ) -> tuple[list[Difference], Sequence[Any], Sequence[Any], int | None]:
-    """Leave out empty strings on both sides; those of the old side are worth telling if they are more."""
+    """Leave out empty strings on both sides. Report those of the old side if it has more."""
     full_old, full_new = [item for item in old if not _is_empty(item)], [item for item in new if not _is_empty(item)]
     cut = None if cut is None else sum(1 for item in new[:cut] if not _is_empty(item))
     more = (len(old) - len(full_old)) - (len(new) - len(full_new))
@@ -149,13 +148,13 @@ def _is_empty(item: Any) -> bool:
 
 
 def _with_text(old: Sequence[Any], list_texts: Collection[str]) -> tuple[list[Difference], Sequence[Any]]:
-    """Put the text in the place of content blocks that the old side passed on as they are, or as `str` shows them."""
+    """Replace content blocks of the old side, as lists or as `str` shows them, by their text."""
     places = [place for place, item in enumerate(old) if is_list_token(item) or (list_texts and _is_shown_list(item))]
     if not places:
         return [], old
     items = tuple(old[place] for place in places)
     texts = {place: _text_in(old[place], list_texts) for place in places}
-    why = "the model's tokens are lists of content blocks, and the old side passes them on as such; the new side has their text"
+    why = "the model's tokens are lists of content blocks; the old side passes them on as lists, the new side has their text"
     told = [Difference("list token", places[0], items, tuple(texts.values()), why)]
     replaced = [texts.get(place, item) for place, item in enumerate(old)]
     return told, [item for item in replaced if not _is_empty(item)]
@@ -166,14 +165,14 @@ def _is_shown_list(item: Any) -> bool:
 
 
 def _text_in(item: Any, list_texts: Collection[str]) -> str:
-    """Return the text of content blocks; of such that were made a string, the longest known text that is in it."""
+    """Return the text of content blocks; for a string made of them, the longest known text in it."""
     if isinstance(item, list):
         return text_of(item)
     return max((text for text in list_texts if repr(text) in item), key=len, default=item)
 
 
 def _explained(old: Sequence[Any], new: Sequence[Any], run: Run, cut: int | None) -> Difference | None:
-    """Return the one cause that explains everything, if there is one."""
+    """Return the one cause that explains all differences, if there is one."""
     old_text, new_text = _joined(old), _joined(new)
     if old_text is not None and old_text == new_text:
         return Difference("split", 0, tuple(old), tuple(new), "the same text, cut into other pieces")
@@ -183,7 +182,7 @@ def _explained(old: Sequence[Any], new: Sequence[Any], run: Run, cut: int | None
         if is_prefix:
             why = (
                 f"the old side ends with the first of {run.models} model calls: it takes `on_llm_end` for the end of the run, "
-                "and loses what comes after"
+                "and loses everything after it"
             )
             return Difference("truncated", len(old), (), tuple(new[cut:]), why)
     if begins and cut is not None and len(old) == cut - 1:
@@ -201,7 +200,7 @@ def _reordered(old: Sequence[Any], new: Sequence[Any]) -> Difference | None:
 
 
 def _aligned(old: Sequence[Any], new: Sequence[Any], run: Run) -> list[Difference]:
-    """Find the stretches that differ, between what is the same at both ends."""
+    """Find the stretches that differ, between the equal items at both ends."""
     head = 0
     while head < min(len(old), len(new)) and _equal(old[head], new[head]):
         head += 1
@@ -224,10 +223,10 @@ def _stretch(position: int, old: Sequence[Any], new: Sequence[Any], run: Run) ->
         why = "the model's tokens are lists of content blocks, on which the old side fails; LangChain logs that and goes on"
         return Difference("list token", position, (), tuple(new), why)
     if not old:
-        return Difference("extra", position, (), tuple(new), "the new side put this out, and the old side did not")
+        return Difference("extra", position, (), tuple(new), "only the new side has this")
     if not new:
-        return Difference("missing", position, tuple(old), (), "the old side put this out, and the new side did not")
-    return Difference("changed", position, tuple(old), tuple(new), "both put something out here, and it is not the same")
+        return Difference("missing", position, tuple(old), (), "only the old side has this")
+    return Difference("changed", position, tuple(old), tuple(new), "both sides have something here, and it is not the same")
 
 
 def _same(old: Sequence[Any], new: Sequence[Any]) -> bool:
@@ -239,7 +238,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _key(item: Any) -> Any:
-    """Return what an item is compared by: strings as they are, everything else by how it looks."""
+    """Return the form in which to compare an item: a string itself, for anything else its `repr`."""
     return item if isinstance(item, (str, bytes, int)) else repr(item)
 
 

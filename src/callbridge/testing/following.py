@@ -1,4 +1,4 @@
-"""`Following`: what has to be known of a run, while the new loop reads it, to judge what differs afterwards."""
+"""`Following`: collects facts about a run while the new loop reads it, to judge the differences afterwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Following:
     """Follows the events of a run.
 
     Args:
-        made: What the new loop puts out; it grows meanwhile.
+        made: The output of the new loop, which grows during the run.
     """
 
     def __init__(self, made: list[Any]) -> None:
@@ -29,7 +29,7 @@ class Following:
         self._list_texts: set[str] = set()
 
     def before_next(self) -> None:
-        """Called before the loop reads on: what it makes of the events so far has been put out."""
+        """Called before the loop reads on: its output for the events so far is complete."""
         if self._models == 1 and self._made_at_first_end is None:
             self._made_at_first_end = len(self._made)
 
@@ -43,5 +43,5 @@ class Following:
                 self._list_texts.add(text_of(chunk.content))
 
     def run(self) -> Run:
-        """Return what is known."""
+        """Return the facts."""
         return Run(self._models, self._made_at_first_end, frozenset(self._list_texts - {""}))

@@ -1,8 +1,8 @@
-"""What a handler hears: noted where it is called, and told from events.
+"""What a handler hears: recorded from its calls, and derived from events.
 
-Both are reduced to what an event can carry, so that they can be compared: the method, the run, and the text, output or name
-that the call is about. Not compared are arguments that events lack (`serialized`, `invocation_params`, inputs of chains and
-tools, the errors themselves); see `EventsToCalls` for how a handler that is driven from events gets those.
+Both are reduced to what an event can carry, so that you can compare them: the method, the run, and the text, output or name
+of the call. Arguments that events lack are left out (`serialized`, `invocation_params`, inputs of chains and tools, the errors
+themselves). See `EventsToCalls` for how a handler gets those if events drive it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Heard", "by_run", "hearing", "told", "with_text"]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One call of a handler, as far as events can tell of it."""
+    """One call of a handler, reduced to what events carry."""
 
     method: str
     run_id: UUID | None
@@ -41,7 +41,7 @@ class Heard:
 def hearing(handler: BaseCallbackHandler, heard: list[Heard]) -> Iterator[None]:
     """Note each call of a handler's methods while it goes on as before.
 
-    The methods of this one object are replaced, so that it is heard wherever it is attached, and put back at the end.
+    This replaces the methods of this one object, so it works wherever the handler is attached, and restores them at the end.
     """
     namespace = vars(handler)
     methods = ReceivingHandler(handler).methods
@@ -75,13 +75,13 @@ def _noting(name: str, method: Callable[..., Any], heard: list[Heard]) -> Callab
 
 
 def told(calls: Sequence[Call], handler: BaseCallbackHandler, methods: frozenset[str]) -> list[Heard]:
-    """Return what a handler would hear of calls: those of its own methods that it does not ignore."""
+    """Return the calls that a handler would hear: those of its own methods that it does not ignore."""
     found = []
     for call in calls:
         if _ignores(handler, call.method):
             continue
         if call.method == "on_chat_model_start" and call.method not in methods:
-            # What LangChain falls back to, unless that is ignored.
+            # LangChain falls back to this, unless the handler ignores it.
             call = Call(*as_llm_start((call.method, call.args, dict(call.kwargs), Scope(None)))[:3])
         if call.method in methods and not _ignores(handler, call.method):
             found.append(_heard(call.method, call.args, call.kwargs))
@@ -94,7 +94,7 @@ def _ignores(handler: BaseCallbackHandler, method: str) -> bool:
 
 
 def by_run(heard: Sequence[Heard], like: Sequence[Heard]) -> list[Heard]:
-    """Bring what belongs to one run together: runs that go on side by side are reported in no certain order."""
+    """Group calls by run, because concurrent runs report in no certain order."""
     order: dict[UUID | None, int] = {}
     for one in (*like, *heard):
         order.setdefault(one.run_id, len(order))
@@ -126,5 +126,5 @@ def _texts(result: Any) -> list[str]:
 
 
 def with_text(heard: Heard) -> Heard:
-    """Return the same with the text of a token that is a list of content blocks."""
+    """Return the call with text if its token is a list of content blocks."""
     return replace(heard, about=text_of(heard.about)) if isinstance(heard.about, list) else heard

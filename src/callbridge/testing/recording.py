@@ -1,4 +1,4 @@
-"""Recordings: events of a stream in a file, one JSON object for each line.
+"""Recordings: the events of a stream in a file, one JSON object for each line.
 
 ```
 {"callbridge_recording": 1, "callbridge": "0.1.0", "langchain_core": "1.2.0"}     the header
@@ -33,10 +33,10 @@ from callbridge.errors import ArgumentError, ConcurrentReadError, JSONFormatErro
 __all__ = ["SCHEMA", "End", "Recorded", "Recording", "read_recording", "record"]
 
 SCHEMA: Final = 1
-"""Version of the format that this version writes, and the only one it reads."""
+"""The version of the format that this callbridge writes, and the only one that it reads."""
 
 End: TypeAlias = Literal["ended", "failed", "left", "cut off"]
-"""How a recorded stream ended: well, with an error, because its reader left, or unknown: the file ends too early."""
+"""How a recorded stream ended: well, with an error, because its reader left, or unknown, because the file ends early."""
 
 _WRITTEN_ENDS: Final = ("ended", "failed", "left")
 
@@ -46,11 +46,11 @@ E = TypeVar("E", bound=Mapping[str, Any])
 def record(
     stream: AsyncIterable[E] | Iterable[E], path: str | PathLike[str], *, clock: Callable[[], float] = time.perf_counter
 ) -> Recorded[E]:
-    """Write the events of a stream into a file while they are read.
+    """Write the events of a stream into a file while you read them.
 
     Args:
         stream: Events: one of this library's streams, `runnable.astream_events(...)`, a list.
-        path: The file. If it exists, it is replaced when the first event is read.
+        path: The file. If it exists, reading the first event replaces it.
         clock: Returns the time in seconds.
 
     Returns:
@@ -73,7 +73,7 @@ def record(
 
 
 class _File:
-    """A recording that is being written. Each line is handed to the system at once: a crash costs at most the last one."""
+    """A recording in progress. Each line goes to the system at once, so a crash loses at most the last one."""
 
     def __init__(self, path: str | PathLike[str], clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -81,18 +81,18 @@ class _File:
         self._file: TextIO | None = open(path, "w", encoding="ascii", newline="\n", buffering=1)  # noqa: SIM115
         versions = {"callbridge": callbridge.__version__, "langchain_core": version("langchain-core")}
         self._file.write(dumps({"callbridge_recording": SCHEMA, **versions}) + "\n")
-        self._turn = Lock()  # a thread may be at work still for a read that was cancelled
+        self._turn = Lock()  # a thread may still work for a cancelled read
 
     @property
     def is_open(self) -> bool:
         return self._file is not None
 
     def write(self, event: Mapping[str, Any]) -> Callable[[], None]:
-        """Return what writes an event, with the time that it is now."""
+        """Return a function that writes an event with the current time."""
         return partial(self._write, f'{{"seconds": {self._seconds()}, "event": {dumps(event)}}}\n')
 
     def end(self, how: End, error: BaseException | None = None) -> Callable[[], None]:
-        """Return what says how it ended, and closes the file; the first one does."""
+        """Return a function that writes how the stream ended, and closes the file. Only the first call does."""
         told = "" if error is None else f', "error": {dumps(error)}'
         return partial(self._write, f'{{"seconds": {self._seconds()}, "end": "{how}"{told}}}\n', last=True)
 
@@ -115,9 +115,9 @@ class _File:
 class Recorded(Generic[E]):
     """The events of a stream, each written to a file before it is passed on. Made by `record`.
 
-    Reading raises what the stream raises, which is recorded too, and `OSError` if the file cannot be written. `for` writes
-    where it reads, and `async for` in a thread, so that no loop is blocked. Leaving early (`break`, `close`, `aclose`) is
-    recorded as such; `close` and `aclose` close the stream.
+    Reading raises the errors of the stream, and records them. It raises `OSError` if writing the file fails. `for` writes in
+    the same thread, `async for` in another one, so that it does not block the loop. If you leave early (`break`, `close`,
+    `aclose`), the recording says so; `close` and `aclose` close the stream.
 
     Threads: as the stream.
 
@@ -136,7 +136,7 @@ class Recorded(Generic[E]):
         self._path = path
         self._clock = clock
         self._source: Any = None
-        self._read: _Read[E] | None = None  # what an async read that was cancelled did not hand out
+        self._read: _Read[E] | None = None  # the result that a cancelled async read did not return
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Recorded(Generic[E]):
         source: AsyncIterator[E] = self.__aiter__()._source
         try:
             event = await anext(source)
-        except BaseException as error:  # noqa: BLE001 - raised when it is written
+        except BaseException as error:  # noqa: BLE001 - raised after it is written
             return _Read(cast("E", None), _end(file, error), error)
         return _Read(event, file.write(event), None)
 
@@ -188,14 +188,14 @@ class Recorded(Generic[E]):
     # -- leaving ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Leave: close the file and the stream. Idempotent."""
+        """Stop reading: close the file and the stream. Idempotent."""
         self._leave()
         close = getattr(self._stream, "close", None)
         if close is not None:
             close()
 
     async def aclose(self) -> None:
-        """Leave: close the file and the stream. Idempotent.
+        """Stop reading: close the file and the stream. Idempotent.
 
         Cancellation: the file is closed first.
         """
@@ -231,7 +231,7 @@ class Recorded(Generic[E]):
 
 @dataclass(slots=True)
 class _Read(Generic[E]):
-    """What an async stream has given, an event or an error, and what writes it, if that is not done."""
+    """The result of reading an async stream, an event or an error, and the function that writes it, if it is not written."""
 
     event: E
     write: Callable[[], None] | None
@@ -239,9 +239,9 @@ class _Read(Generic[E]):
 
 
 def _end(file: _File, error: BaseException) -> Callable[[], None] | None:
-    """Return what writes the end, if a stream has ended by an error.
+    """Return a function that writes the end, if an error ended the stream.
 
-    A read that was cancelled may be repeated; if the reader leaves instead, `Recorded._leave` says so.
+    You can repeat a cancelled read. If the reader leaves instead, `Recorded._leave` writes that.
     """
     if isinstance(error, (StopIteration, StopAsyncIteration)):
         return file.end("ended")
@@ -251,19 +251,19 @@ def _end(file: _File, error: BaseException) -> Callable[[], None] | None:
 
 
 def _end_dropped(file: _File) -> None:
-    """Write the end of a recording that was dropped; in a thread if a loop runs here."""
+    """Write the end of a dropped recording, in a thread if a loop runs here."""
     end = file.end("left")
     try:
         asyncio.get_running_loop()
         Thread(target=end).start()
-    except RuntimeError:  # none does, or the interpreter exits
+    except RuntimeError:  # no loop runs, or the interpreter exits
         end()
 
 
 async def _in_thread(write: Callable[[], None]) -> None:
-    """Write where no loop is blocked.
+    """Write in a thread, so that the loop is not blocked.
 
-    Cancellation: the thread writes on.
+    Cancellation: the thread goes on writing.
     """
     with CancelScope(shield=True):
         await to_thread.run_sync(write)
@@ -271,7 +271,7 @@ async def _in_thread(write: Callable[[], None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording that was read. Iterating gives its events, and ends as the stream did: a recorded error is raised again.
+    """A recording, as read from a file. It yields its events, and ends as the stream did: it raises a recorded error again.
 
     Example:
         ```python
@@ -286,13 +286,13 @@ class Recording:
     """The events, as `loads` restores them."""
 
     seconds: tuple[float, ...]
-    """When each was read, in seconds after the first read began."""
+    """When each event was read, in seconds after the first read began."""
 
     end: End
     """How the stream ended."""
 
     error: BaseException | None
-    """The error, if it failed: as `loads` restores it, so of its class for most of Python's own, else a `RemoteError`."""
+    """The error, if the stream failed. `loads` restores the class of most built-in errors; others become a `RemoteError`."""
 
     versions: Mapping[str, str]
     """Versions of `callbridge` and `langchain_core` that recorded it."""
@@ -308,7 +308,7 @@ def read_recording(path: str | PathLike[str], *, partial: bool = False) -> Recor
 
     Args:
         path: The file.
-        partial: Read what there is of a file that was cut off, in a line or between two. Its end is `"cut off"`.
+        partial: Read what there is if the file was cut off, in a line or between two. Its end is then `"cut off"`.
 
     Raises:
         RecordingError: The file is not a recording, a line is broken, or it was cut off and `partial` is False.
@@ -326,7 +326,7 @@ def read_recording(path: str | PathLike[str], *, partial: bool = False) -> Recor
     name = fspath(path)
     *lines, rest = Path(path).read_bytes().split(b"\n")
     if not lines:
-        raise RecordingError(name, 1, "is no recording: it has no header; expected a file that `record` wrote")
+        raise RecordingError(name, 1, "is not a recording: it has no header; expected a file that `record` wrote")
     header = _header(name, lines[0])
     events, seconds, end = [], [], None
     for number, line in enumerate(lines[1:], 2):
@@ -343,7 +343,7 @@ def read_recording(path: str | PathLike[str], *, partial: bool = False) -> Recor
     cut = rest != b"" or end is None
     if cut and not partial:
         problem = "is cut off in this line" if rest else "ends before the end of the recording"
-        raise RecordingError(name, len(lines) + 1, f"{problem}; `partial=True` reads what is there")
+        raise RecordingError(name, len(lines) + 1, f"{problem}; use `partial=True` to read what is there")
     how: End = "cut off" if cut or end is None else end["end"]
     return Recording(tuple(events), tuple(seconds), how, None if end is None else _error(end), header)
 
@@ -354,7 +354,7 @@ def _header(path: str, line: bytes) -> dict[str, str]:
     except JSONFormatError:
         header = None
     if not isinstance(header, dict) or "callbridge_recording" not in header:
-        raise RecordingError(path, 1, "is no recording: the first line is no header; expected a file that `record` wrote")
+        raise RecordingError(path, 1, "is not a recording: the first line is not a header; expected a file that `record` wrote")
     schema = header.pop("callbridge_recording")
     if schema != SCHEMA:
         raise VersionError(

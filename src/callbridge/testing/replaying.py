@@ -1,4 +1,4 @@
-"""`replay`, `areplay`: recorded events into handlers, at once or with their original timing."""
+"""`replay`, `areplay`: call handlers with recorded events, at once or with their original timing."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def replay(
     Args:
         recording: A recording, or the file.
         handlers: A handler, a sequence of them, or a callback manager.
-        speed: How fast: 1 is as recorded, 2 twice as fast. None: at once.
-        clock: Gives the time in seconds.
-        sleep: Waits for as many seconds.
+        speed: The speed: 1 is as recorded, 2 is twice as fast. None: at once.
+        clock: Returns the time in seconds.
+        sleep: Waits for a number of seconds.
 
     Returns:
         The output of the root run.
 
     Raises:
         ArgumentError: `speed` is not above 0.
-        RecordingError: The file is damaged; so are the other errors of `read_recording`.
-        Exception: The recorded error, when the handlers have heard of it, and what `drive` raises.
+        RecordingError: The file is damaged. The other errors of `read_recording` apply, too.
+        Exception: The recorded error, after the handlers have heard it, or an error of `drive`.
 
     Example:
         ```python
@@ -65,22 +65,22 @@ async def areplay(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
 ) -> Payload:
-    """Call handlers with the events of a recording from a task, in which their coroutine methods are awaited.
+    """Call handlers with the events of a recording from a task, which awaits their coroutine methods.
 
     Args:
         recording: A recording, or the file, which is read in a thread.
         handlers: A handler, a sequence of them, or a callback manager.
         speed: As for `replay`.
-        clock: Gives the time in seconds.
-        sleep: Waits for as many seconds.
+        clock: Returns the time in seconds.
+        sleep: Waits for a number of seconds.
 
     Returns:
         The output of the root run.
 
     Raises:
         ArgumentError: `speed` is not above 0.
-        RecordingError: The file is damaged; so are the other errors of `read_recording`.
-        Exception: The recorded error, when the handlers have heard of it, and what `adrive` raises.
+        RecordingError: The file is damaged. The other errors of `read_recording` apply, too.
+        Exception: The recorded error, after the handlers have heard it, or an error of `adrive`.
 
     Example:
         ```python
@@ -112,7 +112,7 @@ def paced(
     clock: Callable[[], float],
     sleep: Callable[[float], object],
 ) -> Iterator[dict[str, Any]]:
-    """Give each event when its time has come, counted from the first read: what is done between reads does not add up."""
+    """Yield each event at its time after the first read, so work between reads adds no delay."""
     start = clock()
     times = iter(seconds)
     for event in events:

@@ -1,8 +1,8 @@
 """`sampled`: parity of old and new on a share of the requests in production.
 
-The old code serves the request. Of a sampled one, the events are kept beside it, and read by the new loop when the old code is
-done. Nothing is asked of the run that it would not do anyway (no streaming), nothing waits (a full buffer ends the sample), and
-an error in any of this is logged, never raised.
+The old code serves the request. For a sampled request, callbridge keeps the events, and the new loop reads them when the old
+code is done. The run does nothing that it would not do anyway (no streaming), nothing waits (a full buffer ends the sample),
+and an error in any of this goes to the log and is never raised.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _logger: Final = logging.getLogger("callbridge.testing")
 
 
 class SampledEvents:
-    """The events of a request that is over, for the new loop."""
+    """The events of a finished request, for the new loop."""
 
     def __init__(self, events: Iterable[Event], made: list[Any]) -> None:
         self._events = iter(events)
@@ -63,21 +63,21 @@ def sampled(
     chance: Callable[[], float] = random.random,
     report: Callable[[Report], object] | None = None,
 ) -> Callable[[F], F]:
-    """Compare what a function puts out with what the new loop would put out, on a share of its calls.
+    """Compare the output of a function with that of the new loop, on a share of its calls.
 
     The function goes on as before: same results, errors, context, cancellation. It may be a function, a coroutine function, a
     generator function or an async generator function; the output of the last two is what they yield, of the first two what they
-    return. Differences are logged by the logger `callbridge.testing`: regressions as warnings, all others as information. A
-    call that fails or is left early is not compared.
+    return. The logger `callbridge.testing` logs differences: regressions as warnings, all others as information. A call that
+    fails or that you leave early is not compared.
 
     Args:
         new: The new loop: a sync function of the events, as for `parity`. None: `text()`.
-        rate: The share of calls that are sampled, from 0 to 1.
-        old: Makes the output of what a function or coroutine function returns. None: what it returns is the one item.
-        key: Applied to each item of both sides before they are compared.
-        limit: Events of one call that are kept. Beyond that tokens are dropped, starts and ends are not, and the call is not
-            compared.
-        chance: Gives numbers from 0 up to 1.
+        rate: The share of calls to sample, from 0 to 1.
+        old: Turns the result of a function or coroutine function into its output. None: the result is the one item.
+        key: Applied to each item of both sides before the comparison.
+        limit: How many events of one call to keep. Beyond that, tokens are dropped, but not starts and ends, and the call is
+            not compared.
+        chance: Returns numbers from 0 up to 1.
         report: Called with each report instead of the logger.
 
     Returns:
@@ -85,9 +85,9 @@ def sampled(
 
     Raises:
         ArgumentError: `rate` or `limit` is out of range, or `new` is async.
-        CallableTypeError: What is decorated cannot be called.
+        CallableTypeError: The decorated object is not callable.
 
-    Threads: as the function. The comparison is made where the function ends, after its last item.
+    Threads: as the function. The comparison happens where the function ends, after its last item.
 
     Example:
         ```python
@@ -123,7 +123,7 @@ def _begun(kind: type[_Sample], *arguments: Any) -> _Sample | None:
     try:
         return kind(*arguments)
     except Exception:  # the request comes first
-        _logger.exception("a sample could not be begun")
+        _logger.exception("a sample could not be started")
         return None
 
 
@@ -146,7 +146,7 @@ class _Sample:
         self.items: list[Any] = []
 
     def observing(self) -> Any:
-        """Return a context manager in which runs are heard of."""
+        """Return a context manager that observes runs."""
         return observing(self._handler)
 
     def returned(self, result: Any) -> None:
@@ -160,11 +160,11 @@ class _Sample:
             self.done()
 
     def done(self) -> None:
-        """Compare what was put out, and say so. Raises nothing."""
+        """Compare the output, and report it. Raises nothing."""
         try:
             self._handler.finish()
             if self._handler.statistics().channel.dropped:
-                _logger.info("a sampled call was not compared: it has more events than are kept")
+                _logger.info("a sampled call was not compared: it has more events than `limit`")
                 return
             self._tell(self._compared())
         except Exception:  # the request comes first
@@ -180,7 +180,7 @@ class _Sample:
         made: list[Any] = []
         events = SampledEvents(self._handler, made)
         for item in events.text() if self._new is None else self._new(events):
-            made.append(item)  # one by one: they are counted while the loop reads on
+            made.append(item)  # one by one, because `made` is counted while the loop reads on
         for _ in events:
             pass
         old, new = [self._key(item) for item in self.items], [self._key(item) for item in made]
@@ -197,7 +197,7 @@ Begin = Callable[[], "_Sample | None"]
 
 
 def _wrapper(function: Callable[..., Any]) -> Callable[[Any, Begin], Callable[..., Any]]:
-    """Return what wraps a function of this kind."""
+    """Return the wrapper for this kind of function."""
     if inspect.isasyncgenfunction(function):
         return _of_async_generator
     if inspect.isgeneratorfunction(function):
@@ -260,7 +260,7 @@ def _of_generator(function: Callable[..., Generator[Any, Any, Any]], begin: Begi
                 except GeneratorExit:
                     generator.close()
                     raise
-                except BaseException as error:  # noqa: BLE001 -- thrown in: the generator's affair
+                except BaseException as error:  # noqa: BLE001 -- thrown in, so the generator handles it
                     step = functools.partial(generator.throw, error)
         finally:
             sample.drop()
@@ -288,7 +288,7 @@ def _of_async_generator(function: Callable[..., AsyncGenerator[Any, Any]], begin
                 except GeneratorExit:
                     await generator.aclose()
                     raise
-                except BaseException as error:  # noqa: BLE001 -- thrown in: the generator's affair
+                except BaseException as error:  # noqa: BLE001 -- thrown in, so the generator handles it
                     step = functools.partial(generator.athrow, error)
         finally:
             if sample is not None:

@@ -13,7 +13,7 @@ from callbridge.testing.replaying import paced
 __all__ = ["shown"]
 
 _WIDTH = 100
-"""Characters of a payload that a line shows."""
+"""How many characters of a payload a line shows."""
 
 
 def shown(
@@ -23,16 +23,16 @@ def shown(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[str]:
-    """Give a line for each event: when, what, whose, and the text or payload; indented below the run's parents.
+    """Yield a line for each event: time, event, run, and text or payload, indented below the run's parents.
 
     Args:
         recording: The recording.
-        speed: How fast: 1 is as recorded. None: at once.
-        clock: Gives the time in seconds.
-        sleep: Waits for as many seconds.
+        speed: The speed: 1 is as recorded. None: at once.
+        clock: Returns the time in seconds.
+        sleep: Waits for a number of seconds.
 
     Returns:
-        The lines, and a last one that says how the recording ended. A recorded error is told there, and not raised.
+        The lines, and a last one that says how the recording ended. It shows a recorded error, and does not raise it.
     """
     seconds = iter(recording.seconds)
     events = recording.events if speed is None else paced(recording.events, recording.seconds, speed, clock, sleep)
@@ -44,7 +44,7 @@ def shown(
 
 
 def _payload(event: dict[str, Any]) -> str:
-    """Return what an event is about: the text of a message or chunk, else what there is."""
+    """Return the text of an event's message or chunk, else its payload."""
     data = event.get("data")
     if not isinstance(data, dict):
         return repr(data)

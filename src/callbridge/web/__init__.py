@@ -1,4 +1,4 @@
-"""Event streams on their way to a browser: server-sent events and WebSockets, for Starlette and what is built on it.
+"""Event streams to a browser: server-sent events and WebSockets for Starlette and frameworks on top of it.
 
 Needs the extra: `pip install 'callbridge[web]'`. FastAPI works, because it is Starlette.
 """
@@ -63,13 +63,13 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Return what needs the extra `ag-ui`, when somebody asks for it."""
+    """Resolve the names that need the extra `ag-ui` on their first use."""
     if name == "AGUIFormat":
-        from callbridge.web.ag_ui import AGUIFormat  # noqa: PLC0415 - an extra of its own
+        from callbridge.web.ag_ui import AGUIFormat  # noqa: PLC0415 - needs its own extra
 
         return AGUIFormat
     if name in ("ag_ui_input", "ag_ui_messages"):
-        from callbridge.web import ag_ui_request as module  # noqa: PLC0415 - an extra of its own
+        from callbridge.web import ag_ui_request as module  # noqa: PLC0415 - needs its own extra
 
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

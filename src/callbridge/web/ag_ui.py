@@ -1,10 +1,10 @@
 """`"ag-ui"`: the Agent-User Interaction protocol, version 1.0, that CopilotKit and others read. Needs the extra `ag-ui`.
 
-Any run can be sent: a runnable, a legacy call, a handler that is attached to one; no graph and no checkpointer is needed. Lines
-end in LF, since the protocol's own client knows no other line end. A run that ends must have nothing open.
+You can send any run: of a runnable, of a legacy call, or of one with a handler attached. It needs no graph and no checkpointer.
+Lines end in LF, since the protocol's own client knows no other line end. When a run ends, nothing may be open.
 
-Source: `ag_ui.core` (PyPI `ag-ui-protocol`, 1.0.0). Its types make all events but those of which there is one per token. Those
-are written as the types would write them, in a tenth of the time.
+Source: `ag_ui.core` (PyPI `ag-ui-protocol`, 1.0.0). Its types make all events, except the one per token. This module writes
+that one as the types would, in a tenth of the time.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class AGUIFormat(Shown, BaseFormat):
     """`runId` of the request; without one, it is that of the run."""
 
     send_usage: bool = False
-    """Whether the last event says what the models have cost."""
+    """Whether the last event reports the models' token usage."""
 
     line_end: ClassVar[str] = "\n"
     always_ends: ClassVar[bool] = True
@@ -99,13 +99,13 @@ class _Encoder(ProjectedEncoder):
     def __init__(self, options: AGUIFormat) -> None:
         super().__init__(options.projection())
         self._options = options
-        self._messages: dict[str, str] = {}  # pieces that are on to the messages they are; removed at their end
-        self._used: set[str] = set()  # messages that exist, at most one per piece or model
+        self._messages: dict[str, str] = {}  # open pieces to the messages that they belong to; removed at their end
+        self._used: set[str] = set()  # ids of messages that exist, at most one for each piece or model
 
     def _event(self, event: BaseEvent) -> None:
         try:
             self.send(event.model_dump_json(by_alias=True))
-        except ValueError:  # a value that is no JSON, or half of a character
+        except ValueError:  # a value that is not JSON, or half of a character
             self.send(plain_json(event.model_dump(by_alias=True)))
 
     @property
@@ -168,7 +168,7 @@ class _Encoder(ProjectedEncoder):
         parent = None
         if fact.run_id is not None:
             parent = f"msg-{fact.run_id}"
-            self._used.add(parent)  # the client makes it if there is none
+            self._used.add(parent)  # the client creates it if it does not exist
         self._event(ToolCallStartEvent(tool_call_id=fact.id, tool_call_name=fact.name, parent_message_id=parent))
 
     def _call_arguments(self, fact: CallArguments) -> None:

@@ -23,14 +23,14 @@ __all__ = ["ag_ui_input", "ag_ui_messages"]
 
 
 def ag_ui_input(body: Any, *, max_characters: int = MAX_CHARACTERS) -> RunAgentInput:
-    """Return a request of AG-UI, checked.
+    """Return a checked AG-UI request.
 
     Args:
-        body: The body of the request: text, bytes, or what its JSON holds.
-        max_characters: How long all messages may be together.
+        body: The body of the request: text, bytes, or its parsed JSON.
+        max_characters: The largest total length of all messages.
 
     Raises:
-        RequestBodyError: It is no such request: 400 for what is no JSON, 413 for too much, 422 for anything else.
+        RequestBodyError: It is not such a request: 400 if it is not JSON, 413 if it is too long, 422 for anything else.
     """
     found = parsed(body, max_characters)
     if isinstance(found, RunAgentInput):
@@ -47,7 +47,7 @@ def ag_ui_input(body: Any, *, max_characters: int = MAX_CHARACTERS) -> RunAgentI
 
 
 def ag_ui_messages(body: Any, *, max_characters: int = MAX_CHARACTERS) -> list[BaseMessage]:
-    """Return the messages of a request of AG-UI. Reasoning and activities are for people and left out.
+    """Return the messages of an AG-UI request, without reasoning and activities, which are for people.
 
     ```python
     async def run(request: Request) -> Response:
@@ -58,10 +58,10 @@ def ag_ui_messages(body: Any, *, max_characters: int = MAX_CHARACTERS) -> list[B
 
     Args:
         body: The request, read by `ag_ui_input` or not.
-        max_characters: How long all messages may be together.
+        max_characters: The largest total length of all messages.
 
     Raises:
-        RequestBodyError: It is no such request: 400 for what is no JSON, 413 for too much, 422 for anything else.
+        RequestBodyError: It is not such a request: 400 if it is not JSON, 413 if it is too long, 422 for anything else.
     """
     asked = ag_ui_input(body, max_characters=max_characters)
     messages = [message for number, each in enumerate(asked.messages) for message in _messages(each, f"messages[{number}]")]

@@ -1,9 +1,9 @@
 """`"ai-sdk"`: the UI message stream that `useChat` of the AI SDK reads, in versions 5, 6 and 7 at once.
 
-Old clients fail at a key or a type that they do not know, so only what 5.0.115 knows is sent. A step ends when no model speaks
-any more: up to version 6 the end of a step takes away all texts that are open. A stream that just ends looks like a whole
-answer to every version, so it always ends with `finish` or `error`. After an `abort` no client says that anything is missing:
-`error` follows that, too.
+Old clients fail at an unknown key or type, so the encoder sends only what 5.0.115 knows. A step ends when no model speaks any
+more: up to version 6, the end of a step removes all open texts. Every version takes a stream that just ends for a whole answer,
+so the encoder always ends it with `finish` or `error`. After an `abort` no client says that anything is missing, so `error`
+follows that, too.
 
 Source: `uiMessageChunkSchema` and `processUIMessageStream` (npm `ai`, 5.0.115 to 7.0.173).
 """
@@ -56,7 +56,7 @@ class AISDKFormat(Shown, BaseFormat):
     """
 
     send_usage: bool = False
-    """Whether the last chunk says in `messageMetadata.usage` what the models have cost."""
+    """Whether the last chunk reports the models' token usage in `messageMetadata.usage`."""
 
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({"x-vercel-ai-ui-message-stream": "v1"})
     line_end: ClassVar[str] = "\n"
@@ -111,7 +111,7 @@ class _Encoder(ProjectedEncoder):
         usage = self.projection.usage
         reason = "other" if self.projection.interrupts else usage.reason
         if reason == "tool-calls" and not self.projection.pending:
-            reason = "stop"  # the run has made them itself
+            reason = "stop"  # the run has made these calls itself
         metadata = ""
         if self._options.send_usage:
             counted = {

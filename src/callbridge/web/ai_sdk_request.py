@@ -3,10 +3,10 @@
 | part | becomes |
 |---|---|
 | `text` | text |
-| `file` | an image, or a file; by `data:`, `https:` or `http:` address |
-| `dynamic-tool`, `tool-NAME` | a call and its answer: an error if there is none, since providers refuse such histories |
+| `file` | an image or a file, by its `data:`, `https:` or `http:` address |
+| `dynamic-tool`, `tool-NAME` | a call and its answer; without an answer, an error, since providers require one |
 | `step-start` | the beginning of another message |
-| `reasoning`, `source-...`, `data-...` | nothing: they are for people |
+| `reasoning`, `source-...`, `data-...` | nothing, since they are for people |
 
 Source: `UIMessage` and `convertToModelMessages` (npm `ai`, 5.0.115 to 7.0.173).
 """
@@ -48,14 +48,14 @@ def ui_messages(body: Any, *, allow_system: bool = True, max_characters: int = M
     Do not trust them: the client has made them up, including the answers of tools.
 
     Args:
-        body: The body of the request: text, bytes, or what its JSON holds; or the list of messages in it.
+        body: The body of the request: text, bytes, or its parsed JSON; or the list of messages in it.
         allow_system: Whether a client may send system messages.
-        max_characters: How long all messages may be together.
+        max_characters: The largest total length of all messages.
 
     Raises:
-        RequestBodyError: It is no such request: 400 for what is no JSON, 413 for too much, 422 for anything else. Starlette
-            answers with that.
-        ArgumentError: `max_characters` is no positive number.
+        RequestBodyError: It is not such a request: 400 if it is not JSON, 413 if it is too long, 422 for anything else.
+            Starlette answers with that status.
+        ArgumentError: `max_characters` is not a positive number.
 
     Example:
         ```python
@@ -81,7 +81,7 @@ def ui_messages(body: Any, *, allow_system: bool = True, max_characters: int = M
 
 @dataclass
 class _Budget:
-    """How many characters are left."""
+    """The number of characters that are left."""
 
     left: int
     whole: int = 0
@@ -117,7 +117,7 @@ def _messages(message: Any, where: str, budget: _Budget) -> Iterable[BaseMessage
 
 @dataclass
 class _Part:
-    """A part as it was read."""
+    """A part of a message, converted."""
 
     begins_step: bool = False
     blocks: list[dict[str, Any]] = field(default_factory=list)
@@ -152,7 +152,7 @@ def _tool(part: Mapping[str, Any], kind: str, where: str, budget: _Budget) -> _P
     if state not in _STATES:
         raise RequestBodyError(422, f"{where}.state: got {told(state)}, expected one of {', '.join(map(repr, _STATES))}")
     if state == "input-streaming":
-        return _Part()  # it was cut off before anything could be called
+        return _Part()  # the stream ended before the call was complete
     arguments = given if isinstance(given, dict) else {} if given is None else {"input": given}
     budget.take(plain_json(arguments))
     call = {"name": name, "args": arguments, "id": call_id, "type": "tool_call"}
@@ -167,7 +167,7 @@ def _tool(part: Mapping[str, Any], kind: str, where: str, budget: _Budget) -> _P
 
 
 def _steps(parts: list[_Part], message_id: str | None) -> Iterable[BaseMessage]:
-    """Return an assistant's message as the messages that it was, step by step: a text, calls, and their answers."""
+    """Return the messages of an assistant's turn, step by step: a text, calls, and their answers."""
     text = ""
     calls: list[dict[str, Any]] = []
     answers: list[ToolMessage] = []
@@ -182,16 +182,16 @@ def _steps(parts: list[_Part], message_id: str | None) -> Iterable[BaseMessage]:
 
 
 def file_block(url: str, media_type: str, name: str | None, where: str) -> dict[str, Any]:
-    """Return a file as a content block that LangChain's models of all versions take.
+    """Return a file as a content block that models of all LangChain versions accept.
 
     Args:
-        url: Its address; for what it holds, `data:...;base64,...`.
-        media_type: What it is.
-        name: What it is called.
-        where: Where it stands, for errors.
+        url: Its address; `data:...;base64,...` for its content.
+        media_type: Its media type.
+        name: Its name.
+        where: Its place in the request, for errors.
 
     Raises:
-        RequestBodyError: A server must not look at such an address.
+        RequestBodyError: The address has another scheme, which a server must not open.
     """
     if not _ADDRESS.match(url):
         raise RequestBodyError(

@@ -1,7 +1,7 @@
-"""What clients send: read within limits, and refused in a way that the client can show.
+"""Request bodies: read within limits, and refused in a way that the client can show.
 
-A refusal is a Starlette `HTTPException`, which Starlette answers as plain text: what the AI SDK and AG-UI show as it is.
-`refusing` answers in the shape of another protocol, and does so in FastAPI, which would make JSON of it.
+A refusal is a Starlette `HTTPException`. Starlette answers it as plain text, which the AI SDK and AG-UI show as it is.
+`refusing` answers in the shape of another protocol, also in FastAPI, which would turn a refusal into JSON.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ __all__ = [
 ]
 
 MAX_CHARACTERS: Final = 4_000_000
-"""How long a conversation may be, files in it included, if nobody says otherwise."""
+"""The default limit for the length of a conversation, including its files."""
 
 
 class RequestBodyError(CallbridgeError, HTTPException):
     """A client has sent a body that is not a request of the protocol. Starlette answers with this status and message.
 
     Attributes:
-        status_code: 400 for what is no JSON, 413 for what is too long, 422 for anything else.
-        detail: What was got and what was expected.
+        status_code: 400 if it is not JSON, 413 if it is too long, 422 for anything else.
+        detail: What it was, and what was expected.
     """
 
     def __init__(self, status_code: int, detail: str) -> None:
@@ -56,22 +56,22 @@ class RequestBodyError(CallbridgeError, HTTPException):
 
 
 def told(value: Any) -> str:
-    """Return a value as it may stand in an error: short."""
+    """Return a short form of a value for an error message."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 60
     return short.repr(value)
 
 
 async def read_json(request: Request, *, max_bytes: int = MAX_CHARACTERS) -> Any:
-    """Return the JSON of a request's body. A body that is too long is not read to its end.
+    """Return the JSON of a request's body. It stops reading a body that is too long.
 
     Args:
         request: The request.
-        max_bytes: How long it may be.
+        max_bytes: The largest length of the body.
 
     Raises:
-        RequestBodyError: It is too long (413), or no JSON (400).
-        ArgumentError: `max_bytes` is no positive number.
+        RequestBodyError: It is too long (413), or not JSON (400).
+        ArgumentError: `max_bytes` is not a positive number.
 
     Example:
         ```python
@@ -85,25 +85,25 @@ async def read_json(request: Request, *, max_bytes: int = MAX_CHARACTERS) -> Any
     async for part in request.stream():
         body += part
         if len(body) > max_bytes:
-            raise RequestBodyError(413, f"The body is longer than {max_bytes} bytes, which are allowed")
+            raise RequestBodyError(413, f"The body is too long: expected {max_bytes} bytes at most")
     return parsed(bytes(body), max_bytes)
 
 
 def check_length(name: str, value: Any) -> None:
-    """Check how much is allowed.
+    """Check a limit.
 
     Raises:
-        ArgumentError: It is no positive number.
+        ArgumentError: It is not a positive number.
     """
     if not isinstance(value, int) or value < 1:
         raise ArgumentError(name, value, "a whole number, 1 or more")
 
 
 def parsed(body: Any, max_characters: int) -> Any:
-    """Return a body as JSON values: one that is text or bytes is parsed.
+    """Return a body as JSON values; parse it if it is text or bytes.
 
     Raises:
-        RequestBodyError: It is too long (413), or no JSON (400).
+        RequestBodyError: It is too long (413), or not JSON (400).
     """
     if not isinstance(body, str | bytes | bytearray):
         return body
@@ -113,7 +113,7 @@ def parsed(body: Any, max_characters: int) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         start = bytes(body[:60]).decode("utf-8", "replace") if not isinstance(body, str) else body[:60]
-        raise RequestBodyError(400, f"The body is no JSON ({error}): got {told(start)}") from None
+        raise RequestBodyError(400, f"The body is not JSON ({error}): got {told(start)}") from None
 
 
 def refusing(format: str | WireFormat) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -141,7 +141,7 @@ def refusing(format: str | WireFormat) -> Callable[[Request, Exception], Awaitab
 
 
 def answered(messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Return messages in which every call has its answer behind it: providers refuse a history in which one has none."""
+    """Return messages in which an answer follows every call, because providers refuse a history without one."""
     answers = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
     found: list[BaseMessage] = []
     for message in messages:
@@ -154,10 +154,10 @@ def answered(messages: list[BaseMessage]) -> list[BaseMessage]:
 
 
 def check_mapping(value: Any, where: str, keys: str) -> Mapping[str, Any]:
-    """Return an object of JSON.
+    """Return a value that must be a JSON object.
 
     Raises:
-        RequestBodyError: It is none.
+        RequestBodyError: It is not an object.
     """
     if not isinstance(value, Mapping):
         raise RequestBodyError(422, f"{where}: got {told(value)}, expected an object with {keys}")

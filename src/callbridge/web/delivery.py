@@ -6,14 +6,14 @@ source ──events──▶ encoder ──frames──▶ pack ──▶ write 
    └── left: cancelled and awaited ◀── client gone, limit reached, cancelled, server told to stop
 ```
 
-What `write` raises means that the client is gone. What an encoder raises, or makes that is no frame, is a mistake of the
-application's and an error like one of the run; so frames are packed before anything is written.
+If `write` raises, the client is gone. If an encoder raises, or makes something that is not a frame, the application has a bug,
+and the delivery treats it like an error of the run. So it packs frames before it writes anything.
 
-A source that can begin once more numbers the frames: one that has a method `frame_id`. A client that comes back names the last
-number that it has; the run is encoded from its first event on, and what the client has is not sent again.
+A source that can begin again has a method `frame_id`, which numbers the frames. A client that comes back names the last number
+that it has. The delivery then encodes the run from its first event on, and skips the frames that the client has.
 
-However it ends, the run is left before the last frames are sent, so that what the client hears is how it was. A run that failed
-is told to the log in full and to the client in two words.
+However the run ends, the delivery leaves it before it sends the last frames, so that these report the real end. If a run fails,
+the log gets the full error, and the client gets two words.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ __all__ = [
 _logger = logging.getLogger("callbridge.web")
 
 EventSource: TypeAlias = AsyncIterator[Any]
-"""What can be delivered: a stream of ours, a handler, or any async iterator of v2 events (LangChain has a type of its own)."""
+"""A source to deliver: a callbridge stream, a handler, or any async iterator of v2 events (LangChain's type differs)."""
 
 DescribeError: TypeAlias = Callable[[Exception], "Failure | None"]
-"""Returns what the client is told of an error; None: what it is told without this function."""
+"""Returns the `Failure` to show the client for an error; None for the default."""
 
 Packed = TypeVar("Packed")
 """A frame as it goes over the wire."""
@@ -66,7 +66,7 @@ Outcome: TypeAlias = Literal["ended", "failed", "limited", "cancelled", "gone"]
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one run may take of a server.
+    """Limits on what one run may use of a server.
 
     Example:
         ```python
@@ -76,17 +76,17 @@ class Limits:
     """
 
     max_seconds: float | None = None
-    """How long it may take, waiting for the client included."""
+    """How long it may take, including the time it waits for the client."""
 
     max_events: int | None = None
     """How many events it may make."""
 
     cancel_seconds: float = 10
-    """How long a run that was cancelled is waited for. Async code needs no more than its `finally` blocks; sync code stops at
-    its next callback, and one that takes longer than this is left behind, with a warning in the log."""
+    """How long to wait for a cancelled run. Async code needs only the time of its `finally` blocks. Sync code stops at its next
+    callback; if that takes longer than this, the server leaves the run behind and logs a warning."""
 
     farewell_seconds: float = 5
-    """How long the last frames of a run may take: a client that does not read does not get them."""
+    """How long the last frames of a run may take. A client that does not read does not get them."""
 
     def __post_init__(self) -> None:
         for name in ("max_seconds", "max_events", "cancel_seconds", "farewell_seconds"):
@@ -102,24 +102,23 @@ _CUT_OFF: Final = Failure(502, "The run has not ended")
 
 
 class _ClientGoneError(Exception):
-    """Nothing can be written any more."""
+    """The client is gone, so nothing can be written any more."""
 
 
 class Delivery:
-    """Sends what a run reports to a client.
+    """Sends the events of a run to a client.
 
     Args:
-        source: The events; left at the end, whatever the end is.
-        format: Makes frames of them.
-        pack: Makes of a frame what `write` takes.
-        write: Sends that; an error that it raises means that the client is gone.
-        limits: How much the run may take.
-        describe: What the client is told of an error.
+        source: The events. The delivery leaves it at the end, however the run ends.
+        format: Turns events into frames.
+        pack: Converts a frame for `write`.
+        write: Sends a packed frame. If it raises, the client is gone.
+        limits: The limits on the run.
+        describe: Returns what to tell the client about an error.
         end_event: Whether a frame says that nothing more will come.
-        beat: Sends something that clients skip; called when nothing was sent for a while.
-        heartbeat: How long that is, in seconds; None: never.
-        numbering: Numbers the frames, and leaves out those that the client has; None: a frame has the id that the format
-            gave it.
+        beat: Sends something that clients skip. Called after a silence.
+        heartbeat: The length of that silence in seconds; None: never.
+        numbering: Numbers the frames, and skips those that the client has. None: a frame keeps the id from the format.
 
     Cancellation: the run is cancelled and awaited, at most `limits.cancel_seconds`, and the cancellation goes on.
     """
@@ -141,7 +140,7 @@ class Delivery:
         self._source = source
         self._format = format
         self._encoder: FrameEncoder | None = None  # until the first event
-        self._open_root: str | None = None  # of a source that does not say how its run ends
+        self._open_root: str | None = None  # for a source that does not say how its run ends
         self._pack: Callable[[Frame], Any] = pack
         self._send: Callable[[Any], Awaitable[None]] = write
         self._limits = limits
@@ -156,18 +155,18 @@ class Delivery:
         self._scope = anyio.CancelScope()
 
     def cancel(self) -> None:
-        """End the run: it is cancelled and awaited, and the client is told. Idempotent; from the loop."""
+        """Cancel the run, wait for it, and tell the client. Idempotent. Call it in the loop."""
         self._cancelled = True
         self._scope.cancel()
 
     async def run(self) -> Outcome:
-        """Deliver everything; return how it ended."""
+        """Deliver everything. Return how it ended."""
         failure: Failure | None = None
         outcome: Outcome = "limited"
         try:
             async with _left(self._source, self._limits.cancel_seconds):
                 with anyio.move_on_after(self._limits.max_seconds) as clock, self._scope:
-                    if not self._cancelled:  # otherwise the run need not even begin
+                    if not self._cancelled:  # if it was cancelled already, the run never begins
                         outcome, failure = await self._deliver()
                 if self._cancelled and outcome == "limited":
                     outcome, failure = "cancelled", _CANCELLED
@@ -178,7 +177,7 @@ class Delivery:
         return await self._say_farewell(outcome, failure)
 
     async def _deliver(self) -> tuple[Outcome, Failure | None]:
-        """Deliver events until there are no more; with a heartbeat beside it."""
+        """Deliver events until there are no more, with a heartbeat next to it."""
         if self._beat is None:
             return await self._pump()
         result: tuple[Outcome, Failure | None] | None = None
@@ -210,7 +209,7 @@ class Delivery:
             except asyncio.CancelledError:
                 if not _has_ended(self._source):
                     raise
-                return "cancelled", _CANCELLED  # the run was, by somebody else
+                return "cancelled", _CANCELLED  # other code has cancelled the run
             except RunStoppedError as error:
                 return "cancelled", failure_of(error, self._describe)
             except Exception as error:
@@ -219,7 +218,7 @@ class Delivery:
             await self._write(packed)
 
     def _note(self, event: Any) -> None:
-        """Note whether the last root run is on: a generator that just ends does not say how a run ended; our streams do."""
+        """Note whether the last root run is open: unlike our streams, a plain generator does not say how its run ended."""
         if isinstance(self._source, AsyncGenerator) and not event.get("parent_ids", True):
             if event["event"].endswith("_start"):
                 self._open_root = event["run_id"]
@@ -267,15 +266,15 @@ class Delivery:
                 async with self._writing:
                     try:
                         await self._beat()
-                    except Exception:  # noqa: BLE001 - whoever writes next finds out
+                    except Exception:  # noqa: BLE001 - the next write notices that
                         return
                     self._sent += 1
 
 
 def failure_of(error: Exception, describe: DescribeError | None) -> Failure:
-    """Return what a client is told of an error.
+    """Return what to tell a client about an error.
 
-    Starlette's `HTTPException`, FastAPI's included, is made to be told; of others only `describe` knows what may be.
+    An `HTTPException` of Starlette or FastAPI is meant for clients. For other errors, `describe` decides what to show.
     """
     told: Any = None
     try:
@@ -285,7 +284,7 @@ def failure_of(error: Exception, describe: DescribeError | None) -> Failure:
     if isinstance(told, Failure):
         return told
     if told is not None:
-        _logger.error("describe_error has returned %r, which is no callbridge.web.Failure", told)
+        _logger.error("describe_error has returned %r, which is not a callbridge.web.Failure", told)
     relayed = relayed_failure(error)
     if relayed is not None:
         return relayed
@@ -298,16 +297,16 @@ def failure_of(error: Exception, describe: DescribeError | None) -> Failure:
 def last_words(
     begun: Callable[[], FrameEncoder], begin: Callable[[], FrameEncoder], failure: Failure | None, *, and_end: bool
 ) -> list[Frame]:
-    """Return what a client is told in the end.
+    """Return the last frames for a client.
 
-    If the encoder of the run cannot say it, that is logged; then a new one says it, as of a run that has failed at once, and
-    if that cannot either, it is said as our formats say it.
+    If the run's encoder fails to make them, this logs that and asks a new encoder, as if the run had failed at once. If that
+    fails too, it makes the frames as our own formats do.
 
     Args:
         begun: Returns the encoder of the run.
         begin: Makes a new one.
         failure: What went wrong, if anything did.
-        and_end: Whether it is said that nothing more will come.
+        and_end: Whether to say that nothing more will come.
     """
     try:
         return _last_frames(begun(), failure, and_end=and_end)
@@ -315,7 +314,7 @@ def last_words(
         _logger.exception("a wire format could not say how a run has ended")
     try:
         return _last_frames(begin(), failure or Failure(), and_end=and_end)
-    except Exception:  # noqa: BLE001 - the same has been logged
+    except Exception:  # noqa: BLE001 - the same error is in the log already
         return _last_frames(BaseEncoder(), failure and Failure(), and_end=and_end)
 
 
@@ -330,18 +329,18 @@ def check_source(source: object) -> EventSource:
     """Return a source of events.
 
     Raises:
-        ArgumentError: It is none.
+        ArgumentError: It is not one.
     """
     expected = "astream_call(...), astream_events(...), an EventStreamHandler, or another async iterator of v2 events"
     if isinstance(source, AsyncTexts | HandlerTexts):
-        raise ArgumentError("stream", source, f"{expected}; not its text(): the format makes text of events")
+        raise ArgumentError("stream", source, f"{expected}; not its text(): the format makes the text from events")
     if not isinstance(source, AsyncIterator):
         raise ArgumentError("stream", source, expected)
     return source
 
 
 def check_limits(limits: object) -> Limits:
-    """Return limits; the usual ones for None.
+    """Return limits; the default ones for None.
 
     Raises:
         ArgumentError: It is something else.
@@ -365,7 +364,7 @@ def check_describe(describe: object) -> DescribeError | None:
 
 
 def check_heartbeat(heartbeat: Any, name: str = "heartbeat") -> float | None:
-    """Return an interval in seconds, such as that of heartbeats.
+    """Return an interval in seconds, such as the one between heartbeats.
 
     Raises:
         ArgumentError: It is neither a positive number nor None.
@@ -382,7 +381,7 @@ def _check_mapping(event: object) -> None:
 
 @asynccontextmanager
 async def _left(source: EventSource, seconds: float) -> AsyncIterator[None]:
-    """Leave a source in the end: the run behind it is cancelled and awaited, for a bounded time."""
+    """Leave a source at the end: cancel its run and wait for it, for a bounded time."""
     if isinstance(source, AsyncEventStream):
         await source.__aenter__()  # so that a read which is cancelled does not end the run by itself, without a limit
     try:
@@ -403,7 +402,7 @@ async def _leave(source: EventSource, seconds: float) -> bool:
 
 
 def _has_ended(source: EventSource) -> bool:
-    """Return whether a cancellation that came out of a source is the end of its run, and not our own."""
+    """Return whether a cancellation from a source is the end of its run, and not our own cancellation."""
     if not isinstance(source, AsyncEventStream):
         return False
     try:

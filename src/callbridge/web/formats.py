@@ -1,7 +1,7 @@
 """The wire formats: whole events, tokens, the final answer's tokens, and source documents.
 
-Tokens and documents look to the client as Lanarky 0.8.8 sent them. What is sent when is another matter: the same text is never
-sent twice, nothing is sent for what goes wrong but a frame that says so, and no request sees anything of another.
+Tokens and documents have the form in which Lanarky 0.8.8 sent them. The rules for sending differ: the same text is never sent
+twice, a failure sends only a frame that says so, and no request sees anything of another.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class V2Format(EventFilter, BaseFormat):
     The six filters are those of `astream_events`.
 
     Raises:
-        ArgumentError: A filter is no sequence of strings.
+        ArgumentError: A filter is not a sequence of strings.
 
     Example:
         ```python
@@ -60,10 +60,10 @@ class V2Format(EventFilter, BaseFormat):
     stateless: ClassVar[bool] = True
 
     omit_input: bool = False
-    """Whether `data` goes without `input`: prompts and whole histories are no business of most pages."""
+    """Whether to omit `input` from `data`: most pages should not see prompts and whole histories."""
 
     show_errors: bool = False
-    """Whether events of errors show the error's type and message, which may tell of the program's inside."""
+    """Whether error events show the error's type and message, which may reveal internals of the program."""
 
     def begin(self) -> FrameEncoder:
         """Return the encoder of one run."""
@@ -85,7 +85,7 @@ class _V2Encoder(BaseEncoder):
         return (frame,)
 
     def _shown(self, event: Event) -> Mapping[str, Any]:
-        """Return the event without what the client is not to see."""
+        """Return the event without the parts that the client must not see."""
         data: Any = event["data"]
         if not isinstance(data, dict) or event["event"] == "on_custom_event":
             return event
@@ -100,9 +100,9 @@ class _V2Encoder(BaseEncoder):
 
 @dataclass(frozen=True)
 class TokenFormat(BaseFormat):
-    """The text of models, one `completion` per token; source documents as `source_documents`, if asked for.
+    """The text of models, one `completion` for each token; on request also source documents, as `source_documents`.
 
-    A model that does not stream gives one `completion` with its whole text. Models tagged `nostream` are left out.
+    If a model does not stream, one `completion` has its whole text. Models tagged `nostream` are left out.
 
     Example:
         ```python
@@ -115,18 +115,18 @@ class TokenFormat(BaseFormat):
     """`"json"`: `{"token":"Hel"}`. `"text"`: `Hel`."""
 
     final: bool = False
-    """Whether only the final answer of an agent is sent: see `prefix_tokens`."""
+    """Whether to send only the final answer of an agent: see `prefix_tokens`."""
 
     documents: bool = False
-    """Whether source documents are sent, too: see `SourceDocumentsFormat`."""
+    """Whether to send source documents, too: see `SourceDocumentsFormat`."""
 
     prefix_tokens: Sequence[str] | None = None
-    """What comes before the answer of an agent that is steered by text. If not told, that is `Final Answer:`, and it only
-    counts where the model was told so; of all other agents the answer is what a model says without calling a tool."""
+    """The text before the answer of an agent that is steered by text. None: `Final Answer:`, which counts only if the prompt
+    asked the model for it. For all other agents, the answer is the text of a model that calls no tool."""
 
     hold: bool = False
-    """Whether text waits for the end of the model call, so that what a model says beside a tool call is never sent. Otherwise
-    text is sent as it comes, and a blank line ends what precedes a tool call."""
+    """Whether text waits for the end of the model call, so that text next to a tool call is never sent. Otherwise text goes out
+    as it comes, and a blank line ends the text before a tool call."""
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
@@ -164,7 +164,7 @@ def token_frame(token: str, mode: Mode) -> Frame:
 
 @dataclass(frozen=True)
 class SourceDocumentsFormat(BaseFormat):
-    """The documents that an answer comes from: those in the output of a chain under `source_documents`, or of retrievers.
+    """The sources of an answer: the documents in a chain's output under `source_documents`, or those of retrievers.
 
     Example:
         ```python
@@ -173,7 +173,7 @@ class SourceDocumentsFormat(BaseFormat):
     """
 
     retrievers: bool = False
-    """Whether what retrievers have found is sent as well; chains that are not legacy ones do not output their sources."""
+    """Whether to send the results of retrievers as well. Only legacy chains output their sources."""
 
     def begin(self) -> FrameEncoder:
         """Return the encoder of one run."""
@@ -187,7 +187,7 @@ class _DocumentsEncoder(BaseEncoder):
 
     def feed(self, event: Event) -> Iterable[Frame]:
         documents = self._documents(event)
-        if documents and documents != self._last:  # a chain around a chain hands on what that has found
+        if documents and documents != self._last:  # an outer chain passes on what the inner one has found
             self._last = documents
             yield Frame(documents_text(documents), "source_documents")
 
@@ -205,9 +205,9 @@ class _SourceDocuments(BaseModel):
 
 
 def documents_text(documents: Sequence[Document]) -> str:
-    """Return documents as JSON; what their metadata holds is written as pydantic does, or else as `callbridge.dumps` does."""
+    """Return documents as JSON. Pydantic writes their metadata; if it cannot, `callbridge.dumps` does."""
     found = [document.model_dump() for document in documents]
     try:
         return _SourceDocuments(source_documents=found).model_dump_json()
-    except ValueError:  # an object in the metadata that pydantic knows nothing of
+    except ValueError:  # the metadata has an object that pydantic does not know
         return dumps({"source_documents": found})

@@ -7,12 +7,12 @@ handler = TokenStreamingCallbackHandler(output_key="result", send=send)    # as 
 EventStreamResponse(stream, TokenStreamingCallbackHandler(output_key="result"), end_event=False)       # as a wire format
 ```
 
-As a format a handler is a description: each run works on a copy of its own, so one object may serve all requests. Nothing is
-ever raised then; what a handler complains of makes no frame.
+As a format, a handler is a description: each run works on its own copy, so one object may serve all requests. A format never
+raises: where a handler would raise, it makes no frame.
 
-What differs from the originals, none of it in what clients receive of a run that goes well: a client that has gone is
-complained of once and not per token, an empty list of source documents is no error, and outputs that are no dict (those of
-LCEL's prompts and parsers) are passed over.
+There are three differences from the originals, none of which shows in a run that goes well: they report a lost client once and
+not for each token; an empty list of source documents is not an error; and they skip outputs that are not a dict (those of
+LCEL's prompts and parsers).
 
 Source: `lanarky/adapters/langchain/callbacks.py`, 0.8.8 (sse-starlette 1.8.2, langchain 0.2.17).
 """
@@ -58,7 +58,7 @@ _CALLBACKS = ("on_chain_start", "on_llm_start", "on_chat_model_start", "on_llm_n
 
 
 class TokenStreamMode(str, Enum):
-    """How tokens are sent; plain strings do as well."""
+    """How to send tokens; plain strings work as well."""
 
     TEXT = "text"
     JSON = "json"
@@ -70,11 +70,11 @@ class TokenEventData(BaseModel):
     token: str = ""
 
 
-# -- what is sent, and when -------------------------------------------------------------------------------------------
+# -- what to send, and when -------------------------------------------------------------------------------------------
 
 
 class LanarkyCallbackHandler(AsyncCallbackHandler):
-    """Base of the six. What they send is decided in methods that only return frames, for handlers and formats alike."""
+    """Base of the six handlers. Their methods return the frames to send, for handlers and formats alike."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -84,17 +84,17 @@ class LanarkyCallbackHandler(AsyncCallbackHandler):
 
     @property
     def always_verbose(self) -> bool:
-        """As Lanarky's."""
+        """The same as in Lanarky."""
         return True
 
     # As a handler.
 
     async def on_chain_start(self, *args: Any, **kwargs: Any) -> None:
-        """Note that nothing was streamed yet."""
+        """Note that no token has come yet."""
         self._chain_started()
 
     async def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing; so that it does not count as `on_llm_start`."""
+        """Do nothing. Without this method, LangChain would call `on_llm_start`."""
 
     async def on_llm_start(self, *args: Any, **kwargs: Any) -> None:
         """Note that a string model was called."""
@@ -105,7 +105,7 @@ class LanarkyCallbackHandler(AsyncCallbackHandler):
         await self._deliver(self._token_came(token))
 
     async def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
-        """Send what a chain has put out, if that is called for."""
+        """Send the output of a chain if the handler needs it."""
         await self._deliver(self._chain_ended(outputs))
 
     async def _deliver(self, frames: Iterable[Frame]) -> None:
@@ -133,7 +133,7 @@ class LanarkyCallbackHandler(AsyncCallbackHandler):
         made.streaming = None
         return made
 
-    # What the callbacks make.
+    # The frames of each callback.
 
     def _chain_started(self) -> None:
         pass
@@ -149,7 +149,7 @@ class LanarkyCallbackHandler(AsyncCallbackHandler):
 
 
 class _HandlerEncoder(BaseEncoder):
-    """Makes frames of events by letting a handler see the callbacks that they stand for."""
+    """Makes frames from events: it calls a handler with the callbacks that the events stand for."""
 
     def __init__(self, handler: LanarkyCallbackHandler) -> None:
         self._handler = handler
@@ -161,7 +161,7 @@ class _HandlerEncoder(BaseEncoder):
             for call in self._calls.feed(event):
                 frames.extend(Frame(str(frame.data), frame.event) for frame in self._heard(call.method, *call.args))
         except (EventSequenceError, KeyError, TypeError, ValueError):
-            pass  # what a handler would have complained of to the log, or an event whose run a filter has hidden
+            pass  # an error that a handler would have logged, or an event whose run a filter has hidden
         return frames
 
     def _heard(self, method: str, *args: Any) -> Iterable[Frame]:
@@ -178,7 +178,7 @@ class _HandlerEncoder(BaseEncoder):
 
 
 class _Tokens(LanarkyCallbackHandler):
-    """Every token; without any, the output of the chain."""
+    """Every token; if there is none, the output of the chain."""
 
     output_key: Any
     mode: Any
@@ -203,14 +203,14 @@ class _Tokens(LanarkyCallbackHandler):
         return [self._token(outputs[self.output_key])]
 
     def _token(self, token: Any) -> Frame:
-        # In text mode an output that is no text goes over a WebSocket as the JSON value that it is.
+        # In text mode, an output that is not text goes over a WebSocket as JSON.
         return Frame(
             token if self.mode == TokenStreamMode.TEXT else TokenEventData(token=token).model_dump_json(), "completion"
         )
 
 
 class _FinalTokens(AnswerWindow, _Tokens):
-    """The tokens after those of the prefix, which have to come as they are given, one by one."""
+    """The tokens after the prefix. The model must give the prefix in exactly these tokens."""
 
     def __init__(
         self,
@@ -241,7 +241,7 @@ class _FinalTokens(AnswerWindow, _Tokens):
             if self.stream_prefix:
                 frames.append(self._token("".join(self.last_tokens)))
         if self.answer_reached:
-            frames.append(self._token(token))  # the last token of the prefix as well: clients have always had it
+            frames.append(self._token(token))  # the last token of the prefix as well: clients have always got it
         return frames
 
 
@@ -260,14 +260,14 @@ class _SourceDocuments(LanarkyCallbackHandler):
         return ()
 
 
-# -- where it is sent -------------------------------------------------------------------------------------------------
+# -- where to send it -------------------------------------------------------------------------------------------------
 
 
 class StreamingCallbackHandler(LanarkyCallbackHandler):
     """Sends server-sent events.
 
     Args:
-        send: The ASGI `send` of a response whose headers were sent; may be set later.
+        send: The ASGI `send` of a response whose headers are sent. You may set it later.
     """
 
     def __init__(self, *, send: Callable[[Message], Awaitable[None]] | None = None, **kwargs: Any) -> None:
@@ -298,7 +298,7 @@ class WebSocketCallbackHandler(LanarkyCallbackHandler):
 
     Args:
         mode: `"json"` or `"text"`.
-        websocket: A Starlette socket that was accepted; may be set later.
+        websocket: An accepted Starlette socket. You may set it later.
     """
 
     def __init__(self, *, mode: str = TokenStreamMode.JSON, websocket: WebSocket | None = None, **kwargs: Any) -> None:
@@ -338,7 +338,7 @@ class TokenStreamingCallbackHandler(_Tokens, StreamingCallbackHandler):
     """Sends every token as a server-sent event; if there was none, the output of the chain.
 
     Args:
-        output_key: Where that output is.
+        output_key: The key of that output.
         mode: `"json"` or `"text"`.
         **kwargs: `send`.
     """
@@ -353,7 +353,7 @@ class TokenWebSocketCallbackHandler(_Tokens, WebSocketCallbackHandler):
     """Sends every token as a WebSocket message; if there was none, the output of the chain.
 
     Args:
-        output_key: Where that output is.
+        output_key: The key of that output.
         **kwargs: `mode` and `websocket`.
     """
 
@@ -382,9 +382,9 @@ class FinalTokenStreamingCallbackHandler(_FinalTokens, TokenStreamingCallbackHan
     """Sends the tokens of an agent's final answer as server-sent events, from the last token of the prefix on.
 
     Args:
-        answer_prefix_tokens: The tokens before the answer; `["Final", "Answer", ":"]` unless told.
-        strip_tokens: Whether white space around tokens does not matter.
-        stream_prefix: Whether the prefix is sent, too.
+        answer_prefix_tokens: The tokens before the answer; None: `["Final", "Answer", ":"]`.
+        strip_tokens: Whether to ignore white space around tokens.
+        stream_prefix: Whether to send the prefix, too.
         **kwargs: `mode` and `send`.
     """
 
@@ -393,8 +393,8 @@ class FinalTokenWebSocketCallbackHandler(_FinalTokens, TokenWebSocketCallbackHan
     """Sends the tokens of an agent's final answer as WebSocket messages, from the last token of the prefix on.
 
     Args:
-        answer_prefix_tokens: The tokens before the answer; `["Final", "Answer", ":"]` unless told.
-        strip_tokens: Whether white space around tokens does not matter.
-        stream_prefix: Whether the prefix is sent, too.
+        answer_prefix_tokens: The tokens before the answer; None: `["Final", "Answer", ":"]`.
+        strip_tokens: Whether to ignore white space around tokens.
+        stream_prefix: Whether to send the prefix, too.
         **kwargs: `mode` and `websocket`.
     """

@@ -1,6 +1,6 @@
 """`format_named`: the one table of the wire formats, by name.
 
-A format whose protocol needs a package of its own is imported when somebody asks for it.
+If the protocol of a format needs its own package, the format is imported on first use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["FORMATS", "UnknownFormatError", "format_named"]
 
 
 def _ag_ui() -> WireFormat:
-    from callbridge.web.ag_ui import AGUIFormat  # noqa: PLC0415 - an extra of its own
+    from callbridge.web.ag_ui import AGUIFormat  # noqa: PLC0415 - needs its own extra
 
     return AGUIFormat()
 
@@ -40,16 +40,16 @@ FORMATS: Final[Mapping[str, Callable[[], WireFormat]]] = MappingProxyType(
         "openai": OpenAIFormat,
     }
 )
-"""What makes the format of each name; formats are compared by value, and made in no time."""
+"""The function that makes the format of each name. Making one costs almost nothing, and formats compare by value."""
 
 
 class UnknownFormatError(ArgumentError, HTTPException):
-    """There is no such wire format. A request may have named it, so that Starlette answers it with 400 and this message.
+    """There is no such wire format. A request may have named it, so Starlette answers with 400 and this message.
 
     Attributes:
         name: The argument.
-        value: What was given.
-        expected: What is allowed, in words.
+        value: The value.
+        expected: The allowed values, in words.
     """
 
     def __init__(self, name: str, value: object, expected: str) -> None:
@@ -62,7 +62,7 @@ class UnknownFormatError(ArgumentError, HTTPException):
 
 
 def format_named(format: str | WireFormat) -> WireFormat:
-    """Return the wire format with a name. An object that is a format is returned as it is.
+    """Return the wire format with a name. If you pass a format, it returns that.
 
     Args:
         format: `"v2"`, `"json"`, `"text"`, `"final-json"`, `"final-text"`, `"source-documents"`, `"ai-sdk"`, `"ag-ui"`,

@@ -1,9 +1,9 @@
-"""`"openai"`: chunks of OpenAI's chat completions, which any OpenAI client reads, and any program that has one.
+"""`"openai"`: chunks of OpenAI's chat completions, which any OpenAI client reads.
 
-There is one text and no place for what else happens: the text of models that speak at once is sent one after the other, with a
-blank line before what is said in place of an attempt that has failed, as `text()` has it. Calls of tools that the run has made
-itself are not sent, since a client would make them once more. Calls that nobody has made are the client's to make. What is cut
-short is an error: a `finish_reason` would say that the answer is whole.
+The protocol has room for one text only. If several models speak at once, their texts follow one another. If a retry replaces a
+failed attempt, a blank line comes first, as in `text()`. The encoder does not send tool calls that the run has made itself,
+since a client would make them again. It sends the calls that the client has to make. A run that is cut short ends with an
+error: a `finish_reason` would say that the answer is complete.
 
 Source: OpenAI's API reference, "The chat completion chunk object"; `Stream` of the SDKs (Python 3.57.0, JavaScript 7.59.0).
 """
@@ -43,13 +43,13 @@ class OpenAIFormat(Shown, BaseFormat):
     """
 
     model: str = "callbridge"
-    """What the chunks call the model."""
+    """The name of the model in the chunks."""
 
     include_usage: bool = False
-    """Whether a last chunk says what the models have cost: `stream_options.include_usage` of the request."""
+    """Whether a last chunk reports the models' token usage: `stream_options.include_usage` of the request."""
 
     between: str = ""
-    """What is put between the texts of two models, or before and after a tool; a blank line, say."""
+    """The text between the texts of two models, or before and after a tool; a blank line, for example."""
 
     line_end: ClassVar[str] = "\n"
     always_ends: ClassVar[bool] = True
@@ -63,7 +63,7 @@ class OpenAIFormat(Shown, BaseFormat):
                 raise ArgumentError(name, value, "a text")
 
     def refusal(self, failure: Failure) -> tuple[str, str]:
-        """Return the media type and the text of a response that refuses a request: an error as OpenAI's own."""
+        """Return the media type and the text of a response that refuses a request: an error in OpenAI's form."""
         kind = "invalid_request_error" if failure.status_code < 500 else "server_error"
         return "application/json", _error(failure.detail, kind, failure.status_code)
 
@@ -74,7 +74,7 @@ class OpenAIFormat(Shown, BaseFormat):
 
 @dataclass
 class _Piece:
-    """Text that has begun and has not been sent whole."""
+    """A text that has begun and is not sent completely."""
 
     id: str
     waiting: list[str] = field(default_factory=list)
@@ -85,7 +85,7 @@ class _Encoder(ProjectedEncoder):
     def __init__(self, options: OpenAIFormat) -> None:
         super().__init__(options.projection())
         self._options = options
-        self._pieces: list[_Piece] = []  # in their order; the first one is being sent. Removed when sent whole.
+        self._pieces: list[_Piece] = []  # in their order; the first one is being sent, and removed when complete
         self._attempts = Attempts()
         self._has_text = False
         self._head = ""
@@ -157,7 +157,7 @@ class _Encoder(ProjectedEncoder):
             return
         piece = next(piece for piece in self._pieces if piece.id == fact.id)
         text = self._attempts.say(fact.run_id, fact.text)
-        if text is not fact.text and piece is not self._pieces[0]:  # in place of what the first one has broken off
+        if text is not fact.text and piece is not self._pieces[0]:  # it replaces the text that the first attempt broke off
             self._pieces.remove(piece)
             self._pieces.insert(0, piece)
         if piece is self._pieces[0]:
@@ -173,7 +173,7 @@ class _Encoder(ProjectedEncoder):
             self._advance()
 
     def _advance(self) -> None:
-        """Send what waits, up to a piece that goes on."""
+        """Send the waiting pieces, up to one that is not complete."""
         while self._pieces and self._pieces[0].has_ended and not self._pieces[0].waiting:
             del self._pieces[0]
         while self._pieces:
@@ -187,7 +187,7 @@ class _Encoder(ProjectedEncoder):
             del self._pieces[0]
 
     def _flush(self) -> None:
-        """Send what waits, if the encoder was broken before it could."""
+        """Send the waiting pieces if an error kept the encoder from it."""
         for piece in self._pieces:
             for text in piece.waiting:
                 self._text(text)
@@ -217,7 +217,7 @@ def _error(message: str, kind: str, code: int) -> str:
 
 
 def _created(run_id: str) -> int:
-    """Return when a run was made, in seconds: what its id says, so that the same run is always told in the same bytes."""
+    """Return when a run was made, in seconds, from its id: the same run always gives the same bytes."""
     try:
         number = UUID(run_id)
     except ValueError:

@@ -19,11 +19,11 @@ def openai_messages(body: Any, *, max_characters: int = MAX_CHARACTERS) -> list[
     """Return the messages of a request for a chat completion.
 
     Args:
-        body: The body of the request: text, bytes, or what its JSON holds.
-        max_characters: How long all messages may be together.
+        body: The body of the request: text, bytes, or its parsed JSON.
+        max_characters: The largest total length of all messages.
 
     Raises:
-        RequestBodyError: It is no such request: 400 for what is no JSON, 413 for too much, 422 for anything else.
+        RequestBodyError: It is not such a request: 400 if it is not JSON, 413 if it is too long, 422 for anything else.
 
     Example:
         ```python
@@ -57,11 +57,11 @@ def openai_format(body: Any, **options: Any) -> OpenAIFormat:
     """Return the format that a request for a chat completion asks for: its `model`, and `stream_options.include_usage`.
 
     Args:
-        body: What the JSON of the request holds.
-        **options: More of `OpenAIFormat`.
+        body: The parsed JSON of the request.
+        **options: More options of `OpenAIFormat`.
 
     Raises:
-        RequestBodyError: It asks for an answer that is no stream, or it is no such request.
+        RequestBodyError: It asks for an answer that is not a stream, or it is not such a request.
 
     Example:
         ```python

@@ -1,4 +1,4 @@
-"""What the formats of other people's protocols share: an encoder is a table over the facts of `callbridge.core.projection`."""
+"""The base of formats for third-party protocols: an encoder is a table over the facts of `callbridge.core.projection`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Emit", "ProjectedEncoder", "Shown", "plain_json", "quoted"]
 
 Emit: TypeAlias = Callable[[Any, Any], None]
-"""A method of an encoder that makes frames of one kind of fact."""
+"""A method of an encoder that makes frames for one kind of fact."""
 
 _encoder: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -28,7 +28,7 @@ quoted: Final[Callable[[str], str]] = _encoder.encode
 
 
 def plain_json(value: Any) -> str:
-    """Return a value as JSON. What JSON has no form for is written as `callbridge.dumps` writes it."""
+    """Return a value as JSON. If JSON has no form for a part, `callbridge.dumps` writes it."""
     try:
         return _encoder.encode(value)
     except (TypeError, ValueError, RecursionError):
@@ -37,27 +37,27 @@ def plain_json(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """What of a run is shown to the client, in any of the protocols.
+    """Which parts of a run the client sees, in any of the protocols.
 
     Raises:
         ArgumentError: An option has a value that is not allowed.
     """
 
     send_reasoning: bool = False
-    """Whether models' reasoning is sent."""
+    """Whether to send the models' reasoning."""
 
     send_tools: bool | Collection[str] = True
-    """Whether calls of tools and their results are sent; or the names of those whose are."""
+    """Whether to send tool calls and their results; or the names of the tools to send."""
 
     send_sources: bool = True
-    """Whether titles and addresses of sources are sent: of what chains put out under `source_documents`, of what retrievers
-    find, and of what models cite. What documents say is never sent."""
+    """Whether to send titles and addresses of sources: of chain outputs under `source_documents`, of the results of
+    retrievers, and of citations by models. The text of documents is never sent."""
 
     send_inputs: bool = False
-    """Whether the inputs of tools are sent that code has started, and not a model. Those may hold anything."""
+    """Whether to send the inputs of tools that code has started, not a model. They may contain anything."""
 
     show_errors: bool = False
-    """Whether the errors of tools are sent in full. They may tell of the program's inside."""
+    """Whether to send the errors of tools in full. They may reveal internals of the program."""
 
     def __post_init__(self) -> None:
         tools: object = self.send_tools
@@ -65,21 +65,21 @@ class Shown:
             raise ArgumentError("send_tools", tools, "True, False, or the names of the tools that are shown")
 
     def refusal(self, failure: Failure) -> tuple[str, str]:
-        """Return the media type and the text of a response that refuses a request: what the client shows as it is."""
+        """Return the media type and the text of a response that refuses a request. The client shows the text as it is."""
         return "text/plain", failure.detail
 
     def projection(self) -> Projection:
-        """Return what makes facts of one run."""
+        """Return the projection of one run into facts."""
         return Projection(
             reasoning=self.send_reasoning, tools=self.send_tools, sources=self.send_sources, inputs=self.send_inputs
         )
 
 
 class ProjectedEncoder:
-    """Makes frames of facts. A subclass has a table of what it makes of each kind; of others it makes none.
+    """Makes frames from facts. A subclass has a table with a method for each kind of fact; it skips other kinds.
 
-    An event that cannot be read ends the run: what it had added is lost, so nothing is closed then, and the error is all that
-    follows.
+    An event that cannot be read ends the run. The encoder no longer knows what is open, so it closes nothing, and sends only
+    the error.
 
     Args:
         projection: Makes the facts.
@@ -91,13 +91,13 @@ class ProjectedEncoder:
         self.projection = projection
         self.frames: list[Frame] = []
         self.run_id: str | None = None
-        """Of the first event; None before it."""
+        """The run id of the first event; None before it."""
         self.failure: Failure | None = None
         self.is_broken = False
-        """Whether an event could not be read, so that it is not known what is open."""
+        """Whether an event could not be read, so that the encoder does not know what is open."""
 
     def feed(self, event: Event) -> Iterable[Frame]:
-        """Return the frames that an event makes; none for most."""
+        """Return the frames for an event; none for most events."""
         self.frames = []
         try:
             if self.run_id is None:
@@ -112,7 +112,7 @@ class ProjectedEncoder:
         return self.frames
 
     def fail(self, failure: Failure) -> Iterable[Frame]:
-        """Return what closes all that is open, and says that the run has failed."""
+        """Return the frames that close everything open and say that the run has failed."""
         self.frames = []
         self.failure = failure
         if not self.is_broken:
@@ -121,10 +121,10 @@ class ProjectedEncoder:
         return self.frames
 
     def end(self) -> Iterable[Frame]:
-        """Return what says that nothing more will come."""
+        """Return the frames that say that nothing more will come."""
         self.frames = []
         if self.failure is None:
-            if self.run_id is None:  # nothing has happened at all
+            if self.run_id is None:  # there was no event at all
                 self.begin()
             self._tell(self.projection.close())
             self.finished()
@@ -146,10 +146,10 @@ class ProjectedEncoder:
         """Say that the run begins."""
 
     def failed(self, failure: Failure) -> None:
-        """Say that it has failed."""
+        """Say that the run has failed."""
 
     def finished(self) -> None:
-        """Say that it has ended well."""
+        """Say that the run has ended well."""
 
     def ended(self) -> None:
-        """Say that nothing more will come, however it has ended."""
+        """Say that nothing more will come, however the run has ended."""

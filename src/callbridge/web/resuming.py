@@ -1,11 +1,11 @@
-"""How a client that was interrupted gets the rest, and nothing twice.
+"""Resuming: after an interruption, a client gets the rest of a run, and nothing twice.
 
-A source that can begin once more, such as a follower of the relay, numbers the frames of its events (`frame_id`). A client
-names the last number that it has; the run is encoded from its first event on by an encoder of its own, which makes equal frames
-of equal events, and what the client has is left out. So every format can be resumed, whatever its encoder remembers.
+A source that can begin again, such as a follower of the relay, numbers the frames of its events (`frame_id`). A client names
+the last number that it has. A new encoder then encodes the run from its first event on; equal events give equal frames, and
+the frames that the client has are left out. So every format can be resumed, whatever state its encoder keeps.
 
-A source that has `resume`, too, says before the response begins whether there is such a run, and may begin later if the format
-remembers nothing.
+If a source also has `resume`, it says before the response begins whether the run exists. It may begin later if the format
+keeps no state.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ Had: TypeAlias = Callable[[str], bool]
 """Returns whether the client has the frame of this id."""
 
 Resumed: TypeAlias = tuple[bool, Had | None]
-"""Whether the run is over, and what the client has of it."""
+"""Whether the run is over, and which frames the client has."""
 
 
 class Resumable(Protocol):
-    """A source whose run is kept."""
+    """A source that can read its run again."""
 
     def frame_id(self, made: int) -> str:
-        """Return the id of the next frame, given how many the event in hand has made before. Equal runs get equal ids."""
+        """Return the id of the next frame, given how many frames the current event has made. Equal runs get equal ids."""
         ...
 
     def resume(self, last_id: str | None, *, seek: bool) -> Awaitable[Resumed]:
-        """Get ready to be read, before anything is sent.
+        """Get ready to be read, before the response sends anything.
 
         Args:
             last_id: The id of the last frame that the client has; None: it has nothing.
-            seek: Whether events whose frames the client has need not come again.
+            seek: Whether to skip events whose frames the client has.
 
         Raises:
             UnknownRunError: There is no such run.
-            PositionError: The id is none of this run.
+            PositionError: The id does not belong to this run.
         """
         ...
 
 
 class Numbering:
-    """Gives frames their numbers, and leaves out those that the client has.
+    """Numbers frames, and leaves out those that the client has.
 
     Args:
-        frame_id: The source's.
-        had: What the client has.
-        is_over: Whether the run was over when it was asked.
+        frame_id: The source's method.
+        had: Tells which frames the client has.
+        is_over: Whether the run was over when the client asked.
     """
 
     def __init__(self, frame_id: Callable[[int], str], had: Had | None, *, is_over: bool = False) -> None:
@@ -73,11 +73,11 @@ class Numbering:
         self.is_over = is_over
 
     def begin_event(self) -> None:
-        """Take note that the next frames are of another event."""
+        """Note that the next frames belong to another event."""
         self._made = 0
 
     def numbered(self, frames: Iterable[Frame]) -> Iterable[Frame]:
-        """Return what is to be sent of frames."""
+        """Return the frames to send, with their numbers."""
         for frame in frames:
             numbered = replace(frame, id=self._frame_id(self._made))
             self._made += 1
@@ -86,10 +86,10 @@ class Numbering:
 
 
 async def numbering_of(source: Any, format: WireFormat, last_id: str | None) -> Numbering | None:
-    """Return how the frames of a source are numbered; None: it cannot begin once more.
+    """Return the numbering for the frames of a source; None if the source cannot begin again.
 
     Raises:
-        HTTPException: There is no such run, or the number is none of it.
+        HTTPException: There is no such run, or the number does not belong to it.
     """
     frame_id = getattr(source, "frame_id", None)
     if frame_id is None:
@@ -102,14 +102,14 @@ async def numbering_of(source: Any, format: WireFormat, last_id: str | None) -> 
     except UnknownRunError as error:
         raise HTTPException(404, "There is no such run") from error
     except PositionError as error:
-        raise HTTPException(400, "Last-Event-ID is none of this run") from error
+        raise HTTPException(400, "Last-Event-ID does not belong to this run") from error
     except RelayUnreachableError as error:
         raise HTTPException(503, "The run cannot be read now") from error
     return Numbering(frame_id, had, is_over=is_over)
 
 
 def _until(last_id: str) -> Had:
-    """Return what says that a client has everything up to a frame, by equality alone."""
+    """Return a function for a client that has everything up to a frame. It compares ids for equality only."""
     is_found = False
 
     def had(frame_id: str) -> bool:
@@ -131,5 +131,5 @@ _TOLD: Final = (
 
 
 def relayed_failure(error: Exception) -> Failure | None:
-    """Return what a client is told of an end that a run of another process has had, if it may know."""
+    """Return what to tell a client about the end of a run in another process; None if it must not know."""
     return next((failure for kind, failure in _TOLD if isinstance(error, kind)), None)

@@ -123,7 +123,7 @@ class EventStreamResponse(Response):
             return
         async with anyio.create_task_group() as group:
             group.start_soon(_until_gone, receive, group.cancel_scope)
-            # A client that comes back when all was sent gets no response but 204, which tells an EventSource to stay away.
+            # A client that comes back when everything was sent gets 204, which tells an EventSource to stop.
             start = _Start(send, self.status_code, self.raw_headers, self._opening)
             if last_id is None or numbering is None:
                 await start()
@@ -166,9 +166,9 @@ class _Start:
     """The beginning of a response, sent once.
 
     Args:
-        send: Starlette's.
-        status: Of the response.
-        headers: Of it.
+        send: Starlette's `send`.
+        status: The status of the response.
+        headers: The headers of the response.
         opening: The first bytes of its body.
     """
 
@@ -180,7 +180,7 @@ class _Start:
         self._is_sent = False
 
     async def __call__(self) -> None:
-        """Send it, unless that is done."""
+        """Send the beginning, once."""
         if not self._is_sent:
             self._is_sent = True
             await self._send({"type": "http.response.start", "status": self._status, "headers": self._headers})
@@ -188,7 +188,7 @@ class _Start:
                 await self._send({"type": "http.response.body", "body": self._opening, "more_body": True})
 
     async def finish(self) -> None:
-        """End the response; one that has not begun has nothing to say."""
+        """End the response, if it has begun."""
         if not self._is_sent:
             self._is_sent = True
             kept = [header for header in self._headers if header[0] != b"content-type"]
@@ -210,6 +210,6 @@ async def _until_gone(receive: Receive, scope: anyio.CancelScope) -> None:
 
 
 def _last_event_id(scope: Scope) -> str | None:
-    """Return the number of the last frame that a client has, if it comes back after an interruption."""
+    """Return the id of the last frame that a client has, if it comes back after an interruption."""
     found = dict(scope.get("headers") or ()).get(b"last-event-id")
     return None if found is None else found.decode("latin-1") or None

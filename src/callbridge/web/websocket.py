@@ -1,4 +1,4 @@
-"""`websocket_endpoint`: one run per message of the client's.
+"""`websocket_endpoint`: one run for each message of the client.
 
 The client sends JSON in text messages: the input of a run, or `{"type": "cancel"}`. It gets messages
 `{"data": text, "event": name}`.
@@ -7,10 +7,10 @@ The client sends JSON in text messages: the input of a run, or `{"type": "cancel
 idle ──message──▶ running ──the run ends, fails, is cancelled──▶ idle      each run says `end` in the end
 ```
 
-Messages that come while a run is on wait for their turn, up to `max_waiting` of them; one more gets an error. `cancel` ends the
-run that is on. What is no JSON, or too long, gets an error, and nothing else happens.
+During a run, up to `max_waiting` messages wait for their turn; one more gets an error. `cancel` ends the current run. A message
+that is not JSON, or too long, gets an error and has no other effect.
 
-A format whose clients put messages into envelopes opens them: see `Envelope`.
+If a format's clients put messages into envelopes, the format opens them: see `Envelope`.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ class _Conversation:
     _arrived: anyio.Event = field(default_factory=anyio.Event)  # a new one for each wait
     _is_answering: bool = False
     _delivery: Delivery | None = None
-    _envelope: Envelope | None = None  # of the message whose run is on
-    _is_cancelled: bool = False  # of a message whose run has not begun
+    _envelope: Envelope | None = None  # of the message whose run is active
+    _is_cancelled: bool = False  # a message whose run has not begun was cancelled
 
     async def hold(self) -> None:
         """Serve the client until it goes."""
@@ -176,15 +176,15 @@ class _Conversation:
                 return
             problem, envelope = self._heed(received.get("text"))
             if problem is not None:
-                # Otherwise `end` is what the run says that is on.
+                # Otherwise the active run says `end`.
                 and_end = envelope is not None or not (self._is_answering or self._waiting)
-                if and_end or not self.options.framing.bare:  # an answer of another protocol must not be broken
+                if and_end or not self.options.framing.bare:  # nothing may interrupt an answer of another protocol
                     await self._refuse(problem, envelope, and_end=and_end)
             elif envelope is not None and envelope.kind == "resume":
                 await self.websocket.send_text(envelope.nothing())
 
     def _heed(self, text: str | None) -> tuple[Failure | None, Envelope | None]:
-        """Do what a message asks for; return what is wrong with it, if anything is, and its envelope, if it has one."""
+        """Do what a message asks for. Return what is wrong with it, or None, and its envelope, or None."""
         if text is None:
             return _NO_JSON, None
         if len(text) > self.options.max_message:
@@ -238,7 +238,7 @@ class _Conversation:
             source = check_source(await made if inspect.isawaitable(made) else made)
             numbering = await numbering_of(source, self.options.format, _last_id(message))
         except Exception as error:
-            if isinstance(error, HTTPException):  # said on purpose; a client must not be able to fill the log
+            if isinstance(error, HTTPException):  # the application means to say this; a client must not be able to fill the log
                 _logger.info("a client's message was refused: %s", error)
             else:
                 _logger.exception("no run could be made of a client's message")
@@ -252,7 +252,7 @@ class _Conversation:
             limits=self.options.limits,
             describe=self.options.describe,
             beat=self._beat,
-            heartbeat=None if self.options.framing.bare else self.options.heartbeat,  # no protocol of others has one
+            heartbeat=None if self.options.framing.bare else self.options.heartbeat,  # no third-party protocol has a heartbeat
             numbering=numbering,
         )
         if self._is_cancelled:
@@ -273,7 +273,7 @@ class _Conversation:
         await self.websocket.send_text(websocket_text(Frame("", "heartbeat")))
 
     async def _refuse(self, failure: Failure, envelope: Envelope | None, *, and_end: bool) -> None:
-        """Tell a client that no run was made of its message; if it has gone, `receive` says so."""
+        """Tell a client that its message started no run. If the client has gone, `receive` notices."""
         if self.websocket.application_state is not WebSocketState.CONNECTED:
             return
         begin = self.options.format.begin
@@ -285,6 +285,6 @@ class _Conversation:
 
 
 def _last_id(message: Any) -> str | None:
-    """Return the id of the last frame that a client has, if it says that it has been here before."""
+    """Return the id of the last frame that a client has, if it comes back."""
     last_id = message.get("lastEventId") if isinstance(message, dict) else None
     return last_id if isinstance(last_id, str) and last_id else None

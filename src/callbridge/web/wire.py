@@ -1,4 +1,4 @@
-"""What goes over the wire: frames, the protocol of what makes them, and their bytes."""
+"""The wire: frames, the protocols of encoders and formats, and the bytes of frames."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ class Frame:
     """
 
     data: str
-    """Its text; of any number of lines."""
+    """Its text, with any number of lines."""
 
     event: str | None = None
-    """What kind of message it is."""
+    """The kind of message."""
 
     id: str | None = None
-    """Its number, for server-sent events; `EventSource` shows it as `lastEventId`."""
+    """Its id, for server-sent events; `EventSource` shows it as `lastEventId`."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What a client is shown of a run that did not end well: nothing of the program's inside.
+    """What a client sees of a run that did not end well. It reveals no internals of the program.
 
     Example:
         ```python
@@ -69,10 +69,10 @@ class Failure:
     """
 
     status_code: int = 500
-    """What an HTTP response would have said."""
+    """The status that an HTTP response would have."""
 
     detail: str = "Internal Server Error"
-    """For people."""
+    """A text for people."""
 
 
 class FrameEncoder(Protocol):
@@ -97,15 +97,15 @@ class FrameEncoder(Protocol):
     """
 
     def feed(self, event: Event) -> Iterable[Frame]:
-        """Return the frames that an event makes; none for most formats and events."""
+        """Return the frames for an event; most formats make none for most events."""
         ...
 
     def fail(self, failure: Failure) -> Iterable[Frame]:
-        """Return what says that the run has failed."""
+        """Return the frames that say that the run has failed."""
         ...
 
     def end(self) -> Iterable[Frame]:
-        """Return what says that nothing more will come, whether the run has failed or not."""
+        """Return the frames that say that nothing more will come, whether the run has failed or not."""
         ...
 
 
@@ -134,7 +134,7 @@ class BaseEncoder:
 class WireFormat(Protocol):
     """How events look to a client. One object may serve any number of runs at once: the encoder holds what a run needs.
 
-    Equal events have to make equal frames, so that a run can be sent again from its first event on. A format may have the
+    Equal events must make equal frames, so that a run can be sent again from its first event on. A format may have the
     attributes of `BaseFormat`, which has their defaults.
 
     Example:
@@ -154,32 +154,32 @@ class WireFormat(Protocol):
 
 
 class Envelope(Protocol):
-    """What a client of another protocol puts around a message over a WebSocket, so that several may share one connection.
+    """The wrapper that a client of another protocol puts around a WebSocket message, so that several share one connection.
 
-    A format that has such clients has a method `envelope`, which returns that of a message, or None if it has none.
+    A format with such clients has a method `envelope`, which returns the envelope of a message, or None if it has none.
     """
 
     @property
     def kind(self) -> str:
-        """`"ask"`, `"cancel"`, or `"resume"`, which asks for a run of before."""
+        """`"ask"`, `"cancel"`, or `"resume"`, which asks for an earlier run."""
         ...
 
     @property
     def request_id(self) -> str:
-        """Which message it is, or is about."""
+        """The id of the message, or of the one that it is about."""
         ...
 
     def pack(self, text: str) -> str:
-        """Return the text of a frame in an envelope; called for each frame in order."""
+        """Return the text of a frame in an envelope. Called for each frame, in order."""
         ...
 
     def nothing(self) -> str:
-        """Return what says that there is nothing to resume."""
+        """Return the text that says that there is nothing to resume."""
         ...
 
 
 class BaseFormat:
-    """A base for formats, with the defaults of everything that a format may set. To use it is optional.
+    """A base for formats, with the default of everything that a format may set. You need not use it.
 
     Example:
         ```python
@@ -197,19 +197,19 @@ class BaseFormat:
     """
 
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Headers of the response to HTTP, more than ours or in place of them."""
+    """Headers of the HTTP response. They add to ours or replace them."""
 
     line_end: ClassVar[str] = "\r\n"
-    """What ends a line of server-sent events: `"\\r\\n"` or `"\\n"`. The standard allows both, and not every client does."""
+    """The line end of server-sent events: `"\\r\\n"` or `"\\n"`. The standard allows both, but not every client does."""
 
     always_ends: ClassVar[bool] = False
-    """Whether what the encoder's `end` returns is sent in any case, even with `end_event=False`: a part of the protocol."""
+    """Whether to always send the frames of the encoder's `end`, even with `end_event=False`: the protocol needs them."""
 
     stateless: ClassVar[bool] = False
-    """Whether the frames of an event are the same whatever came before, but for their ids: then resuming needs no replay."""
+    """Whether the frames of an event do not depend on earlier events, except for their ids. Then resuming needs no replay."""
 
     bare: ClassVar[bool] = False
-    """Whether a message of a WebSocket is the data of a frame, and not `{"data": ..., "event": ...}`."""
+    """Whether a WebSocket message is the data of a frame, and not `{"data": ..., "event": ...}`."""
 
     def refusal(self, failure: Failure) -> tuple[str, str]:
         """Return the media type and the text of a response that refuses a request, so that the client shows the reason."""
@@ -218,7 +218,7 @@ class BaseFormat:
 
 @dataclass(frozen=True)
 class Framing:
-    """What a format says of how its frames are sent: see `BaseFormat`."""
+    """How to send the frames of a format: see `BaseFormat`."""
 
     headers: Mapping[str, str]
     line_end: str
@@ -230,10 +230,10 @@ _LINE_ENDS: Final = ("\r\n", "\n")
 
 
 def framing_of(format: WireFormat) -> Framing:
-    """Return what a format says of how its frames are sent.
+    """Return how to send the frames of a format.
 
     Raises:
-        ArgumentError: It says something that cannot be done.
+        ArgumentError: The format has an attribute with a wrong value.
     """
     said = {name: getattr(format, name, getattr(BaseFormat, name)) for name in ("headers", "line_end", "always_ends", "bare")}
     if said["line_end"] not in _LINE_ENDS:
@@ -249,7 +249,7 @@ def framing_of(format: WireFormat) -> Framing:
 
 
 def json_text(value: Any) -> str:
-    """Return compact JSON, with characters as they are."""
+    """Return compact JSON without escaping non-ASCII characters."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -260,10 +260,10 @@ def sse_bytes(frame: Frame, line_end: str = "\r\n") -> bytes:
 
     Args:
         frame: The frame.
-        line_end: What ends its lines.
+        line_end: The end of its lines.
 
     Raises:
-        ArgumentError: It is no frame, or its data is no text.
+        ArgumentError: It is not a frame, or its data is not text.
     """
     return ServerSentEvent(_text_of(frame), event=frame.event, id=frame.id, sep=line_end).encode()
 
@@ -281,7 +281,7 @@ def websocket_text(frame: Frame, *, bare: bool = False) -> str:
         bare: Whether the message is the data alone.
 
     Raises:
-        ArgumentError: It is no frame, or its data is no text.
+        ArgumentError: It is not a frame, or its data is not text.
     """
     if bare:
         return _text_of(frame)
@@ -293,7 +293,7 @@ def check_frame(frame: object) -> Frame:
     """Return a frame.
 
     Raises:
-        ArgumentError: It is no frame, or its data is no text.
+        ArgumentError: It is not a frame, or its data is not text.
     """
     if not isinstance(frame, Frame):
         raise ArgumentError("frame", frame, "a callbridge.web.Frame")
@@ -303,6 +303,6 @@ def check_frame(frame: object) -> Frame:
 
 
 def _text_of(frame: Frame) -> str:
-    """Return the text of a frame as UTF-8 can carry it: a token may be half of a character that a provider has cut."""
+    """Return the text of a frame in a form that UTF-8 can carry: a provider may have cut a character in half."""
     data = check_frame(frame).data
     return data if data.isascii() else data.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,6 +1,6 @@
-"""Carrying out operations with LibCST, which keeps every character that no operation speaks of.
+"""Carries out operations with LibCST, which keeps every character that no operation changes.
 
-The only module that imports LibCST; whoever needs it imports this module when there is something to edit.
+The entry to LibCST: import this module only when there is something to edit.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ B = TypeVar("B", bound=cst.IndentedBlock | cst.Module)
 _REMOVED = "__callbridge_removed__"
 
 _TOOLS = re.compile(r"#\s*(noqa|type:|pylint|pragma|nosec|pyright|mypy|ruff)")
-"""Comments for tools, which are to stand on the line that they speak of."""
+"""Comments for tools, which must stay on the line that they apply to."""
 
 
 class EditError(Exception):
-    """An operation cannot be carried out on this file; nothing has been changed."""
+    """An operation cannot be carried out on this file. Nothing has been changed."""
 
 
 def apply_operations(text: str, operations: Sequence[Operation]) -> str:
     """Return the text with the operations carried out.
 
     Args:
-        text: A module. Its newlines and indentation are used for what is added.
-        operations: On places of this text. Two of different changes do not overlap.
+        text: A module. Added code gets its newlines and indentation.
+        operations: Operations on places of this text. Those of different changes do not overlap.
 
     Raises:
-        EditError: LibCST does not read the text, does not give it back as it was, or finds no node at a place.
+        EditError: LibCST cannot parse the text, does not return it unchanged, or finds no node at a place.
     """
     module, tail = _parsed(text)
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
@@ -72,7 +72,7 @@ def apply_operations(text: str, operations: Sequence[Operation]) -> str:
 
 
 def _parsed(text: str) -> tuple[cst.Module, str]:
-    """Return the tree of a text, and what stands behind it: LibCST loses blank lines at the end that have spaces."""
+    """Return the tree of a text, and the text behind it: LibCST loses blank lines with spaces at the end."""
     lines_end = text.find("\n", len(text.rstrip())) + 1
     for end in (len(text), lines_end):
         try:
@@ -85,7 +85,7 @@ def _parsed(text: str) -> tuple[cst.Module, str]:
 
 
 class _Editor(cst.CSTTransformer):
-    """Leaves each node as it was, or as the operations at its place want it."""
+    """Applies the operations at each node's place, and leaves other nodes as they are."""
 
     def __init__(self, positions: Mapping[cst.CSTNode, CodeRange], operations: Iterable[Operation], module: cst.Module) -> None:
         super().__init__()
@@ -118,14 +118,14 @@ class _Editor(cst.CSTTransformer):
             raise EditError(f"no node for {[*left, *self._imports][0]}")
 
     def span(self, node: cst.CSTNode) -> Span:
-        """Return where a node stands, as `ast` would say."""
+        """Return the place of a node in the terms of `ast`."""
         if isinstance(node, cst.SimpleStatementLine) and len(node.body) == 1:
             node = node.body[0]
         found = self._positions[node]
         return Span(found.start.line, found.start.column, found.end.line, found.end.column)
 
     def on_leave(self, original_node: N, updated_node: N) -> Left:  # type: ignore[override]
-        """Carry out what is to be done at this node."""
+        """Carry out the operations at this node."""
         node: cst.CSTNode = updated_node
         if isinstance(original_node, cst.EmptyLine | cst.TrailingWhitespace):
             return self._leave_line(original_node, updated_node)
@@ -146,11 +146,11 @@ class _Editor(cst.CSTTransformer):
         return merged(spaced(block, self._added), self._moved)
 
     def visit_IndentedBlock(self, node: cst.IndentedBlock) -> None:  # noqa: N802
-        """Note how a block is indented: what is added to it is indented likewise."""
+        """Note the indentation of a block, for code to add to it."""
         self._indents.append(node.indent)
 
     def _leave_line(self, original: cst.CSTNode, node: cst.CSTNode) -> Left:
-        """Take a comment away, and the line if it holds nothing else."""
+        """Remove a comment, and its line if nothing else is on it."""
         comment = getattr(original, "comment", None)
         if comment is None or not self._take(self.span(comment), RemoveComment):
             return node
@@ -159,7 +159,7 @@ class _Editor(cst.CSTTransformer):
         return node.with_changes(comment=None, whitespace=cst.SimpleWhitespace(""))
 
     def _leave_parameters(self, original: cst.Parameters, node: cst.Parameters) -> cst.Parameters:
-        """Take parameters out."""
+        """Remove parameters."""
         gone: set[int] = set()
         places = [self.span(each)[:2] for each in [*original.params, *original.kwonly_params]]
         for span in list(self._todo):
@@ -183,7 +183,7 @@ class _Editor(cst.CSTTransformer):
             elif isinstance(operation, PassCall):
                 node = _pass_call(node, operation)
         if span in self._wanted:
-            self._expressions[span] = node  # before it is replaced: a hole may be for what stood here
+            self._expressions[span] = node  # the node before its replacement, because a hole may stand for it
         for operation in self._take(span, ReplaceExpression):
             if isinstance(operation, ReplaceExpression):
                 template = cst.parse_expression(operation.template, self._module.config_for_parsing)
@@ -228,7 +228,7 @@ class _Editor(cst.CSTTransformer):
         lines = [*node.leading_lines, *results[0].leading_lines]
         trailing = node.trailing_whitespace if isinstance(node, cst.SimpleStatementLine) else None
         if trailing is not None and trailing.comment is not None and operation.holes.get("STATEMENT") != operation.span:
-            if _TOOLS.match(trailing.comment.value) and isinstance(results[0], cst.With):  # it speaks of what is called there
+            if _TOOLS.match(trailing.comment.value) and isinstance(results[0], cst.With):  # it applies to the call there
                 results[0] = results[0].with_changes(body=results[0].body.with_changes(header=trailing))
             else:
                 lines.append(cst.EmptyLine(comment=trailing.comment))
@@ -253,7 +253,7 @@ class _Editor(cst.CSTTransformer):
     # -- imports
 
     def _with_imports(self, span: Span, lines: list[Statement]) -> list[Statement]:
-        """Return what stands at a place, with the imports that are to go next to it or into it."""
+        """Return the statements at a place, with the imports to add next to them or into them."""
         for key in sorted(self._imports, key=lambda key: (self._imports[key] != {""}, str(key))):
             anchor, before, module = key
             if module in self._importing:
@@ -270,7 +270,7 @@ class _Editor(cst.CSTTransformer):
         return lines
 
     def _with_first_imports(self, module: cst.Module) -> cst.Module:
-        """Return the module with the imports that go before everything else."""
+        """Return the module with the imports to add before everything else."""
         first = sorted((key for key in self._imports if key[0] is None), key=str)
         added = [importing.new(key[2], sorted(self._imports.pop(key))) for key in first]
         self._added += added
@@ -278,19 +278,19 @@ class _Editor(cst.CSTTransformer):
 
 
 class _Renamer(cst.CSTTransformer):
-    """Puts expressions in the place of names, and of attributes of `self`."""
+    """Replaces names and attributes of `self` by expressions."""
 
     def __init__(self, renames: Mapping[str, str]) -> None:
         super().__init__()
         self._renames = renames
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:  # noqa: N802
-        """Put another name there."""
+        """Replace a name."""
         new = self._renames.get(original_node.value)
         return cst.parse_expression(new) if new is not None else updated_node
 
     def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:  # noqa: N802
-        """Put something else in the place of an attribute of `self`; the names of other attributes stay."""
+        """Replace an attribute of `self`; other attributes keep their names."""
         owner = original_node.value.value if isinstance(original_node.value, cst.Name) else ""
         new = self._renames.get(f"{owner}.{original_node.attr.value}")
         return cst.parse_expression(new) if new is not None else updated_node.with_changes(attr=original_node.attr)
@@ -330,7 +330,7 @@ class _Filler(cst.CSTTransformer):
         self._body = body
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:  # noqa: N802
-        """Fill a hole for an expression; parentheses around it stay, if what comes has none."""
+        """Fill a hole with an expression. Keep the hole's parentheses if the expression has none."""
         filling = self._expressions.get(original_node.value, updated_node)
         return filling if filling.lpar else filling.with_changes(lpar=updated_node.lpar, rpar=updated_node.rpar)
 
@@ -405,14 +405,14 @@ def _pass_call(node: cst.BaseExpression, operation: PassCall) -> cst.Call:
     if not isinstance(node, cst.Call):
         raise EditError(f"no call for {operation}")
     between: cst.BaseParenthesizableWhitespace = cst.SimpleWhitespace(" ")
-    if isinstance(node.whitespace_before_args, cst.ParenthesizedWhitespace):  # each argument has a line of its own
+    if isinstance(node.whitespace_before_args, cst.ParenthesizedWhitespace):  # each argument is on its own line
         between = node.whitespace_before_args.with_changes(first_line=cst.TrailingWhitespace(), empty_lines=())
     first = cst.Arg(node.func, comma=cst.Comma(whitespace_after=between) if node.args else cst.MaybeSentinel.DEFAULT)
     return node.with_changes(func=cst.Name(operation.function), args=[first, *map(_parenthesized, node.args)])
 
 
 def _parenthesized(argument: cst.Arg) -> cst.Arg:
-    """Return an argument that may stand next to others: a generator expression needs its parentheses there."""
+    """Return an argument that can stand next to others: there, a generator expression needs parentheses."""
     value = argument.value
     if not isinstance(value, cst.GeneratorExp) or value.lpar:
         return argument
@@ -443,7 +443,7 @@ def _without_finally(node: Statement) -> list[Statement]:
 
 
 def _removed(node: Statement) -> cst.SimpleStatementLine:
-    """Return a mark for `_settle` that still has the comments of what was removed."""
+    """Return a mark for `_settle` with the comments of a removed statement."""
     lines = list(node.leading_lines)
     if isinstance(node, cst.SimpleStatementLine) and node.trailing_whitespace.comment is not None:
         lines.append(cst.EmptyLine(comment=node.trailing_whitespace.comment))
@@ -458,7 +458,7 @@ def _is_removed(node: cst.CSTNode) -> bool:
 
 
 def _settle(block: B) -> B:
-    """Take out what is marked as removed; its comments go to what follows, and an empty block gets a `pass`."""
+    """Remove marked statements. Their comments move to the next statement, and an empty block gets a `pass`."""
     if not any(_is_removed(node) for node in block.body):
         return block
     kept: list[cst.BaseStatement] = []

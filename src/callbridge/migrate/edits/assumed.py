@@ -1,6 +1,6 @@
-"""What the file does not show and an edit would take for granted: that is the reason for which it takes `--unsafe`.
+"""Assumptions of edits: facts that the file does not show. An edit with an assumption needs `--unsafe`.
 
-One function for each assumption, asked by all planners. What is seen to be otherwise is told as it is.
+All planners call one function for each assumption. If the file shows that an assumption is wrong, the reason says so.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NO_CACHE = "a direct stream asks no cache of models: make sure that no program 
 
 
 def silence(source: Source, attached: ast.Call, run: ast.Call, consequence: str) -> str:
-    """Return why the handler may have heard nothing so far; empty if all that it is attached to is seen to stream.
+    """Return why the handler may have heard nothing before; empty if the file shows that its models stream.
 
     Args:
         source: The file.
         attached: What the handler is attached to: a model, the call itself, or something of the project's own.
         run: The call.
-        consequence: What is different then, as a clause.
+        consequence: What changes then, as a clause.
     """
     models = run_models(source, run)
     whole = attached is run or is_configuring(attached)
@@ -60,7 +60,7 @@ def _of_model(source: Source, model: ast.Call) -> str:
 
 
 def _switch(source: Source, run: ast.Call) -> str:
-    """Return what may turn the streaming of models off, or on, after they were made; empty if nothing does."""
+    """Return what may turn streaming off or on after the models were made; empty if nothing does."""
     for node in source.nodes:
         if isinstance(node, ast.Attribute) and node.attr in (*_FLAGS, "disable_streaming") and isinstance(node.ctx, ast.Store):
             statement = source.statement(node)
@@ -87,7 +87,7 @@ def _is_of_model(source: Source, run: ast.Call) -> bool:
 
 
 def _calls_in(source: Source, node: ast.expr, depth: int) -> Iterator[ast.Call]:
-    """Return the calls that an expression is made of, those in its variables included."""
+    """Return the calls in an expression, including those in its variables."""
     for each in ast.walk(node):
         if isinstance(each, ast.Call):
             yield each
@@ -97,7 +97,7 @@ def _calls_in(source: Source, node: ast.expr, depth: int) -> Iterator[ast.Call]:
 
 
 def disorder(source: Source, run: ast.Call) -> str:
-    """Return what else prints during a call, whose lines may change places with the text; empty if nothing is seen to."""
+    """Return what else may print during a call, so that lines may swap places with the text; empty if nothing does."""
     for node in source.nodes:
         name = _called(node)
         if name in _VERBOSE or (
@@ -113,7 +113,7 @@ def disorder(source: Source, run: ast.Call) -> str:
 
 
 def company(source: Source, others: Sequence[ast.expr]) -> str:
-    """Return which other handler, attached beside one, may print during the call; empty if none is seen to, or unknown.
+    """Return which other attached handler may print during the call; empty if none may.
 
     Args:
         source: The file.
@@ -151,17 +151,17 @@ def _called(node: ast.AST) -> str:
 
 
 def unstreamed(source: Source, run: ast.Call) -> str | None:
-    """Return what a direct stream of a runnable would not do and its call does.
+    """Return what a direct stream of a runnable would lose, compared with its call.
 
     Returns:
-        None if something is seen to be lost: a retry, a fallback, a cache. An assumption as a clause if something may be;
-        nothing if it is the same.
+        None if it certainly loses something: a retry, a fallback, a cache. An assumption as a clause if it may lose something;
+        an empty text if it loses nothing.
     """
     attributes = {node.attr for node in source.nodes if isinstance(node, ast.Attribute)}
     if attributes & {"with_retry", "with_fallbacks"}:
         return None
     if _is_legacy_chain(source, run):
-        return ""  # its stream is its call, which asks the cache
+        return ""  # its stream makes the call, which uses the cache
     models = run_models(source, run).found
     caches = [each.value for model in models for each in model.keywords if each.arg == "cache"]
     names = {_called(node) for node in source.nodes} | attributes | source.names

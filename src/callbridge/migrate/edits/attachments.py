@@ -1,4 +1,4 @@
-"""Where a handler is attached to calls, and what takes it off again.
+"""Where a handler is attached to calls, and how to detach it.
 
 ```
 [handler] ─▶ CallbackManager([handler]) ─▶ handlers = … ─▶ callbacks=handlers          of a constructor or a call
@@ -6,7 +6,7 @@
                                                                                                     second argument, of a run
 ```
 
-Each step may be left out. A variable on the way has to be assigned once, and all that reads it has to be known.
+Each step is optional. A variable on the way must be assigned once, and the file must show all code that reads it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CONFIGS = ("langchain_core.runnables.RunnableConfig", "langchain_core.runnables
 
 
 class Condition(NamedTuple):
-    """What decides whether a handler is attached, and whether it is if that holds, or if it does not."""
+    """The condition on which a handler is attached, and whether it must hold or fail."""
 
     test: ast.expr
     holds: bool
@@ -81,7 +81,7 @@ class Attachment:
 
 
 class _Given(NamedTuple):
-    """What holds a handler is an argument, or an entry of a config: of which call, how it goes, where, and through what."""
+    """An argument or config entry that holds a handler: its call, how to remove it, its place, and the variables between."""
 
     call: ast.Call
     removal: tuple[Operation, ...]
@@ -90,7 +90,7 @@ class _Given(NamedTuple):
 
 
 def find_attachment(source: Source, handler: ast.expr) -> Attachment | None:
-    """Return the attachment that an expression is, or None if it stands elsewhere or not all of it can be seen."""
+    """Return the attachment of an expression, or None if it is elsewhere or the file does not show all of it."""
     try:
         return attachment_of(source, handler)
     except UnfitError:
@@ -98,14 +98,14 @@ def find_attachment(source: Source, handler: ast.expr) -> Attachment | None:
 
 
 def attachment_of(source: Source, handler: ast.expr) -> Attachment:
-    """Return the attachment that an expression is.
+    """Return the attachment of an expression.
 
     Args:
         source: The file.
-        handler: Makes a handler, or is a variable that holds one.
+        handler: The call that makes a handler, or a variable that holds one.
 
     Raises:
-        UnfitError: It stands elsewhere, or not all of it can be seen.
+        UnfitError: It is elsewhere, or the file does not show all of it.
     """
     display = source.parents[handler]
     parameter = parameter_of(source, handler)
@@ -166,7 +166,7 @@ def _distinct(operations: Iterable[Operation]) -> tuple[Operation, ...]:
 
 
 def _through(source: Source, handler: ast.expr, parameter: Parameter) -> Attachment:
-    """Return the attachment of a handler that a function is given, which attaches it."""
+    """Return the attachment of a handler that is passed to a function, which attaches it."""
     if len(parameter.reads) != 1:
         raise UnfitError(
             f"{parameter.node.arg} holds the handler, and the function reads it {len(parameter.reads)} times, not once"
@@ -183,7 +183,7 @@ def _through(source: Source, handler: ast.expr, parameter: Parameter) -> Attachm
 
 
 def _without_parameter(source: Source, parameter: Parameter) -> tuple[Operation, ...]:
-    """Return what takes a parameter out of a function, and its arguments out of the calls."""
+    """Return the operations that remove a parameter from a function, and its arguments from the calls."""
     last = max(each.end_lineno or 0 for each in ast.walk(parameter.function.args) if isinstance(each, ast.arg | ast.expr))
     if any(parameter.function.lineno <= line <= last for line in source.comments):
         raise UnfitError(f"the parameters of {parameter.function.name} have comments: remove {parameter.node.arg} by hand")
@@ -199,7 +199,7 @@ def _without_parameter(source: Source, parameter: Parameter) -> tuple[Operation,
 
 
 def _is_described(parameter: Parameter) -> bool:
-    """Return whether the text that documents a function speaks of a parameter."""
+    """Return whether a function's docstring mentions a parameter."""
     return re.search(rf"\b{re.escape(parameter.node.arg)}\b", ast.get_docstring(parameter.function) or "") is not None
 
 
@@ -208,7 +208,7 @@ def _names_in(parameter: Parameter) -> frozenset[str]:
 
 
 def _chosen(source: Source, display: ast.List) -> tuple[ast.expr, Condition | None]:
-    """Return a list of handlers, or the expression that chooses between it and none, and what that depends on."""
+    """Return a list of handlers, or the expression that chooses between it and none, with its condition."""
     parent = source.parents[display]
     if not isinstance(parent, ast.IfExp) or display not in (parent.body, parent.orelse):
         return display, None
@@ -219,7 +219,7 @@ def _chosen(source: Source, display: ast.List) -> tuple[ast.expr, Condition | No
 
 
 def _given(source: Source, value: ast.expr) -> Iterator[_Given]:
-    """Return where a list of handlers ends up."""
+    """Return the arguments and entries that a list of handlers ends up in."""
     manager = source.parents[value]
     if isinstance(manager, ast.keyword):
         manager = source.parents[manager] if manager.arg == "handlers" else manager
@@ -240,7 +240,7 @@ def _is_manager(source: Source, call: ast.Call) -> bool:
 
 
 def _readers(source: Source, value: ast.expr) -> tuple[list[ast.expr], tuple[Operation, ...]]:
-    """Return where a value is read: where it stands, or where the variable is read that holds it, which can go then."""
+    """Return where a value is read: its own place, or the reads of its variable, with the operations that remove that."""
     statement = source.parents[value]
     if not is_assignment(statement):
         return [value], ()
@@ -258,7 +258,7 @@ def _readers(source: Source, value: ast.expr) -> tuple[list[ast.expr], tuple[Ope
 
 
 def _of_value(source: Source, value: ast.expr) -> Iterator[_Given]:
-    """Return what a list of handlers, or a variable that holds it, is an argument or an entry of."""
+    """Return the arguments and entries that hold a list of handlers, or a variable with it."""
     parent = source.parents[value]
     part: Operation
     if _is_default(parent, value):
@@ -309,7 +309,7 @@ def _without(source: Source, call: ast.Call, removal: Operation) -> Operation:
 
 
 def _of_config(source: Source, config: ast.expr, part: Operation, alone: bool, place: Span) -> Iterator[_Given]:
-    """Return the runs that a config is given to; if nothing else is in it, it goes with its argument."""
+    """Return the runs that get a config. If it has no other entry, its argument goes as well."""
     uses, removal = _readers(source, config)
     runs = [use for use in uses if not _is_other_entry(source, use)]
     if not runs:
@@ -322,7 +322,7 @@ def _of_config(source: Source, config: ast.expr, part: Operation, alone: bool, p
 
 
 def _is_other_entry(source: Source, use: ast.expr) -> bool:
-    """Return whether another entry of a config is read or written: `config["configurable"]`."""
+    """Return whether the code reads or writes another entry of a config: `config["configurable"]`."""
     parent = source.parents[use]
     if not isinstance(parent, ast.Subscript) or parent.value is not use or not isinstance(parent.slice, ast.Constant):
         return False

@@ -16,7 +16,7 @@ _RUNNABLE = ("abatch", "ainvoke", "astream", "astream_events", "astream_log", "b
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
-    """Return what can be done about callbacks that are passed to calls."""
+    """Return the changes and refusals for callbacks that the code passes to calls."""
     if not source.is_langchain_file():
         return
     for call in source.calls():
@@ -30,7 +30,7 @@ def plan(source: Source) -> Iterator[Change | Refusal]:
 
 
 def is_plumbing(value: ast.expr) -> bool:
-    """Return whether this is `run_manager.get_child()`: how a chain or tool passes on what it was given."""
+    """Return whether this is `run_manager.get_child()`, by which a chain or tool passes its callbacks on."""
     return any(isinstance(node, ast.Attribute) and node.attr == "get_child" for node in ast.walk(value))
 
 

@@ -1,11 +1,11 @@
-"""Which comments go with what an edit takes away: one rule for all edits.
+"""Which comments go with the code that an edit removes: one rule for all edits.
 
 A comment goes with the statement, argument, element or name that it is about:
 
-* inside of it, behind it on its last line, or directly above it without a blank line between: it is about it;
-* if others stand there too (the paragraph goes on below it, the line has other arguments), its words decide: it is about what
-  shares a word with it;
-* if they do not decide, the comment stays, and the edit takes `--unsafe`.
+* a comment inside it, behind it on its last line, or directly above it without a blank line between, is about it;
+* if other code is there too (the paragraph goes on below it, the line has other arguments), the words decide: the comment is
+  about the code that shares a word with it;
+* if the words do not decide, the comment stays, and the edit needs `--unsafe`.
 
 All other comments stay where they are.
 """
@@ -44,7 +44,7 @@ _SPOKEN_OF = (
     (r"\bfinally\b", "always cleanup done ensure error errors exception finally make sure"),
     (r"\bimport\b", "import imports"),
 )
-"""What code is recognised by, and words that speak of it."""
+"""Patterns of code, and words that comments use for it."""
 
 _OTHER_LANGUAGES = (
     (r"回调|回調|コールバック|콜백|callback", "callback"),
@@ -54,14 +54,14 @@ _OTHER_LANGUAGES = (
     (r"队列|佇列|キュー|큐", "queue"),
     (r"线程|執行緒|スレッド|스레드", "thread"),
 )
-"""What other languages say, and the words for it."""
+"""Words of other languages, and the English words for them."""
 
 _COMMON = words("all and are for from into new not our self that the this use used with")
 
 
 @dataclass
 class _Fate:
-    """Comments that go, by line, the first that cannot be placed, and what is dropped from statements that stay."""
+    """The comments that go, by line; the first one that cannot be placed; and the parts removed from statements that stay."""
 
     gone: set[int] = field(default_factory=set)
     dropped: list[str] = field(default_factory=list)
@@ -69,7 +69,7 @@ class _Fate:
 
 
 def with_comments(source: Source, operations: Sequence[Operation]) -> tuple[tuple[Operation, ...], str]:
-    """Return operations with those that take comments along, and why a comment cannot be placed; empty if all can."""
+    """Return operations with those that remove comments, and why a comment cannot be placed; empty if all can."""
     fate = _Fate()
     nodes = _Nodes(source)
     removed = [node for each in operations if isinstance(each, RemoveStatement) and (node := nodes.statement(each.span))]
@@ -107,7 +107,7 @@ class _Nodes:
         return self._source.statement(node) if node is not None else None
 
     def items(self, operation: RemoveArgument | RemoveElement | DropImport) -> Iterator[tuple[list[Span], int]]:
-        """Yield the places of what stands between commas, and which of them goes."""
+        """Yield the places of the items between commas, and the index of the one that goes."""
         span = self._source.span
         if isinstance(operation, DropImport):
             node = self._source.statements.get(operation.span)
@@ -162,7 +162,7 @@ def _with_statement(source: Source, statement: ast.stmt, removed: Sequence[ast.s
 
 
 def _with_remark(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt], fate: _Fate) -> None:
-    """Take along what is said directly below a statement, before a blank line, if it is about that alone."""
+    """Remove the comment directly below a statement, before a blank line, if it is about that statement alone."""
     below: list[int] = []
     line = (statement.end_lineno or statement.lineno) + 1
     while (span := source.comments.get(line)) and span.column == statement.col_offset and not _is_code(source, line):
@@ -177,7 +177,7 @@ def _with_remark(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt
 
 
 def _is_code(source: Source, line: int) -> bool:
-    """Return whether a comment is code that somebody has taken out: it is about nothing."""
+    """Return whether a comment is commented-out code, which is about nothing."""
     text = source.text_of(source.comments[line]).lstrip("#").strip()
     try:
         body = ast.parse(text).body
@@ -214,7 +214,7 @@ def _above(source: Source, line: int, column: int) -> list[int]:
 
 
 def _with_finally(source: Source, attempt: ast.Try, fate: _Fate) -> None:
-    """Take along what stands in a `finally`; of a `try` that goes as well, what is said of it."""
+    """Remove the comments in a `finally`; if the `try` goes as well, also those about it."""
     first = attempt.finalbody[0]
     line = first.lineno
     while line > attempt.lineno and not source.line(line).lstrip().startswith("finally"):
@@ -231,7 +231,7 @@ def _with_finally(source: Source, attempt: ast.Try, fate: _Fate) -> None:
             _decide(source, above, [attempt], attempt.body, fate, "try finally error")
 
 
-# -- what stands between commas
+# -- items between commas
 
 
 def _with_item(source: Source, items: Sequence[Span], index: int, fate: _Fate) -> None:
@@ -243,7 +243,7 @@ def _with_item(source: Source, items: Sequence[Span], index: int, fate: _Fate) -
         between = source.line(item.end_line)[item.end_column : behind.column]
         sharing = [each for each in others if item.end_line in (each.line, each.end_line)]
         rest = " ".join(map(source.text_of, sharing))
-        if any(bracket in between for bracket in ")]}"):  # it is the statement's
+        if any(bracket in between for bracket in ")]}"):  # it belongs to the statement
             rest += source.line(item.end_line)[: item.column if item.line == item.end_line else 0]
             if _is_about(source, [item.end_line], source.text_of(item), rest) == "removed":
                 fate.gone.add(item.end_line)
@@ -256,7 +256,7 @@ def _with_item(source: Source, items: Sequence[Span], index: int, fate: _Fate) -
 
 
 def _with_sentence(source: Source, statement: ast.stmt | None, item: Span, removed: Sequence[ast.stmt], fate: _Fate) -> None:
-    """Take along what is said above a statement of nothing but an argument that goes: a line that is a sentence of its own."""
+    """Remove a line above a statement if it is a sentence about nothing but an argument that goes."""
     if statement is None or statement in removed:
         return
     rest = " ".join(text for text in source.text_of(source.span(statement)).split(source.text_of(item)))
@@ -274,11 +274,11 @@ def _above_item(source: Source, item: Span) -> list[int]:
     return _above(source, item.line, item.column)
 
 
-# -- what is replaced
+# -- replaced code
 
 
 def _with_rest(source: Source, operation: ReplaceExpression | ReplaceStatement, fate: _Fate) -> None:
-    """Take along what stands in the place of something else and goes nowhere."""
+    """Remove the comments inside replaced code that have no new place."""
     span, holes = operation.span, list(operation.holes.values())
     if isinstance(operation, ReplaceStatement):
         if span in holes or "BODY" in operation.template or not holes:
@@ -306,7 +306,7 @@ def _decide(
 
 
 def _kept_code(source: Source, statements: Sequence[ast.stmt], fate: _Fate) -> str:
-    """Return statements as they will be: without the arguments and elements that go."""
+    """Return the statements without the arguments and elements that go."""
     text = " ".join(source.text_of(source.span(each)) for each in statements)
     for each in fate.dropped:
         text = text.replace(each, "")
@@ -314,7 +314,7 @@ def _kept_code(source: Source, statements: Sequence[ast.stmt], fate: _Fate) -> s
 
 
 def _decide_text(source: Source, lines: Sequence[int], removed: str, kept: str, fate: _Fate) -> None:
-    """Let comments go if they are about what is removed, stay if about what is kept; else they are loose."""
+    """Remove comments about removed code, keep comments about kept code; all others are loose."""
     about = _is_about(source, lines, removed, kept) if kept.strip() else "removed"
     if about == "removed":
         fate.gone.update(lines)

@@ -1,4 +1,4 @@
-"""What a handler class does with tokens, as statements that can stand in a loop where its call is made.
+"""The code of a handler class, as statements for a loop at the place of the call.
 
 ```
 class Show(BaseCallbackHandler):                          box = st.empty()
@@ -29,7 +29,7 @@ __all__ = ["Consumer", "Field", "begun_by", "read_consumer"]
 
 _TOKEN = "on_llm_new_token"  # the name of a method
 _LONGEST = 12
-"""Lines that stand in somebody's loop without burying it."""
+"""The most lines to put into a loop at the call; more would bury it."""
 
 _BEFORE = ("on_llm_start", "on_chat_model_start")
 _AFTER = "on_llm_end"
@@ -43,9 +43,9 @@ class Field:
     """An attribute of a handler that its hooks read.
 
     Attributes:
-        value: What it holds at first.
-        parameter: The parameter of `__init__` that it is, empty if it is made otherwise.
-        changes: Whether a hook binds it anew.
+        value: Its first value.
+        parameter: The parameter of `__init__` that it holds; empty if it has another value.
+        changes: Whether a hook assigns it again.
     """
 
     value: ast.expr
@@ -59,18 +59,18 @@ class Consumer:
 
     Attributes:
         handler: The class.
-        rule: Of its sink.
-        sink: Where its tokens go; None if they are only kept.
-        token: Its name for a token.
-        body: What it does with one, as source.
-        before: What it does when a model starts.
-        after: What it does when a model has ended.
+        rule: The rule for its sink.
+        sink: Where its tokens go; None if it only keeps them.
+        token: The name of its token parameter.
+        body: The code for a token, as source.
+        before: The code for the start of a model.
+        after: The code for the end of a model.
         fields: Its attributes, by name.
-        parameters: Of its `__init__`, in their order, each with its default.
-        names: What its statements read beyond their own variables.
-        locals: What its statements bind.
+        parameters: The parameters of its `__init__` in order, each with its default.
+        names: The names that its statements read, except their own variables.
+        locals: The names that its statements bind.
         is_async: Whether its hook is a coroutine function.
-        awaits: Whether something is awaited in it.
+        awaits: Whether its hook awaits something.
     """
 
     handler: HandlerClass
@@ -89,15 +89,15 @@ class Consumer:
 
     @property
     def hooks(self) -> list[Function]:
-        """The methods that its statements are from."""
+        """The methods that the statements come from."""
         return [hook for name, hook in self.handler.hooks.items() if name in (_TOKEN, *_BEFORE, _AFTER) and is_effective(hook)]
 
 
 def read_consumer(handler: HandlerClass) -> Consumer:
-    """Return what a handler class does.
+    """Return the code of a handler class.
 
     Raises:
-        UnfitError: It does something that has no place in a loop over text.
+        UnfitError: It does something that a loop over text cannot do.
     """
     sink = main_sink(handler)
     hook = handler.token_hook
@@ -136,7 +136,7 @@ def read_consumer(handler: HandlerClass) -> Consumer:
 
 
 def _check_bases(handler: HandlerClass) -> None:
-    """Refuse bases that may do something of their own when a handler is made, or when it hears of something."""
+    """Refuse bases that may act when a handler is made, or when it is called."""
     for base in handler.node.bases:
         dotted = handler.module.resolve(base) or ast.unparse(base)
         name = dotted.rpartition(".")[2]
@@ -157,7 +157,7 @@ def _token(hook: Function) -> str:
 
 
 def _statements(function: Function) -> list[ast.stmt]:
-    """Return the statements of a function but for what does nothing at its beginning."""
+    """Return the statements of a function without those at its beginning that do nothing."""
     body = list(function.body)
     while len(body) > 1 and (isinstance(body[0], ast.Pass) or _is_text(body[0])):
         body.pop(0)
@@ -169,7 +169,7 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _source(handler: HandlerClass, hook: Function) -> str:
-    """Return the statements of a hook as they are written, the comments between them included."""
+    """Return the source of a hook's statements, including comments."""
     body = _statements(hook)
     if body[0].lineno == hook.lineno:
         raise UnfitError("its hook is on one line with its header: put the body on a line of its own")
@@ -193,7 +193,7 @@ def _is_one_token(handler: HandlerClass, node: ast.expr) -> bool:
 
 
 def _check_hook(hook: Function, token: str) -> None:
-    """Refuse what can only stand in a method, or what is read besides the token."""
+    """Refuse code that only works in a method, or that reads other arguments than the token."""
     given = [*hook.args.posonlyargs, *hook.args.args, *hook.args.kwonlyargs, hook.args.vararg, hook.args.kwarg]
     unwanted = {each.arg for each in given if each is not None} - {token, "self"}
     nodes = [node for each in _statements(hook) for node in ast.walk(each)]
@@ -255,7 +255,7 @@ def _parameters(handler: HandlerClass) -> dict[str, ast.expr | None]:
 
 
 def _fields(handler: HandlerClass, hooks: Sequence[Function]) -> dict[str, Field]:
-    """Return the attributes that the hooks use, each with what it holds at first."""
+    """Return the attributes that the hooks use, each with its first value."""
     used = {name: None for hook in hooks for each in _statements(hook) for node in ast.walk(each) if (name := _attribute(node))}
     changed = {
         name
@@ -279,7 +279,7 @@ def _fields(handler: HandlerClass, hooks: Sequence[Function]) -> dict[str, Field
 
 
 def begun_by(hooks: Sequence[Function]) -> frozenset[str]:
-    """Return the attributes that are bound when a model starts, before anything reads them."""
+    """Return the attributes that the hooks assign when a model starts, before anything reads them."""
     found: set[str] = set()
     for statement in (each for hook in hooks if hook.name in _BEFORE for each in hook.body):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else None
@@ -289,12 +289,12 @@ def begun_by(hooks: Sequence[Function]) -> frozenset[str]:
 
 
 def _stored(handler: HandlerClass) -> dict[str, ast.expr]:
-    """Return what a class and its `__init__` store in attributes."""
+    """Return the values that a class and its `__init__` store in attributes."""
     found: dict[str, ast.expr] = {}
     for each in handler.node.body:
         target = each.targets[0] if isinstance(each, ast.Assign) else each.target if isinstance(each, ast.AnnAssign) else None
         value = each.value if isinstance(each, ast.Assign | ast.AnnAssign) else None
-        if isinstance(target, ast.Name) and isinstance(value, ast.Constant):  # others are shared by all handlers
+        if isinstance(target, ast.Name) and isinstance(value, ast.Constant):  # all handlers share values of other kinds
             found[target.id] = value
     init = _init(handler)
     for statement in _statements(init) if init is not None else ():

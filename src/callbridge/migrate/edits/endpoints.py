@@ -16,7 +16,7 @@ while True:                                                    async for token i
 await task
 ```
 
-Always to be reviewed: an error of the call was kept by its task until somebody awaited that, and is raised in the loop now.
+Always needs a review: the task kept an error of the call until something awaited the task; now the loop raises it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _CATCHING = (ast.Try, getattr(ast, "TryStar", ast.Try), ast.With, ast.AsyncWith)
 
 
 class _Queue(NamedTuple):
-    """A queue: what it is read by, as source, where, and the statement that makes it; None if its handler does."""
+    """A queue: its expression in the reading code, that function, and the statement that makes it; None if the handler does."""
 
     text: str
     function: ast.AsyncFunctionDef
@@ -63,7 +63,7 @@ class _Queue(NamedTuple):
 
 
 def async_queue(source: Source, made: ast.Call) -> _Queue | None:
-    """Return the `asyncio.Queue` that a handler is made of, or makes itself; None if it is another one, or cannot be seen."""
+    """Return the `asyncio.Queue` that a handler gets or makes; None if it is another queue, or the file does not show it."""
     arguments = [*made.args, *(keyword.value for keyword in made.keywords)]
     around = [each for each in source.ancestors(made) if isinstance(each, ast.AsyncFunctionDef)]
     if not arguments and isinstance(made.func, ast.Name) and around:
@@ -80,7 +80,7 @@ def async_queue(source: Source, made: ast.Call) -> _Queue | None:
 
 
 def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
-    """Return what can be done about the asyncio queues of a file; both levels wrap the call."""
+    """Return the changes and refusals for the asyncio queues of a file. Both levels wrap the call."""
     handlers = queue_handlers(source)
     for call in source.calls() if handlers else ():
         queue = async_queue(source, call) if isinstance(call.func, ast.Name) and call.func.id in handlers else None
@@ -92,7 +92,7 @@ def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change
 
 
 class _Conversion:
-    """One handler with its queue, its task and its loop; a part that is not of a known form refuses all of it."""
+    """One handler with its queue, its task and its loop. If one part has an unknown form, it refuses all."""
 
     def __init__(self, source: Source, made: ast.Call, queue: _Queue, ends: frozenset[str]) -> None:
         self._source = source
@@ -147,7 +147,7 @@ class _Conversion:
         return attachment, runs[0]
 
     def _runner(self, task: Task, run: ast.Call) -> ast.AsyncFunctionDef | None:
-        """Return the function beside the loop that the task runs and the call is made in; None if the task is of the call."""
+        """Return the function next to the loop that makes the call and that the task runs; None if the task runs the call."""
         if task.run is run:
             return None
         name = task.run.func.id if isinstance(task.run.func, ast.Name) else ""
@@ -163,7 +163,7 @@ class _Conversion:
         raise UnfitError("the task runs neither the call nor a function next to the loop that makes it")
 
     def _ends_of(self, runner: ast.AsyncFunctionDef | None, drain: Drain) -> list[ast.stmt]:
-        """Return the statements that put the mark of the end into the queue."""
+        """Return the statements that put the end mark into the queue."""
         texts = [
             f"{prefix}{self._queue.text}.{put}({drain.sentinel})" for prefix, put in (("await ", "put"), ("", "put_nowait"))
         ]
@@ -202,7 +202,7 @@ class _Conversion:
         self._reasons += [moving(source, drain.loop, task), skipping(source, drain.loop, task, "")]
 
     def _loop(self, task: Task, drain: Drain, runner: Function | None, attachment: Attachment) -> list[Operation]:
-        """Return what makes the loop one over the text, and takes the task away."""
+        """Return the operations that make the loop read the text, and remove the task."""
         source = self._source
         stream = source.fresh(drain.loop, "stream", "text_stream", "event_stream")
         holes: dict[str, Span] = {}

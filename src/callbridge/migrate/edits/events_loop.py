@@ -1,7 +1,7 @@
-"""Level 2: the loop over `astream_events(version="v2")` that one would write today, where it gives the same text.
+"""Level 2: writes a loop over `astream_events(version="v2")`, as you would today, if that gives the same text.
 
-A direct run of a runnable differs from the legacy call: `.with_retry()` is dropped, a plain model as the root has other events,
-and the result is not that of the call. So there are conditions, and what does not meet them is wrapped as on level 1.
+A direct run of a runnable differs from the legacy call: it drops `.with_retry()`, a plain model as the root has other events,
+and the result is not that of the call. So there are conditions; code that does not meet them is wrapped as on level 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async with aclosing(RUNNABLE.astream_events(INPUT, version="v2")) as {events}:
 
 
 def operations(source: Source, loop: ast.AsyncFor, run: ast.Call) -> tuple[Operation, ...]:
-    """Return what makes a loop over tokens one over events; empty if that would not be the same.
+    """Return the operations that turn a loop over tokens into one over events; empty if that would not be the same.
 
     Args:
         source: The file.
@@ -53,7 +53,7 @@ def direct(source: Source, run: ast.Call) -> str | None:
         run: The legacy call.
 
     Returns:
-        An assumption, which takes `--unsafe`; nothing if there is none.
+        An assumption, which needs `--unsafe`; an empty text if there is none.
     """
     models = run_models(source, run)
     if not models.complete or len(models.found) != 1 or not all(is_chat_model(source, each) for each in models.found):
@@ -62,7 +62,7 @@ def direct(source: Source, run: ast.Call) -> str | None:
 
 
 def _is_plain(source: Source, run: ast.Call) -> bool:
-    """Return whether a call is `runnable.acall(x)`, with nothing but callbacks besides."""
+    """Return whether a call is `runnable.acall(x)`, with no other arguments than callbacks."""
     if not isinstance(run.func, ast.Attribute) or run.func.attr not in _CALLS:
         return False
     if len(run.args) != 1 or isinstance(run.args[0], ast.Starred):
@@ -77,7 +77,7 @@ def _is_plain(source: Source, run: ast.Call) -> bool:
 
 
 def _has_loose_comments(source: Source, loop: ast.AsyncFor) -> bool:
-    """Return whether comments stand where they would be lost: after the header, or after the last statement of the body."""
+    """Return whether comments would be lost: after the header, or after the last statement of the body."""
     header = range(loop.lineno, loop.body[0].lineno)
     if any("#" in source.line(number) for number in header):
         return True

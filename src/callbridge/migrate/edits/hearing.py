@@ -1,4 +1,4 @@
-"""What a handler that is made in a file hears: where it is attached, the calls it hears of, and what is assumed of them."""
+"""What a handler in a file hears: where it is attached, which calls it hears, and the assumptions about them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _STORED = "an object holds the model: if other files run it, the handler no long
 
 
 class Kept(NamedTuple):
-    """How a handler is kept.
+    """A handler, and how the code keeps it.
 
     Attributes:
         attachment: Where it is attached.
-        statement: The assignment to the variable that holds it; None if it is made where it is attached.
-        reads: Where its attributes are read.
+        statement: The assignment to the variable that holds it; None if the code makes it where it attaches it.
+        reads: Where the code reads its attributes.
     """
 
     attachment: Attachment
@@ -36,21 +36,21 @@ class Kept(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A call that a handler hears, and what it is attached to: a model, or the call itself."""
+    """A call that a handler hears, and the object it is attached to: a model, or the call itself."""
 
     attached: ast.Call
     call: ast.Call
 
 
 def kept(source: Source, made: ast.Call) -> Kept:
-    """Return how a handler is kept.
+    """Return how the code keeps a handler.
 
     Args:
         source: The file.
-        made: Makes the handler.
+        made: The call that makes the handler.
 
     Raises:
-        UnfitError: It is not attached at a place that can be seen, or used otherwise as well.
+        UnfitError: The file does not show where it is attached, or uses it for something else, too.
     """
     statement = source.parents[made]
     if not is_assignment(statement):
@@ -91,15 +91,15 @@ def _joined(attachments: Sequence[Attachment], name: str) -> Attachment:
 
 
 def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tuple[list[Run], list[str]]:
-    """Return the calls that a handler hears, and what is assumed of them.
+    """Return the calls that a handler hears, and the assumptions about them.
 
     Args:
         source: The file.
-        attachment: Of the handler.
-        consequence: What is different if the handler has heard nothing so far, as a clause.
+        attachment: Where the handler is attached.
+        consequence: What changes if the handler heard nothing before, as a clause.
 
     Raises:
-        UnfitError: Some cannot be seen, or the handler hears less of one than a loop over its text would.
+        UnfitError: The file does not show all calls, or the handler hears less of one than a loop over its text would.
     """
     found: list[Run] = []
     reasons: list[str] = [attachment.reason]
@@ -118,7 +118,7 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
             reasons.append(silence(source, each.attached, each.call, consequence))
         reasons.append(_elsewhere(source, each))
         reasons.append(blocking(source, each.call))
-    found = list({each.call: each for each in found}.values())  # one of several models that have the handler
+    found = list({each.call: each for each in found}.values())  # several models may have the handler
     if len({source.statement(each.call) for each in found}) < len(found):
         raise UnfitError("one statement runs the model twice")
     reasons.append(company(source, attachment.others))
@@ -134,17 +134,17 @@ def _is_flagged(source: Source, attachment: Attachment, model: ast.Call) -> bool
 
 
 def guarded(source: Source, attachment: Attachment, run: ast.Call, body: str, own: Collection[str] = ()) -> str:
-    """Return what is done with a token, under the condition on which the handler was attached.
+    """Return the code for a token, under the condition on which the handler was attached.
 
     Args:
         source: The file.
-        attachment: Of the handler.
+        attachment: Where the handler is attached.
         run: The call.
-        body: What is done, as source.
+        body: The code, as source.
         own: Names that mean something else there.
 
     Raises:
-        UnfitError: The condition may be another one where the call is made, or may do something.
+        UnfitError: The condition may have another value at the call, or may have an effect.
     """
     if attachment.condition is None:
         return body

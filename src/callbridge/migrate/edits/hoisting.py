@@ -1,4 +1,4 @@
-"""The statement before which a call may be made: nothing that the statement computes before the call may be different then.
+"""Finds the statement before which a call can move, if that changes nothing that the statement computes first.
 
 ```
 messages.append(chain.invoke(x).content)           with stream_call(chain.invoke, x) as stream:
@@ -6,8 +6,8 @@ messages.append(chain.invoke(x).content)           with stream_call(chain.invoke
                                                    messages.append(stream.result.content)
 ```
 
-What stands before the call in its statement is computed after it now. Names, constants and attributes that nothing rebinds
-meanwhile are the same; the result of another call, or a text made of what is changeable, may not be.
+The code before the call in its statement now runs after the call. Names, constants and attributes that nothing assigns in
+between stay the same; the result of another call, or a text made from mutable values, may not.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ _PASSING = (
     ast.Yield,
     ast.keyword,
 )
-"""Expressions that compute all their parts, in the order in which they are written."""
+"""Expressions that compute all their parts, in source order."""
 
 
 def statement_of(source: Source, value: ast.expr) -> ast.stmt:
-    """Return the statement before which an expression may be evaluated.
+    """Return the statement before which an expression can be evaluated.
 
     Args:
         source: The file.
-        value: Stands in the statement, and is evaluated once each time that the statement is run.
+        value: An expression in the statement, which must evaluate it exactly once.
 
     Raises:
-        UnfitError: It is not, or something is evaluated before it on which it may have an effect.
+        UnfitError: The statement does not, or it evaluates something first that the expression may affect.
     """
     node: ast.AST = value
     while not isinstance(parent := source.parents[node], ast.stmt):
@@ -71,7 +71,7 @@ def statement_of(source: Source, value: ast.expr) -> ast.stmt:
 
 
 def _check_statement(source: Source, statement: ast.stmt, part: ast.AST) -> None:
-    """Refuse a statement that is run in another order than it is written, or whose part is evaluated more than once."""
+    """Refuse a statement that does not run in source order, or that evaluates the part more than once."""
     if isinstance(statement, ast.AugAssign) and part is statement.value:
         if not _is_steady(source, statement.target, part):
             raise UnfitError(_LARGER)
@@ -86,7 +86,7 @@ def _check_statement(source: Source, statement: ast.stmt, part: ast.AST) -> None
 
 
 def _is_computed(parent: ast.AST, node: ast.AST) -> bool:
-    """Return whether a part of an expression is computed whenever the expression is, and once."""
+    """Return whether evaluating an expression computes a part of it exactly once."""
     if isinstance(parent, ast.IfExp):
         return parent.test is node
     if isinstance(parent, ast.BoolOp):
@@ -97,7 +97,7 @@ def _is_computed(parent: ast.AST, node: ast.AST) -> bool:
 
 
 def _before(parent: ast.AST, node: ast.AST) -> list[ast.AST]:
-    """Return the parts of an expression that are evaluated before one of them."""
+    """Return the parts of an expression that Python evaluates before one of them."""
     place = _place(node)
     return [each for each in ast.iter_child_nodes(parent) if hasattr(each, "lineno") and _place(each) < place]
 
@@ -107,7 +107,7 @@ def _place(node: ast.AST) -> tuple[int, int]:
 
 
 def _is_steady(source: Source, node: ast.AST, call: ast.AST) -> bool:
-    """Return whether an expression is the same before a call and after it, and nobody notices when it is computed."""
+    """Return whether an expression has the same value before and after a call, and no effect of its own."""
     if isinstance(node, ast.keyword):
         return _is_steady(source, node.value, call)
     if isinstance(node, ast.List | ast.Tuple):
@@ -126,20 +126,20 @@ def _is_steady(source: Source, node: ast.AST, call: ast.AST) -> bool:
 
 
 def _is_stored_elsewhere(source: Source, name: str, call: ast.AST) -> bool:
-    """Return whether an attribute of this name is bound by a function that a call may run."""
+    """Return whether a function that a call may run assigns an attribute of this name."""
     stores = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == name]
     return any(_may_run(source, each, call) for each in stores if not isinstance(each.ctx, ast.Load))
 
 
 def _is_item(source: Source, key: ast.Constant, call: ast.AST) -> bool:
-    """Return whether an item of this key is bound by a function that a call may run."""
+    """Return whether a function that a call may run assigns an item with this key."""
     stores = [node for node in source.nodes if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)]
     named = [each for each in stores if not isinstance(each.slice, ast.Constant) or each.slice.value == key.value]
     return any(_may_run(source, each, call) for each in named)
 
 
 def _may_run(source: Source, node: ast.AST, call: ast.AST) -> bool:
-    """Return whether a call that does not make an object may run the function that a node stands in."""
+    """Return whether a call may run the function around a node. A call that only makes an object does not."""
     scope = source.scope(node)
     if isinstance(scope, ast.Module) or scope is source.scope(call):
         return False

@@ -1,4 +1,4 @@
-"""Import statements as LibCST nodes: names moved, dropped and added, with the commas and comments of the others kept."""
+"""Import statements as LibCST nodes: moves, drops and adds names, and keeps the commas and comments of the others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def move(line: cst.SimpleStatementLine, homes: Mapping[str, str]) -> Sequence[cs
 
 
 def drop(line: cst.SimpleStatementLine, name: str) -> cst.SimpleStatementLine | None:
-    """Return the statement without the name that it binds, or None if nothing is left of it."""
+    """Return the statement without the bound name, or None if no name is left."""
     statement = cast("cst.ImportFrom", line.body[0])
     aliases = cast("Sequence[cst.ImportAlias]", statement.names)
     index = next(index for index, alias in enumerate(aliases) if _bound(alias) == name)
@@ -91,7 +91,7 @@ def extended(line: cst.SimpleStatementLine, names: Sequence[str]) -> cst.SimpleS
 
 
 def new(module: str, names: Sequence[str]) -> cst.SimpleStatementLine:
-    """Return a new import statement; of the module itself, if that is what is wanted."""
+    """Return a new import statement; without names, one that imports the module itself."""
     if names == [""]:
         return cst.SimpleStatementLine([cst.Import([cst.ImportAlias(_dotted(module))])])
     aliases = [cst.ImportAlias(cst.Name(name)) for name in names]

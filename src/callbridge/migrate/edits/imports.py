@@ -1,4 +1,4 @@
-"""CB101 to CB104: imports from `langchain.callbacks*`, which langchain 1.x does not have, to where the names live now."""
+"""CB101 to CB104: moves imports from `langchain.callbacks*`, which LangChain 1.x lacks, to where the names live now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHOLE = "the import binds the module: import the names that you use"
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
-    """Return what can be done about the imports of a file."""
+    """Return the changes and refusals for the imports of a file."""
     for node in source.nodes:
         if isinstance(node, ast.ImportFrom):
             yield from _plan_statement(source, node, legacy_aliases(node))
@@ -45,7 +45,7 @@ def _plan_statement(source: Source, node: ast.ImportFrom, aliases: Sequence[ast.
 
 
 def _unmoved(node: ast.ImportFrom, name: str, rule: str) -> str:
-    """Return why a name that has no home stays."""
+    """Return why a name without a new home stays."""
     if rule == "CB104":
         return f"{name} has no successor"
     return _WHOLE if node.module == "langchain" else f"callbridge does not know where {name} lives now"
@@ -56,9 +56,9 @@ def import_of(source: Source, module: str, name: str, near: ast.AST) -> tuple[Ad
 
     Args:
         source: The file.
-        module: Where from.
-        name: What; empty to import the module itself.
-        near: Uses it.
+        module: The module.
+        name: The name to import; empty for the module itself.
+        near: The node that uses it.
     """
     bound = name or module
     if bound in source.bound_here:

@@ -1,7 +1,7 @@
-"""CB304, CB306, CB307, CB310, CB401: what a handler of the project does with tokens, done in a loop over the call's text.
+"""CB304, CB306, CB307, CB310, CB401: moves the code of a project's handler into a loop over the call's text.
 
-The handler's statements stand in the loop, its attributes become variables, and the handler goes. What is different then: an
-error of these statements is raised in the loop, not logged.
+The handler's statements go into the loop, its attributes become variables, and the handler goes. One thing changes: the loop
+raises an error of these statements, while LangChain only logged it.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _CONTEXT = "the call runs in a thread without Streamlit's script context, in cas
 
 
 def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
-    """Return what can be done about the handlers of the project that do something with tokens; both levels wrap the call."""
+    """Return the changes and refusals for the project's token handlers. Both levels wrap the call."""
     queues = queue_handlers(source)
     for call in source.calls():
         handler = source.handler_class(call)
         if handler is None or handler.role != "token" or handler.base not in (None, "stdout"):
             continue
         if isinstance(call.func, ast.Name) and call.func.id in queues:
-            continue  # CB302 speaks of it
+            continue  # CB302 reports it
         sinks = set(handler.sinks)
         rule = "CB303" if "async-queue" in sinks else "CB302" if sinks & _QUEUES else "CB401"
         try:
@@ -65,7 +65,7 @@ def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change
 
 
 class _Setup(NamedTuple):
-    """A variable that takes the place of an attribute: its name, and what it holds at first, as a template with holes."""
+    """A variable that replaces an attribute: its name, and its first value as a template with holes."""
 
     name: str
     template: str
@@ -116,7 +116,7 @@ class _Inlining:
         return any(each.changes for each in self._consumer.fields.values())
 
     def _is_apart(self, statement: Assignment | None, runs: Sequence[ast.Call]) -> bool:
-        """Return whether the handler is made in another function than its calls, or may be made once for several."""
+        """Return whether another function than that of its calls makes the handler, or one handler may serve several calls."""
         source, made = self._source, self._made
         if any(source.scope(run) is not source.scope(made) for run in runs):
             return True
@@ -134,7 +134,7 @@ class _Inlining:
         return not any(isinstance(each, _REPEATING) and each not in around for each in source.ancestors(runs[0]))
 
     def _assumed(self, heard: Run) -> Iterator[str]:
-        """Return what is different where the statements stand in a loop."""
+        """Return what changes when the statements move into a loop."""
         run = heard.call
         consumer, is_async = self._consumer, isinstance(self._source.parents[run], ast.Await)
         if consumer.awaits and not isinstance(self._source.scope(run), ast.AsyncFunctionDef):
@@ -168,7 +168,7 @@ class _Inlining:
     # -- attributes
 
     def _name_fields(self, runs: Sequence[ast.Call]) -> None:
-        """Find for each attribute what stands for it: what was given for it, or a variable of its own."""
+        """Choose a replacement for each attribute: its argument, or a new variable."""
         arguments = self._arguments()
         assigned = begun_by(self._consumer.hooks)
         for name, each in self._consumer.fields.items():
@@ -190,7 +190,7 @@ class _Inlining:
         return next(name for name in free if name not in taken)
 
     def _arguments(self) -> dict[str, ast.expr | str]:
-        """Return the arguments that the handler is made of; of those that are left out the default, as source."""
+        """Return the arguments of the handler's constructor; for a missing one, the source of its default."""
         parameters, call = list(self._consumer.parameters), self._made
         if any(isinstance(each, ast.Starred) for each in call.args) or any(each.arg is None for each in call.keywords):
             raise UnfitError("the handler is made with `*` or `**` arguments")
@@ -209,7 +209,7 @@ class _Inlining:
         return all(self._is_stable(node, run) for run in runs)
 
     def _is_stable(self, node: ast.expr, run: ast.Call) -> bool:
-        """Return whether an expression means the same where the call is made: a name that is bound once, or a constant."""
+        """Return whether an expression means the same at the call: a name that is assigned once, or a constant."""
         if isinstance(node, ast.Constant):
             return not isinstance(node.value, str) or len(node.value) < 20
         while isinstance(node, ast.Attribute):
@@ -219,7 +219,7 @@ class _Inlining:
         return self._source.is_same(node, run)
 
     def _initial(self, variable: str, each: Field, arguments: Mapping[str, ast.expr | str], runs: Sequence[ast.Call]) -> _Setup:
-        """Return what a variable holds at first: what the attribute held when the handler had been made."""
+        """Return the first value of a variable: the attribute's value in a new handler."""
         holes: dict[str, Span] = {}
         value = ast.parse(ast.unparse(each.value), mode="eval").body
         for node in ast.walk(value):
@@ -243,7 +243,7 @@ class _Inlining:
         return _Setup(variable, f"{variable} = {_quoted(ast.unparse(value))}", holes)
 
     def _replace_uses(self, uses: Sequence[ast.Attribute]) -> None:
-        """Put the variables where the handler's attributes are read."""
+        """Replace reads of the handler's attributes by the variables."""
         for use in uses:
             known = self._renames.get(f"self.{use.attr}")
             if known is None or not isinstance(use.ctx, ast.Load):
@@ -251,7 +251,7 @@ class _Inlining:
             self._operations.append(ReplaceExpression(self._source.span(use), known))
 
     def _place_setup(self, kept_in: Assignment | None, runs: Sequence[ast.Call]) -> None:
-        """Make the variables where the handler was made, or in front of the one call that it was made for."""
+        """Define the variables where the code made the handler, or before the one call that the handler was for."""
         source = self._source
         statement = source.statement(self._made)
         template = "".join(f"{each.template}\n" for each in self._setup)
@@ -291,7 +291,7 @@ class _Inlining:
         self._operations += done
 
     def _need(self, name: str, place: ast.AST) -> None:
-        """Make sure that a name of the handler's file means the same at a place of this one."""
+        """Make sure that a name of the handler's file means the same at a place in this file."""
         source, module = self._source, self._consumer.handler.module
         origin = module.imports.get(name)
         local = module.definition(name, module.tree) is not None or module.binding(name, module.tree) is not None
@@ -326,7 +326,7 @@ def _is_quiet(node: ast.stmt) -> bool:
 
 
 def _acts(argument: ast.AST, made: ast.Call) -> bool:
-    """Return whether computing an argument may depend on when it is done; that of the handler does not count."""
+    """Return whether the value of an argument may depend on the time of its evaluation. The handler itself does not count."""
     if any(node is made for node in ast.walk(argument)):
         return False
     return any(isinstance(node, ast.Call | ast.Await | ast.NamedExpr) for node in ast.walk(argument))
@@ -337,12 +337,12 @@ def _lines(code: str) -> str:
 
 
 def _quoted(code: str) -> str:
-    """Return source with its one empty or simple string in double quotes, as it is written mostly."""
+    """Return source with its one empty or simple string in double quotes, the usual style."""
     return code.replace("'", '"') if code.count("'") == 2 and '"' not in code else code
 
 
 def _is_idle_without_text(consumer: Consumer) -> bool:
-    """Return whether a token without text changes nothing: it is added, printed without a line end, or asked for first."""
+    """Return whether an empty token changes nothing: the code adds it, prints it without a line end, or tests it first."""
     hook = consumer.handler.token_hook
     body = [each for each in hook.body if not isinstance(each, ast.Pass)] if hook is not None else []
     return all(_is_idle(each, consumer) for each in body)
@@ -373,7 +373,7 @@ def _is_idle(node: ast.stmt, consumer: Consumer) -> bool:
 
 
 def _is_empty_without_text(node: ast.expr, token: str) -> bool:
-    """Return whether an expression is an empty text if the token is one."""
+    """Return whether an expression is an empty text if the token is empty."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.func.attr in _OF_TEXT and _is_empty_without_text(node.func.value, token)
     if isinstance(node, ast.JoinedStr):

@@ -1,4 +1,4 @@
-"""CB301: `AsyncIteratorCallbackHandler`, a task and `aiter()`, to a loop over the text of the wrapped call.
+"""CB301: turns `AsyncIteratorCallbackHandler`, a task and `aiter()` into a loop over the text of the wrapped call.
 
 ```
 task = asyncio.create_task(chain.acall(x))         async with astream_call(chain.acall, x) as stream:
@@ -7,8 +7,8 @@ async for token in handler.aiter():          →         async for token in stre
 await task
 ```
 
-What is different then: the loop ends with the call, not with its first model; an error is raised in the loop, not lost or
-waited for without end; a reader that leaves cancels the call.
+Three things change: the loop ends with the call, not with its first model; the loop raises an error of the call, instead of
+losing it or waiting forever; a reader that leaves cancels the call.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _UNREAD = "the loop got no tokens before, and gets all of the text now"
 _EXCEPT = "the `except` around the loop catches errors of the call now: before, `await` raised them later or nobody saw them"
 
 _CATCHING = (ast.Try, getattr(ast, "TryStar", ast.Try), ast.With, ast.AsyncWith)
-"""Statements that may do something about an error of their body."""
+"""Statements that may handle an error of their body."""
 
 
 def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
-    """Return what can be done about the iterator handlers of a file; level 2 only where it is the same, or `unsafe`."""
+    """Return the changes and refusals for the iterator handlers of a file. Level 2 needs the same text, or `unsafe`."""
     for call in source.calls():
         origin = source.origin(call.func)
         if is_langchain(origin) and origin.endswith(".AsyncIteratorCallbackHandler"):
@@ -60,7 +60,7 @@ def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change
 
 
 class _Conversion:
-    """One handler and all that is done with it, read step by step; a step that fails refuses all of it."""
+    """One handler and all its uses, read step by step. If one step fails, it refuses all."""
 
     def __init__(self, source: Source, made: ast.Call, level: int, *, unsafe: bool) -> None:
         self._source = source
@@ -118,7 +118,7 @@ class _Conversion:
         return statement, name, function
 
     def _loops(self, name: str, function: Function) -> list[ast.AsyncFor]:
-        """Return the loops over the handler, of which one is run: there are several in the branches of an `if`."""
+        """Return the loops over the handler. Only one of them runs; several are in branches of an `if`."""
         loops = [node for node in ast.walk(function) if isinstance(node, ast.AsyncFor) and _is_aiter(node.iter, name)]
         if not loops or not all(self._exclude(*pair) for pair in combinations(loops, 2)):
             raise UnfitError(f"the function that makes {name} has {len(loops)} loops over {name}.aiter(), not one")
@@ -127,13 +127,13 @@ class _Conversion:
         return loops
 
     def _exclude(self, one: ast.AST, other: ast.AST) -> bool:
-        """Return whether two nodes stand in different branches of an `if`."""
+        """Return whether two nodes are in different branches of an `if`."""
         above, others = {one, *self._source.ancestors(one)}, {other, *self._source.ancestors(other)}
         branches = [node for node in above & others if isinstance(node, ast.If)]
         return any(bool(above.intersection(node.body)) != bool(others.intersection(node.body)) for node in branches)
 
     def _detach(self, name: str, function: Function, task: Task) -> str:
-        """Take the handler off what it is attached to, once; return what makes the change unsafe."""
+        """Detach the handler from its one place. Return what makes the change unsafe."""
         reasons: list[str] = []
         for use in self._source.uses(name, function):
             parent = self._source.parents[use]
@@ -161,7 +161,7 @@ class _Conversion:
         return reasons[0]
 
     def _leaving(self, loop: ast.AsyncFor, task: Task) -> str:
-        """Return what it means that the loop is left before its end, if it can be."""
+        """Return the assumption for a loop that may exit early."""
         inside = [node for statement in loop.body for node in ast.walk(statement)]
         if not any(isinstance(node, ast.Break | ast.Return) for node in inside):
             return ""
@@ -194,7 +194,7 @@ class _Conversion:
         return any(use.lineno > task.statement.lineno and not isinstance(use.ctx, ast.Load) for use in uses)
 
     def _settle_errors(self, name: str, function: Function, loops: Sequence[ast.AsyncFor], task: Task) -> None:
-        """Take away what ends or awaits the task, now that the loop does both."""
+        """Remove the code that ends or awaits the task: the loop does both now."""
         source = self._source
         gone: set[ast.stmt] = {source.statement(each) for each in task.awaits if is_statement_of(source, each)}
         gone.update(task.cancels)
@@ -228,7 +228,7 @@ class _Conversion:
                 raise UnfitError("the code awaits the result in a `try` around the loop, which may have exited early")
 
     def _check_awaits(self, loops: Sequence[ast.AsyncFor], task: Task) -> None:
-        """Refuse if something around an `await` of the task sees errors that the loop raises now, outside of it."""
+        """Refuse if code around an `await` of the task handles errors that the loop would raise outside of it."""
         for each in task.awaits:
             if all(each.lineno < loop.lineno for loop in loops):
                 raise UnfitError("the task is awaited before the loop")
@@ -237,7 +237,7 @@ class _Conversion:
                 raise UnfitError("a `try` or `with` around the `await` alone would miss the errors: the loop raises them")
 
     def _check_catching(self, catching: ast.AST, task: Task) -> None:
-        """Refuse if something around the loop sees errors that an `await` raised outside of it."""
+        """Refuse if code around the loop would handle errors that an `await` raised outside of it."""
         tried = bool(task.awaits) and all(self._is_tried(each, catching) for each in task.awaits)
         if tried or task.swallows:
             return
@@ -247,11 +247,11 @@ class _Conversion:
             raise UnfitError("a `with` around the loop would see the errors of the call, which so far `await` raises")
 
     def _is_tried(self, node: ast.AST, catching: ast.AST) -> bool:
-        """Return whether a node stands where a `try` or `with` sees its errors: in its body."""
+        """Return whether a node is in the body of a `try` or `with`, which sees its errors there."""
         return any(each in getattr(catching, "body", ()) for each in self._source.ancestors(node))
 
     def _around(self, loop: ast.AsyncFor, task: Task) -> list[ast.AST]:
-        """Return what may catch errors of the loop, and not those of the statement that makes the task."""
+        """Return the statements that may catch errors of the loop, but not those of the statement that makes the task."""
         block = self._source.block(task.statement)
         found: list[ast.AST] = []
         for each in self._source.ancestors(loop):
@@ -262,7 +262,7 @@ class _Conversion:
         return found
 
     def _rewrite_loops(self, loops: Sequence[ast.AsyncFor], task: Task) -> tuple[str, str]:
-        """Rewrite the loops; return what is done, and what is assumed for it."""
+        """Rewrite the loops. Return the message of the change, and its assumption."""
         source = self._source
         results = [each for each in task.awaits if not is_statement_of(source, each)]
         assumed = events_loop.direct(source, task.run) if self._level == 2 and not results else None

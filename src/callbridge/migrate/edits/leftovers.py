@@ -1,4 +1,4 @@
-"""What `fix` leaves, and why: one line for each finding that edits may deal with and have not dealt with."""
+"""What `fix` leaves, and why: one line for each finding of a rule with edits that has none here."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def leftovers(
     """Return what is left, with the reason.
 
     Args:
-        findings: What a scan finds when nothing more can be rewritten, with their verdicts settled.
-        plan: What could be done about them all the same.
-        wants: Whether the edits of a rule were asked for.
-        original: Returns where something stood before anything was rewritten.
+        findings: The findings of a scan after the last edit, with their final verdicts.
+        plan: The changes and refusals that remain.
+        wants: Whether you asked for the edits of a rule.
+        original: Returns a place in the original text.
     """
     yield from (each for each in plan if isinstance(each, Refusal) and each.rule not in REWRITTEN_BY)
     for finding in findings:

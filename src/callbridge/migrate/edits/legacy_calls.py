@@ -1,7 +1,7 @@
 """CB204: `chain.run(x, callbacks=[h])` to `chain.invoke(x, config={"callbacks": [h]})["output"]`: what `run` does itself.
 
-The chain stays as it is. `run`, `predict` and `acall` hand what they are given to `invoke` and `ainvoke`, and the first two
-take the one output out of the result; under which key it is there, the class of the chain says.
+The chain stays as it is. `run`, `predict` and `acall` pass their arguments to `invoke` and `ainvoke`, and the first two take
+the one output out of the result. The class of the chain tells its key.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _KEYS: Mapping[str, str] = MappingProxyType(
         "RetrievalQA": "result",
     }
 )
-"""What makes a chain of LangChain's, and the key of its one output."""
+"""The constructors of LangChain's chains, and the key of their one output."""
 
 _OWN = "the agent is your own: this file does not show that its output is called `output`"
 _NEW: Mapping[str, str] = MappingProxyType(
@@ -53,7 +53,7 @@ _OPTIONS = ("include_run_info", "metadata", "return_only_outputs", "tags")
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
-    """Return what can be done about callbacks that are passed to the methods of legacy chains."""
+    """Return the changes and refusals for callbacks that the code passes to methods of legacy chains."""
     if not source.is_langchain_file():
         return
     for call in source.calls():
@@ -100,7 +100,7 @@ def _change(source: Source, call: ast.Call, function: ast.Attribute, keyword: as
 
 
 def _key(source: Source, function: ast.Attribute, advice: str) -> tuple[str, str]:
-    """Return the key of the output of what a method is called on, and what is assumed of it."""
+    """Return the output key of a method's chain, and the assumption about it."""
     node = function.value
     made = source.value(node) if isinstance(node, ast.Name) else node
     made = stored_in(source, node) if isinstance(node, ast.Attribute) else made
@@ -121,7 +121,7 @@ def _key(source: Source, function: ast.Attribute, advice: str) -> tuple[str, str
 
 
 def _renamed(source: Source, call: ast.Call, function: ast.Attribute, keyword: ast.keyword, new: str) -> tuple[Operation, ...]:
-    """Return what makes a call with one input another one, argument by argument."""
+    """Return the operations that rename a call with one input, argument by argument."""
     if len(call.args) != 1 or len(call.keywords) != 1 or isinstance(call.args[0], ast.Starred):
         raise UnfitError("the call has more arguments than its input and the callbacks")
     value, owner = source.span(keyword.value), source.span(function.value)
@@ -135,7 +135,7 @@ def _renamed(source: Source, call: ast.Call, function: ast.Attribute, keyword: a
 def _with_dict(
     source: Source, call: ast.Call, function: ast.Attribute, keyword: ast.keyword, new: str
 ) -> tuple[str, dict[str, Span]]:
-    """Return a call whose inputs are keyword arguments as a template."""
+    """Return a template for a call whose inputs are keyword arguments."""
     inputs = [each for each in call.keywords if each is not keyword]
     if not inputs or function.attr == "acall" or any(each.arg is None or each.arg in _OPTIONS for each in inputs):
         raise UnfitError("the call has `**` arguments, other options than the callbacks, or no input")

@@ -1,6 +1,6 @@
 """CB201, CB202: `callback_manager=` and `CallbackManager([h])`, which 1.x models ignore, to `callbacks=[h]`.
 
-Only calls of LangChain's own classes: what a factory or a function of the project does with the argument is not known.
+It edits only calls of LangChain's own classes: a factory or a function of the project may do anything with the argument.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOCAL = "handlers in a manager hear only the run that gets them; in a list, the
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
-    """Return what can be done about the managers of a file."""
+    """Return the changes and refusals for the managers of a file."""
     for call in source.calls():
         keyword = keyword_of(call, "callback_manager")
         if keyword is not None and _concerns(source, call, keyword):
@@ -66,7 +66,7 @@ def _renamed(source: Source, call: ast.Call, keyword: ast.keyword, *, reason: st
 
 
 def _factory_of(source: Source, call: ast.Call) -> bool:
-    """Return whether the call is of a class method of LangChain: `RetrievalQA.from_llm(…)`."""
+    """Return whether the call is a class method of LangChain: `RetrievalQA.from_llm(…)`."""
     return isinstance(call.func, ast.Attribute) and is_langchain(source.origin(call.func.value))
 
 
@@ -76,7 +76,7 @@ def _is_manager(source: Source, call: ast.Call) -> bool:
 
 
 def _plan_key(source: Source, display: ast.Dict) -> Iterator[Change | Refusal]:
-    """Return what can be done about `{"callback_manager": m}`, the keywords that something of LangChain is made of."""
+    """Return the changes and refusals for `{"callback_manager": m}`, keywords for a LangChain constructor."""
     keys = [each for each in display.keys if isinstance(each, ast.Constant) and each.value == "callback_manager"]
     if len(keys) != 1:
         return
@@ -98,7 +98,7 @@ def _plan_key(source: Source, display: ast.Dict) -> Iterator[Change | Refusal]:
 
 
 def _users(source: Source, display: ast.Dict) -> list[ast.Call] | None:
-    """Return the calls whose keywords a dict is, as `**{…}` or as `**name` from a variable; None if it is used otherwise."""
+    """Return the calls that take a dict as keywords, by `**{…}` or `**name`; None if the dict has other uses."""
     parent = source.parents[display]
     uses: list[ast.expr] = [display]
     if name := variable_of(parent):
@@ -122,7 +122,7 @@ def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
     if handlers is None:
         unseen = "this place does not show the list of handlers: write the list instead of the manager"
         only = len(call.args) + len(call.keywords) == 1
-        yield Refusal("CB202", place, unseen if only else "the manager is made of more than a list of handlers")
+        yield Refusal("CB202", place, unseen if only else "the manager is made with more than a list of handlers")
         return
     uses = _uses(source, call)
     if not uses:
@@ -149,7 +149,7 @@ def _handlers(call: ast.Call) -> ast.List | None:
 
 
 def _uses(source: Source, call: ast.Call) -> list[tuple[ast.Call, ast.keyword]] | None:
-    """Return the calls that a manager is an argument of, or None if it goes elsewhere as well."""
+    """Return the calls that get a manager as an argument, or None if it has other uses."""
     parent = source.parents[call]
     name, scope = variable_of(parent), source.scope(parent)
     if not name:

@@ -37,7 +37,7 @@ _NO_MODEL = re.compile(
     r"Chain|Prompt|Handler|Memory|History|Embeddings|Message|Loader|Template|Agent|Tool|Parser|Retriever|Chat(Result|Generation)"
 )
 _RECORD = re.compile(r"(Message|Document|History)$")
-"""What LangChain's classes of this name make is data."""
+"""LangChain's classes with these names make data."""
 
 _WITHOUT_MODELS = ("prompt", "tags", "metadata", "verbose")
 """Arguments that never hold a model."""
@@ -63,7 +63,7 @@ _DEPTH = 12
 """Variables that are followed to what they were assigned."""
 
 SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "with_listeners", "with_retry", "with_types")
-"""Methods of a runnable that return one which runs the same models, and those among the arguments."""
+"""Methods of a runnable that return another one, which runs the same models and those in the arguments."""
 
 _UNSEEN = "this file does not show which models the call runs, and the loop reads the text of all of them"
 _SEVERAL = "the call runs several models: the handler hears one of them, and a wrapped call would report all"
@@ -74,11 +74,11 @@ _FACTORY = (
 
 @dataclass(frozen=True)
 class Models:
-    """What is known of the models behind an expression.
+    """The known models behind an expression.
 
     Attributes:
         found: The constructor calls that make them.
-        complete: Whether there can be no others.
+        complete: Whether these are certainly all.
     """
 
     found: frozenset[ast.Call]
@@ -100,7 +100,7 @@ def is_chat_model(source: Source, call: ast.Call) -> bool:
 
 
 def receiver(run: ast.Call) -> ast.expr:
-    """Return what is run: `chain` in `chain.run(x)` and in `chain(x)`."""
+    """Return the runnable of a call: `chain` in `chain.run(x)` and in `chain(x)`."""
     return run.func.value if isinstance(run.func, ast.Attribute) else run.func
 
 
@@ -120,16 +120,16 @@ def run_models(source: Source, run: ast.Call) -> Models:
 
 
 def hearing(source: Source, attached: ast.Call, run: ast.Call, beside: Sequence[ast.Call] = ()) -> tuple[bool, str]:
-    """Return whether the text of a call is what a handler hears of it, as far as can be told.
+    """Return whether a handler hears exactly the text of a call, as far as the file shows.
 
     Args:
         source: The file.
-        attached: What the handler is attached to.
+        attached: The object that the handler is attached to.
         run: The call.
-        beside: What else it is attached to.
+        beside: The other objects that it is attached to.
 
     Returns:
-        Whether the call may be wrapped at all, and what speaks against it: without a reason it is proved.
+        Whether the call can be wrapped at all, and the reason against it; without a reason, it is proved.
     """
     models = run_models(source, run)
     if hears_all(source, attached, run):
@@ -150,7 +150,7 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call, beside: Sequence[
 
 
 def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bool:
-    """Return whether an expression is made of what a call returns, directly or through variables."""
+    """Return whether an expression contains the result of a call, directly or through variables."""
     for each in ast.walk(node):
         if each is target:
             return True
@@ -234,7 +234,7 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
     if isinstance(call.func, ast.Attribute) and call.func.attr in SAME_MODELS:
         return _union([_models(source, each, depth + 1) for each in (call.func.value, *call.args)])
     if origin == "operator.itemgetter" or (isinstance(call.func, ast.Attribute) and call.func.attr == "as_retriever"):
-        return Models(frozenset(), True)  # a store's retriever asks for embeddings, and runs no model
+        return Models(frozenset(), True)  # a vector store's retriever uses embeddings, and runs no model
     method = method_called(source, call.func)
     if method is not None:
         return _models_of_returned(source, method, depth)
@@ -278,7 +278,7 @@ def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
 
 
 def values_of(source: Source, name: ast.Name) -> list[ast.expr]:
-    """Return all that a name may hold: what it is assigned, or what is given for the parameter that it is."""
+    """Return all values that a name may have: its assignments, or the arguments for it if it is a parameter."""
     given = argument_of(source, name)
     return source.values(name) if given is None else [given]
 

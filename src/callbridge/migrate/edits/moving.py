@@ -1,4 +1,4 @@
-"""What it means that the loop over a call's text makes the call, and raises its errors, where a task did both before."""
+"""Assumptions for moving a call from a task into the loop over its text, which now makes the call and raises its errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SKIPPED = "the code after the loop ran even if the call failed, and no longer w
 
 
 def moving(source: Source, loop: ast.stmt, task: Task) -> str:
-    """Return what speaks against evaluating a call's arguments later than they were; empty if nothing can come of it.
+    """Return the reason against evaluating a call's arguments later than before; empty if that changes nothing.
 
     Args:
         source: The file.
-        loop: Follows the statement that makes the task, in its function or in one inside of it.
-        task: Makes the call.
+        loop: The loop after the statement that makes the task, in its function or in one inside it.
+        task: The task that makes the call.
     """
     given = [each for each in ast.walk(task.run) if each not in (task.run, task.run.func)]
     computed = any(isinstance(each, ast.Await) or _calls(source, each) for each in given)
@@ -35,12 +35,12 @@ def moving(source: Source, loop: ast.stmt, task: Task) -> str:
 
 
 def skipping(source: Source, loop: ast.stmt, task: Task, ending: str) -> str:
-    """Return what speaks against raising a call's errors in the loop: what follows was run nevertheless; empty if nothing.
+    """Return the reason against raising a call's errors in the loop: code after it ran all the same; empty if there is none.
 
     Args:
         source: The file.
-        loop: Reads the tokens.
-        task: Has raised the errors where it was awaited, unless it kept them to itself.
+        loop: The loop that reads the tokens.
+        task: The task. It raised the errors where the code awaited it, unless it kept them to itself.
         ending: A statement that goes with the handler.
     """
     lost = task.swallows or not task.awaits
@@ -55,7 +55,7 @@ def skipping(source: Source, loop: ast.stmt, task: Task, ending: str) -> str:
 
 
 def _above(source: Source, loop: ast.stmt) -> Iterator[ast.AST]:
-    """Return what the loop stands in, up to its function."""
+    """Return the statements around the loop, up to its function."""
     for each in source.ancestors(loop):
         if each is source.scope(loop):
             return
@@ -63,7 +63,7 @@ def _above(source: Source, loop: ast.stmt) -> Iterator[ast.AST]:
 
 
 def _following(source: Source, loop: ast.stmt) -> Iterator[ast.stmt]:
-    """Return the statements that are run after the loop, and not if it fails: all but those of a `finally` around it."""
+    """Return the statements that run after the loop, but not if it fails: all except those in a `finally` around it."""
     for inner in (loop, *_above(source, loop)):
         if isinstance(inner, ast.stmt):
             block, outer = source.block(inner), source.parents[inner]
@@ -72,14 +72,14 @@ def _following(source: Source, loop: ast.stmt) -> Iterator[ast.stmt]:
 
 
 def _has_no_effect(node: ast.stmt, task: Task) -> bool:
-    """Return whether nothing is missed if a statement is not run: it does nothing, or it awaits the task and no more."""
+    """Return whether skipping a statement changes nothing: it does nothing, or only awaits the task."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) or node.value in task.awaits
     return isinstance(node, ast.Pass | Function) or (isinstance(node, ast.Return) and node.value is None)
 
 
 def _between(source: Source, loop: ast.stmt, task: Task) -> Iterator[ast.AST]:
-    """Return what is run after the task has been made and before the loop begins."""
+    """Return the code that runs after the task is made and before the loop begins."""
     block = source.block(task.statement)
     above = {loop, *source.ancestors(loop)}
     stack: list[ast.AST] = [each for each in block[block.index(task.statement) + 1 :] if each not in task.also]
@@ -93,7 +93,7 @@ def _between(source: Source, loop: ast.stmt, task: Task) -> Iterator[ast.AST]:
 
 
 def _calls(source: Source, node: ast.AST) -> bool:
-    """Return whether a node is a call that may depend on when it is made; messages and models of LangChain do not."""
+    """Return whether a node is a call whose result may depend on its time. LangChain's messages and models do not."""
     return isinstance(node, ast.Call) and not is_langchain(source.origin(node.func))
 
 

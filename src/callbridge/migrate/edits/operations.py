@@ -1,6 +1,6 @@
-"""What planners hand over: changes made of small operations on places, and refusals that say why there is none.
+"""The output of planners: changes, which consist of small operations on places, and refusals, which say why there is none.
 
-Data only. An operation names a node of the file by its place, so planning needs no LibCST; `apply` carries it out.
+Data only. An operation names a node of the file by its place, so planning needs no LibCST. `apply` carries it out.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ class AddArgument:
 
 @dataclass(frozen=True)
 class RemoveArgument:
-    """Take an argument out of a call.
+    """Remove an argument from a call.
 
     Attributes:
         span: The call.
-        name: The keyword; empty for an argument without one.
-        position: Of an argument without a keyword, from 0.
+        name: The keyword; empty for a positional argument.
+        position: The index of a positional argument, from 0.
     """
 
     span: Span
@@ -72,7 +72,7 @@ class RemoveArgument:
 
 @dataclass(frozen=True)
 class RemoveParameter:
-    """Take a parameter out of a function.
+    """Remove a parameter from a function.
 
     Attributes:
         span: The parameter: its name and annotation.
@@ -83,7 +83,7 @@ class RemoveParameter:
 
 @dataclass(frozen=True)
 class PassCall:
-    """Hand what is called to a function, with its arguments: `f(x)` becomes `function(f, x)`.
+    """Pass the callee and its arguments to a function: `f(x)` becomes `function(f, x)`.
 
     Attributes:
         span: The call.
@@ -96,11 +96,11 @@ class PassCall:
 
 @dataclass(frozen=True)
 class RemoveElement:
-    """Take an element out of a list or tuple display, or a key out of a dict display.
+    """Remove an element from a list or tuple display, or a key from a dict display.
 
     Attributes:
         span: The display.
-        index: Which one, from 0.
+        index: The index of the element, from 0.
     """
 
     span: Span
@@ -109,12 +109,12 @@ class RemoveElement:
 
 @dataclass(frozen=True)
 class ReplaceExpression:
-    """Put another expression in the place of one.
+    """Replace an expression.
 
     Attributes:
-        span: What goes.
-        template: Python source of what comes; names that are keys of `holes` stand for nodes of the file.
-        holes: Name in the template to the place of the node that goes there, with all that is changed inside it.
+        span: The old expression.
+        template: The source of the new one. Names that are keys of `holes` stand for nodes of the file.
+        holes: Name in the template to the place of the node that goes there, with all changes inside it.
     """
 
     span: Span
@@ -124,13 +124,13 @@ class ReplaceExpression:
 
 @dataclass(frozen=True)
 class ReplaceStatement:
-    """Put other statements in the place of one; comments and blank lines before it stay.
+    """Replace a statement by others. Comments and blank lines before it stay.
 
     Attributes:
-        span: What goes.
-        template: Python source of what comes. A name that is a key of `holes` stands for a node, alone on a line for a
-            statement; the name `BODY` alone on a line stands for the body of the statement that goes, and `STATEMENT` for the
-            statement itself, which takes its comment along.
+        span: The old statement.
+        template: The source of the new ones. A name that is a key of `holes` stands for a node; alone on a line, it stands for
+            a statement. `BODY` alone on a line stands for the body of the old statement, and `STATEMENT` for the old statement
+            itself, with its comment.
         holes: Name in the template to the place of the node that goes there.
         renames: Names, and attributes `self.x`, of the template to the expressions that stand for them.
     """
@@ -143,28 +143,28 @@ class ReplaceStatement:
 
 @dataclass(frozen=True)
 class RemoveStatement:
-    """Take a statement away; comments stay, unless a `RemoveComment` speaks of them."""
+    """Remove a statement. Its comments stay, unless a `RemoveComment` removes them."""
 
     span: Span
 
 
 @dataclass(frozen=True)
 class RemoveComment:
-    """Take a comment away that goes with something else; a line that holds nothing else goes as well."""
+    """Remove a comment, and its line if nothing else is on it."""
 
     span: Span
 
 
 @dataclass(frozen=True)
 class RemoveFinally:
-    """Take the `finally:` off a `try`; a `try` that has nothing else goes as well, and its body stays."""
+    """Remove the `finally:` of a `try`. If the `try` has nothing else, it goes as well, and its body stays."""
 
     span: Span
 
 
 @dataclass(frozen=True)
 class MoveImport:
-    """Import names from other modules than a `from … import` statement does.
+    """Change the modules that a `from … import` statement imports names from.
 
     Attributes:
         span: The statement.
@@ -177,7 +177,7 @@ class MoveImport:
 
 @dataclass(frozen=True)
 class DropImport:
-    """Take a name out of a `from … import` statement."""
+    """Remove a name from a `from … import` statement."""
 
     span: Span
     name: str
@@ -185,13 +185,13 @@ class DropImport:
 
 @dataclass(frozen=True)
 class AddImport:
-    """Import a name, in the statement that imports from there already, or in a new one.
+    """Import a name, in an existing statement for the module or in a new one.
 
     Attributes:
-        anchor: The line of the statement next to which a new one goes; None: first of all.
-        before: Whether it goes before that, not after it.
-        module: Where from.
-        name: What; empty for the module itself.
+        anchor: The line of the statement next to which a new one goes; None: at the top.
+        before: Whether the new one goes before that statement, not after it.
+        module: The module.
+        name: The name; empty for the module itself.
     """
 
     anchor: int | None
@@ -202,11 +202,11 @@ class AddImport:
 
 @dataclass(frozen=True)
 class ReplaceText:
-    """Put other text in the place of a comment, which is no node of the tree.
+    """Replace the text of a comment, which is not a node of the tree.
 
     Attributes:
-        span: What goes; on one line.
-        text: What comes; if nothing, the line goes as well when nothing else is on it.
+        span: The old text, on one line.
+        text: The new text; if it is empty, the line goes as well when nothing else is on it.
     """
 
     span: Span
@@ -234,16 +234,16 @@ Operation: TypeAlias = (
 
 @dataclass(frozen=True)
 class Change:
-    """Something that can be rewritten, completely or not at all.
+    """A change, made completely or not at all.
 
     Attributes:
         rule: The code of the rule.
-        place: What the rule speaks of.
-        message: What is done, as one sentence.
-        operations: How.
-        reason: Why it takes `--unsafe`; empty for what is safe.
-        orphans: Names whose imports, functions or classes may go once nothing uses them any more.
-        settles: Other places that there is nothing to do about any more: where a handler is attached.
+        place: The place that the rule reports.
+        message: What the change does, as one sentence.
+        operations: The operations of the change.
+        reason: Why it needs `--unsafe`; empty if it is safe.
+        orphans: Names whose imports, functions or classes may go once nothing uses them.
+        settles: Other places that need no change any more, such as where a handler is attached.
     """
 
     rule: str
@@ -256,11 +256,11 @@ class Change:
 
     @property
     def safe(self) -> bool:
-        """Whether it is made without `--unsafe`."""
+        """Whether `fix` makes it without `--unsafe`."""
         return not self.reason
 
     def overlaps(self, other: Change) -> bool:
-        """Return whether one of the two touches what the other touches; names of one import statement may move together."""
+        """Return whether the two touch the same code. Names of one import statement may move together."""
         mine, others = _touched(self), _touched(other)
         if all(isinstance(operation, MoveImport) for operation in self.operations + other.operations):
             return False
@@ -269,12 +269,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that a rule speaks of and that stays as it is.
+    """A place that a rule reports and that stays as it is.
 
     Attributes:
         rule: The code of the rule.
-        place: Where.
-        reason: Why it is not rewritten, and what would make it possible.
+        place: The place.
+        reason: Why `fix` does not rewrite it, and what would make that possible.
     """
 
     rule: str

@@ -1,4 +1,4 @@
-"""What an edit leaves behind unused: imports, functions and classes that only the rewritten code used."""
+"""Removes unused imports, functions and classes that only the rewritten code used."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["drop_unused"]
 
 
 def drop_unused(source: Source, names: Iterable[str]) -> tuple[tuple[Operation, ...], frozenset[str]]:
-    """Return operations that take away what binds these names, where nothing uses them any more.
+    """Return operations that remove the definitions of these names if nothing uses them any more.
 
-    A name that strings mention, that other files import, or whose import says `noqa`, stays.
+    A name stays if strings mention it, if other files import it, or if its import says `noqa`.
 
     Args:
         source: The file.
-        names: What rewritten code used.
+        names: The names that rewritten code used.
 
     Returns:
-        The operations, and the names that what they remove has used.
+        The operations, and the names that the removed definitions used.
     """
     operations: list[DropImport | RemoveStatement] = []
     used: set[str] = set()
@@ -49,7 +49,7 @@ def _is_unused(source: Source, name: str) -> bool:
 
 
 def _is_own(source: Source, name: str, use: ast.expr) -> bool:
-    """Return whether a function or class at module level names itself: nobody needs it for that."""
+    """Return whether a use of a module-level function or class is inside its own definition, which does not count."""
     top = next((each for each in source.ancestors(use) if source.parents.get(each) is source.tree), None)
     return isinstance(top, Function | ast.ClassDef) and top.name == name and use not in top.decorator_list
 
@@ -70,7 +70,7 @@ def _drop(source: Source, name: str) -> Iterator[tuple[DropImport | RemoveStatem
 
 
 def _is_guarded(source: Source, node: ast.Import | ast.ImportFrom) -> bool:
-    """Return whether an import is tried, or all that its block does: what is left of that would be a `pass`."""
+    """Return whether an import is in a `try`, or alone in its block, so that only a `pass` would be left."""
     tried = [each for each in source.ancestors(node) if isinstance(each, ast.Try | ast.ExceptHandler)]
     if tried and not (len(tried) == 1 and isinstance(tried[0], ast.Try) and _tries_more(tried[0], node)):
         return True

@@ -1,4 +1,4 @@
-"""Parameters of a file's own functions and classes: what they are given, and where what is given is read.
+"""Parameters of a file's own functions and classes: their arguments, and where the code reads them.
 
 ```
 def build(model):                    class Bot:
@@ -7,7 +7,7 @@ def build(model):                    class Bot:
 chain = build(ChatOpenAI())          bot = Bot(ChatOpenAI())
 ```
 
-Only where all calls can be seen, and all give the same: a function that is called with several models is not of one of them.
+This needs the file to show all calls, and all must pass the same: a function that gets several models has none of its own.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ __all__ = ["Parameter", "argument_of", "copying_function", "function_named", "pa
 
 
 _CACHES = ("functools.cache", "functools.lru_cache", "streamlit.cache_resource")
-"""Decorators of functions that return what they have returned before."""
+"""Decorators of cached functions."""
 
 _COPIES = ("streamlit.cache_data", "streamlit.experimental_memo")
 """Decorators of functions that return a copy of what they have returned before."""
 
 
 class Parameter(NamedTuple):
-    """A parameter of a function that is called in its own file only, and given the same each time.
+    """A parameter of a function that only its own file calls, each time with the same argument.
 
     Attributes:
         function: The function, or the `__init__` of a class.
         node: The parameter.
-        default: What it is if nothing is given, or None.
+        default: Its default, or None.
         calls: All calls of the function, or of the class.
-        reads: Where it is read.
+        reads: Where the function reads it.
     """
 
     function: Function
@@ -47,7 +47,7 @@ class Parameter(NamedTuple):
 
 
 def function_named(source: Source, name: str) -> ast.FunctionDef | None:
-    """Return the plain function at module level that a name means there: no generator, defined once, cached at most."""
+    """Return the module-level function with a name: not a generator, defined once, with no decorator but a cache."""
     found = _defined(source, name, _CACHES)
     return found if isinstance(found, ast.FunctionDef) and not _yields(found) else None
 
@@ -59,7 +59,7 @@ def copying_function(source: Source, name: str) -> ast.FunctionDef | None:
 
 
 def parameter_of(source: Source, value: ast.expr) -> Parameter | None:
-    """Return the parameter that an argument of a call is given for, or None if that, or not all of its calls, can be seen.
+    """Return the parameter for an argument of a call, or None if the file does not show it or all of its calls.
 
     Args:
         source: The file.
@@ -78,7 +78,7 @@ def parameter_of(source: Source, value: ast.expr) -> Parameter | None:
 
 
 def argument_of(source: Source, name: ast.Name) -> ast.expr | None:
-    """Return what a name that is a parameter is given, if all calls can be seen and give the same."""
+    """Return the argument for a name that is a parameter, if the file shows all calls and all pass the same."""
     home = source.scopes.home(name)
     if not isinstance(home, Function):
         return None
@@ -109,7 +109,7 @@ def _parameter(source: Source, function: Function, name: str, node: ast.arg) -> 
 
 
 def _are_same(source: Source, given: list[ast.expr | None]) -> bool:
-    """Return whether all calls give the same: there is one call, or all give one variable."""
+    """Return whether all calls pass the same: there is one call, or all pass one variable."""
     if len(given) == 1:
         return True
     names = [each for each in given if isinstance(each, ast.Name)]
@@ -120,7 +120,7 @@ def _are_same(source: Source, given: list[ast.expr | None]) -> bool:
 
 
 def _defined(source: Source, name: str, decorators: Collection[str] = ()) -> Function | ast.ClassDef | None:
-    """Return the function or class at module level that a name means: bound once, and not decorated but by some."""
+    """Return the module-level function or class with a name: bound once, with no other decorators than these."""
     found = [each for each in source.tree.body if isinstance(each, Function | ast.ClassDef) and each.name == name]
     stored = [use for use in source.uses(name) if not isinstance(use.ctx, ast.Load)] if found else []
     if len(found) != 1 or stored:
@@ -130,7 +130,7 @@ def _defined(source: Source, name: str, decorators: Collection[str] = ()) -> Fun
 
 
 def _called(source: Source, name: str) -> Function | None:
-    """Return what is run if a name is called: a function, or the `__init__` of a class."""
+    """Return the function that a call of a name runs: itself, or the `__init__` of a class."""
     found = _defined(source, name)
     if not isinstance(found, ast.ClassDef):
         return found
@@ -139,14 +139,14 @@ def _called(source: Source, name: str) -> Function | None:
 
 
 def _names(function: Function) -> list[ast.arg]:
-    """Return the parameters that can be given by name, but for `self`."""
+    """Return the parameters that a call can pass by name, except `self`."""
     arguments = function.args
     plain = arguments.args[1:] if function.name == "__init__" else arguments.args
     return [*plain, *arguments.kwonlyargs] if not arguments.posonlyargs else []
 
 
 def _given(call: ast.Call, names: list[ast.arg], node: ast.arg) -> ast.expr | None:
-    """Return what a call gives for a parameter."""
+    """Return the argument of a call for a parameter."""
     by_name = next((each.value for each in call.keywords if each.arg == node.arg), None)
     place = names.index(node)
     return by_name or (call.args[place] if place < len(call.args) else None)

@@ -1,4 +1,4 @@
-"""Patches that `git apply` takes: plain bytes, whatever the newlines, the encoding and the end of the file are."""
+"""Patches for `git apply`: plain bytes, so any newlines, encoding and end of file work."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _NO_NEWLINE = b"\n\\ No newline at end of file\n"
 
 
 def unified_patch(path: str, before: bytes, after: bytes) -> bytes:
-    """Return the difference between two versions of a file, or nothing if there is none.
+    """Return the difference between two versions of a file; empty if there is none.
 
     Args:
-        path: The file, relative to where the patch is to be applied, with forward slashes.
+        path: The file, relative to the directory in which you apply the patch, with forward slashes.
         before: Its bytes.
-        after: Its bytes when the patch is applied.
+        after: Its bytes after the patch.
     """
     old, new = _quoted(f"a/{path}"), _quoted(f"b/{path}")
     hunks = list(difflib.diff_bytes(difflib.unified_diff, _lines(before), _lines(after), lineterm=b"\n"))[2:]
@@ -41,5 +41,5 @@ def _quoted(path: str) -> bytes:
 
 
 def _ended(name: bytes) -> bytes:
-    """Return a path with a tab behind it if it has spaces, which would end it otherwise."""
+    """Return a path with a tab behind it if it has spaces. Without the tab, a space would end the path."""
     return name + b"\t" if b" " in name else name

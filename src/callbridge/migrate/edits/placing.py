@@ -1,6 +1,6 @@
-"""Where a new import goes: next to those of LangChain, sorted as they are, and where it cannot fail if they do not.
+"""Places new imports: next to those of LangChain, in their order, and where they fail only if those fail.
 
-Imports of the standard library go to the others of it. No comment is parted from the statement that it stands above.
+Imports from the standard library go next to others from it. A comment above a statement stays with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Import = ast.Import | ast.ImportFrom
 
 
 def has_import(source: Source, module: str, name: str, near: ast.AST) -> bool:
-    """Return whether a name is imported already where a node can see it: at module level, or in a function around it."""
+    """Return whether an import of a name is visible to a node: at module level, or in a function around it."""
     above = list(source.ancestors(near))
     for node in source.nodes:
         if isinstance(node, Import) and _binds(node, module, name):
@@ -39,13 +39,13 @@ def _binds(node: Import, module: str, name: str) -> bool:
 
 
 def place_import(source: Source, module: str, name: str, near: ast.AST) -> AddImport:
-    """Return the operation that imports a name, where a reader would look for it.
+    """Return the operation that imports a name where a reader would look for it.
 
     Args:
         source: The file.
-        module: Where from.
-        name: What; empty to import the module itself.
-        near: Uses it.
+        module: The module.
+        name: The name to import; empty for the module itself.
+        near: The node that uses it.
     """
     if _root(module) in sys.stdlib_module_names:
         found = _in_group([node for node in _imports(source.tree.body) if _is_stdlib(node)], source, module, name)
@@ -54,7 +54,7 @@ def place_import(source: Source, module: str, name: str, near: ast.AST) -> AddIm
 
 
 def _neighbours(source: Source, near: ast.AST) -> list[Import]:
-    """Return the imports of LangChain to go next to: at module level, else guarded there, else in the function around."""
+    """Return the LangChain imports next to which to put one: at module level, else guarded there, else in the function."""
     wanted = [node for node in source.nodes if isinstance(node, Import) and _is_langchain(node)]
     above = [source.tree, *(each for each in source.ancestors(near) if isinstance(each, Function))]
     plain = [node for node in wanted if source.parents[node] is source.tree]
@@ -69,7 +69,7 @@ def _is_fallback(source: Source, node: Import) -> bool:
 
 
 def _in_group(group: Sequence[Import], source: Source, module: str, name: str) -> AddImport | None:
-    """Return the place in the first run of imports that has some of a group: sorted, else behind them."""
+    """Return the place in the first block of imports with members of a group: in sorted order, else behind them."""
     if not group:
         return None
     run = _run(source, group[0])
@@ -85,7 +85,7 @@ def _in_group(group: Sequence[Import], source: Source, module: str, name: str) -
 
 
 def _run(source: Source, first: Import) -> list[ast.stmt]:
-    """Return the imports around one that follow each other without a blank line or a comment in between."""
+    """Return the block of imports around one, without blank lines or comments in between."""
     block = source.block(first)
     index = block.index(first)
     run: list[ast.stmt] = [first]
@@ -105,7 +105,7 @@ def _shares_line(source: Source, node: ast.stmt) -> bool:
 
 
 def _at_top(source: Source, module: str, name: str) -> AddImport:
-    """Return the place behind the imports that a file begins with, or behind its docstring, or first of all."""
+    """Return the place behind the first imports of a file, or behind its docstring, or at the top."""
     body = source.tree.body
     begin = [node for node in body[:1] if _is_docstring(node)]
     leading = list(begin)
@@ -117,7 +117,7 @@ def _at_top(source: Source, module: str, name: str) -> AddImport:
 
 
 def _first(source: Source, module: str, name: str) -> AddImport:
-    """Return the place in front of the imports of others."""
+    """Return the place before the third-party imports."""
     others = [node for node in _imports(source.tree.body) if not _is_future(node)]
     if others and not _shares_line(source, others[0]) and not _has_comment_above(source, others[0]):
         return AddImport(others[0].lineno, True, module, name)

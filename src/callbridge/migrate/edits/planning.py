@@ -1,4 +1,4 @@
-"""What can be done about a file: the planners of all rules, asked together. A scan and `fix` both ask here."""
+"""Runs the planners of all rules on a file. Both `scan` and `fix` use it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ __all__ = ["plan_all"]
 
 
 def plan_all(source: Source, level: int = 1, *, unsafe: bool = False) -> list[Change | Refusal]:
-    """Return all that could be changed in a file, and all that stays as it is.
+    """Return all changes and refusals for a file.
 
     Args:
         source: The file.
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
-        unsafe: Whether level 2 may assume what the file does not show.
+        unsafe: Whether level 2 may make assumptions that the file does not prove.
     """
     plan = [each for planner in (imports, managers, call_config, version, version3) for each in planner.plan(source)]
     for wrapper in (iterators, printing, inlining, threads, endpoints):
         plan += wrapper.plan(source, level, unsafe=unsafe)
     wrapped = [each for each in plan if isinstance(each, Change)]
-    for legacy in legacy_calls.plan(source):  # what reads the text of a call needs no other call
+    for legacy in legacy_calls.plan(source):  # code that reads the text of a call needs no other call
         if isinstance(legacy, Refusal) or not any(legacy.overlaps(each) for each in wrapped):
             plan.append(legacy)
     return [tidy(source, each) if isinstance(each, Change) else each for each in plan]

@@ -1,4 +1,4 @@
-"""CB305: `StreamingStdOutCallbackHandler`, to a loop that prints the text of the wrapped call.
+"""CB305: turns `StreamingStdOutCallbackHandler` into a loop that prints the text of the wrapped call.
 
 ```
 llm = ChatOpenAI(callbacks=[StreamingStdOutCallbackHandler()])      llm = ChatOpenAI()
@@ -31,7 +31,7 @@ _UNPRINTED = "nothing was printed before, and all of the text will be now"
 
 
 def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
-    """Return what can be done about the printing handlers of a file; level 2 only where it is the same, or `unsafe`."""
+    """Return the changes and refusals for the printing handlers of a file. Level 2 needs the same text, or `unsafe`."""
     for call in source.calls():
         origin = source.origin(call.func)
         if is_langchain(origin) and origin.endswith(".StreamingStdOutCallbackHandler"):
@@ -65,7 +65,7 @@ def _change(source: Source, made: ast.Call, level: int, *, unsafe: bool) -> Chan
 
 
 def _printing(source: Source, run: ast.Call, variable: str) -> tuple[str, list[Operation]]:
-    """Return what prints a token where the call is, and what has to be imported for it."""
+    """Return the code that prints a token at the call, and the operations that import its names."""
     if source.is_builtin("print", run):
         return _PRINT.format(token=variable), []
     added = import_of(source, "sys", "", run)

@@ -16,14 +16,14 @@ __all__ = ["Drain", "find_async_drain", "find_drain", "own_queue", "queue_handle
 
 @dataclass(frozen=True)
 class Drain:
-    """A loop that takes tokens out of a queue until the mark of the end.
+    """A loop that takes tokens out of a queue until the end mark.
 
     Attributes:
         loop: The loop.
-        variable: Holds the token.
-        sentinel: The mark of the end, as source.
-        body: What is done with a token.
-        names: Names that the loop needs no more.
+        variable: The variable with the token.
+        sentinel: The end mark, as source.
+        body: The code for a token.
+        names: Names that the new loop no longer needs.
     """
 
     loop: ast.While | ast.For
@@ -34,7 +34,7 @@ class Drain:
 
 
 def queue_handlers(source: Source) -> Mapping[str, frozenset[str]]:
-    """Return the classes of a file that do nothing but put tokens into a queue, with the marks of the end that they put."""
+    """Return the classes of a file that only put tokens into a queue, with the end marks that they put."""
     return {
         node.name: ends
         for node in source.tree.body
@@ -86,7 +86,7 @@ def _put_to_attribute(node: ast.stmt | None) -> tuple[str, str] | None:
 
 
 def own_queue(source: Source, name: str) -> str:
-    """Return the attribute in which a handler class keeps an `asyncio.Queue` of its own, which it makes; empty if none."""
+    """Return the attribute with an `asyncio.Queue` that a handler class makes itself; empty if there is none."""
     for init in (
         each for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name == name for each in node.body
     ):
@@ -104,8 +104,8 @@ def find_async_drain(source: Source, function: Function, queue: str) -> Drain | 
 
     Args:
         source: The file.
-        function: Where the loop is.
-        queue: What the queue is read by, as source.
+        function: The function with the loop.
+        queue: The source of the queue's expression.
     """
     loops = [node for node in ast.walk(function) if isinstance(node, ast.While) and _takes(node, queue)]
     loops = [node for node in loops if not any(other in source.ancestors(node) for other in loops)]
@@ -156,7 +156,7 @@ def _of_async_while(loop: ast.While, queue: str) -> Drain | None:
 
 
 def _used(body: list[ast.stmt], queue: str) -> list[ast.stmt]:
-    """Return the statements of a loop but for what tells the queue that a token was dealt with."""
+    """Return the statements of a loop without `task_done()`."""
     return [each for each in body if ast.unparse(each) != f"{queue}.task_done()"]
 
 
@@ -210,7 +210,7 @@ def _of_while(source: Source, loop: ast.While, name: str) -> Drain | None:
 
 
 def without_ends(source: Source, ends: Sequence[ast.stmt]) -> list[Operation]:
-    """Return what removes the statements that put the mark of the end; a `finally` that holds nothing else goes with it."""
+    """Return the operations that remove the statements with the end mark, and a `finally` that holds nothing else."""
     operations: list[Operation] = []
     for statement in ends:
         attempt = source.parents[statement]

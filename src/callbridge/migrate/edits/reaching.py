@@ -1,4 +1,4 @@
-"""Which assignment a variable has its value from, where it is assigned more than once.
+"""Reaching definitions: which of several assignments a read of a variable gets its value from.
 
 ```
 chain = prompt | llm          1
@@ -7,8 +7,8 @@ chain = other | llm           2
 print(chain.invoke(x))        reads 2
 ```
 
-Only for statements that follow one another in one block outside of loops: what a function, a loop or another branch reads may
-come from any of them.
+It works only for statements that follow one another in one block outside of loops. A function, a loop or another branch may
+read the value of any assignment.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
 def plain_stores(uses: Sequence[ast.Name], parents: Mapping[ast.AST, ast.AST]) -> list[Assignment] | None:
-    """Return the assignments `name = …` that are all that binds a name, or None if something else does as well.
+    """Return the assignments `name = …` if nothing else binds the name, else None.
 
     Args:
         uses: Where the name is written or read.
@@ -45,11 +45,11 @@ def plain_stores(uses: Sequence[ast.Name], parents: Mapping[ast.AST, ast.AST]) -
 
 
 def reached(uses: Sequence[ast.Name], block: Sequence[ast.stmt], parents: Mapping[ast.AST, ast.AST]) -> Reached | None:
-    """Return where each read of a variable has its value from, or None if that depends on what is run.
+    """Return the assignment for each read of a variable, or None if that depends on the run.
 
     Args:
         uses: Where the variable is written or read, in its scope and below.
-        block: The statements that its scope runs one after the other.
+        block: The statements of its scope, in order.
         parents: Each node's parent.
     """
     stores = plain_stores(uses, parents)
@@ -69,7 +69,7 @@ def reached(uses: Sequence[ast.Name], block: Sequence[ast.stmt], parents: Mappin
 
 
 def _place(use: ast.Name, places: Mapping[ast.stmt, int], parents: Mapping[ast.AST, ast.AST]) -> int:
-    """Return the number of the statement that a read stands in; -1 if it may be run at another time."""
+    """Return the number of the statement with a read; -1 if it may run at another time."""
     node: ast.AST = use
     while node not in places:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.GeneratorExp):

@@ -1,4 +1,4 @@
-"""Rewriting one text: plan, apply, plan again, until nothing is left to do.
+"""Rewrites one text: plan, apply, plan again, until nothing is left to do.
 
 ```
 text ──plan──▶ changes that do not touch each other ──apply──▶ text ──plan──▶ … ──▶ no change ──▶ drop what became unused
@@ -34,10 +34,10 @@ _PASSES = 50
 
 
 class UneditableError(Exception):
-    """A file that has something to rewrite cannot be edited; nothing has been changed.
+    """A file with something to rewrite cannot be edited. Nothing has been changed.
 
     Attributes:
-        problem: Why, in one line.
+        problem: The reason, in one line.
     """
 
     def __init__(self, problem: str) -> None:
@@ -50,12 +50,12 @@ class Options(Choice):
     """What to rewrite.
 
     Attributes:
-        unsafe: Also what may change behaviour, or needs another dependency.
-        level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
-        path: The file's label, by which relative imports are resolved.
-        project: Where imports lead; by default nowhere.
-        scan: Returns everything that the rules find in a text. Only what is found is edited, and suppressions of what is not
-            found go. None: all that can be planned is edited.
+        unsafe: Also make edits that may change behaviour or need another dependency.
+        level: 1 wraps legacy calls, 2 writes events loops if it can, and wraps the rest.
+        path: The file's label, which is the base of relative imports.
+        project: Resolves imports; by default nothing does.
+        scan: Returns all findings in a text. If given, only findings are edited, and suppressions without a finding go. None:
+            every planned change is made.
     """
 
     unsafe: bool = False
@@ -67,13 +67,13 @@ class Options(Choice):
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What became of a text.
+    """The result of rewriting a text.
 
     Attributes:
-        text: The new text; the old one if nothing was changed.
-        changes: What was done, at places of the original text.
-        refusals: What was left, and why; at places of the original text. Changes that take `--unsafe` are among them, and what
-            a scan still calls automatic.
+        text: The new text; the old one if nothing changed.
+        changes: The changes made, at places of the original text.
+        refusals: What was left, and why, at places of the original text. This includes changes that need `--unsafe`, and
+            findings that a scan still calls automatic.
     """
 
     text: str
@@ -92,14 +92,14 @@ def rewrite(
 
     Args:
         text: Its source.
-        options: What to rewrite; by default what is safe.
-        foreign_uses: Names that other files import from it; they stay.
+        options: What to rewrite; by default only safe edits.
+        foreign_uses: Names that other files import from it, which stay.
         is_package: Whether it is an `__init__.py`.
 
     Raises:
         SyntaxError: The text does not parse.
         ValueError: It has null bytes.
-        UneditableError: The result would not parse, would not settle, or LibCST cannot read the text.
+        UneditableError: The result would not parse, the edits never end, or LibCST cannot parse the text.
         ModuleNotFoundError: There is something to rewrite, and LibCST is not installed.
     """
     options = options or Options()
@@ -128,12 +128,12 @@ def rewrite(
 
 def _parse(text: str, foreign_uses: frozenset[str], is_package: bool, options: Options) -> Source:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes in somebody's strings
+        warnings.simplefilter("ignore")  # ignore invalid escapes in strings
         return Source(text, foreign_uses=foreign_uses, is_package=is_package, path=options.path, project=options.project)
 
 
 def _plan(source: Source, options: Options) -> tuple[list[Change | Refusal], list[Finding] | None]:
-    """Return what can be done about the wanted rules where nothing suppresses them, and what a scan finds of them."""
+    """Return the changes and refusals of the wanted rules that no comment suppresses, and the findings of these rules."""
     plan = plan_all(source, options.level, unsafe=options.unsafe)
     silent = [each for each in find_suppressions(source.text) if not each.problem]
     plan = [each for each in plan if not _is_silent(each.rule, _about(source, each), silent)]
@@ -154,7 +154,7 @@ def _is_silent(rule: str, places: Sequence[Span], suppressed: Sequence[Suppressi
 
 
 def _about(source: Source, each: Change | Refusal) -> list[Span]:
-    """Return what an entry of a plan speaks of: its place, and the class of which the handler there is made."""
+    """Return the places of a plan's entry: its own place, and the class of its handler."""
     made = [call.func for call in source.calls() if source.span(call) == each.place]
     names = {function.id for function in made if isinstance(function, ast.Name)}
     classes = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name in names]
@@ -162,7 +162,7 @@ def _about(source: Source, each: Change | Refusal) -> list[Span]:
 
 
 def _chosen(changes: Sequence[Change], options: Options) -> list[Change]:
-    """Return the changes that can be made at once; text first, since it moves places without LibCST."""
+    """Return the changes to make at once. Changes of comments come first, since they move places without LibCST."""
     wanted = [change for change in changes if change.safe or options.unsafe]
     textual = [change for change in wanted if isinstance(change.operations[0], ReplaceText)]
     chosen: list[Change] = []
@@ -203,7 +203,7 @@ def _applied_to_tree(text: str, operations: Sequence[Operation]) -> str:
 
 
 class _LineMap:
-    """Places of an edited text to lines of the original."""
+    """Maps places of an edited text to lines of the original."""
 
     def __init__(self, original: str, edited: str) -> None:
         self._same = original == edited
@@ -214,7 +214,7 @@ class _LineMap:
         )
 
     def original(self, place: Span) -> Span:
-        """Return where something stood, by line; columns are kept only in lines that have not changed."""
+        """Return the original place, by line. The column is exact only if the line has not changed."""
         for _, first, last, start, end in self._blocks:
             if start <= place.line - 1 < end:
                 line = first + (place.line - 1 - start if last - first == end - start else 0) + 1

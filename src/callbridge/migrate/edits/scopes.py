@@ -1,4 +1,4 @@
-"""Which scope a name belongs to: functions and comprehensions see what is around them, and nobody sees into classes."""
+"""Which scope a name belongs to: functions and comprehensions see the scopes around them, but not class scopes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Scopes:
         self._bound: dict[ast.AST, frozenset[str]] = {}
 
     def home(self, name: ast.Name) -> ast.AST:
-        """Return the function, lambda, comprehension or class that binds what a name stands for; else the module."""
+        """Return the function, lambda, comprehension or class that binds a name; else the module."""
         return self.home_of(name.id, name)
 
     def home_of(self, name: str, node: ast.AST) -> ast.AST:
-        """Return the home of what a name would stand for where a node stands."""
+        """Return the scope that would bind a name at a node."""
         path: list[ast.AST] = [node]
         inside = False
         while (above := self._parents.get(path[-1])) is not None:
@@ -42,14 +42,14 @@ class Scopes:
         return self._tree
 
     def bound(self, scope: ast.AST) -> frozenset[str]:
-        """Return the names that a scope binds for itself."""
+        """Return the names that a scope binds."""
         if scope not in self._bound:
             self._bound[scope] = frozenset(_bound(scope))
         return self._bound[scope]
 
 
 def _is_inside(scope: ast.AST, path: list[ast.AST]) -> bool:
-    """Return whether what is below a scope is evaluated in it: not its decorators, defaults, bases, or first iterable."""
+    """Return whether a node below a scope is evaluated in it: decorators, defaults, bases and the first iterable are not."""
     below = path[-1]
     if isinstance(scope, _COMPREHENSIONS):
         return below is not scope.generators[0] or len(path) < 2 or path[-2] is not scope.generators[0].iter
@@ -75,7 +75,7 @@ def _bound(scope: ast.AST) -> set[str]:
 
 
 def _own(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Return the nodes of a body that bind names in it: of a comprehension only `name := value`."""
+    """Return the nodes of a body that bind names in it. In a comprehension, only `name := value` does."""
     stack = list(body)
     while stack:
         node = stack.pop()

@@ -1,6 +1,6 @@
-"""Arguments, elements and imported names as LibCST nodes: taking one out and putting one in, with every comment kept.
+"""Arguments, elements and imported names as LibCST nodes: removes one or adds one, and keeps every comment.
 
-Which comments go along with what is taken away is decided elsewhere (`comments`), and they are gone before this is asked.
+The module `comments` decides which comments go with removed code, and removes them before.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _NOTHING = cst.SimpleWhitespace("")
 
 
 def without(items: Sequence[E], index: int, before: Space, after: Space) -> tuple[list[E], Space, Space]:
-    """Return items of a comma-separated sequence without one, and the white space inside its brackets.
+    """Return the items of a comma-separated sequence without one, and the white space inside its brackets.
 
     Args:
         items: The sequence.
-        index: Which one goes.
-        before: Between the opening bracket and the first item.
-        after: Between the last item and the closing bracket; what an argument says itself counts as well.
+        index: The item that goes.
+        before: The space between the opening bracket and the first item.
+        after: The space between the last item and the closing bracket, including the argument's own.
     """
     kept: list[E] = [*items[:index], *items[index + 1 :]]
     gone: E = items[index]
@@ -39,7 +39,7 @@ def without(items: Sequence[E], index: int, before: Space, after: Space) -> tupl
         return kept, before, after
     last = kept[-1]
     own = gone.whitespace_after_arg if isinstance(gone, cst.Arg) else _NOTHING
-    if isinstance(after, cst.ParenthesizedWhitespace):  # the bracket has a line of its own
+    if isinstance(after, cst.ParenthesizedWhitespace):  # the bracket is on its own line
         kept[-1], after = _with_space(last, _NOTHING), _closing(_space_of(last), after)
         if not isinstance(gone.comma, cst.Comma):
             kept[-1] = _without_comma(kept[-1])
@@ -53,7 +53,7 @@ def without(items: Sequence[E], index: int, before: Space, after: Space) -> tupl
 
 
 def appended(items: Sequence[E], new: Sequence[E]) -> list[E]:
-    """Return a comma-separated sequence, which is not empty, with more items at its end; no comment moves or is doubled."""
+    """Return a non-empty comma-separated sequence with more items at its end. No comment moves or doubles."""
     last = items[-1]
     between: Space = cst.SimpleWhitespace(" ")
     if len(items) > 1:
@@ -72,7 +72,7 @@ def appended(items: Sequence[E], new: Sequence[E]) -> list[E]:
 
 
 def without_parameters(parameters: cst.Parameters, gone: Collection[int]) -> cst.Parameters:
-    """Return parameters without some, by their number among those that can be given by name."""
+    """Return parameters without some, by their index among those that a call can pass by name."""
     plain = len(parameters.params)
     params = [each for number, each in enumerate(parameters.params) if number not in gone]
     named = [each for number, each in enumerate(parameters.kwonly_params, plain) if number not in gone]
@@ -110,7 +110,7 @@ def _has_comments(space: Space) -> bool:
 
 
 def _joined(first: Space, second: Space) -> Space:
-    """Return the white space that is left when what stood between two is gone."""
+    """Return the white space that is left when the item between two spaces is gone."""
     if not isinstance(second, cst.ParenthesizedWhitespace):
         return first
     if not isinstance(first, cst.ParenthesizedWhitespace):
@@ -119,7 +119,7 @@ def _joined(first: Space, second: Space) -> Space:
 
 
 def _closing(first: Space, second: Space) -> Space:
-    """Return what is left before a closing bracket, which stays where it was unless a comment ends the line."""
+    """Return the space before a closing bracket, which stays in its place unless a comment ends the line."""
     if isinstance(second, cst.ParenthesizedWhitespace):
         if isinstance(first, cst.ParenthesizedWhitespace):
             return _joined(first, second)
@@ -128,14 +128,14 @@ def _closing(first: Space, second: Space) -> Space:
 
 
 def _lines(space: cst.ParenthesizedWhitespace) -> list[cst.EmptyLine]:
-    """Return the lines of white space, a comment behind what is gone on a line of its own."""
+    """Return the lines of white space, with the comment behind a removed item on its own line."""
     comment = space.first_line.comment
     own = [cst.EmptyLine(comment=comment, whitespace=space.last_line)] if comment is not None else []
     return [*own, *space.empty_lines]
 
 
 def _bare(space: Space, *, keep_lines: bool = False) -> Space:
-    """Return white space without the comment behind what stands before it, and without those on lines of their own."""
+    """Return white space without the comment at the end of the line before it, and without comment lines."""
     if not isinstance(space, cst.ParenthesizedWhitespace):
         return space
     lines = space.empty_lines if keep_lines else ()
@@ -144,7 +144,7 @@ def _bare(space: Space, *, keep_lines: bool = False) -> Space:
 
 
 def _commented(space: Space, closing: Space) -> Space:
-    """Return white space between two items, with the comment that stood behind the first when it was the last one."""
+    """Return the white space between two items, with the comment from behind the first item, which was the last one."""
     if not isinstance(closing, cst.ParenthesizedWhitespace) or closing.first_line.comment is None:
         return space
     if isinstance(space, cst.ParenthesizedWhitespace):

@@ -1,4 +1,4 @@
-"""A parsed file, asked by all planners: where nodes stand, what names mean, who uses them."""
+"""A parsed file for the planners: the places of nodes, the meaning of names, and their uses."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Source:
     """One file's text and syntax tree.
 
     Args:
-        text: The decoded text, with the newlines that the file has.
-        foreign_uses: Names that other files of the project use, so that they stay where they are; `*` for all of them.
+        text: The decoded text, with the file's newlines.
+        foreign_uses: Names that other files of the project use, so they must stay; `*` for all of them.
         is_package: Whether the file is an `__init__.py`, whose imports are exports.
-        path: Its label, by which relative imports are resolved.
-        project: Where imports lead; by default nowhere.
+        path: Its label, which is the base of relative imports.
+        project: Resolves imports; by default nothing does.
 
     Attributes:
-        lines: With their ends.
+        lines: The lines with their ends.
 
     Raises:
         SyntaxError: The text is not Python that this interpreter can read.
@@ -87,7 +87,7 @@ class Source:
 
     @cached_property
     def obstacle(self) -> str:
-        """Why nothing in the file can be edited; empty if it can."""
+        """Why the file cannot be edited; empty if it can."""
         found = _LOST.search(self.text)
         if found is None:
             return ""
@@ -107,14 +107,14 @@ class Source:
         return module
 
     def handler_class(self, call: ast.Call) -> HandlerClass | None:
-        """Return the handler class of the project that a call makes an object of."""
+        """Return the project's handler class whose constructor a call is."""
         dotted = self.module.resolve(call.func)
         return find_handler(dotted, self.module, self.project or Project.build([])) if dotted is not None else None
 
     # -- places
 
     def span(self, node: ast.expr | ast.stmt | ast.keyword | ast.alias | ast.arg | ast.ExceptHandler) -> Span:
-        """Return where a node stands; decorators are not counted."""
+        """Return the place of a node, without decorators."""
         end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
         return Span(
             node.lineno, self._characters(node.lineno, node.col_offset), end_line, self._characters(end_line, end_column)
@@ -139,7 +139,7 @@ class Source:
     def comments(self) -> Mapping[int, Span]:
         """The place of each comment, by its line."""
         found: dict[int, Span] = {}
-        with contextlib.suppress(tokenize.TokenError, SyntaxError):  # what `ast` reads, `tokenize` may not
+        with contextlib.suppress(tokenize.TokenError, SyntaxError):  # `tokenize` may refuse a text that `ast` reads
             for token in tokenize.generate_tokens(iter([*self.lines, ""]).__next__):
                 if token.type == tokenize.COMMENT:
                     found[token.start[0]] = Span(*token.start, *token.end)
@@ -147,7 +147,7 @@ class Source:
 
     @property
     def line_count(self) -> int:
-        """How many lines there are; a newline at the end of the file ends a line and begins none."""
+        """The number of lines. A newline at the end of the file does not begin another line."""
         return len(self.lines) - (not self.lines[-1])
 
     def _characters(self, line: int, offset: int) -> int:
@@ -177,13 +177,13 @@ class Source:
         return self.module.parents
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
-        """Return what a node stands in, innermost first."""
+        """Return the nodes around a node, innermost first."""
         while (parent := self.parents.get(node)) is not None:
             yield parent
             node = parent
 
     def scope(self, node: ast.AST) -> Function | ast.Lambda | ast.ClassDef | ast.Module:
-        """Return the function, class or module that a node is evaluated in."""
+        """Return the function, class or module that evaluates a node."""
         for ancestor in self.ancestors(node):
             if isinstance(ancestor, Function | ast.Lambda | ast.ClassDef):
                 return ancestor
@@ -194,7 +194,7 @@ class Source:
         return next(each for each in (node, *self.ancestors(node)) if isinstance(each, ast.stmt))
 
     def block(self, statement: ast.stmt) -> list[ast.stmt]:
-        """Return the list of statements that a statement stands in."""
+        """Return the list of statements that contains a statement."""
         parent = self.parents[statement]
         for _, value in ast.iter_fields(parent):
             if isinstance(value, list) and statement in value:
@@ -223,7 +223,7 @@ class Source:
 
     @cached_property
     def bound_here(self) -> frozenset[str]:
-        """Names that the file binds otherwise than by an import: variables, parameters, functions, classes."""
+        """Names that the file binds without an import: variables, parameters, functions, classes."""
         names: set[str] = set()
         for node in self.nodes:
             if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -250,9 +250,9 @@ class Source:
         return frozenset(read | declared) | self.scopes.bound(self.tree)
 
     def origin(self, node: ast.expr) -> str | None:
-        """Return the qualified name that an expression stands for, if an import of this file says so.
+        """Return the qualified name of an expression, if an import of this file tells it.
 
-        None for what is bound here as well, where that may be meant: a parameter may hide an import.
+        Return None if the file may also bind the name in another way: a parameter may hide an import.
         """
         if isinstance(node, ast.Attribute):
             owner = self.origin(node.value)
@@ -287,7 +287,7 @@ class Source:
         return name in self._imported
 
     def is_builtin(self, name: str, node: ast.AST) -> bool:
-        """Return whether a name stands for the builtin where a node stands: nothing binds it, no `import *` may."""
+        """Return whether a name means the builtin at a node: nothing binds it, and no `import *` may."""
         if self.scopes.home_of(name, node) is not self.tree or name in self.scopes.bound(self.tree):
             return False
         return not any(
@@ -297,7 +297,7 @@ class Source:
         )
 
     def is_langchain_file(self) -> bool:
-        """Return whether anything of LangChain's packages is imported."""
+        """Return whether the file imports anything from LangChain's packages."""
         return any(is_langchain(origin) for origin in self._imported.values())
 
     def uses(self, name: str, within: ast.AST | None = None) -> list[ast.Name]:
@@ -305,8 +305,8 @@ class Source:
 
         Args:
             name: The name.
-            within: Only in this node, and only as what the name stands for there: not where a function, lambda, comprehension
-                or class inside binds the same name for itself. None: everywhere, whatever it stands for.
+            within: Only in this node, and only with the meaning that the name has there: not where a function, lambda,
+                comprehension or class inside binds the same name. None: everywhere, with any meaning.
         """
         found = self._by_name.get(name, [])
         if within is not None:
@@ -327,7 +327,7 @@ class Source:
 
     @cached_property
     def scopes(self) -> Scopes:
-        """What binds which name."""
+        """The scopes of the file."""
         return Scopes(self.tree, self.parents)
 
     def assignment(self, name: str, scope: ast.AST) -> Assignment | None:
@@ -349,7 +349,7 @@ class Source:
         return f"{name} is assigned more than once"
 
     def readers(self, statement: Assignment) -> list[ast.Name] | None:
-        """Return where the value of an assignment to a variable is read, or None if that cannot be told."""
+        """Return where the code reads the value of an assignment, or None if the file does not show it."""
         name, scope = variable_of(statement), self.scope(statement)
         if not name or not isinstance(scope, Function | ast.Module):
             return None
@@ -362,7 +362,7 @@ class Source:
         return None if self._is_other(name, scope) else reached(self.uses(name, scope), scope.body, self.parents)
 
     def value(self, name: ast.Name) -> ast.expr | None:
-        """Return what a name was assigned, in the function around or in the module, if only one assignment can be meant."""
+        """Return the value of a name, from the function around or the module, if only one assignment can apply."""
         home = self.scopes.home(name)
         if not isinstance(home, Function | ast.Module):
             return None
@@ -370,7 +370,7 @@ class Source:
         return value_of(assigned) if assigned else None
 
     def values(self, name: ast.Name) -> list[ast.expr]:
-        """Return all that a name may have been assigned, but for None; nothing if it is bound in another way as well."""
+        """Return all assigned values of a name, except None; empty if something else binds it, too."""
         home, known = self.scopes.home(name), self.value(name)
         if known is not None or not isinstance(home, Function | ast.Module) or self._is_other(name.id, home):
             return [known] if known is not None else []
@@ -379,14 +379,14 @@ class Source:
         return [each for each in found if not (isinstance(each, ast.Constant) and each.value is None)]
 
     def is_same(self, name: ast.Name, node: ast.AST) -> bool:
-        """Return whether a name means the same where a node stands, and nothing binds it anew meanwhile."""
+        """Return whether a name means the same at a node, and nothing binds it again in between."""
         home = self.scopes.home(name)
         stores = [use for use in self.uses(name.id, home) if binds(use, self.parents)]
         given = [each.arg for each in ast.walk(home.args) if isinstance(each, ast.arg)] if isinstance(home, Function) else []
         return self.scopes.home_of(name.id, node) is home and len(stores) <= (name.id not in given)
 
     def fresh(self, node: ast.AST, *wanted: str) -> str:
-        """Return the first of these names that is free where a node stands, or the last one with a number."""
+        """Return the first of these names that is free at a node, or the last one with a number."""
         around = [each for each in self.ancestors(node) if isinstance(each, Function)]
         taken = self._of_module
         if around:

@@ -1,4 +1,4 @@
-"""How added and moved imports stand among their neighbours: blank lines as one writes them, no module twice in a row."""
+"""Formats added and moved imports: usual blank lines, and no module twice in a row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST = 99
 
 
 def spaced(block: B, added: Sequence[Line]) -> B:
-    """Return a block in which no added import is glued to what is none."""
+    """Return a block with blank lines between added imports and other code."""
     body = list[cst.BaseStatement](block.body)
     for index, node in enumerate(body):
         if not any(node is each for each in added):
@@ -28,7 +28,7 @@ def spaced(block: B, added: Sequence[Line]) -> B:
         if not (after is not None and _is_import(after)) and before is not None and not _blank(before, node):
             body[index] = _parted(node, 1)
         if after is None or (before is not None and _is_import(before) and not _is_future(before)):
-            continue  # what follows stands as it did behind the import before
+            continue  # the next statement keeps its place behind the import before
         if not _is_import(after):
             wanted = 2 if isinstance(after, cst.FunctionDef | cst.ClassDef) and isinstance(block, cst.Module) else 1
             body[index + 1] = _parted(after, wanted)
@@ -38,7 +38,7 @@ def spaced(block: B, added: Sequence[Line]) -> B:
 
 
 def _blank(before: cst.BaseStatement, node: cst.BaseStatement) -> bool:
-    """Return whether a blank line parts a statement from the one before, or is not wanted between imports."""
+    """Return whether a blank line separates a statement from the one before, or imports need none."""
     lines: Sequence[cst.EmptyLine] = getattr(node, "leading_lines", ())
     return _is_import(before) or (bool(lines) and lines[0].comment is None)
 
@@ -51,7 +51,7 @@ def _parted(node: cst.BaseStatement, wanted: int) -> cst.BaseStatement:
 
 
 def merged(block: B, moved: Sequence[Line]) -> B:
-    """Return a block in which a moved import is one statement with its neighbour, if that imports from the same module."""
+    """Return a block in which a moved import is merged with its neighbour, if that imports from the same module."""
     body: list[cst.BaseStatement] = []
     for node in block.body:
         last = body[-1] if body else None

@@ -1,4 +1,4 @@
-"""CB901: suppression comments that suppress nothing. Comments are text, not syntax: they are edited without LibCST."""
+"""CB901: removes suppression comments that suppress nothing. Comments are text, so this needs no LibCST."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["apply", "plan"]
 
 
 def plan(source: Source, suppressions: Sequence[Suppression], findings: Sequence[Finding]) -> Iterator[Change]:
-    """Return what can be done about the suppressions of a file.
+    """Return the changes for the suppressions of a file.
 
     Args:
         source: The file.
-        suppressions: Those that are well-formed.
-        findings: Everything that the rules find in it.
+        suppressions: The well-formed suppressions.
+        findings: All findings in the file.
     """
     for each in suppressions:
         here = {finding.rule for finding in findings if finding.line <= each.target <= max(finding.line, finding.end_line)}
@@ -33,7 +33,7 @@ def plan(source: Source, suppressions: Sequence[Suppression], findings: Sequence
 
 
 def apply(source: Source, operations: Sequence[ReplaceText]) -> str:
-    """Return the text with comments replaced; a line that held nothing else goes with its comment."""
+    """Return the text with comments replaced. A line without other code goes with its comment."""
     lines = [source.line(number) for number in range(1, source.line_count + 1)]
     for operation in sorted(operations, key=lambda each: each.span, reverse=True):
         index = operation.span.line - 1

@@ -1,4 +1,4 @@
-"""The task that runs a legacy call next to the loop that reads its tokens: how it is made, guarded and awaited."""
+"""The task that runs a legacy call next to the loop over its tokens: how the code makes, guards and awaits it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from callbridge.migrate.edits.source import Function, Source
 __all__ = ["REPORTING", "Task", "find_task", "is_statement_of"]
 
 REPORTING = ("critical", "debug", "error", "exception", "info", "log", "print_exc", "warning")
-"""Methods of loggers, and what prints a traceback."""
+"""Methods of loggers, and functions that print a traceback."""
 
 _WAITED = "the loop waited forever before: only the `await` after it started the call"
 
@@ -28,11 +28,11 @@ class Task:
     """`task = asyncio.create_task(guard(run, handler.done))`, or the coroutine of the run alone, awaited after the loop.
 
     Attributes:
-        statement: Where the run's coroutine is made: where the task is, or before that.
+        statement: The statement that makes the run's coroutine: that of the task, or an earlier one.
         run: The legacy call.
         guard: The function that sets `done` when the call has ended; None if there is none.
         awaits: The expressions `await task`.
-        reason: Why wrapping needs a look; empty for what is proved.
+        reason: Why wrapping needs a review; empty if it is proved.
         swallows: Whether the guard may keep errors of the call to itself, so that `await task` does not raise them.
         also: The statement that makes the task, if the coroutine was made before; the function that does nothing but the run.
         cancels: The statements that cancel it, which the end of the loop does.
@@ -64,11 +64,11 @@ class _Coroutine(NamedTuple):
 
 
 def find_task(source: Source, function: Function, handler: str) -> Task | str:
-    """Return the one task that a function makes, or why it is not of a known form.
+    """Return the one task that a function makes, or why its form is unknown.
 
     Args:
         source: The file.
-        function: Makes the handler and the task.
+        function: The function that makes the handler and the task.
         handler: The variable that holds the handler.
     """
     made = [call for call in ast.walk(function) if isinstance(call, ast.Call) and _makes_task(call)]
@@ -118,7 +118,7 @@ def _cancelling(source: Source, use: ast.Name) -> ast.stmt | None:
 
 
 def _late(source: Source, function: Function) -> Task | None:
-    """Return the run whose coroutine is kept in a variable and awaited, if there is one and no more."""
+    """Return the run whose coroutine a variable holds and the code awaits, if there is exactly one."""
     found = list(_coroutines(source, function))
     if len(found) != 1:
         return None
@@ -146,7 +146,7 @@ def _is_coroutine(call: ast.Call) -> bool:
 
 
 def is_statement_of(source: Source, node: ast.expr) -> bool:
-    """Return whether an expression is a statement of its own."""
+    """Return whether an expression is a statement by itself."""
     return isinstance(source.parents[node], ast.Expr)
 
 
@@ -175,7 +175,7 @@ def _run(source: Source, made: ast.Call, handler: str) -> _Coroutine | str:
 
 
 def _coroutine(source: Source, node: ast.expr) -> tuple[ast.Call | None, Assignment | None]:
-    """Return the call that makes a coroutine, and the assignment if it is kept in a variable that is read here alone."""
+    """Return the call that makes a coroutine, and its assignment if a variable holds it that nothing else reads."""
     if isinstance(node, ast.Call):
         return node, None
     statement = source.assignment(node.id, source.scope(node)) if isinstance(node, ast.Name) else None
@@ -195,7 +195,7 @@ def _is_done(node: ast.expr, handler: str) -> bool:
 
 
 def _inside(source: Source, call: ast.Call, handler: str) -> _Coroutine | None:
-    """Return the run that a function next to the loop awaits, if all else that it does is to report an error and set `done`."""
+    """Return the run that a function next to the loop awaits, if it only reports errors and sets `done` besides."""
     if not isinstance(call.func, ast.Name) or call.args or call.keywords:
         return None
     name, scope = call.func.id, source.scope(call)
@@ -220,7 +220,7 @@ def _inside(source: Source, call: ast.Call, handler: str) -> _Coroutine | None:
 
 
 def _guard_problem(guard: Function) -> str:
-    """Return what a guard does besides awaiting, reporting an error, and setting an event; empty if nothing."""
+    """Return what a guard does besides awaiting, reporting an error and setting an event; empty if nothing."""
     body = [node for node in guard.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
     names = [argument.arg for argument in guard.args.args]
     if len(body) != 1 or not isinstance(body[0], ast.Try) or len(names) != 2:

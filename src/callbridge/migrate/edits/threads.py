@@ -13,7 +13,7 @@ while True:                                                    for token in stre
     yield token
 ```
 
-Always to be reviewed: an error of the call was printed by its thread, and is raised in the loop now.
+Always needs a review: the thread printed an error of the call; now the loop raises it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _REVIEW = "the loop raises an error of the call, which the thread only printed b
 
 
 def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change | Refusal]:
-    """Return what can be done about the queues of a file; both levels wrap the call."""
+    """Return the changes and refusals for the queues of a file. Both levels wrap the call."""
     handlers = queue_handlers(source)
     if not handlers:
         return
@@ -60,7 +60,7 @@ def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change
 
 
 class _Conversion:
-    """One handler with its queue, its thread and its loop; a part that is not of a known form refuses all of it."""
+    """One handler with its queue, its thread and its loop. If one part has an unknown form, it refuses all."""
 
     def __init__(self, source: Source, made: ast.Call, ends: frozenset[str]) -> None:
         self._source = source
@@ -116,7 +116,7 @@ class _Conversion:
         return task
 
     def _attachment(self) -> Attachment:
-        """Return where the handler is attached; the variable that holds it goes."""
+        """Return where the handler is attached. The variable that holds it goes."""
         attachment, statement, reads = kept(self._source, self._made)
         if reads:
             raise UnfitError("the file uses the handler for more than `callbacks`")
@@ -125,7 +125,7 @@ class _Conversion:
         return attachment
 
     def _attached(self) -> tuple[tuple[Operation, ...], ast.Call]:
-        """Return what takes the handler off, and the one call that runs with it."""
+        """Return the operations that detach the handler, and the one call that runs with it."""
         attachment = self._attachment()
         self._places = attachment.places
         if attachment.condition is not None:
@@ -139,14 +139,14 @@ class _Conversion:
         return attachment.operations, runs[0]
 
     def _ends_of(self, task: ast.FunctionDef, name: str, drain: Drain) -> list[ast.stmt]:
-        """Return the statements that put the mark of the end into the queue."""
+        """Return the statements that put the end mark into the queue."""
         puts = [node for node in ast.walk(task) if isinstance(node, ast.Expr) and _puts(node, name) == drain.sentinel]
         if not puts and drain.sentinel not in self._ends:
             raise UnfitError("this file does not show what puts the end mark into the queue")
         return list(puts)
 
     def _threads(self, task: ast.FunctionDef) -> list[ast.stmt]:
-        """Return the statements that make, start and join the thread, which do nothing else."""
+        """Return the statements that make, start and join the thread and do nothing else."""
         home = self._source.scope(task)
         uses = [use for use in self._source.uses(task.name, home) if isinstance(use.ctx, ast.Load)]
         keyword = self._source.parents[uses[0]] if len(uses) == 1 else None
@@ -185,7 +185,7 @@ class _Conversion:
         return ReplaceStatement(source.span(drain.loop), template, holes)
 
     def _without_sentinel(self, function: Function, drain: Drain, ends: list[ast.stmt]) -> list[Operation]:
-        """Take away the variable that holds the mark of the end, if it holds nothing else."""
+        """Remove the variable that holds the end mark, if nothing else uses it."""
         statement = self._source.assignment(drain.sentinel, function) if drain.sentinel.isidentifier() else None
         if statement is None:
             return []
@@ -200,7 +200,7 @@ def _is_queue(source: Source, value: ast.expr) -> bool:
 
 
 def _puts(node: ast.Expr, name: str) -> str | None:
-    """Return what a statement puts into a queue, as source."""
+    """Return the source of the value that a statement puts into a queue."""
     call = node.value
     if not isinstance(call, ast.Call) or len(call.args) != 1 or call.keywords:
         return None

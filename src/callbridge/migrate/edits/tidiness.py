@@ -1,4 +1,4 @@
-"""What every change is held to, whoever plans it: it parts no line, leaves no block empty, and loses no comment."""
+"""Checks that every change must pass: it splits no line, leaves no block empty, and loses no comment."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _OF_STATEMENTS = (DropImport, MoveImport, RemoveFinally, RemoveStatement, Replac
 
 
 def tidy(source: Source, change: Change) -> Change | Refusal:
-    """Return a change with the comments that go along, or why it would leave a mess.
+    """Return a change with the comments that go with it, or a refusal if it would break one of these rules.
 
     Args:
         source: The file.
-        change: As it was planned.
+        change: The planned change.
     """
     touched = {each.span for each in change.operations if isinstance(each, _OF_STATEMENTS)}
     statements = [node for place, node in source.statements.items() if place in touched]

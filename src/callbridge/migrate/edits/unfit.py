@@ -1,4 +1,4 @@
-"""The error with which a planner gives up on code that is not of a form it knows."""
+"""The error of a planner that does not know the form of some code."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["UnfitError"]
 
 
 class UnfitError(Exception):
-    """The code is not of a form that can be converted; the message says why, as one clause."""
+    """The code has a form that `fix` cannot convert. The message says why, as one clause."""

@@ -1,4 +1,4 @@
-"""The verdicts of findings that edits may deal with: read off the plan that `fix` carries out, so that both say the same.
+"""The verdicts of findings with edits. They come from the plan that `fix` carries out, so `scan` and `fix` agree.
 
 ```
 findings of the rules ──┐
@@ -37,7 +37,7 @@ REWRITTEN_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "CB401": _OF_CLASSES,
     }
 )
-"""Rules with automatic findings, and those whose edits deal with them: where a handler is attached goes with the handler."""
+"""Rules with automatic findings, and the rules whose edits fix them: an attach site changes with its handler."""
 
 
 def place_of(finding: Finding) -> Span:
@@ -46,7 +46,7 @@ def place_of(finding: Finding) -> Span:
 
 
 def concerns(each: Change | Refusal, finding: Finding) -> bool:
-    """Return whether an entry of a plan speaks of what a finding speaks of."""
+    """Return whether an entry of a plan is about a finding."""
     if each.rule not in REWRITTEN_BY.get(finding.rule, (finding.rule,)):
         return False
     places = (each.place, *each.settles) if isinstance(each, Change) else (each.place,)
@@ -54,7 +54,7 @@ def concerns(each: Change | Refusal, finding: Finding) -> bool:
 
 
 def is_found(each: Change | Refusal, findings: Iterable[Finding]) -> bool:
-    """Return whether a scan has found what an entry of a plan speaks of; the names of one import statement go together."""
+    """Return whether an entry of a plan is about a finding. The names of one import statement belong together."""
     if isinstance(each, Change) and all(isinstance(operation, MoveImport) for operation in each.operations):
         spans = [operation.span for operation in each.operations if isinstance(operation, MoveImport)]
         return any(finding.rule == each.rule and spans[0].overlaps(place_of(finding)) for finding in findings)
@@ -62,7 +62,7 @@ def is_found(each: Change | Refusal, findings: Iterable[Finding]) -> bool:
 
 
 def _is_of_class(each: Change | Refusal, finding: Finding) -> bool:
-    """Return whether a change takes away what is made of the class that a finding is in."""
+    """Return whether a change removes the objects of a class with a finding."""
     name = finding.facts.get("handler", "").rpartition(".")[2]
     return finding.rule in _OF_CLASSES and isinstance(each, Change) and each.rule in _OF_CLASSES and name in each.orphans
 
@@ -71,8 +71,8 @@ def settled(findings: Iterable[Finding], plan: Sequence[Change | Refusal], sourc
     """Return findings with the verdicts that the plan proves.
 
     Args:
-        findings: Of the rules. Those of rules without edits, and those that are kept, stay as they are.
-        plan: What can be done about the file.
+        findings: The findings. Those of rules without edits, and kept ones, do not change.
+        plan: The changes and refusals for the file.
         source: The file.
     """
     classes = [each for each in source.nodes if isinstance(each, ast.ClassDef)]
@@ -111,7 +111,7 @@ def _of_handler(finding: Finding, plan: Sequence[Change | Refusal], source: Sour
 
 
 def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Refusal], source: Source) -> Finding:
-    """Return a finding in a handler's class, which goes when all that is made of it in the file goes."""
+    """Return a finding in a handler's class, which goes when all its objects in the file go."""
     uses = [each for each in source.uses(holder.name) if isinstance(each.ctx, ast.Load)]
     entries = [each for each in plan if each.rule in _OF_CLASSES]
     mine = [_entry(entries, source.span(use)) for use in uses]
@@ -132,7 +132,7 @@ def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Re
 
 
 def _entry(entries: Sequence[Change | Refusal], place: Span) -> Change | Refusal | None:
-    """Return what can be done about a handler that is made at a place, before why it stays."""
+    """Return the change for a handler at a place; without one, the refusal."""
     here = [each for each in entries if each.place.overlaps(place)]
     return next((each for each in here if isinstance(each, Change)), here[0] if here else None)
 

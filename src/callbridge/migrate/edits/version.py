@@ -12,7 +12,7 @@ __all__ = ["plan"]
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
-    """Return what can be done about event streams whose version is not said, or old."""
+    """Return the changes and refusals for event streams without a version, or with an old one."""
     for call in source.calls():
         if not isinstance(call.func, ast.Attribute) or (source.origin(call.func) or "").startswith("callbridge."):
             continue

@@ -1,4 +1,4 @@
-"""CB703 to CB705, CB707 and CB708: streams of version 3 that are not awaited, not closed, not heard, or taken for text."""
+"""CB703 to CB705, CB707 and CB708: v3 streams that are not awaited, not closed or not heard, and contents used as text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_SEEN = "this file does not show that this is a LangChain message: it comes 
 
 
 def plan(source: Source) -> Iterator[Change | Refusal]:
-    """Return what can be done about the streams of version 3 in a file."""
+    """Return the changes and refusals for the v3 streams in a file."""
     for stream in v3_streams(source.module):
         if stream.is_unawaited(source.module):
             yield _awaited(source, stream)
@@ -42,7 +42,7 @@ def plan(source: Source) -> Iterator[Change | Refusal]:
 
 
 def _awaited(source: Source, stream: V3Stream) -> Change | Refusal:
-    """Await what is a coroutine."""
+    """Await the coroutine of a stream."""
     span = source.span(stream.call)
     scope = source.scope(stream.call)
     if not isinstance(scope, ast.AsyncFunctionDef):
@@ -57,13 +57,13 @@ def _awaited(source: Source, stream: V3Stream) -> Change | Refusal:
 
 
 def _is_looped_over(source: Source, load: ast.Name) -> bool:
-    """Return whether a variable is read by a loop of the coroutine that it belongs to."""
+    """Return whether a loop of the variable's own coroutine reads it."""
     parent = source.parents[load]
     return isinstance(parent, ast.AsyncFor | ast.comprehension) and parent.iter is load
 
 
 def _entered(source: Source, stream: V3Stream, rule: str) -> Change | Refusal:
-    """Enter a stream that is awaited, for the one statement that reads it."""
+    """Enter an awaited stream for the one statement that reads it."""
     span, made = source.span(stream.call), source.parents[stream.call]
     holder = source.parents[made]
     operations: tuple[Operation, ...]
@@ -90,7 +90,7 @@ def _entered(source: Source, stream: V3Stream, rule: str) -> Change | Refusal:
 
 
 def _only_reader(source: Source, stream: V3Stream, made: ast.AST) -> ast.stmt | None:
-    """Return the statement after the one that makes a stream, if no other reads it."""
+    """Return the statement after the one that makes a stream, if no other statement reads the stream."""
     block = next(
         (
             body
@@ -108,7 +108,7 @@ def _only_reader(source: Source, stream: V3Stream, made: ast.AST) -> ast.stmt | 
 
 
 def _with_tokens(source: Source, handler: ast.expr) -> Change | Refusal:
-    """Give a handler its tokens."""
+    """Wrap a handler, so that it gets its tokens."""
     span = source.span(handler)
     imported = import_of(source, "callbridge", "with_tokens", handler)
     if imported is None:

@@ -1,4 +1,4 @@
-"""Legacy calls whose text a loop is to read: which calls run a model, and the statements that wrap one."""
+"""Wraps legacy calls, so that a loop reads their text: finds the calls that run a model, and writes the statements."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["blocking", "check_run", "check_streams", "passed", "runs_of", "wrap"
 _SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_prompt", "call_as_llm")
 _ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
 _STREAMS = ("astream", "astream_events", "astream_log", "stream", "stream_events", "stream_log", "transform", "atransform")
-"""Methods whose result is read piece by piece: nothing runs when they are called."""
+"""Methods that return a stream: calling them runs nothing yet."""
 
 _PARTS = ("combine_documents_chain", "llm", "llm_chain", "first", "last", "question_generator")
-"""Attributes of chains that hold the model, or what runs it."""
+"""Attributes of chains that hold the model, or an object that runs it."""
 
 _FIELDS = words(
     "config_specs input_key input_keys input_schema max_tokens memory model model_kwargs model_name output_key output_keys "
@@ -37,23 +37,23 @@ _ASKING = words("get_graph get_input_schema get_name get_num_tokens get_num_toke
 """Attributes and methods that run nothing."""
 
 _Seen: TypeAlias = set[ast.expr]
-"""What has been followed: a variable that is made of itself, `chain = chain | parser`, is not followed for ever."""
+"""The variables followed so far, so that `chain = chain | parser` does not lead in circles."""
 
 _BLOCKED = "the call blocked the event loop before, and runs in a thread now, while the loop runs other tasks"
 
 _READERS = ("callbridge.astream_call", "callbridge.stream_call", "functools.partial")
-"""What a call is handed to when it has been wrapped."""
+"""The functions that wrap a call."""
 
 
 def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
-    """Return all calls that run a model, following it through variables, chains and pipes.
+    """Return all calls that run a model. Follow it through variables, chains and pipes.
 
     Args:
         source: The file.
         made: The constructor of the model.
 
     Raises:
-        UnfitError: The model goes somewhere it cannot be followed to.
+        UnfitError: The code passes the model to a place that the file does not show.
     """
     runs = list(dict.fromkeys(_follow(source, made, set())))
     if not runs:
@@ -140,7 +140,7 @@ def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Itera
 
 
 def _is_made_of(node: ast.AST, source: Source) -> TypeGuard[ast.Call]:
-    """Return whether this makes something of LangChain of its arguments: `LLMChain(llm=…)`, `RetrievalQA.from_llm(…)`."""
+    """Return whether this makes a LangChain object from its arguments: `LLMChain(llm=…)`, `RetrievalQA.from_llm(…)`."""
     return isinstance(node, ast.Call) and is_langchain(source.origin(node.func))
 
 
@@ -165,7 +165,7 @@ def _follow_method(source: Source, attribute: ast.Attribute, seen: _Seen) -> Ite
 
 
 def _only_describes(attribute: ast.Attribute, parent: ast.AST) -> bool:
-    """Return whether something is asked or told of a model or chain that is no run of it."""
+    """Return whether code reads or sets something of a model or chain without running it."""
     if isinstance(parent, ast.Call) and parent.func is attribute:
         return attribute.attr in _ASKING
     if isinstance(attribute.ctx, ast.Store):
@@ -174,7 +174,7 @@ def _only_describes(attribute: ast.Attribute, parent: ast.AST) -> bool:
 
 
 def _follow_variable(source: Source, statement: Assignment, name: str, seen: _Seen) -> Iterator[ast.Call]:
-    """Follow a variable to where it is read; if it is assigned several times, to all places that may read this value."""
+    """Follow a variable to its reads; if there are several assignments, to all reads that may get this value."""
     scope, uses = source.scope(statement), source.readers(statement)
     if uses is None:
         uses = [use for use in source.uses(name, scope) if isinstance(use.ctx, ast.Load)]
@@ -187,14 +187,14 @@ def _follow_variable(source: Source, statement: Assignment, name: str, seen: _Se
 
 
 def check_run(source: Source, call: ast.Call) -> str:
-    """Return what is assumed if a call is taken for one that runs a model before it returns; empty if it is seen.
+    """Return the assumption that a call runs a model before it returns; empty if the file shows it.
 
     Args:
         source: The file.
-        call: Is given a handler; not the constructor of a model.
+        call: A call that gets a handler; not the constructor of a model.
 
     Raises:
-        UnfitError: It makes something, returns a stream that nobody has begun to read, or may do either.
+        UnfitError: It makes an object, returns a stream that nothing has read yet, or may do either.
     """
     function = call.func
     check_streams(call)
@@ -209,20 +209,20 @@ def check_run(source: Source, call: ast.Call) -> str:
 
 
 def check_streams(call: ast.Call) -> None:
-    """Refuse a call that returns a stream: wrapping what makes it loses its text, since nobody begins to read it there."""
+    """Refuse a call that returns a stream: the wrapped call would end before anything reads the text."""
     function = call.func
     if isinstance(function, ast.Attribute) and function.attr in _STREAMS:
         raise UnfitError(f"{function.attr}() returns a stream: use its text where you read that")
 
 
 def _is_defined(source: Source, name: str) -> bool:
-    """Return whether a name is one of a function or class: what that does with a handler is its own affair."""
+    """Return whether a name means a function or class of the file, which may do anything with a handler."""
     defined = any(isinstance(each, Function | ast.ClassDef) and each.name == name for each in source.nodes)
     return defined or source.is_imported(name)
 
 
 def _is_chain(source: Source, node: ast.expr) -> bool:
-    """Return whether what is called is a chain of LangChain's: a variable or attribute that is made of one here."""
+    """Return whether the callee is a LangChain chain: a variable or attribute that gets one in this file."""
     if isinstance(node, ast.Name):
         value = source.value(node)
         return value is not None and _is_made_of(value, source)
@@ -234,23 +234,23 @@ def _is_chain(source: Source, node: ast.expr) -> bool:
 
 
 def passed(source: Source, run: ast.Call, function: str, operations: Sequence[Operation]) -> tuple[str, list[Operation]]:
-    """Return the template that hands a call to a function of ours, whose hole `RUN` is the call, and what it takes.
+    """Return the template that passes a call, in its hole `RUN`, to a callbridge function, and the operations for that.
 
-    The arguments are evaluated where they stand, as before: in the same thread, and before anything runs.
+    The arguments are still evaluated in their place: in the same thread, and before anything runs.
 
     Args:
         source: The file.
         run: The call.
         function: The function's name, which is imported, too.
-        operations: What is done with the call otherwise.
+        operations: The other operations on the call.
 
     Raises:
-        UnfitError: A name that has to be imported means something else in this file.
+        UnfitError: A name to import means something else in this file.
     """
     span = source.span(run)
     removed = {each.name for each in operations if isinstance(each, RemoveArgument) and each.span == span}
     template, taker, names = "RUN", function, [("callbridge", function)]
-    if any(keyword.arg not in removed for keyword in run.keywords):  # ours would take them for options of the stream
+    if any(keyword.arg not in removed for keyword in run.keywords):  # our function would take them for options of the stream
         template, taker, names = f"{function}(RUN)", "partial", [*names, ("functools", "partial")]
     return template, [*(each for name in names for each in _import(source, *name, run)), PassCall(span, taker)]
 
@@ -276,21 +276,21 @@ def wrap(
 ) -> tuple[list[Operation], bool]:
     """Return the operations that read the text of a call in a loop before the statement that uses its result.
 
-    They come with whether the runnable's events are read, and the call is not made.
+    Also return whether the loop reads the runnable's events instead of making the call.
 
     Args:
         source: The file.
         run: The call.
         variable: The loop's variable.
         body: The loop's body.
-        direct: Reads the runnable's events where the result of the call is not used.
-        operations: What is done with the call otherwise.
-        around: Statements that go before and after the loop, as source.
-        more: Names in them, and the nodes of the file that go there.
-        renames: Names and attributes in the loop's body and around it that stand for others.
+        direct: Read the runnable's events if nothing uses the result of the call.
+        operations: The other operations on the call.
+        around: Statements before and after the loop, as source.
+        more: Names in them, and the nodes of the file for these.
+        renames: Replacements for names and attributes in the loop's body and around it.
 
     Raises:
-        UnfitError: The result is used in a way that would change the order of things.
+        UnfitError: Wrapping would change the order of evaluation.
     """
     value: ast.expr = run
     if _is_coroutine(run):
@@ -325,7 +325,7 @@ def wrap(
 
 
 def blocking(source: Source, run: ast.Call) -> str:
-    """Return what is different if a call is made in a coroutine and not awaited; empty otherwise."""
+    """Return what changes if a coroutine makes a call without awaiting it; empty otherwise."""
     blocks = isinstance(source.scope(run), ast.AsyncFunctionDef) and not _is_coroutine(run)
     return _BLOCKED if blocks else ""
 
