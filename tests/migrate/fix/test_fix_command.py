@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from callbridge.__main__ import main
-from callbridge.migrate.analysis import contents
+from callbridge.migrate.analysis import source_files
 from callbridge.migrate.analysis.files import find_files
 from callbridge.migrate.commands.fix import fix_files
 from callbridge.migrate.commands.parallel import WORTH_PROCESSES
@@ -318,7 +318,7 @@ def test_a_disk_that_fails_leaves_the_old_file(
             raise failure
         return real(*arguments)
 
-    monkeypatch.setattr(contents.os, function, fail)
+    monkeypatch.setattr(source_files.os, function, fail)
     assert run() == 2
     assert "a.py: not written: No space left on device" in capsys.readouterr().err
     assert (project / "a.py").read_bytes() == OLD
@@ -331,7 +331,7 @@ def test_an_interrupt_leaves_the_old_file(project: Path, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     (project / "a.py").write_bytes(OLD)
-    monkeypatch.setattr(contents.os, "replace", interrupt)
+    monkeypatch.setattr(source_files.os, "replace", interrupt)
     assert run() == 130
     assert (project / "a.py").read_bytes() == OLD
     assert sorted(path.name for path in project.iterdir()) == ["a.py", "pyproject.toml"]
@@ -341,7 +341,7 @@ def test_a_file_that_somebody_else_changes_meanwhile_stays_theirs(project: Path)
     path = project / "a.py"
     path.write_bytes(b"theirs")
     with pytest.raises(BlockingIOError, match="changed since"):
-        contents.write_atomically(path, NEW, expected=OLD)
+        source_files.write_atomically(path, NEW, expected=OLD)
     assert path.read_bytes() == b"theirs"
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from fixing import check_noop, check_rewritten, code
 
-from callbridge.migrate.analysis.homes import Home
+from callbridge.migrate.analysis.moved_names import Home
 from callbridge.migrate.commands.scan import scan_source
 from callbridge.migrate.edits.rewriting import Options, rewrite
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callbridge.__main__ import main
-from callbridge.migrate.analysis.contents import decoded
 from callbridge.migrate.analysis.module import UnparsableError
+from callbridge.migrate.analysis.source_files import decoded
 from callbridge.migrate.edits.patch import unified_patch
 from callbridge.migrate.edits.rewriting import Options, rewrite
 

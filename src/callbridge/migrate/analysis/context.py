@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from callbridge.migrate.analysis.attach import Attachment, Use, attachments, uses
+from callbridge.migrate.analysis.attach_sites import Attachment, Use, attachments, uses
 from callbridge.migrate.analysis.handlers import HandlerClass, find_handler, handler_class
-from callbridge.migrate.analysis.known import builtin_role
+from callbridge.migrate.analysis.langchain_names import builtin_role
 from callbridge.migrate.analysis.module import Module
 from callbridge.migrate.analysis.project import Project
 from callbridge.migrate.finding import Finding, Severity, Verdict

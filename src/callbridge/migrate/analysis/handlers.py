@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from callbridge.migrate.analysis.known import (
+from callbridge.migrate.analysis.langchain_names import (
     BASES,
     HOOKS,
     Role,

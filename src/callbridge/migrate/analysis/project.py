@@ -8,8 +8,8 @@ from itertools import repeat, takewhile
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from callbridge.migrate.analysis.foreign import ForeignUses
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.cross_file_uses import ForeignUses
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.analysis.module import Function, Module, UnparsableError, parse
 
 __all__ = ["Found", "Project", "module_name"]

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from callbridge.migrate.analysis.attach import Attachment, Use
-from callbridge.migrate.analysis.events import is_own_stream
+from callbridge.migrate.analysis.attach_sites import Attachment, Use
+from callbridge.migrate.analysis.event_stream_loops import is_own_stream
 from callbridge.migrate.analysis.module import Module, called_name, walk
 
 __all__ = ["V3Stream", "contents_taken_for_text", "deaf_uses", "leaves_early", "string_keys", "v3_calls", "v3_streams"]

@@ -168,7 +168,7 @@ def _scan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _scan(options: argparse.Namespace) -> int:
-    from callbridge.migrate.commands.run import run_scan
+    from callbridge.migrate.commands.scan_and_report import run_scan
 
     return run_scan(options)
 
@@ -213,7 +213,7 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from callbridge.migrate.commands.run import run_report
+    from callbridge.migrate.commands.scan_and_report import run_report
 
     return run_report(options)
 

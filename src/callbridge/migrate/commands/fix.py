@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO, TypeAlias
 
-from callbridge.migrate.analysis.contents import SourceFile, decoded, read_source, write_atomically
 from callbridge.migrate.analysis.files import MAX_BYTES, find_files
 from callbridge.migrate.analysis.module import Module, UnparsableError, is_relevant, parse
 from callbridge.migrate.analysis.project import Project, module_name
+from callbridge.migrate.analysis.source_files import SourceFile, decoded, read_source, write_atomically
 from callbridge.migrate.commands.config import Config, load_config
 from callbridge.migrate.commands.parallel import WORTH_PROCESSES, in_processes, no_collection
 from callbridge.migrate.commands.progress import progress_bar

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from callbridge.migrate.analysis.contents import SourceFile, read_source
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.files import MAX_BYTES
 from callbridge.migrate.analysis.module import Module, UnparsableError, is_relevant, parse
 from callbridge.migrate.analysis.notebook import Notebook, read_notebook
 from callbridge.migrate.analysis.project import Project, module_name
-from callbridge.migrate.analysis.suppress import apply_suppressions, find_suppressions
+from callbridge.migrate.analysis.source_files import SourceFile, read_source
+from callbridge.migrate.analysis.suppressions import apply_suppressions, find_suppressions
 from callbridge.migrate.commands.parallel import WORTH_PROCESSES, in_processes, no_collection
 from callbridge.migrate.edits.planning import plan_all
 from callbridge.migrate.edits.source import Source

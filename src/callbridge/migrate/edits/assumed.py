@@ -8,8 +8,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from callbridge.migrate.analysis.known import is_langchain
-from callbridge.migrate.analysis.streaming import flag_of, told
+from callbridge.migrate.analysis.langchain_names import is_langchain
+from callbridge.migrate.analysis.streaming_models import flag_of, told
 from callbridge.migrate.edits.assigning import is_assignment, value_of
 from callbridge.migrate.edits.models import is_configuring, is_model, receiver, run_models, values_of
 from callbridge.migrate.edits.source import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.operations import Change, Refusal, RenameArgument, ReplaceExpression
 from callbridge.migrate.edits.source import Source, keyword_of
 

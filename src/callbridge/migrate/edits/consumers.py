@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from callbridge.migrate.analysis.handlers import HandlerClass, Sink, is_effective
-from callbridge.migrate.analysis.known import BASES, is_langchain
+from callbridge.migrate.analysis.langchain_names import BASES, is_langchain
 from callbridge.migrate.analysis.module import Function
-from callbridge.migrate.analysis.sinks import main_sink
+from callbridge.migrate.analysis.token_sinks import main_sink
 from callbridge.migrate.edits.unfit import UnfitError
 
 __all__ = ["Consumer", "Field", "begun_by", "read_consumer"]

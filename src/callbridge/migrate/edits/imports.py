@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from callbridge.migrate.analysis.homes import home_of, is_legacy_callback_module, provides, rule_of
-from callbridge.migrate.analysis.imports import legacy_aliases, obstacle
+from callbridge.migrate.analysis.legacy_imports import legacy_aliases, obstacle
+from callbridge.migrate.analysis.moved_names import home_of, is_legacy_callback_module, provides, rule_of
 from callbridge.migrate.edits.operations import AddImport, Change, MoveImport, Refusal
 from callbridge.migrate.edits.placing import has_import, place_import
 from callbridge.migrate.edits.source import Source

@@ -17,7 +17,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits import events_loop
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.assumed import silence

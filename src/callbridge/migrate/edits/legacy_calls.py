@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.call_config import is_plumbing
 from callbridge.migrate.edits.models import stored_in
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RenameArgument, ReplaceExpression

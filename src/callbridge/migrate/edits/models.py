@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.keeping import attribute_values, method_called, session_values
 from callbridge.migrate.edits.parameters import argument_of, copying_function, function_named
 from callbridge.migrate.edits.source import Source

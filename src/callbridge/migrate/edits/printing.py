@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.events_loop import direct
 from callbridge.migrate.edits.hearing import guarded, heard_runs, kept
 from callbridge.migrate.edits.imports import import_of

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.operations import Operation, RemoveFinally, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source

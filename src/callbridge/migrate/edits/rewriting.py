@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from callbridge.migrate.analysis.project import Project
-from callbridge.migrate.analysis.suppress import Suppression, find_suppressions
+from callbridge.migrate.analysis.suppressions import Suppression, find_suppressions
 from callbridge.migrate.edits import suppressions
 from callbridge.migrate.edits.comments import with_comments
 from callbridge.migrate.edits.leftovers import leftovers

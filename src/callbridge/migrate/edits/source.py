@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from callbridge.migrate.analysis.handlers import HandlerClass, find_handler
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.analysis.module import Module, level_order
 from callbridge.migrate.analysis.project import Project, module_name
 from callbridge.migrate.edits.assigning import Assignment, binds, is_assignment, targets_of, value_of, variable_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from callbridge.migrate.analysis.suppress import Suppression
+from callbridge.migrate.analysis.suppressions import Suppression
 from callbridge.migrate.edits.operations import Change, ReplaceText
 from callbridge.migrate.edits.source import Source, Span
 from callbridge.migrate.finding import Finding

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from callbridge.migrate.analysis.known import CALL_METHODS
+from callbridge.migrate.analysis.langchain_names import CALL_METHODS
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.source import Function, Source
 

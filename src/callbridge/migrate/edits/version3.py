@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.attach import attachments
+from callbridge.migrate.analysis.attach_sites import attachments
 from callbridge.migrate.analysis.project import Project
 from callbridge.migrate.analysis.version3 import V3Stream, contents_taken_for_text, deaf_uses, string_keys, v3_streams
 from callbridge.migrate.edits.imports import import_of

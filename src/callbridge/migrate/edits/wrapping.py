@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias, TypeGuard
 
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from callbridge.migrate.analysis.contents import write_atomically
+from callbridge.migrate.analysis.source_files import write_atomically
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.problems import MigrateError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from callbridge.migrate.analysis.attach import Attachment, Origin
-from callbridge.migrate.analysis.known import Role
+from callbridge.migrate.analysis.attach_sites import Attachment, Origin
+from callbridge.migrate.analysis.langchain_names import Role
 
 __all__ = ["reason_to_stay"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.imports import facts, legacy_names
+from callbridge.migrate.analysis.legacy_imports import facts, legacy_names
 from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.rules.rule import Rule
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from callbridge.migrate.analysis.attach import Attachment
+from callbridge.migrate.analysis.attach_sites import Attachment
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.known import MANAGERS, is_langchain
+from callbridge.migrate.analysis.langchain_names import MANAGERS, is_langchain
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 

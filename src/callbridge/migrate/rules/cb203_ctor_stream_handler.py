@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.attach import Attachment
+from callbridge.migrate.analysis.attach_sites import Attachment
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.flow import runs_in_scope
+from callbridge.migrate.analysis.dataflow import runs_in_scope
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.attached import reason_to_stay
 from callbridge.migrate.rules.rule import Rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.attach import Attachment
+from callbridge.migrate.analysis.attach_sites import Attachment
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.module import called_name, dotted_text
 from callbridge.migrate.finding import Finding, Severity, Verdict

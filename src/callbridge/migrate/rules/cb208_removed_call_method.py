@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.known import REMOVED_METHODS, is_langchain, owner_of
+from callbridge.migrate.analysis.langchain_names import REMOVED_METHODS, is_langchain, owner_of
 from callbridge.migrate.analysis.module import Module, called_name
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule

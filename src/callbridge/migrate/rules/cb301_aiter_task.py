@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.aiter import Iteration, iterations
 from callbridge.migrate.analysis.context import Context
+from callbridge.migrate.analysis.iterator_handlers import Iteration, iterations
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 

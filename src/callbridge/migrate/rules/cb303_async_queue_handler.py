@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.handlers import Sink
-from callbridge.migrate.analysis.sinks import sink_findings
+from callbridge.migrate.analysis.token_sinks import sink_findings
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 

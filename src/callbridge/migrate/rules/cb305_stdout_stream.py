@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.attach import Attachment
+from callbridge.migrate.analysis.attach_sites import Attachment
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.flow import runs_in_scope
-from callbridge.migrate.analysis.known import CALL_METHODS, STREAM_METHODS
+from callbridge.migrate.analysis.dataflow import runs_in_scope
+from callbridge.migrate.analysis.langchain_names import CALL_METHODS, STREAM_METHODS
 from callbridge.migrate.analysis.module import called_name
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule

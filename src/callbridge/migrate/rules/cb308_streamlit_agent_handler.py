@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.sinks import step_findings
+from callbridge.migrate.analysis.token_sinks import step_findings
 from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.rules.rule import Rule
 

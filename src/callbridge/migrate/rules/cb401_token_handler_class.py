@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.sinks import main_sink
+from callbridge.migrate.analysis.token_sinks import main_sink
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 

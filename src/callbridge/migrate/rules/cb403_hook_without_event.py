@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.handlers import is_effective
-from callbridge.migrate.analysis.known import HOOKS_WITHOUT_EVENT
+from callbridge.migrate.analysis.langchain_names import HOOKS_WITHOUT_EVENT
 from callbridge.migrate.finding import Finding, Verdict
 from callbridge.migrate.rules.rule import Rule
 

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.attach import Use
+from callbridge.migrate.analysis.attach_sites import Use
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.handlers import HandlerClass
 from callbridge.migrate.finding import Finding

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.known import DEAD_HOOKS, HOOKS
+from callbridge.migrate.analysis.langchain_names import DEAD_HOOKS, HOOKS
 from callbridge.migrate.analysis.module import called_name, dotted_text
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.flow import runs_in_scope
-from callbridge.migrate.analysis.known import STREAM_METHODS
+from callbridge.migrate.analysis.dataflow import runs_in_scope
+from callbridge.migrate.analysis.langchain_names import STREAM_METHODS
 from callbridge.migrate.analysis.module import called_name
-from callbridge.migrate.analysis.streaming import may_stream
+from callbridge.migrate.analysis.streaming_models import may_stream
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule
 

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.events import made_from
-from callbridge.migrate.analysis.known import STREAM_METHODS, is_langchain
+from callbridge.migrate.analysis.event_stream_loops import made_from
+from callbridge.migrate.analysis.langchain_names import STREAM_METHODS, is_langchain
 from callbridge.migrate.analysis.module import called_name
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.events import made_from
-from callbridge.migrate.analysis.known import is_langchain
+from callbridge.migrate.analysis.event_stream_loops import made_from
+from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.analysis.module import Module, called_name
 from callbridge.migrate.analysis.project import Project
 from callbridge.migrate.finding import Finding

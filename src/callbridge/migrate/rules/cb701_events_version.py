@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.events import stream_calls
+from callbridge.migrate.analysis.event_stream_loops import stream_calls
 from callbridge.migrate.analysis.module import called_name
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.rule import Rule

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.events import made_from, stream_calls
+from callbridge.migrate.analysis.event_stream_loops import made_from, stream_calls
 from callbridge.migrate.analysis.module import Module, called_name
 from callbridge.migrate.analysis.version3 import v3_calls
 from callbridge.migrate.finding import Finding

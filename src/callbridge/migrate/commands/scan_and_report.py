@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from callbridge.migrate.analysis.contents import decoded
 from callbridge.migrate.analysis.files import find_files, label
+from callbridge.migrate.analysis.source_files import decoded
 from callbridge.migrate.commands.config import Config, load_config
 from callbridge.migrate.commands.progress import progress_bar
 from callbridge.migrate.commands.scan import FileResult, Settings, scan_files, scan_read

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from callbridge.migrate.analysis.handlers import HandlerClass, find_handler, has_hook
-from callbridge.migrate.analysis.known import (
+from callbridge.migrate.analysis.langchain_names import (
     BASES,
     CALL_METHODS,
     MANAGERS,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.flow import assigned_names
-from callbridge.migrate.analysis.known import CALL_METHODS
+from callbridge.migrate.analysis.dataflow import assigned_names
+from callbridge.migrate.analysis.langchain_names import CALL_METHODS
 from callbridge.migrate.analysis.module import Module, Scope, called_name, walk
 
 __all__ = ["TASK_MAKERS", "Iteration", "is_guarded", "iterations"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.attach import Use
+from callbridge.migrate.analysis.attach_sites import Use
 from callbridge.migrate.analysis.context import Context
 from callbridge.migrate.analysis.handlers import HandlerClass, Sink
-from callbridge.migrate.analysis.known import HOOKS
+from callbridge.migrate.analysis.langchain_names import HOOKS
 from callbridge.migrate.finding import Finding, Verdict
 
 __all__ = ["PRECEDENCE", "is_rewritten", "main_sink", "sink_findings", "step_findings"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.known import CALL_METHODS
+from callbridge.migrate.analysis.langchain_names import CALL_METHODS
 from callbridge.migrate.analysis.module import Module, called_name, walk
 
 __all__ = ["assigned_names", "holding_statement", "names_in", "runs_in_scope"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from callbridge.migrate.analysis.known import is_other_callbacks
+from callbridge.migrate.analysis.langchain_names import is_other_callbacks
 from callbridge.migrate.analysis.module import Module, called_name, dotted_text
 
 __all__ = ["EventLoop", "event_loops", "is_own_stream", "made_from", "stream_calls"]

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.context import Context
-from callbridge.migrate.analysis.homes import REMOVED_NAMES, Home, home_of, is_legacy_callback_module
-from callbridge.migrate.analysis.known import MANAGERS, is_producer_name
+from callbridge.migrate.analysis.langchain_names import MANAGERS, is_producer_name
 from callbridge.migrate.analysis.module import Module
+from callbridge.migrate.analysis.moved_names import REMOVED_NAMES, Home, home_of, is_legacy_callback_module
 
 __all__ = ["LegacyName", "facts", "legacy_aliases", "legacy_names", "obstacle"]
 

@@ -11,14 +11,14 @@ from functools import partial
 
 import pytest
 
-from callbridge.migrate.analysis import homes
-from callbridge.migrate.analysis.known import is_producer_name
+from callbridge.migrate.analysis import moved_names
+from callbridge.migrate.analysis.langchain_names import is_producer_name
 from callbridge.migrate.commands.scan import scan_source
 from callbridge.migrate.edits.rewriting import Options, rewrite
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.words import words
 
-NAMES = sorted(homes._HOMES)
+NAMES = sorted(moved_names._HOMES)
 OLD_MODULES = words(
     "aim_callback argilla_callback arize_callback arthur_callback base clearml_callback comet_ml_callback "
     "confident_callback context_callback file flyte_callback human infino_callback labelstudio_callback "
@@ -35,19 +35,19 @@ OLD_MODULES = words(
 def test_names_are_where_the_table_says() -> None:
     """They can be imported from there where the package is installed, and are found there without being imported."""
     checked = 0
-    named = [*homes._HOMES.items(), *((name, home) for (_, name), home in homes._HOMES_BY_PLACE.items())]
+    named = [*moved_names._HOMES.items(), *((name, home) for (_, name), home in moved_names._HOMES_BY_PLACE.items())]
     for name, home in named:
         if importlib.util.find_spec(home.module.partition(".")[0]) is None:
-            assert homes.provides(home.module, name) == "not installed"
+            assert moved_names.provides(home.module, name) == "not installed"
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # langchain-community says at its import that it comes to an end
             assert hasattr(importlib.import_module(home.module), name), f"{home.module} has no {name}"
-        assert homes.provides(home.module, name) == "yes"
-        assert homes.provides(home.module, f"{name}_") == "no"
+        assert moved_names.provides(home.module, name) == "yes"
+        assert moved_names.provides(home.module, f"{name}_") == "no"
         checked += 1
     assert checked > 50
-    assert not homes.REMOVED_NAMES & {*NAMES}
+    assert not moved_names.REMOVED_NAMES & {*NAMES}
 
 
 def imported(text: str) -> Iterator[tuple[str, str]]:
@@ -77,16 +77,16 @@ def test_scan_and_fix_agree_on_every_name_of_every_old_module(place: str) -> Non
     Of the names that mean the same in every module, the innermost ones take a quarter each, by turns.
     """
     pytest.importorskip("libcst")
-    names = [name for name in [*NAMES, *sorted(homes.REMOVED_NAMES), "NoSuchName"] if not is_producer_name(name)]
+    names = [name for name in [*NAMES, *sorted(moved_names.REMOVED_NAMES), "NoSuchName"] if not is_producer_name(name)]
     if place != "langchain.callbacks":
-        depends = {name for _, name in homes._HOMES_BY_PLACE}
+        depends = {name for _, name in moved_names._HOMES_BY_PLACE}
         turn = len(place) % 4
         names = [name for number, name in enumerate(names) if number % 4 == turn or name in depends or name == "NoSuchName"]
     text = "".join(f"from {place} import {name}\n" for name in names)
     checked = 0
     for name, finding, rule, verdict in answers(text):
         assert (finding.rule, finding.verdict) == (rule, verdict), name
-        assert (verdict == "manual") == (homes.home_of(name) is None), name
+        assert (verdict == "manual") == (moved_names.home_of(name) is None), name
         checked += 1
     assert checked == len(names)
 
