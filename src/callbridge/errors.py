@@ -15,7 +15,7 @@ CallbridgeError(Exception)
 │  └─ CallableTypeError(TypeError)     a call that is not callable, or that does nothing when called
 ├─ EventFormatError(ValueError)        a value that is not a v2 event
 ├─ EventSequenceError                  events that cannot come from one stream: a chunk before its start
-├─ JSONFormatError(ValueError)         a text that is not the JSON of an event, or asks for what is not data
+├─ JSONFormatError(ValueError)         a text that is not the JSON of an event, or asks for more than data
 ├─ RecordingError(ValueError)          a file that is not a recording, or is damaged
 ├─ CallFormatError(ValueError)         a callback method that LangChain does not have
 ├─ ResultNotReadyError                 `result` read before the end

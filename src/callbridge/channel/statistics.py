@@ -1,4 +1,4 @@
-"""`ChannelStatistics`: what a channel counts."""
+"""`ChannelStatistics`: the counters of a channel."""
 
 from __future__ import annotations
 

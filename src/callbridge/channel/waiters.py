@@ -109,7 +109,7 @@ class AsyncioWaiter:
         return self.future
 
     async def wait_at_most(self, seconds: float) -> None:
-        """Wait to be woken, but not longer; whether it was is known to those who have published it."""
+        """Wait until woken, but not longer. The code that published the waiter can tell whether it was woken."""
         timer = self._loop.call_later(seconds, _resolve, self.future)
         try:
             await self.future
@@ -171,7 +171,7 @@ class TrioWaiter:
             await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def wait_at_most(self, seconds: float) -> None:
-        """Wait to be woken, but not longer; whether it was is known to those who have published it."""
+        """Wait until woken, but not longer. The code that published the waiter can tell whether it was woken."""
         import trio
 
         with trio.move_on_after(seconds):

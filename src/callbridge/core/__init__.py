@@ -1,1 +1,1 @@
-"""The translators: pure functions of what they were fed. Nothing here waits, reads a clock or starts a thread."""
+"""The translators: pure functions of their input. Nothing here waits, reads a clock or starts a thread."""

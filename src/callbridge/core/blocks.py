@@ -17,7 +17,7 @@ __all__ = ["Said", "said_in"]
 
 
 class Said(NamedTuple):
-    """A part of what a message says."""
+    """A part of a message's content."""
 
     kind: PieceKind
     text: str
@@ -32,7 +32,7 @@ _REASONING_KEYS: Final = ("reasoning_content", "reasoning")
 
 
 def said_in(message: Payload, *, reasoning: bool) -> Iterable[Said]:
-    """Return what a message, a chunk or a completion says, in order.
+    """Return the parts of a message, a chunk or a completion, in order.
 
     Args:
         message: One of these, or a string.

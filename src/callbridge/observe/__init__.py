@@ -1,1 +1,1 @@
-"""Callbacks → events: handlers that hear of runs, and iterators of what they hear."""
+"""Callbacks → events: handlers that hear of runs, and iterators over their events."""

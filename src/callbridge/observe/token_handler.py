@@ -60,7 +60,7 @@ def with_tokens(handler: H, *, list_tokens: bool = False, text_end: bool = False
         A handler to attach. Its `wrapped` is the old one.
 
     Raises:
-        HandlerTypeError: It is no callback handler.
+        HandlerTypeError: It is not a callback handler.
         ArgumentError: An option is neither True nor False.
 
     Example:

@@ -162,7 +162,7 @@ class WrappedHandler(EventStreamHandler, StandIn, Generic[H]):
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The old handler's class: LangChain, LangGraph and tracers ask with `isinstance` what a handler is."""
+        """The old handler's class, because LangChain, LangGraph and tracers check handlers with `isinstance`."""
         return self.wrapped.__class__
 
     @property
