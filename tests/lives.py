@@ -28,7 +28,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
 from langchain_core.tools import StructuredTool
-from pydantic import Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 from typing_extensions import TypedDict
 
 span: ContextVar[str] = ContextVar("span", default="")
@@ -195,6 +195,12 @@ def chain(**options: Any) -> Run:
     return Run(ChatPromptTemplate.from_template("{q}") | model | StrOutputParser(), {"q": "tea"}, model.book)
 
 
+class _Question(BaseModel):
+    """What the tool takes; made once, for it takes longer than a run."""
+
+    q: str
+
+
 def tool(**options: Any) -> Run:
     """A tool that streams a chain inside."""
     model = Provider(**options)
@@ -206,7 +212,9 @@ def tool(**options: Any) -> Run:
     async def athink(q: str, config: RunnableConfig) -> str:
         return "".join([piece async for piece in inner.astream(q, config)])
 
-    return Run(StructuredTool.from_function(think, coroutine=athink, description="Think."), {"q": "tea"}, model.book)
+    return Run(
+        StructuredTool.from_function(think, athink, description="Think.", args_schema=_Question), {"q": "tea"}, model.book
+    )
 
 
 def retriever(**options: Any) -> Run:

@@ -456,7 +456,7 @@ def test_a_reader_that_stands_still_costs_no_memory(overflow: Any) -> None:
         tracemalloc.stop()
         return used
 
-    assert peak(20_000) < peak(200) + 100_000
+    assert peak(5_000) < peak(200) + 100_000
 
 
 def test_text_of_a_merged_stream_is_the_whole_text() -> None:

@@ -50,7 +50,7 @@ class ScriptedChatModel(BaseChatModel):
     Scripts hold any chunk: list content, tool call pieces, usage. `fail_at` raises `Flaw` before that chunk.
     """
 
-    scripts: list[list[AIMessageChunk]]
+    scripts: list[list[AIMessageChunk]] = Field(repr=False)  # LangChain shows a model at each start, which takes its time
     turn: int = 0
     fail_at: Optional[int] = None  # noqa: UP045 (pydantic reads it on 3.10 in this module's namespace)
 
