@@ -122,19 +122,22 @@ def test_an_interrupted_wait_interrupts_the_job(loop: PrivateLoop, monkeypatch: 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
-async def test_tasks_wait_for_jobs(anyio_backend: str) -> None:
+async def test_tasks_wait_for_calls(anyio_backend: str) -> None:
     """Without blocking their loop, on asyncio and trio; handlers' own libraries see asyncio."""
     made = PrivateLoop()
     gate = threading.Event()
     results: list[Any] = []
 
-    async def wait() -> str:
-        await anyio.lowlevel.checkpoint()
-        await asyncio.get_running_loop().run_in_executor(None, gate.wait)
+    def wait() -> str:
+        asyncio.run(anyio.lowlevel.checkpoint())
+        gate.wait()
         return "done"
 
+    def fails() -> None:
+        raise ValueError("in the call")
+
     async def ask() -> None:
-        results.append(await made.arun(wait))
+        results.append(await made.acall(wait))
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask)
@@ -142,31 +145,31 @@ async def test_tasks_wait_for_jobs(anyio_backend: str) -> None:
         assert results == []
         gate.set()
     assert results == ["done"]
-    with pytest.raises(ValueError, match="in the job"):
-        await made.arun(fail)
+    with pytest.raises(ValueError, match="in the call"):
+        await made.acall(fails)
     await made.aclose()
     assert not made._thread.is_alive()
 
 
 @pytest.mark.anyio
-async def test_a_job_whose_waiter_is_cancelled_before_it_begins_is_not_run() -> None:
+async def test_a_call_whose_waiter_is_cancelled_before_it_begins_is_not_made() -> None:
     """One that runs goes on: a sync function cannot be stopped."""
     made = PrivateLoop()
     gate = threading.Event()
     running = threading.Event()
     ran: list[str] = []
 
-    async def first() -> None:
+    def first() -> None:
         running.set()
-        await asyncio.get_running_loop().run_in_executor(None, gate.wait)
+        gate.wait()
         ran.append("first")
 
-    async def second() -> None:
+    def second() -> None:
         ran.append("second")
 
     async with anyio.create_task_group() as group:
-        group.start_soon(made.arun, first)
-        group.start_soon(made.arun, second)
+        group.start_soon(made.acall, first)
+        group.start_soon(made.acall, second)
         await anyio.wait_all_tasks_blocked()
         await anyio.to_thread.run_sync(running.wait)
         group.cancel_scope.cancel()
@@ -206,10 +209,28 @@ def test_a_sync_call_may_run_a_loop_and_block(loop: PrivateLoop) -> None:
     async def give_loop() -> Any:
         return asyncio.get_running_loop()
 
-    assert loop.run(lambda: called_between_turns(call)) == loop._thread.ident
-    with pytest.raises(ValueError, match="in the call"):
-        loop.run(lambda: called_between_turns(fails))
-    assert loop.run(give_loop) is loop._loop
+    for make in (loop.call, lambda function: loop.run(lambda: called_between_turns(function))):
+        assert make(call) == loop._thread.ident
+        with pytest.raises(ValueError, match="in the call"):
+            make(fails)
+        assert loop.run(give_loop) is loop._loop
+
+
+def test_a_sync_call_waits_for_the_jobs_before_it(loop: PrivateLoop) -> None:
+    made: list[str] = []
+    gate = threading.Event()
+
+    async def job() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, gate.wait)
+        made.append("job")
+
+    before = loop.submit(job)
+    calling = threading.Thread(target=loop.call, args=[lambda: made.append("call")])
+    calling.start()
+    gate.set()
+    calling.join()
+    before.result()
+    assert made == ["job", "call"]
 
 
 @pytest.mark.parametrize("is_made", [True, False])

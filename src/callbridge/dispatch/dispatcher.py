@@ -257,8 +257,8 @@ class CallbackDispatcher:
                     self._loop.close()
             self._raise_first_error()
 
-    def _run_in_thread(self, context: Context, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> None:
-        self._private_loop().run(partial(_called, context, partial(method, *args, **kwargs)))
+    def _run_in_thread(self, context: Context, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> Any:
+        return self._private_loop().call(partial(_made, context, partial(method, *args, **kwargs)))
 
     # -- async --------------------------------------------------------------------------------------------------------
 
@@ -506,7 +506,7 @@ class _ThreadCall:
         return self._seen_through().__await__()
 
     async def _seen_through(self) -> None:
-        result = await self._loop.arun(partial(_returned, self._context, self._bound))
+        result = await self._loop.acall(partial(_made, self._context, self._bound))
         if result is not None and inspect.isawaitable(result):
             await WithinContext(self._context, result)
 
@@ -538,7 +538,7 @@ async def _called(context: Context, bound: Callable[[], Any]) -> None:
             await WithinContext(context, result)
 
 
-async def _returned(context: Context, bound: Callable[[], Any]) -> Any:
-    """Make a call for async code, whose own loop awaits the rest."""
+def _made(context: Context, bound: Callable[[], Any]) -> Any:
+    """Make a call whose result is awaited elsewhere, if it is to be awaited."""
     with used_elsewhere(context):
-        return await called_between_turns(partial(context.run, bound))
+        return context.run(bound)

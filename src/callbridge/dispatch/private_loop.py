@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from typing import Any, TypeAlias
 
 from anyio.lowlevel import cancel_shielded_checkpoint
@@ -29,6 +30,23 @@ __all__ = ["PrivateLoop", "called_between_turns"]
 Job: TypeAlias = Callable[[], Awaitable[Any]]
 
 
+class _Jobs(asyncio.Queue[tuple[Job, "Future[Any]"] | None]):
+    """Jobs, in the order in which they are run."""
+
+    is_idle = False
+    """Whether the task waits for a job."""
+
+    def make(self, function: Callable[[], Any], future: Future[Any]) -> None:
+        """Call a sync function after the jobs before it. In a callback of the loop.
+
+        If there is none, this does not wake the task, which would take two more turns of the loop.
+        """
+        if self.is_idle and self.empty():
+            _call_without_loop(function, future)
+        else:
+            self.put_nowait((partial(called_between_turns, function), future))
+
+
 class PrivateLoop:
     """An asyncio loop in a thread of its own.
 
@@ -39,8 +57,9 @@ class PrivateLoop:
         # Everything is made here, so that nobody has to wait for the thread: this may run in an event loop, where nothing may
         # block.
         self._loop = loop = new_event_loop()
-        self._queue: asyncio.Queue[tuple[Job, Future[Any]] | None] = asyncio.Queue()
-        self._task = Context().run(loop.create_task, _serve(self._queue))
+        self._queue = _Jobs()
+        self._context = Context()
+        self._task = self._context.run(loop.create_task, _serve(self._queue))
         self._finished: Future[None] = Future()
         work = (loop, self._task, self._finished)
         self._thread = threading.Thread(target=_run, args=work, name="callbridge-dispatch", daemon=True)
@@ -61,20 +80,24 @@ class PrivateLoop:
         Raises:
             BaseException: Whatever the job raises. If the wait is interrupted, so is the job.
         """
-        future = self.submit(job)
-        try:
-            return future.result()
-        except BaseException:
-            if not future.done():
-                self._call(self._cancel, future)
-            raise
+        return self._wait(self.submit(job))
 
-    async def arun(self, job: Job) -> Any:
-        """Run a job and await its result, on asyncio or trio.
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call a sync function between the loop's tasks and wait for its result, blocking the thread.
 
-        Cancellation: a job that runs goes on; a job that waits is dropped.
+        The function may block, and it may run a loop. In a job it could not: one task at a time runs in a thread.
+
+        Raises:
+            BaseException: Whatever the function raises.
         """
-        future = self.submit(job)
+        return self._wait(self._submit_call(function))
+
+    async def acall(self, function: Callable[[], Any]) -> Any:
+        """Do what `call` does in a task of asyncio or trio, and do not block its thread.
+
+        Cancellation: a function that runs goes on, one that waits is not called.
+        """
+        future = self._submit_call(function)
         try:
             await _done(future)
         except BaseException:
@@ -87,6 +110,19 @@ class PrivateLoop:
         future: Future[Any] = Future()
         self._call(self._queue.put_nowait, (job, future))
         return future
+
+    def _submit_call(self, function: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._call(self._queue.make, function, future)
+        return future
+
+    def _wait(self, future: Future[Any]) -> Any:
+        try:
+            return future.result()
+        except BaseException:
+            if not future.done():
+                self._call(self._cancel, future)
+            raise
 
     def stop(self) -> None:
         """Let the thread end after the waiting jobs. Does not wait; idempotent; from any thread, also from finalizers."""
@@ -107,7 +143,7 @@ class PrivateLoop:
             await cancel_shielded_checkpoint()
 
     def _call(self, function: Callable[..., object], *args: object) -> None:
-        self._loop.call_soon_threadsafe(function, *args)
+        self._loop.call_soon_threadsafe(function, *args, context=self._context)
 
     def _cancel(self, future: Future[Any]) -> None:
         # In the loop, so that the running job is the one that the task is awaiting.
@@ -116,38 +152,43 @@ class PrivateLoop:
         future.cancel()
 
 
-async def called_between_turns(call: Callable[[], Any]) -> Any:
-    """Make a sync call in a callback of the loop, where there is no task, and as if there were no loop. A job calls it.
+async def called_between_turns(function: Callable[[], Any]) -> Any:
+    """Call a sync function from a job, between the loop's tasks: see `PrivateLoop.call`.
 
-    The call may block, and it may run a loop. Within the job's task it could not: one task at a time runs in a thread.
-
-    Cancellation: the call is not made, or what it has returned is dropped.
+    Cancellation: the function is not called, or what it has returned is dropped.
     """
+    future: Future[Any] = Future()
     loop = asyncio.get_running_loop()
     made: asyncio.Future[None] = loop.create_future()
-    result: Future[Any] = Future()
-    loop.call_soon(_call_without_loop, call, result, made)
+    loop.call_soon(_make, function, future, made)
     try:
         await made
-        return result.result()
+        return future.result()
     except asyncio.CancelledError:
-        if result.done() and inspect.iscoroutine(dropped := result.exception() or result.result()):
+        if not future.cancel() and inspect.iscoroutine(dropped := future.exception() or future.result()):
             dropped.close()
         raise
     finally:
-        del result  # it has the error, whose traceback refers to this frame
+        del future  # it has the error, whose traceback refers to this frame
 
 
-def _call_without_loop(call: Callable[[], Any], result: Future[Any], made: asyncio.Future[None]) -> None:
-    """Be the callback."""
-    if made.done():
-        return
-    with without_running_loop():
-        try:
-            result.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised in the job
-            result.set_exception(error)
-    made.set_result(None)
+def _make(function: Callable[[], Any], future: Future[Any], made: asyncio.Future[None]) -> None:
+    if not made.done():  # else the job was cancelled
+        _call_without_loop(function, future)
+        made.set_result(None)
+
+
+def _call_without_loop(function: Callable[[], Any], future: Future[Any]) -> None:
+    """Call a sync function in a callback of the loop, unless its future is cancelled."""
+    try:
+        if future.set_running_or_notify_cancel():
+            with without_running_loop():
+                result = function()
+            future.set_result(result)
+    except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the call
+        future.set_exception(error)
+    finally:
+        del future  # as above
 
 
 async def _done(future: Future[Any]) -> None:
@@ -166,9 +207,14 @@ def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None], finished: Fu
         finished.set_result(None)
 
 
-async def _serve(queue: asyncio.Queue[tuple[Job, Future[Any]] | None]) -> None:
+async def _serve(queue: _Jobs) -> None:
     """Run the jobs. This is the only task of the loop."""
-    while (entry := await queue.get()) is not None:
+    while True:
+        queue.is_idle = True
+        entry = await queue.get()
+        queue.is_idle = False
+        if entry is None:
+            return
         job, future = entry
         if future.set_running_or_notify_cancel():
             try:
