@@ -42,6 +42,27 @@ class TestCancellation:
         fill(send, 1, begin=1)
         assert await receive.receive() == 1
 
+    async def test_a_wake_for_a_wait_that_was_cancelled_disturbs_the_next_one_at_most(self) -> None:
+        """A thread took the waiter, the reader was cancelled and waits again, and only then does the thread wake it."""
+        send, receive = open_channel(4)
+        taken: list[Any] = []
+        await self.cancel_parked(receive.receive, lambda: taken.append(send._state.slot.pop()))
+        got: list[object] = []
+
+        async def read() -> None:
+            got.append(await receive.receive())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            taken[0].wake()
+            await anyio.wait_all_tasks_blocked()
+            assert got == []
+            assert len(send._state.slot) == 1
+            send.push("item")
+        assert got == ["item"]
+        assert not receive.statistics().waiting_reader
+
     async def test_an_item_is_still_there_after_native_cancellation(self) -> None:
         """`asyncio.timeout`, `wait_for` and `TaskGroup` cancel like this; anyio's memory streams lose the item."""
 

@@ -79,6 +79,20 @@ class TestAsyncWaiter:
         with anyio.fail_after(5):
             await waiter.wait()
 
+    async def test_waits_again_once_it_is_renewed(self) -> None:
+        """A wake counts for one wait, not for the next."""
+        waiter = async_waiter(current_task()[0])
+        waiter.wake()
+        await waiter.wait()
+        woken = waiter.renew()
+        with anyio.move_on_after(0.001) as scope:
+            await woken
+        assert scope.cancelled_caught
+        woken = waiter.renew()
+        waiter.wake()
+        with anyio.fail_after(5):
+            await woken
+
     async def test_a_wake_after_a_cancelled_wait_disturbs_nobody(self) -> None:
         """The task that gave up sleeps elsewhere by the time the wake arrives; it sleeps on."""
         waiter = async_waiter(current_task()[0])
@@ -417,7 +431,7 @@ class TestPlace:
 
     async def test_makes_waiters_for_its_task(self, anyio_backend: str) -> None:
         """The waiter is of the place's library."""
-        waiter = Place(*current_task()).waiter()
+        waiter = Place(*current_task()).waiter
         assert isinstance(waiter, AsyncioWaiter if anyio_backend == "asyncio" else TrioWaiter)
 
 

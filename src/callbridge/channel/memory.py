@@ -27,6 +27,7 @@ from callbridge.channel.waiters import (
     is_pool_worker,
     may_be_waited_for,
     pause,
+    say_running,
     withdraw,
 )
 from callbridge.core.arguments import check_error
@@ -624,16 +625,19 @@ class ReceiveEnd(Generic[T_co]):
                     # The producers of this loop can run, so one yield is enough.
                     state.met_full = False
                     await pause(reader.loop)
-                elif self._parks(waiter := reader.waiter()):
-                    try:
-                        await waiter.wait()
-                    except BaseException:
-                        withdraw(state.slot, waiter)
-                        raise
-                    finally:
-                        state.parking.release()
-                        if waiter.running is not None:
-                            waiter.running.release()
+                else:
+                    waiter = reader.waiter
+                    woken = waiter.renew()
+                    if self._parks(waiter):
+                        try:
+                            await woken
+                        finally:
+                            # Still there: cancelled, or woken by whom took it for an earlier wait.
+                            if state.slot:
+                                withdraw(state.slot, waiter)
+                            state.parking.release()
+                            if waiter.running is not None:
+                                say_running(waiter)
                 self._turn_ends = state.granted + FAIR_ITEMS
                 self._turn_began = monotonic()
                 taken = self._take_first()
@@ -662,7 +666,7 @@ class ReceiveEnd(Generic[T_co]):
                 finally:
                     self._state.parking.release()
                     if waiter.running is not None:
-                        waiter.running.release()
+                        say_running(waiter)
         return taken
 
     def _parks(self, waiter: Waiter) -> bool:

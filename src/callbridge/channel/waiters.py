@@ -36,7 +36,7 @@ from contextlib import suppress
 from functools import partial
 from threading import get_ident
 from time import monotonic, thread_time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio.from_thread
 
@@ -61,6 +61,7 @@ __all__ = [
     "is_pool_worker",
     "may_be_waited_for",
     "pause",
+    "say_running",
     "withdraw",
 ]
 
@@ -107,6 +108,11 @@ class AsyncioWaiter:
     def wait(self) -> Awaitable[None]:
         """Return an awaitable that ends with the wake. Await it once."""
         return self.future
+
+    def renew(self) -> Awaitable[None]:
+        """Return what to await, once, to be woken after an earlier wait is over."""
+        self.future = future = self._loop.create_future()
+        return future
 
     async def wait_at_most(self, seconds: float) -> None:
         """Wait until woken, but not longer. The code that published the waiter can tell whether it was woken."""
@@ -170,6 +176,14 @@ class TrioWaiter:
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(abort)
 
+    def renew(self) -> Awaitable[None]:
+        """Return what to await, once, to be woken after an earlier wait is over."""
+        self._woken = False
+        return self
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self.wait().__await__()
+
     async def wait_at_most(self, seconds: float) -> None:
         """Wait until woken, but not longer. The code that published the waiter can tell whether it was woken."""
         import trio
@@ -216,6 +230,13 @@ def withdraw(waiters: list[Waiter], waiter: Waiter) -> bool:
     except ValueError:
         return False
     return True
+
+
+def say_running(waiter: Waiter) -> None:
+    """Let who has woken this waiter, and waits for it to run, go on; called where it runs."""
+    running, waiter.running = waiter.running, None
+    if running is not None:
+        running.release()
 
 
 def running_trio_token() -> TrioToken | None:
@@ -326,11 +347,11 @@ class Place:
         self._unanswered: threading.Event | None = None
         # Returns the task that runs in the loop now. Chosen here, because `is_here` is called for each batch.
         self._current: Callable[[], object] = _running_trio_task
-        self.waiter: Callable[[], AsyncWaiter] = partial(async_waiter, loop)
-        """Makes a waiter for the task."""
         if isinstance(loop, asyncio.AbstractEventLoop):
             self._current = partial(asyncio.current_task, loop)
-            self.waiter = partial(AsyncioWaiter, loop)  # the same with one call less
+        if loop is not None:
+            self.waiter: AsyncWaiter = async_waiter(loop)
+            """What the task waits with, to be renewed for each wait."""
 
     def is_task(self, task: object) -> bool:
         """Return whether the reader is this task."""

@@ -88,9 +88,11 @@ class CallsToEvents:
         self._tree = RunTree()
         self.forks = self._tree.forks
         """Not empty while several runs below one open run go on at the same time; see `RunTree`."""
-        self._speaking: Run | None = (
-            None  # the run of the last token, so that its id need not be hashed; reset when any run begins or ends
-        )
+        self.speaking: Run | None = None
+        """The chat model whose token came last, if its next one makes an event and does no more, or is dropped by the filters.
+
+        So there is no run to be looked up. Removed where any run begins or ends, or is tapped. Not in the extended vocabulary.
+        """
         self._tapped: set[UUID] = set()  # runs whose tap began before they started; removed at their start or at the tap's end
         self.extended = extended
         """Whether events of the extended vocabulary are made as well."""
@@ -169,7 +171,7 @@ class CallsToEvents:
 
     def forget(self) -> None:
         """Forget all runs and report nothing. Any thread may call this, even while another one reports."""
-        self._speaking = None
+        self.speaking = None
         self._tree.clear()
         self._tapped.clear()
 
@@ -198,7 +200,7 @@ class CallsToEvents:
         **_: Payload,
     ) -> Sequence[Event]:
         """Report a token of either kind of model."""
-        run = self._speaking
+        run = self.speaking
         if run is None or run.run_id is not run_id:
             run = self._tree.get(run_id)
         if run is None:
@@ -206,10 +208,13 @@ class CallsToEvents:
             if run is None:
                 return ()
             return (*repaired, *self.on_llm_new_token(token, run_id=run_id, chunk=chunk))
-        if run.tapped or not run.open or not run.included or run.source == "protocol":
+        if run.tapped or not run.open or run.source == "protocol":
+            return ()
+        if run.run_type == "chat_model" and not self.extended:
+            self.speaking = run
+        if not run.included:
             return ()
         run.source = "tokens"
-        self._speaking = run
         if run.run_type == "chat_model":
             if chunk is None:
                 return self.event(run.stream_event, run, {"chunk": AIMessageChunk(content=token)})
@@ -423,6 +428,7 @@ class CallsToEvents:
         """
         run = self._tree.get(run_id)
         if run is not None:
+            self.speaking = None
             first, run.tapped = not run.tapped, True
             return first
         first = run_id not in self._tapped
@@ -447,7 +453,7 @@ class CallsToEvents:
     # -- the pieces ---------------------------------------------------------------------------------------------------
 
     def _start(self, kwargs: dict[str, Any], serialized: Payload, run_type: str, inputs: Payload) -> Run:
-        self._speaking = None
+        self.speaking = None
         run_id: UUID = kwargs["run_id"]
         run = Run(
             run_id,
@@ -555,7 +561,7 @@ class CallsToEvents:
         return event
 
     def _leave(self, run: Run) -> None:
-        self._speaking = None
+        self.speaking = None
         self._tree.end(run, forget=not self._linger)
 
     def _note(self, event: str, run_id: UUID, data: dict[str, Any], kwargs: dict[str, Any]) -> Sequence[Event]:

@@ -201,21 +201,15 @@ class EventSender:
         same time, there is no order to keep, so it gives no turn away.
         """
         encoder = self._encoder
+        run = encoder.speaking
         if encoder.forks:
             call = {"run_id": run_id, "chunk": chunk, "parent_run_id": parent_run_id, "tags": tags}
             await self.report_awaited("on_llm_new_token", (token,), call)
             return
-        if self._stopped or encoder.extended or self._repeated.copies:
+        if run is None or run.run_id is not run_id or chunk is None or self._repeated.copies:
             full = self._report_token(True, token, run_id, chunk, parent_run_id, tags)
         else:
-            full = False
-            try:
-                for event in encoder.on_llm_new_token(
-                    token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags
-                ):
-                    full = self._send.push(event)
-            except (ChannelClosedError, ChannelOverflow) as error:
-                self._refused(error)
+            full = self.report_chunk(run, chunk.message, True)
         if full:
             await self.room()
 
@@ -230,18 +224,11 @@ class EventSender:
         **_: Payload,
     ) -> None:
         """Report a token of a sync run, and wait for room if this thread may."""
-        encoder = self._encoder
-        if self._stopped or encoder.extended or self._repeated.copies:
+        run = self._encoder.speaking
+        if run is None or run.run_id is not run_id or chunk is None or self._repeated.copies:
             full = self._report_token(False, token, run_id, chunk, parent_run_id, tags)
         else:
-            full = False
-            try:
-                for event in encoder.on_llm_new_token(
-                    token, run_id=run_id, chunk=chunk, parent_run_id=parent_run_id, tags=tags
-                ):
-                    full = self._send.push(event)
-            except (ChannelClosedError, ChannelOverflow) as error:
-                self._refused(error)
+            full = self.report_chunk(run, chunk.message)
         if full:
             self._send.room_sync()
 
@@ -363,13 +350,23 @@ class EventSender:
         encoder = self._encoder
         if encoder.extended:
             return self._report_in_order("chunk", run, chunk)
-        full = False
+        if not run.included:
+            return False
+        # Written out, because nothing is made as often. That the run has begun was told by an event, so no input is due.
+        event: Any = {
+            "event": run.stream_event,
+            "data": {"chunk": chunk},
+            "run_id": run.id,
+            "name": run.name,
+            "tags": run.tags,
+            "metadata": run.metadata,
+            "parent_ids": run.parent_ids.copy(),
+        }
         try:
-            for event in encoder.event(run.stream_event, run, {"chunk": chunk}):
-                full = self._send.push(event)
+            return self._send.push(event)
         except (ChannelClosedError, ChannelOverflow) as error:
             self._refused(error)
-        return full
+            return False
 
     def pass_on(self, event: Event) -> bool:
         """Send an event that other code has made. Return whether the channel is full."""
