@@ -13,6 +13,7 @@ Source: `ChatGeneration.set_text` (`langchain_core/outputs/chat_generation.py`, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -35,9 +36,26 @@ _LAYOUT_IS_KNOWN: Final = (
     and _SAMPLE.__pydantic_fields_set__ == {"message", "text"}
     and _SAMPLE.__pydantic_extra__ is None
     and _SAMPLE.__pydantic_private__ is None
+    and ChatGenerationChunk.__new__ is object.__new__
+    and vars(_TEXT).get("__slots__", ()) == ()
 )
 
-_set: Final = object.__setattr__  # pydantic's own `__setattr__` accepts only fields
+
+def _setter(slot: str) -> Any:
+    """Return what sets one of the four as it is: pydantic's own `__setattr__` accepts only fields."""
+    return next(
+        (getattr(vars(base)[slot], "__set__", None) for base in ChatGenerationChunk.__mro__ if slot in vars(base)), None
+    )
+
+
+_set_fields: Final = _setter("__dict__")
+_set_fields_set: Final = _setter("__pydantic_fields_set__")
+_set_extra: Final = _setter("__pydantic_extra__")
+_set_private: Final = _setter("__pydantic_private__")
+
+# Asking the classes for these takes as long as what they do.
+_new: Final[Callable[[type[ChatGenerationChunk]], ChatGenerationChunk]] = object.__new__
+_text: Final[Callable[[type[str], str], str]] = str.__new__
 
 
 def chat_chunk(message: AIMessageChunk, info: dict[str, Any] | None = None) -> ChatGenerationChunk:
@@ -53,13 +71,13 @@ def chat_chunk(message: AIMessageChunk, info: dict[str, Any] | None = None) -> C
     if type(content) is not str or type(message) is not AIMessageChunk or not _LAYOUT_IS_KNOWN:
         return ChatGenerationChunk(message=message)
     fields = _FIELDS.copy()
-    fields["text"] = _TEXT(content)
+    fields["text"] = _text(_TEXT, content)
     fields["message"] = message
-    chunk = ChatGenerationChunk.__new__(ChatGenerationChunk)
-    _set(chunk, "__dict__", fields)
-    _set(chunk, "__pydantic_fields_set__", {"message", "text"})
-    _set(chunk, "__pydantic_extra__", None)
-    _set(chunk, "__pydantic_private__", None)
+    chunk = _new(ChatGenerationChunk)
+    _set_fields(chunk, fields)
+    _set_fields_set(chunk, {"message", "text"})
+    _set_extra(chunk, None)
+    _set_private(chunk, None)
     return chunk
 
 
@@ -96,8 +114,8 @@ def text_message(text: str, message_id: str | None) -> AIMessageChunk:
     fields["content"] = text
     fields["id"] = message_id
     message = AIMessageChunk.__new__(AIMessageChunk)
-    _set(message, "__dict__", fields)
-    _set(message, "__pydantic_fields_set__", set(_TEXT_FIELDS_SET))
-    _set(message, "__pydantic_extra__", None if _SAMPLE.message.__pydantic_extra__ is None else {})
-    _set(message, "__pydantic_private__", None)
+    _set_fields(message, fields)
+    _set_fields_set(message, set(_TEXT_FIELDS_SET))
+    _set_extra(message, None if _SAMPLE.message.__pydantic_extra__ is None else {})
+    _set_private(message, None)
     return message

@@ -225,7 +225,9 @@ class EventsToCalls:
         message = payload if isinstance(payload, AIMessageChunk) else _chat_chunk(event, payload)
         if message is None or not (self._wants_tokens_alone or self._note_said(run, message)):
             return []
-        token: Payload = message.content if self._list_tokens else text_of(message.content)
+        token: Payload = message.content
+        if type(token) is not str and not self._list_tokens:
+            token = text_of(token)
         info = generation_info_of(message, streamed=True) if message.response_metadata else None
         chunk = chat_chunk(message, event["data"].get("generation_info", info))
         return [("on_llm_new_token", (token,), {"chunk": chunk, **run.ids}, _scope(run))]
