@@ -27,7 +27,7 @@ from callbridge.channel.waiters import (
     is_pool_worker,
     may_be_waited_for,
     pause,
-    say_running,
+    unpark,
     withdraw,
 )
 from callbridge.core.arguments import check_error
@@ -632,12 +632,9 @@ class ReceiveEnd(Generic[T_co]):
                         try:
                             await woken
                         finally:
-                            # Still there: cancelled, or woken by whom took it for an earlier wait.
-                            if state.slot:
-                                withdraw(state.slot, waiter)
+                            if state.slot or waiter.running is not None:
+                                unpark(state.slot, waiter)
                             state.parking.release()
-                            if waiter.running is not None:
-                                say_running(waiter)
                 self._turn_ends = state.granted + FAIR_ITEMS
                 self._turn_began = monotonic()
                 taken = self._take_first()
@@ -660,13 +657,10 @@ class ReceiveEnd(Generic[T_co]):
             if self._parks(waiter := ThreadWaiter()):
                 try:
                     waiter.wait()
-                except BaseException:
-                    withdraw(self._state.slot, waiter)
-                    raise
                 finally:
+                    if self._state.slot or waiter.running is not None:
+                        unpark(self._state.slot, waiter)
                     self._state.parking.release()
-                    if waiter.running is not None:
-                        say_running(waiter)
         return taken
 
     def _parks(self, waiter: Waiter) -> bool:

@@ -61,7 +61,7 @@ __all__ = [
     "is_pool_worker",
     "may_be_waited_for",
     "pause",
-    "say_running",
+    "unpark",
     "withdraw",
 ]
 
@@ -232,8 +232,12 @@ def withdraw(waiters: list[Waiter], waiter: Waiter) -> bool:
     return True
 
 
-def say_running(waiter: Waiter) -> None:
-    """Let who has woken this waiter, and waits for it to run, go on; called where it runs."""
+def unpark(slot: list[Waiter], waiter: Waiter) -> None:
+    """Take a reader's waiter back, if it is still there, and let the thread go on that waits for the reader to run.
+
+    It is still there after a cancellation, and after a wake that was meant for an earlier wait.
+    """
+    withdraw(slot, waiter)
     running, waiter.running = waiter.running, None
     if running is not None:
         running.release()
