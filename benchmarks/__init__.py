@@ -1,1 +1,1 @@
-"""How fast callbridge is, beside everything that does the same work: `python -m benchmarks`; see `docs/benchmarks.md`."""
+"""Compares the speed of callbridge with all that does the same work: `python -m benchmarks`. See `docs/benchmarks.md`."""

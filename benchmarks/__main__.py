@@ -25,7 +25,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line says; return the exit status: 1 if a scenario failed, 2 if there is no such scenario."""
+    """Run the command line. Return the exit status: 1 if a scenario failed, 2 if there is no such scenario."""
     options = _parser().parse_args(arguments)
     if options.list:
         width = max(map(len, SCENARIOS))
@@ -100,7 +100,7 @@ class _Progress:
         self(0, 0)
 
     def __call__(self, done: int, of: int) -> None:
-        """Tell how many rounds are done."""
+        """Show how many rounds are done."""
         if self._is_terminal:
             rounds = f"round {done} of {of}" if of else "starting"
             print(
@@ -111,7 +111,7 @@ class _Progress:
             )
 
     def end(self, text: str) -> None:
-        """Tell how it ended."""
+        """Show how it ended."""
         print(f"{chr(13) + chr(27) + '[K' if self._is_terminal else ''}{self._label}: {text}", file=sys.stderr, flush=True)
 
 
@@ -130,7 +130,7 @@ def _write(results: list[ScenarioResult], known: dict[str, str], directory: Path
 
 
 def _results(path: Path) -> tuple[list[ScenarioResult], dict[str, str]] | None:
-    """Read what the last run has found, or say that there is nothing."""
+    """Read the results of the last run, or say that there are none."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

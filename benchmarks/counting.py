@@ -1,4 +1,4 @@
-"""What a reader does for a token, counted instead of timed: the same on any machine."""
+"""Counts the work of a reader for each token, instead of its time: the count is the same on any machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 __all__ = ["counted"]
 
 SHORT, LONG = 100, 300
-"""Tokens: what the longer run counts more is divided by what it is longer."""
+"""Tokens of a short and a long run: the difference of the counts is divided by the difference in length."""
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
-    """Counts what is put into its queue, and the futures that it makes."""
+    """Counts the entries of its queue, and the futures that it makes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 def counted(reader: Any, make: Callable[[int], Any], value: Any) -> dict[str, float]:
-    """Return what reading a runnable's run does for one token.
+    """Return the work for one token of reading a runnable's run.
 
     Args:
         reader: One of `readers.READERS`.

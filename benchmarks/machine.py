@@ -1,4 +1,4 @@
-"""Where figures come from: the machine, the versions of everything measured, the commit."""
+"""The origin of the figures: the machine, the versions of everything measured, the commit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DISTRIBUTIONS = (
 
 
 def facts() -> dict[str, str]:
-    """Return what a reader of the figures has to know, by name."""
+    """Return the facts that a reader of the figures needs, by name."""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": _commit(),
@@ -48,7 +48,7 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _commit() -> str:
-    """Return the commit that is measured, and whether the files differ from it."""
+    """Return the measured commit, and whether the files differ from it."""
     try:
         at = Path(__file__).resolve().parent
         commit = subprocess.run(
@@ -71,5 +71,5 @@ def _processor() -> str:
 
 
 def _load() -> str:
-    """Return the load of the last minute: figures of a busy machine are to be taken with care."""
+    """Return the load of the last minute. Treat figures of a busy machine with care."""
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"

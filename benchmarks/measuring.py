@@ -1,7 +1,7 @@
-"""Measuring one scenario, in this process: `python -m benchmarks.measuring NAME` is how the main process does it.
+"""Measures one scenario in this process. The main process runs it as `python -m benchmarks.measuring NAME`.
 
-Contenders take turns in every round, in an order that rotates, so that whatever the machine does meanwhile happens to all of
-them. A round before the first one is thrown away.
+Contenders take turns in every round, in a rotating order, so that other work on the machine affects all of them. A round before
+the first one does not count.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ __all__ = ["main", "measure"]
 QUICK_ROUNDS = 3
 
 TIME_LIMIT = 300.0
-"""Seconds after which a scenario is given up, with the stacks of all threads: a contender has a deadlock."""
+"""Seconds after which to give a scenario up and print the stacks of all threads: a contender has a deadlock."""
 
 
 def measure(scenario: Scenario, *, quick: bool = False, progress: Callable[[int, int], None] | None = None) -> ScenarioResult:
     """Run all contenders that can run.
 
     Args:
-        scenario: What is measured.
-        quick: Whether a rough figure will do.
+        scenario: The scenario.
+        quick: Whether a rough figure is enough.
         progress: Called with the number of rounds done and their total.
 
     Raises:
-        WrongOutputError: A contender delivered something else than it should have.
+        WrongOutputError: A contender delivered a wrong output.
     """
     began = time.perf_counter()
     result = ScenarioResult.of(scenario)
@@ -78,7 +78,7 @@ def _why_missing(contender: Contender, quick: bool) -> str | None:
 
 
 def _take_off(result: ScenarioResult) -> None:
-    """Take what the scenario says off everybody's costs, round by round."""
+    """Subtract the cost of the scenario's `over` from all costs, round by round."""
     if result.over is None:
         return
     base = {one.at: one for one in result.contenders if one.name == result.over}
@@ -94,8 +94,8 @@ def _less(costs: list[float], base: list[float]) -> list[float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure a scenario; print a line of JSON for each round, and one with the result. Or one contender, once."""
-    from benchmarks.scenarios import HIDDEN, SCENARIOS  # noqa: PLC0415 - scenarios may themselves start this module
+    """Measure a scenario, and print a line of JSON for each round and one with the result. Or run one contender once."""
+    from benchmarks.scenarios import HIDDEN, SCENARIOS  # noqa: PLC0415 - scenarios may start this module themselves
 
     known = SCENARIOS | HIDDEN
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measuring", description=main.__doc__)

@@ -21,7 +21,7 @@ def why_none() -> str | None:
 
 
 def draw(results: Sequence[ScenarioResult], directory: Path) -> list[Path]:
-    """Draw each scenario into a file of its own; return the files."""
+    """Draw each scenario into its own file. Return the files."""
     import matplotlib as mpl  # noqa: PLC0415 - may be missing
 
     mpl.use("svg")
@@ -32,7 +32,7 @@ def draw(results: Sequence[ScenarioResult], directory: Path) -> list[Path]:
 
 
 def draw_growth(results: Sequence[ScenarioResult], path: Path) -> Path:
-    """Draw what a token costs along each axis, the length of the answer and the number of runs, in one picture."""
+    """Draw the cost of a token along each axis, the length of the answer and the number of runs, in one picture."""
     import matplotlib as mpl  # noqa: PLC0415 - may be missing
     from matplotlib import pyplot as plt  # noqa: PLC0415 - may be missing
 
@@ -64,7 +64,7 @@ def _draw_one(result: ScenarioResult, path: Path) -> Path:
 
 
 def _bars(result: ScenarioResult, axes: Any) -> None:
-    """Costs as multiples of ours, or as they are where they cannot be divided."""
+    """Draw costs as multiples of ours, or absolute costs if they cannot be divided."""
     shown = [one for one in reversed(result.contenders) if one.costs and one.name != result.over]
     ratios = [result.ratio_to_ours(one) for one in shown]
     divided = all(ratios)
@@ -84,7 +84,7 @@ def _bars(result: ScenarioResult, axes: Any) -> None:
 
 
 def _lines(result: ScenarioResult, axes: Any, *, processor: bool = False) -> None:
-    """Costs along the axis, or processor time, with a band between the quartiles."""
+    """Draw costs or processor time along the axis, with a band between the quartiles."""
     for name in dict.fromkeys(one.name for one in result.contenders):
         points = [one for one in result.contenders if one.name == name and one.costs and one.at is not None]
         if name == result.over:

@@ -1,4 +1,4 @@
-"""A process for each scenario, so that none inherits the garbage, the threads or the warm caches of another."""
+"""Runs each scenario in its own process, so that none inherits the garbage, threads or warm caches of another."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class ScenarioFailedError(Exception):
-    """The process of a scenario ended without a result; the message is what it said."""
+    """The process of a scenario ended without a result. The message is its output."""
 
 
 def measure_scenario(name: str, *, quick: bool, progress: Callable[[int, int], None]) -> ScenarioResult:
-    """Measure a scenario in a process of its own.
+    """Measure a scenario in its own process.
 
     Args:
-        name: Of the scenario.
-        quick: Whether a rough figure will do.
+        name: The scenario's name.
+        quick: Whether a rough figure is enough.
         progress: Called with the number of rounds done and their total.
 
     Raises:
-        ScenarioFailedError: It could not be measured.
+        ScenarioFailedError: Measuring it failed.
     """
     command = [sys.executable, "-m", "benchmarks.measuring", name, *(["--quick"] if quick else [])]
     result: ScenarioResult | None = None
@@ -53,7 +53,7 @@ def measure_scenario(name: str, *, quick: bool, progress: Callable[[int, int], N
 
 
 def measure_once(python: str, scenario: str, contender: str, items: int) -> float:
-    """Run one contender once, by another interpreter; return the cost.
+    """Run one contender once in another interpreter. Return the cost.
 
     Raises:
         ScenarioFailedError: It did not run.

@@ -1,4 +1,4 @@
-"""What a run has found: costs round by round, and the figures made of them. Everything here goes into JSON and comes back."""
+"""Results of a run: costs for each round, and the figures from them. Everything here can be written as JSON and read again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.scenario import Contender, Goal, Scenario, Unit
 __all__ = ["ContenderResult", "GoalResult", "ScenarioResult", "Spread", "Verdict", "goal_results", "spread"]
 
 Verdict: TypeAlias = Literal["reached", "missed", "undecided", ""]
-"""What a run says of a goal; nothing if it was not measured."""
+"""The verdict of a run on a goal; empty if the goal was not measured."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return the median of the values and their quartiles; of one value, that value.
+    """Return the median and the quartiles of values; for one value, that value.
 
     Args:
         values: At least one.
@@ -44,13 +44,13 @@ class ContenderResult:
     role: str
     at: int | None
     costs: list[float] = field(default_factory=list)
-    """One for each round, less what the scenario takes off; seconds or bytes."""
+    """One cost for each round, in seconds or bytes, less the cost of the scenario's `over`."""
     processor: list[float] = field(default_factory=list)
-    """The same in processor time, where the scenario shows it."""
+    """The same in processor time, if the scenario shows it."""
     counts: dict[str, float] = field(default_factory=dict)
-    """What it does for one item, by name."""
+    """Counts of its work for one item, by name."""
     missing: str | None = None
-    """Why there are none."""
+    """Why there are no costs."""
 
     @classmethod
     def of(cls, contender: Contender) -> ContenderResult:
@@ -65,7 +65,7 @@ class ContenderResult:
 
 @dataclass
 class ScenarioResult:
-    """What all contenders of a scenario cost."""
+    """The costs of all contenders of a scenario."""
 
     name: str
     title: str
@@ -76,7 +76,7 @@ class ScenarioResult:
     contenders: list[ContenderResult]
     goals: list[Goal]
     seconds: float = 0.0
-    """How long it took to find out."""
+    """How long measuring took."""
 
     @classmethod
     def of(cls, scenario: Scenario) -> ScenarioResult:
@@ -95,7 +95,7 @@ class ScenarioResult:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ScenarioResult:
-        """Read what `to_json` has made."""
+        """Read the output of `to_json`."""
         known = {name: data[name] for name in ("name", "title", "what", "axis", "over", "seconds")}
         contenders = [
             ContenderResult(one["name"], one["role"], one["at"], one["costs"], one["processor"], one["counts"], one["missing"])
@@ -106,7 +106,7 @@ class ScenarioResult:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything, the figures that are derived included."""
+        """Return everything, including derived figures."""
         data = asdict(self) | {"unit": list(self.unit)}
         for made, contender in zip(data["contenders"], self.contenders, strict=True):
             made["cost"] = asdict(spread(contender.costs)) if contender.costs else None
@@ -119,7 +119,7 @@ class ScenarioResult:
         return data
 
     def find(self, name: str, at: int | None = None) -> ContenderResult | None:
-        """Return a contender that has been measured."""
+        """Return a measured contender."""
         fitting = (one for one in self.contenders if one.name == name and one.costs and (at is None or one.at == at))
         return next(fitting, None)
 
@@ -133,10 +133,10 @@ class ScenarioResult:
 
 
 def ratio(costs: Sequence[float], others: Sequence[float]) -> Spread | None:
-    """Return the spread of costs over others, divided round by round, because rounds have weather in common.
+    """Return the spread of the ratios of costs to others, round by round, because the same disturbances affect a round.
 
     Returns:
-        `None` if there are none, or the others cost nothing that can be told from noise.
+        `None` if there are none, or if the others cost no more than noise.
     """
     pairs = list(zip(costs, others, strict=False))
     if not pairs or any(other <= 0 for _, other in pairs):
@@ -146,7 +146,7 @@ def ratio(costs: Sequence[float], others: Sequence[float]) -> Spread | None:
 
 @dataclass(frozen=True)
 class GoalResult:
-    """A goal and what was measured."""
+    """A goal and its measurement."""
 
     goal: Goal
     measured: Spread | None
@@ -154,7 +154,7 @@ class GoalResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the goal is reached. One whose quartiles lie on both sides of the bound is not decided by this run."""
+        """Whether the goal is reached. If the quartiles are on both sides of the bound, this run does not decide it."""
         if self.measured is None:
             return ""
         low, high = self.measured.low, self.measured.high
@@ -167,7 +167,7 @@ class GoalResult:
 
 
 def goal_results(result: ScenarioResult) -> list[GoalResult]:
-    """Return what became of a scenario's goals."""
+    """Return the outcome of a scenario's goals."""
     return [GoalResult(goal, _measured(result, goal)) for goal in result.goals]
 
 
@@ -182,7 +182,7 @@ def _measured(result: ScenarioResult, goal: Goal) -> Spread | None:
 
 
 def _costs(result: ScenarioResult, goal: Goal, name: str, at: int | None) -> list[float]:
-    """Return what a goal compares of a contender, round by round: its costs, or by what they have grown."""
+    """Return the values that a goal compares, round by round: the costs of a contender, or their growth."""
     found = result.find(name, at)
     if found is None:
         return []

@@ -1,4 +1,4 @@
-"""`Scenario`: contenders that do the same work, and the goals that are set for ours."""
+"""`Scenario`: contenders that do the same work, and the goals for ours."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = [
 ]
 
 Role: TypeAlias = Literal["ours", "incumbent", "peer", "floor"]
-"""The incumbent is what a LangChain user has without callbridge; the floor is what cannot be done without."""
+"""The incumbent is what a LangChain user has without callbridge; the floor is the least work that any solution needs."""
 
 OURS: Final = "callbridge"
-"""The contender that all others are divided by, unless a scenario says otherwise."""
+"""The contender by which to divide all others, unless a scenario names another one."""
 
 
 class Unit(NamedTuple):
-    """What costs are told in."""
+    """The unit of costs."""
 
     name: str
     scale: float
-    """Costs are seconds or bytes; times this they are in the unit."""
+    """The factor from seconds or bytes to the unit."""
     per: str | None = None
-    """What there are how many of per second; `None` where that says nothing."""
+    """The items to count per second; `None` if that says nothing."""
 
 
 ITEM: Final = Unit("µs/item", 1e6, "items")
@@ -47,14 +47,14 @@ BYTES: Final = Unit("MB", 1e-6)
 
 
 class WrongOutputError(Exception):
-    """A contender did not deliver what it was given; how fast it was does not matter then."""
+    """A contender did not deliver its input, so its speed does not matter."""
 
 
 def check(what: str, got: object, expected: object) -> None:
     """Check the output of a run.
 
     Raises:
-        WrongOutputError: It is not what was expected.
+        WrongOutputError: It is not the expected output.
     """
     if got != expected:
         raise WrongOutputError(f"{what}: got {got!r}, expected {expected!r}")
@@ -66,28 +66,28 @@ class Contender:
 
     name: str
     run: Callable[[int], float]
-    """Does it for so many items, checks what came out, and returns the cost: seconds per item, or bytes."""
+    """Does the work for a number of items, checks the output, and returns the cost: seconds per item, or bytes."""
     items: int
     role: Role = "peer"
     needs: tuple[str, ...] = ()
-    """Modules without which it cannot run."""
+    """The modules that it needs."""
     at: int | None = None
-    """The point on the horizontal axis, where a scenario has one."""
+    """The point on the horizontal axis, if the scenario has one."""
     quick: int | None = None
-    """Items with `--quick`; 0: left out then. `None`: a twentieth."""
+    """Items with `--quick`; 0: leave it out. `None`: a twentieth."""
     rounds: int | None = None
-    """Rounds at most, for one that takes its time."""
+    """The most rounds, for a slow contender."""
     lacks: Callable[[], str | None] | None = None
-    """Says what else is missing here; asked before it is run."""
+    """Returns what else is missing here. Called before it runs."""
     units: int = 1
-    """How many of the unit an item is: the tokens of a run, where items are runs."""
+    """How many units an item has: the tokens of a run, if the items are runs."""
     counts: Callable[[], dict[str, float]] | None = None
-    """Counts what it does for one item: the same on any machine."""
+    """Counts its work for one item, which is the same on any machine."""
     warms_up: bool = True
-    """Whether a round before the first is thrown away; what starts a process for each measurement sees to that itself."""
+    """Whether to run a first round that does not count. A contender with a process for each measurement does that itself."""
 
     def amount(self, quick: bool) -> int:
-        """Return for how many items it is run; 0: not at all."""
+        """Return the number of items for it; 0: do not run it."""
         if not quick:
             return self.items
         return max(self.items // 20, 20) if self.quick is None else self.quick
@@ -95,10 +95,10 @@ class Contender:
 
 @dataclass(frozen=True)
 class Goal:
-    """What ours should reach. One of the bounds is given."""
+    """A goal for ours. It has one of the two bounds."""
 
     against: str | None
-    """The contender that ours is compared with; `None`: the bound is absolute, in the scenario's unit."""
+    """The contender to compare ours with; `None`: the bound is absolute, in the scenario's unit."""
     at_most: float | None = None
     """Of ours / theirs."""
     at_least: float | None = None
@@ -109,26 +109,26 @@ class Goal:
     grown_from: int | None = None
     """The point on the axis since which both have grown, where it is their growth that is compared."""
     processor: bool = False
-    """Whether it is on processor time, which hardly depends on what the machine does beside, and not on wall time."""
+    """Whether to compare processor time instead of wall time. Other work on the machine hardly affects processor time."""
     text: str = ""
-    """How the bound is written, where the number does not say it well: `"1/4"`."""
+    """How to write the bound if the number does not show it well: `"1/4"`."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Contenders, measured in a process of its own, one after the other in each round."""
+    """A scenario: its contenders run in their own process, one after the other in each round."""
 
     name: str
     title: str
     what: str
-    """What is measured, in a sentence."""
+    """The subject of the measurement, in a sentence."""
     unit: Unit
     contenders: tuple[Contender, ...]
     goals: tuple[Goal, ...] = ()
     over: str | None = None
-    """The contender whose cost is taken off everybody's, where the cost is what something adds."""
+    """The contender whose cost to subtract from all others, if the cost is what something adds."""
     axis: str | None = None
-    """What `at` is, if contenders have it."""
+    """The meaning of `at`, if contenders have it."""
     rounds: int = 9
     processor: bool = False
-    """Whether processor time is shown, too: where all work is done in the process that measures."""
+    """Whether to show processor time, too, if the measuring process does all the work."""

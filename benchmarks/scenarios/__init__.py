@@ -1,4 +1,4 @@
-"""All scenarios, a file for each family."""
+"""All scenarios, with a file for each family."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FAMILIES = (
 )
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for family in _FAMILIES for scenario in family.SCENARIOS}
-"""By name, in the order in which they run."""
+"""Name to scenario, in the order in which they run."""
 
 HIDDEN: dict[str, Scenario] = {memory.INSIDE.name: memory.INSIDE}
-"""Parts of others, that are no scenarios to be asked for."""
+"""Parts of other scenarios, which you cannot run by name."""

@@ -1,4 +1,4 @@
-"""Calling old handlers with recorded events, beside LangChain's managers calling them with the same."""
+"""Calls of old handlers with recorded events, compared with the same calls by LangChain's managers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from benchmarks.scenario import EVENT, OURS, Contender, Goal, Scenario, check
 __all__ = ["SCENARIOS"]
 
 Work: TypeAlias = "Callable[[list[Any], int], Coroutine[Any, Any, float]]"
-"""Has the handlers called so many times; returns the seconds."""
+"""Calls the handlers a number of times. Returns the seconds."""
 
 CALLS = 4000
 RUN = UUID("0f5d8a52-7a86-4f24-9f3e-0c2d6a1b7e11")
 
 
 class Counts:
-    """What the handlers have in common: they count."""
+    """Base of the handlers, which count their calls."""
 
     calls = 0
 
@@ -49,7 +49,7 @@ class Sync(Counts, BaseCallbackHandler):
 
 
 class Inline(Sync):
-    """The same, called in the loop's own thread."""
+    """The same, but called in the loop's own thread."""
 
     run_inline = True
 
@@ -104,7 +104,7 @@ async def dispatched_chains(handlers: list[Any], calls: int) -> float:
 
 
 async def langchain_tokens(handlers: list[Any], calls: int) -> float:
-    """`ahandle_event`, with the arguments that `AsyncCallbackManagerForLLMRun.on_llm_new_token` gives it."""
+    """`ahandle_event`, with the arguments from `AsyncCallbackManagerForLLMRun.on_llm_new_token`."""
     chunks = [ChatGenerationChunk(message=AIMessageChunk(content="tok ")) for _ in range(calls)]
     began = perf_counter()
     for chunk in chunks:

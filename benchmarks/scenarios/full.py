@@ -1,4 +1,4 @@
-"""What happens when the reader is slower: the overflow policies, the capacity, and what is kept in memory meanwhile."""
+"""Slow readers: the overflow policies, the capacity, and the memory use."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def policy(overflow: str, items: int) -> float:
 
 
 def dropping_deque(items: int) -> float:
-    """Return the same for a `deque(maxlen=...)`: dropping the oldest without looking at what it is."""
+    """Return the same for a `deque(maxlen=...)`, which drops the oldest item without looking at it."""
     buffer: deque[Any] = deque(maxlen=BURST // 4)
     events = [_event(number) for number in range(items)]
     received = 0
@@ -97,14 +97,14 @@ POLICIES = Scenario(
 
 
 async def _slowly(events: AsyncIterator[Any]) -> None:
-    """Read a run to its end, at a pace at which the model is always ahead."""
+    """Read a run to its end, so slowly that the model is always ahead."""
     async for _ in events:
         for _ in range(3):
             await asyncio.sleep(0)
 
 
 def slow_reader(read: Any, tokens: int) -> float:
-    """Return the bytes that Python objects took at most, over what there was before the run."""
+    """Return the peak memory of Python objects, in bytes above the level before the run."""
     model = Talker(tokens=tokens, waits=True)
     tracemalloc.start()
     try:
@@ -148,7 +148,7 @@ SLOW = Scenario(
 def _sweep(name: str, title: str, ours: Any, peer: str, theirs: Any, needs: tuple[str, ...]) -> Scenario:
     contenders = []
     for capacity in CAPACITIES:
-        # Switching threads for nearly each item takes its time.
+        # Switching threads for nearly every item is slow.
         items = ITEMS if capacity >= 64 or not needs else 4000
         contenders += [
             Contender(OURS, partial(ours, capacity), items, "ours", at=capacity),

@@ -1,4 +1,4 @@
-"""Whether an event costs the same when there are many: of one run, and of many runs at once."""
+"""Whether an event costs the same if there are many events in one run, or many runs at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOKENS_PER_RUN = 20
 
 
 class Echo(Talker):
-    """Says the same object again and again, so that it is the stream that is measured and not what a model remembers."""
+    """Yields the same object again and again, to measure the stream and not the memory of a model."""
 
     async def _astream(self, messages: Any, stop: Any = None, run_manager: Any = None, **_: Any) -> AsyncIterator[Any]:
         chunk = ChatGenerationChunk(message=AIMessageChunk(content="tok "))
@@ -54,7 +54,7 @@ def one_run(read: Callable[[Talker], AsyncIterator[Any]], tokens: int) -> float:
     """Return the seconds per token of one run."""
 
     async def main() -> float:
-        # As many runs as are needed for a time that can be told, each of this length.
+        # As many runs of this length as a measurable time needs.
         runs = max(5000 // tokens, 1)
         began = perf_counter()
         for _ in range(runs):
@@ -65,7 +65,7 @@ def one_run(read: Callable[[Talker], AsyncIterator[Any]], tokens: int) -> float:
 
 
 def many_runs(read: Callable[[Talker], AsyncIterator[Any]], at_once: int, runs: int) -> float:
-    """Return the seconds per token of so many runs, with so many of them under way at any time."""
+    """Return the seconds per token of a number of runs, with a number of them active at any time."""
 
     async def main() -> float:
         model = Talker(tokens=TOKENS_PER_RUN, waits=True)

@@ -1,4 +1,4 @@
-"""Events as JSON and back, beside LangChain's own way and parsers and writers in C that know nothing of messages."""
+"""Events as JSON and back, compared with LangChain's own way, and with parsers and writers in C that know no messages."""
 
 from __future__ import annotations
 
@@ -30,38 +30,38 @@ CHUNK: dict[str, Any] = {
 
 
 def _langchain_dumps() -> Callable[[Any], Any]:
-    from langchain_core.load import dumps  # noqa: PLC0415 - asked for when it is measured
+    from langchain_core.load import dumps  # noqa: PLC0415 - imported for its measurement
 
     return dumps
 
 
 def _langchain_loads() -> Callable[[Any], Any]:
-    from langchain_core.load import loads  # noqa: PLC0415 - asked for when it is measured
+    from langchain_core.load import loads  # noqa: PLC0415 - imported for its measurement
 
     return loads
 
 
 def _orjson_dumps() -> Callable[[Any], Any]:
-    import orjson  # noqa: PLC0415 - asked for when it is measured
+    import orjson  # noqa: PLC0415 - imported for its measurement
 
     return partial(orjson.dumps, default=lambda message: message.__dict__)
 
 
 def _orjson_loads() -> Callable[[Any], Any]:
-    import orjson  # noqa: PLC0415 - asked for when it is measured
+    import orjson  # noqa: PLC0415 - imported for its measurement
 
     loads: Callable[[Any], Any] = orjson.loads
     return loads
 
 
 def _pydantic_dumps() -> Callable[[Any], Any]:
-    from pydantic_core import to_json  # noqa: PLC0415 - asked for when it is measured
+    from pydantic_core import to_json  # noqa: PLC0415 - imported for its measurement
 
     return to_json
 
 
 def _pydantic_loads() -> Callable[[Any], Any]:
-    from pydantic_core import from_json  # noqa: PLC0415 - asked for when it is measured
+    from pydantic_core import from_json  # noqa: PLC0415 - imported for its measurement
 
     return from_json
 

@@ -1,4 +1,4 @@
-"""How long one item takes from a thread to a task that waits for it, in a quiet process and beside a thread that computes."""
+"""The time of one item from a thread to a waiting task, in a quiet process and next to a thread that computes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def anyio_from_thread() -> Connection:
 
 
 def future() -> Connection:
-    """`call_soon_threadsafe` of a future's `set_result`: one wake of a loop, and nothing else."""
+    """`call_soon_threadsafe` with a future's `set_result`: it wakes the loop once, and does nothing else."""
     loop = asyncio.get_running_loop()
     early: deque[float] = deque()
     waiting: deque[asyncio.Future[float]] = deque()
@@ -101,7 +101,7 @@ async def _latencies(connect: Callable[[], Connection], items: int, computes: bo
 
     def produce() -> None:
         for _ in range(items):
-            if not computes:  # else the task has long been waiting again
+            if not computes:  # otherwise the task is waiting again already
                 waits.wait()
                 waits.clear()
                 time.sleep(QUIET_BETWEEN)
@@ -122,7 +122,7 @@ async def _latencies(connect: Callable[[], Connection], items: int, computes: bo
 
 
 def run(connect: Callable[[], Connection], computes: bool, items: int) -> float:
-    """Return the median of the seconds that an item took."""
+    """Return the median time of an item, in seconds."""
     return median(asyncio.run(_latencies(connect, items, computes)))
 
 

@@ -1,4 +1,4 @@
-"""Memory while nobody reads, each measurement in a process of its own."""
+"""Memory use while nobody reads. Each measurement runs in its own process."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["INSIDE", "SCENARIOS"]
 
 TOKENS = 1_000_000
 QUIET_TURNS = 10_000
-"""Turns of the loop for which a run that waits for its reader is given the chance to go on."""
+"""How many turns of the loop to give a run that waits for its reader."""
 
 
 def _resident() -> int:
-    """Return the bytes of memory that this process has in use.
+    """Return the bytes of memory that this process uses.
 
-    The peak that the system remembers would be that of the imports. What is measured here is kept and not freed.
+    The system's peak would be that of the imports. The memory measured here is kept, not freed.
     """
     statm = Path("/proc/self/statm")
     if statm.exists():
@@ -40,7 +40,7 @@ async def _stopped_after_the_first(events: AsyncIterator[Any], stands: Callable[
     """Read one event, then let the run go on as far as it can: until it has ended, or waits for the reader."""
     first = await anext(events)
     check("first event", first["event"], "on_chat_model_start")
-    while not stands():  # noqa: ASYNC110 - nothing tells: it is the run that is watched here
+    while not stands():  # noqa: ASYNC110 - nothing signals it, because the run itself is observed
         await asyncio.sleep(0)
     for _ in range(QUIET_TURNS):
         await asyncio.sleep(0)
@@ -48,7 +48,7 @@ async def _stopped_after_the_first(events: AsyncIterator[Any], stands: Callable[
 
 async def ours(tokens: int) -> int:
     """Return the growth in bytes with callbridge's stream."""
-    await astream_call_streaming(Talker(tokens=10), "tea")  # what is imported late is no growth
+    await astream_call_streaming(Talker(tokens=10), "tea")  # late imports do not count as growth
     before = _resident()
     async with callbridge.astream_events(Talker(tokens=tokens), "tea") as stream:
         await _stopped_after_the_first(stream, lambda: stream.statistics().channel.waiting_producers > 0)
@@ -95,7 +95,7 @@ INSIDE = Scenario(
     unit=BYTES,
     contenders=tuple(Contender(name, partial(_inside, way), TOKENS, "peer") for name, way in _WAYS.items()),
 )
-"""What the processes run that `memory` starts; no scenario of its own."""
+"""The work of the processes that `memory` starts; not a scenario by itself."""
 
 SCENARIOS = (
     Scenario(

@@ -1,4 +1,4 @@
-"""Fake models that talk without waiting for anything, and what is built around them."""
+"""Fake models that never wait, and chains and agents around them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _answer(text: str) -> ChatResult:
 
 
 class Talker(BaseChatModel):
-    """Streams so many tokens; with a tool bound, calls the tool first."""
+    """Streams a number of tokens; with a tool bound, it calls the tool first."""
 
     tokens: int
     waits: bool = False
-    """Whether it lets the loop go on before each token, as a model does that waits for its provider."""
+    """Whether it yields to the loop before each token, like a model that waits for its provider."""
     calls_tool: bool = False
 
     @property
@@ -67,7 +67,7 @@ class Talker(BaseChatModel):
 
 
 class LegacyModel(BaseChatModel):
-    """Reports its tokens to callbacks while it generates, as models did before they could be streamed."""
+    """Reports its tokens to callbacks while it generates, as models did before streaming existed."""
 
     tokens: int
 
@@ -103,7 +103,7 @@ def agent(tokens: int) -> Runnable[Any, Any]:
 
 @cache
 def graph(tokens: int) -> Runnable[Any, Any]:
-    """Return a LangGraph graph of one node, which asks a model."""
+    """Return a LangGraph graph with one node, which calls a model."""
     from langgraph.graph import END, START, MessagesState, StateGraph  # noqa: PLC0415 - a peer may be missing
 
     model = Talker(tokens=tokens)

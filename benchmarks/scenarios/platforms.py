@@ -1,4 +1,4 @@
-"""The same on other event loops and other interpreters."""
+"""The same scenarios on other event loops and other interpreters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["SCENARIOS"]
 
 ITEMS = 50_000
 MINORS = (10, 11, 12, 13)
-"""Of the CPython versions that are supported."""
+"""The minor versions of the supported CPythons."""
 
 
 # -- event loops ----------------------------------------------------------------------------------------------------------
@@ -75,12 +75,12 @@ LOOPS = Scenario(
 
 
 WANTED = tuple(f"{name}=={version(name)}" for name in ("langchain-core", "anyio"))
-"""What is measured here, so that other interpreters measure the same."""
+"""The requirements installed here, so that other interpreters measure the same versions."""
 
 
 @cache
 def interpreter(minor: int) -> str | None:
-    """Return the path of a CPython 3.`minor` that works: of PATH, or of pyenv; `None` if there is none."""
+    """Return the path of a working CPython 3.`minor` from PATH or pyenv; `None` if there is none."""
     candidates = [sys.executable, f"python3.{minor}", *_of_pyenv(minor)]
     program = f"import sys, venv; sys.exit(sys.version_info[:2] != (3, {minor}) or sys.implementation.name != 'cpython')"
     for candidate in candidates:
@@ -116,7 +116,16 @@ def environment(minor: int) -> str | None:
     _homes.append(home)
     made = Path(home.name) / "bin" / "python"
     subprocess.run([path, "-m", "venv", "--without-pip", home.name], check=True, capture_output=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(made), "install", "-q", "--no-compile"]  # its own takes long to come
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(made),
+        "install",
+        "-q",
+        "--no-compile",
+    ]  # installing its own pip is slow
     if subprocess.run([*pip, *WANTED], check=False, capture_output=True).returncode:
         return None
     (path_file,) = Path(home.name).glob("lib/python*/site-packages")
@@ -128,7 +137,7 @@ _homes: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process 
 
 
 def by(minor: int, scenario: str, contender: str, items: int) -> float:
-    """Have another interpreter run a contender once; return the cost."""
+    """Run a contender once in another interpreter. Return the cost."""
     python = environment(minor)
     assert python is not None, minor
     return measure_once(python, scenario, contender, items)

@@ -1,4 +1,4 @@
-"""Ways to read a run as it goes, each a coroutine that returns how many tokens it has seen and how many seconds it took."""
+"""Ways to read a running run. Each is a coroutine that returns the number of tokens and the seconds."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ __all__ = [
 
 
 class Read(NamedTuple):
-    """What a reader has seen."""
+    """The result of a reader."""
 
     tokens: int
     seconds: float
     first: float
-    """Seconds until there was anything."""
+    """Seconds until the first item."""
 
 
 async def _read(events: AsyncIterator[Any], counts: Callable[[Any], bool]) -> Read:
@@ -45,7 +45,7 @@ async def _read(events: AsyncIterator[Any], counts: Callable[[Any], bool]) -> Re
 
 
 def is_token(event: Any) -> bool:
-    """Return whether an event is a model's token: not the empty chunk that some versions of LangChain add at the end."""
+    """Return whether an event is a model's token, and not the empty chunk that some versions of LangChain add at the end."""
     return event["event"] == "on_chat_model_stream" and event["data"]["chunk"].content != ""
 
 
@@ -54,12 +54,12 @@ def _is_text(piece: Any) -> bool:
 
 
 async def astream(runnable: Runnable[Any, Any], value: Any) -> Read:
-    """Read the output itself; nobody asks for events."""
+    """Read the output itself, without events."""
     return await _read(runnable.astream(value), _is_text)
 
 
 async def astream_messages(runnable: Runnable[Any, Any], value: Any) -> Read:
-    """Do the same for a graph: its `messages` mode, less the whole messages that are in it, too."""
+    """Do the same for a graph, in its `messages` mode without the complete messages."""
     return await _read(runnable.astream(value, stream_mode="messages"), _is_chunk)
 
 
@@ -78,7 +78,7 @@ async def astream_events(runnable: Runnable[Any, Any], value: Any) -> Read:
 
 
 async def astream_call(runnable: Runnable[Any, Any], value: Any) -> Read:
-    """Read callbridge's events of a call that does not know of it."""
+    """Read callbridge's events of a call that does not know callbridge."""
     return await _read(callbridge.astream_call(runnable.ainvoke, value), is_token)
 
 
@@ -93,7 +93,7 @@ async def astream_call_streaming(runnable: Runnable[Any, Any], value: Any) -> Re
 
 
 async def astream_call_v3(runnable: Runnable[Any, Any], value: Any) -> Read:
-    """Do the same for a call that is driven by version 3."""
+    """Do the same for a call that version 3 drives."""
 
     async def answer() -> None:
         stream: Any = await runnable.astream_events(value, version="v3")  # type: ignore[misc]
@@ -103,7 +103,7 @@ async def astream_call_v3(runnable: Runnable[Any, Any], value: Any) -> Read:
 
 
 async def plain_v3(runnable: Runnable[Any, Any], value: Any) -> Read:
-    """Read the text of version 3 itself; nobody asks for events."""
+    """Read the text of version 3 itself, without events."""
     stream: Any = await runnable.astream_events(value, version="v3")  # type: ignore[misc]
     async with stream:
         return await _read(stream.text, _is_text)
@@ -132,11 +132,11 @@ READERS = {
     "AsyncIteratorCallbackHandler": classic,
     "plain astream": astream,
 }
-"""By the names that the tables show."""
+"""Name in the tables to reader."""
 
 
 def seconds_per_token(reader: Any, runnable: Runnable[Any, Any], value: Any, tokens: int, runs: int) -> float:
-    """Return the seconds per token of so many runs, one after the other."""
+    """Return the seconds per token of a number of runs, one after the other."""
 
     async def main() -> float:
         seconds = 0.0

@@ -1,4 +1,4 @@
-"""Reading a run as it goes, end to end: what reading adds to a run, tokens per second, time to the first event."""
+"""Reading a running run, end to end: what reading adds to a run, tokens per second, time to the first event."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Making = Callable[[int], Runnable[Any, Any]]
 
 
 def tokens_per_run(reader: Any, make: Making, value: Any, items: int) -> float:
-    """Return the seconds per token of as many runs as there are tokens for."""
+    """Return the seconds per token of as many runs as the number of tokens allows."""
     tokens = min(items, TOKENS)
     return seconds_per_token(reader, make(tokens), value, tokens, max(items // tokens, 1))
 
@@ -119,7 +119,7 @@ def _end_to_end(kind: str, make: Making, value: Any, readers: dict[str, Any], ne
 
 
 def first_event(reader: Any, value: Any, runs: int) -> float:
-    """Return the median of the seconds from the call to the first thing read."""
+    """Return the median time from the call to the first item, in seconds."""
     tokens = 20
 
     async def main() -> float:

@@ -1,4 +1,4 @@
-"""The relay: publishing, resuming, many followers, how long a token takes, and what a follower that sleeps costs."""
+"""The relay: publishing, resuming, many followers, the delay of a token, and the memory cost of a sleeping follower."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from callbridge.relay.records import END
 __all__ = ["SCENARIOS"]
 
 RATE = 50
-"""Tokens per second, where one is waited for."""
+"""Tokens per second, if the reader waits for each."""
 
 FOLLOWERS = 200
 
@@ -112,7 +112,7 @@ def publish(url: Callable[[], str], items: int) -> float:
 
 
 def by_hand(command: str, items: int) -> float:
-    """Return the seconds per event of a handler that sends each by itself."""
+    """Return the seconds per event of a handler that sends each event alone."""
     events = _events(items)
 
     async def main() -> float:
@@ -140,7 +140,7 @@ async def _count(relay: Relay, run: str) -> int:
 
 
 def resume(url: Callable[[], str], items: int) -> float:
-    """Return the seconds per event of reading what is there already."""
+    """Return the seconds per event of reading existing events."""
 
     async def main() -> float:
         async with connect(url()) as relay:
@@ -172,7 +172,7 @@ def followers(items: int) -> float:
 
 
 def xread_each(items: int) -> float:
-    """Return the same for followers that block on a connection each, without decoding what they get."""
+    """Return the same for followers that each block on their own connection, without decoding."""
 
     async def main() -> float:
         import redis.asyncio  # noqa: PLC0415 - an extra
@@ -207,7 +207,7 @@ def xread_each(items: int) -> float:
 
 
 def latency(url: Callable[[], str], share: float, items: int) -> float:
-    """Return how long a token takes from a publisher to a reader: the median, or another share of all."""
+    """Return the delay of a token from a publisher to a reader: the median, or another quantile."""
     sent: list[float] = []
     took: list[float] = []
 
@@ -235,7 +235,7 @@ def latency(url: Callable[[], str], share: float, items: int) -> float:
 
 
 def sleeping(how: str, items: int) -> float:
-    """Return how much a process grows beside a reader that sleeps while another one publishes."""
+    """Return how much a process with a sleeping reader grows while another process publishes."""
     program = "import sys; from benchmarks.scenarios.relaying import sleeper; sleeper(*sys.argv[1:])"
     with connect(url := _redis()) as relay:
         run = relay.announce_sync()
@@ -252,7 +252,7 @@ def sleeping(how: str, items: int) -> float:
 
 
 def sleeper(how: str, url: str, run: str) -> None:
-    """Read a run, sleep until told to wake up, say how much this process has grown meanwhile, and read the rest."""
+    """Read a run, sleep until told to wake up, print how much this process has grown, and read the rest."""
     print(*asyncio.run((_follow if how == "follow" else _keep_all)(url, run)))
 
 

@@ -1,4 +1,4 @@
-"""A LangGraph agent with a tool, both directions: read as events, and its events written down by an old handler.
+"""A LangGraph agent with a tool, in both directions: you read it as events, and an old handler writes the events down.
 
     python examples/chat/agent.py "What is the weather in Oslo?"
 
@@ -43,9 +43,9 @@ async def watch(agent: Any, question: str, transcript: Path, show: Callable[[str
 
     Args:
         agent: A LangGraph agent.
-        question: What it is asked.
-        transcript: File that the old handler appends to.
-        show: Given each piece of what there is to see.
+        question: The question.
+        transcript: The file that the old handler appends to.
+        show: Called with each visible piece.
     """
     async with callbridge.astream_call(agent.ainvoke, {"messages": [("user", question)]}) as stream:
         async for event in callbridge.adispatch_events(stream, [TranscriptHandler(transcript)]):

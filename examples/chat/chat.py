@@ -1,4 +1,4 @@
-"""A legacy chain, answering on the terminal as events; an old handler writes the transcript from the same events.
+"""A legacy chain answers on the terminal as events, and an old handler writes the transcript from the same events.
 
     python examples/chat/chat.py "Why is the sky blue?"
     python examples/chat/chat.py --sync "Why is the sky blue?"
@@ -29,10 +29,10 @@ async def answer(model: BaseChatModel, question: str, transcript: Path, show: Ca
     """Ask the legacy chain, from async code.
 
     Args:
-        model: What the chain asks.
-        question: What it is asked.
-        transcript: File that the old handler appends to.
-        show: Given each piece of the answer as it comes.
+        model: The model of the chain.
+        question: The question.
+        transcript: The file that the old handler appends to.
+        show: Called with each piece of the answer as it comes.
     """
     chain = build_chain(model)
     async with callbridge.astream_call(chain.acall, {"question": question}) as stream:
@@ -44,7 +44,7 @@ async def answer(model: BaseChatModel, question: str, transcript: Path, show: Ca
 
 
 def answer_sync(model: BaseChatModel, question: str, transcript: Path, show: Callable[[str], None]) -> str:
-    """Ask the legacy chain, from sync code: no event loop anywhere. Arguments as for `answer`."""
+    """Ask the legacy chain from sync code, without an event loop. The arguments are those of `answer`."""
     chain = build_chain(model)
     with callbridge.stream_call(chain.run, question) as stream:
         for event in callbridge.dispatch_events(stream, [TranscriptHandler(transcript)]):
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--transcript", type=Path, default=Path("transcript.txt"), metavar="FILE")
     options = parser.parse_args()
 
-    # That `acall` and `run` are legacy is known: it is what this example is about.
+    # This example is about `acall` and `run`, so hide the warnings that they are legacy.
     warnings.simplefilter("ignore", LangChainDeprecationWarning)
 
     def show(text: str) -> None:

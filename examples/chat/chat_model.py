@@ -1,4 +1,4 @@
-"""The model that both examples talk to: OpenAI's protocol over real HTTP, to whoever answers it."""
+"""The model of both examples. It speaks OpenAI's protocol over real HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_model(name: str, base_url: str, api_key: str = "none") -> ChatOpenAI:
 
 @contextmanager
 def open_model(name: str, *, delay: float = 0.05) -> Iterator[ChatOpenAI]:
-    """Give the model behind `OPENAI_BASE_URL`; without one, that of a fake server which runs inside the block.
+    """Yield the model behind `OPENAI_BASE_URL`; without that, the model of a fake server that runs during the block.
 
     Args:
         name: Name of the model.

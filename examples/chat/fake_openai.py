@@ -5,7 +5,7 @@
 
 The name of the model chooses what it does:
 
-    parrot    answers in one sentence; calls the first tool it is offered, then answers with what the tool said
+    parrot    answers in one sentence; calls the first tool on offer, then answers with its result
     broken    answers every request with HTTP 500
     torn      sends a few words, then an error in the middle of the stream
     endless   goes on until the client has gone
@@ -35,7 +35,7 @@ _ERROR = {"error": {"message": "the parrot has flown away", "type": "server_erro
 
 
 class FakeOpenAI(LocalServer):
-    """The server, in a thread of its own, for as long as the `with` block lasts.
+    """The server, which runs in its own thread during the `with` block.
 
     Args:
         delay: Seconds between two pieces of a streamed answer.
@@ -49,19 +49,19 @@ class FakeOpenAI(LocalServer):
         """Streams whose client went away before their end."""
         self._delay = delay
         self._abandoned = threading.Condition()
-        # OpenAI's client keeps its connections by address for as long as the process lives, bound to the loop that made them,
-        # and the system gives a free port out again. So a server on such a port has a path of its own.
+        # OpenAI's client keeps its connections by address for the life of the process, bound to the loop that made them, and
+        # the system reuses free ports. So each server has its own path.
         self._path = "/v1" if port else f"/{uuid4().hex}/v1"
         routes = [Route(f"{self._path}/chat/completions", self._complete, methods=["POST"])]
         super().__init__(Starlette(routes=routes), port=port)
 
     @property
     def base_url(self) -> str:
-        """What `OPENAI_BASE_URL` has to be."""
+        """The value for `OPENAI_BASE_URL`."""
         return f"{self.url}{self._path}"
 
     def wait_abandoned(self, count: int = 1, *, timeout: float = 30.0) -> bool:
-        """Wait until so many streams have lost their client, for `timeout` seconds at most; return whether they have."""
+        """Wait until a number of streams have lost their client, for at most `timeout` seconds. Return whether they have."""
         with self._abandoned:
             return self._abandoned.wait_for(lambda: self.abandoned >= count, timeout)
 
@@ -96,7 +96,7 @@ class FakeOpenAI(LocalServer):
 
 
 def _reply(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the assistant's message and the reason why it ends."""
+    """Return the assistant's message and its finish reason."""
     last = body["messages"][-1]
     if last["role"] == "tool":
         return {"role": "assistant", "content": f"I looked it up for you: {last['content']}"}, "stop"

@@ -1,4 +1,4 @@
-"""The old code of this application, from before event streams. Nothing in it knows of callbridge."""
+"""The old code of this application, from before event streams. It does not know callbridge."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def build_chain(model: BaseChatModel) -> LLMChain:
     """Return the chain that answers `{"question": ...}` with `{"text": ...}`."""
     prompt = ChatPromptTemplate.from_messages([("system", "Answer in one sentence."), ("human", "{question}")])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # that LLMChain is legacy is known
+        warnings.simplefilter("ignore", DeprecationWarning)  # LLMChain is legacy
         return LLMChain(llm=model, prompt=prompt)
 
 
 class TranscriptHandler(BaseCallbackHandler):
-    """Appends what is said to a file: questions, answers, tools and failures.
+    """Appends questions, answers, tool calls and failures to a file.
 
     Args:
         path: The file.
@@ -56,15 +56,15 @@ class TranscriptHandler(BaseCallbackHandler):
         self._write(f"\n[failed] {type(error).__name__}: {error}\n")
 
     def on_tool_start(self, serialized: dict[str, Any], input_str: str, **kwargs: Any) -> None:
-        """Write what a tool is asked."""
+        """Write the input of a tool."""
         self._write(f"[tool] {serialized['name']} {input_str}\n")
 
     def on_tool_end(self, output: Any, **kwargs: Any) -> None:
-        """Write what a tool answers."""
+        """Write the answer of a tool."""
         self._write(f"[tool said] {getattr(output, 'content', output)}\n")
 
     def on_chain_error(self, error: BaseException, *, parent_run_id: object = None, **kwargs: Any) -> None:
-        """Write that all of it has failed."""
+        """Write that the run has failed."""
         if parent_run_id is None:
             self._write(f"[gave up] {type(error).__name__}\n")
 

@@ -1,4 +1,4 @@
-"""An ASGI application in a thread of its own, on a loopback port."""
+"""An ASGI application in its own thread, on a loopback port."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["LocalServer"]
 
 
 class LocalServer:
-    """Serves an application for as long as the `with` block lasts.
+    """Serves an application during the `with` block.
 
     Args:
         app: The application.
@@ -22,14 +22,14 @@ class LocalServer:
     """
 
     def __init__(self, app: ASGIApp, *, port: int = 0) -> None:
-        self._socket = socket.create_server(("127.0.0.1", port))  # it listens: who connects early waits in its backlog
+        self._socket = socket.create_server(("127.0.0.1", port))  # it listens already, so an early client waits in the backlog
         config = uvicorn.Config(app, loop="asyncio", log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.serve, name="local-server")
 
     @property
     def url(self) -> str:
-        """Where it is, without a trailing slash."""
+        """Its URL, without a trailing slash."""
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> Self:

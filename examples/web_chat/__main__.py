@@ -20,7 +20,7 @@ from chat_app import AI_SDK_PAGE, build_app
 from notes import NoteRetriever
 from tea_agent import build_agent
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "chat"))  # the fake server is the other example's
+sys.path.append(str(Path(__file__).resolve().parents[1] / "chat"))  # the fake server is in the other example
 
 from chat_model import make_model
 from fake_openai import FakeOpenAI

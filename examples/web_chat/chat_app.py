@@ -4,9 +4,9 @@
     POST /events {"question", "model"}      for fetch
     WS   /socket {"question", "model"}      one answer per message; {"type": "cancel"} stops it
     POST /api/chat                          for the AI SDK's `useChat`, whose page is /ai-sdk/ once it is built
-    GET  /models                            what can be asked
+    GET  /models                            the models that you can ask
 
-Nothing is kept between requests: each question stands alone.
+The application keeps nothing between requests: each question stands alone.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ AI_SDK_PAGE = Path(__file__).resolve().parent / "ai_sdk" / "dist"
 
 
 class ChatFormat:
-    """What the page gets: tokens of the answer, source documents, and what tools do.
+    """The frames for the page: tokens of the answer, source documents, and tool calls.
 
-    The first two are formats of callbridge's; the frames of tools are the application's own.
+    The first two are callbridge formats; the frames of tools belong to this application.
     """
 
     def begin(self) -> _ChatEncoder:
@@ -86,8 +86,8 @@ def build_app(agents: Mapping[str, Runnable[Any, Any]], ai_sdk_page: Path = AI_S
     """Return the application.
 
     Args:
-        agents: By the name under which the page offers them: what is asked `{"input": ...}`.
-        ai_sdk_page: Where the AI SDK page was built.
+        agents: Name on the page to the agent, which takes `{"input": ...}`.
+        ai_sdk_page: The directory of the built AI SDK page.
     """
 
     def start(fields: Any) -> callbridge.AsyncEventStream[Any]:
@@ -128,16 +128,16 @@ def build_app(agents: Mapping[str, Runnable[Any, Any]], ai_sdk_page: Path = AI_S
 
 
 def _last_question(body: Any) -> dict[str, Any]:
-    """Return what a request of `useChat` asks: its last message, since each question stands alone."""
+    """Return the question in a `useChat` request: its last message, since each question stands alone."""
     asked = [str(message.content) for message in ui_messages(body) if message.type == "human"]
     return {"question": asked[-1] if asked else None, "model": body.get("model")}
 
 
 def _read(fields: Any) -> tuple[str, str]:
-    """Return the question and the name of the model that a client has sent, which may be anything.
+    """Return the question and the model's name from a client's message, which may be anything.
 
     Raises:
-        HTTPException: It is no question: a response over HTTP, an `error` frame over the WebSocket.
+        HTTPException: It is not a question. The client gets a response over HTTP, an `error` frame over the WebSocket.
     """
     question = fields.get("question") if isinstance(fields, dict) else None
     if not isinstance(question, str) or not question.strip():
@@ -148,7 +148,7 @@ def _read(fields: Any) -> tuple[str, str]:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Say over HTTP what an `error` frame says, and to `useChat` what it shows."""
+    """Answer over HTTP what an `error` frame says, in the form that `useChat` shows."""
     if request.url.path == "/api/chat":
         return await refusing("ai-sdk")(request, error)
     assert isinstance(error, HTTPException)

@@ -1,4 +1,4 @@
-"""A small library of notes about tea, and the retriever that finds in it."""
+"""A small library of notes about tea, and its retriever."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ NOTES: Sequence[Document] = (
 
 
 class NoteRetriever(BaseRetriever):
-    """Finds the notes that share most words with the query; none if no word is shared."""
+    """Finds the notes that share most words with the query; none if they share no word."""
 
     notes: Sequence[Document] = NOTES
     count: int = 2
-    """How many notes are found at most."""
+    """How many notes to find at most."""
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         asked = _words(query)

@@ -1,4 +1,4 @@
-"""A legacy agent executor that looks things up before it answers. It knows nothing of the web, nor of callbridge."""
+"""A legacy agent executor that looks things up before it answers. It knows neither the web nor callbridge."""
 
 from __future__ import annotations
 

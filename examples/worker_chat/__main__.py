@@ -1,9 +1,9 @@
-"""A chat whose answers are made by a worker in another process.
+"""A chat in which a worker in another process makes the answers.
 
     python examples/worker_chat                                        SQLite; no server
     python examples/worker_chat --redis redis://127.0.0.1:6379/0       Redis or Valkey, and Celery with its prefork pool
 
-Both start the page and one worker, which is started anew when it dies. The model is a fake one: no key, no network.
+Both start the page and one worker, and restart the worker when it dies. The model is a fake: no key, no network.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Worker:
     """A worker process, and its successors.
 
     Args:
-        command: What starts it.
-        environment: More of it.
+        command: The command that starts it.
+        environment: Additional environment variables.
     """
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
@@ -53,7 +53,7 @@ class Worker:
             self._process = self._start()
 
     def kill(self) -> bool:
-        """Kill it at once, with all that it has forked."""
+        """Kill it at once, with all its child processes."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         return True
@@ -92,7 +92,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8081, help="port on the loopback interface (default: 8081)")
-    parser.add_argument("--redis", metavar="URL", help="of a Redis or Valkey server; without it: SQLite")
+    parser.add_argument("--redis", metavar="URL", help="a Redis or Valkey server (default: SQLite)")
     parser.add_argument("--pause", type=float, default=0.03, metavar="SECONDS", help="between two characters of the model's")
     options = parser.parse_args()
     environment = {"WORKER_CHAT_PAUSE": str(options.pause)}

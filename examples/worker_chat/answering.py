@@ -1,4 +1,4 @@
-"""The chain whose answers are streamed, and how a worker publishes one. It runs in workers alone."""
+"""The chain that answers, and how a worker publishes an answer. It runs only in workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWER = (
 
 
 def make_chain(pause: float) -> Runnable:
-    """Return a chain with a model that needs no key and takes its time.
+    """Return a chain with a slow fake model that needs no key.
 
     Args:
         pause: Seconds between two characters.
@@ -29,8 +29,8 @@ def answer(relay: Relay, run: str, question: str, pause: float) -> str:
     """Answer a question, for readers anywhere.
 
     Raises:
-        callbridge.RunStoppedError: Somebody has stopped it, perhaps before it began.
-        callbridge.RunTakenError: The queue has delivered the job once more.
+        callbridge.RunStoppedError: A reader has stopped it, perhaps before it began.
+        callbridge.RunTakenError: The queue has delivered the job again.
     """
     stream = callbridge.stream_events(make_chain(pause), {"question": question})
     return str(relay.publish_sync(run, stream).content)

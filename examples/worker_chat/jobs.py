@@ -1,4 +1,4 @@
-"""The worker's side without any server: a table of jobs in a file of SQLite, and a process that takes them one by one.
+"""The worker's side without a server: a table of jobs in an SQLite file, and a process that takes them one by one.
 
 python examples/worker_chat/jobs.py FOLDER
 """
@@ -31,12 +31,12 @@ def open_jobs(folder: Path) -> sqlite3.Connection:
 
 
 def put(jobs: sqlite3.Connection, run: str, question: str) -> None:
-    """Hand a job to whoever takes it."""
+    """Queue a job for a worker."""
     jobs.execute("INSERT INTO jobs (run, question) VALUES (?, ?)", (run, question))
 
 
 def take(jobs: sqlite3.Connection) -> tuple[str, str] | None:
-    """Return the oldest job, which is nobody else's then; None if there is none."""
+    """Take the oldest job, so that no other worker gets it; None if there is none."""
     jobs.execute("BEGIN IMMEDIATE")
     row = jobs.execute("SELECT number, run, question FROM jobs ORDER BY number LIMIT 1").fetchone()
     if row is not None:
@@ -46,7 +46,7 @@ def take(jobs: sqlite3.Connection) -> tuple[str, str] | None:
 
 
 def work(folder: Path) -> None:
-    """Take jobs for ever."""
+    """Take jobs forever."""
     jobs = open_jobs(folder)
     pause = float(os.environ.get("WORKER_CHAT_PAUSE", "0.03"))
     with connect(relay_url(folder), lease_seconds=5) as relay:

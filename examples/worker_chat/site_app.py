@@ -1,4 +1,4 @@
-"""The page's side: it makes runs known, hands them to a worker, and reads what comes. No model runs here."""
+"""The page's side: it announces runs, queues them for a worker, and reads their events. No model runs here."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def build_app(relay: Relay, enqueue: Callable[[str, str], Awaitable[None]], kill
     """Return the site.
 
     Args:
-        relay: Where the events of runs are.
-        enqueue: Hands a run and its question to a worker.
-        kill_worker: Kills it, as a crash would; returns whether that is possible here.
+        relay: The relay with the events of runs.
+        enqueue: Queues a run and its question for a worker.
+        kill_worker: Kills the worker, as a crash would. Returns whether that is possible here.
     """
 
     async def ask(request: Request) -> Response:

