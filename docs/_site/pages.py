@@ -1,8 +1,8 @@
-"""What the documentation site has beyond the pages in `docs`: a hook of mkdocs.
+"""A hook of mkdocs that adds the pages of the site that are not in `docs`.
 
-README, MIGRATION.md, CHANGELOG.md, CONTRIBUTING.md and the examples live where a repository has them; here they become pages.
-The reference is made of the docstrings, the page of the command line of what `--help` prints. Links are turned to where things
-are on the site, and the comments that tell the test suite how to run a block are left out.
+README, MIGRATION.md, CHANGELOG.md, CONTRIBUTING.md and the examples stay at their places in the repository, and become pages
+here. The docstrings become the reference, and the output of `--help` becomes the page of the command line. The hook points
+links to the pages of the site, and removes the comments that tell the test suite how to run a block.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ALONE = ("index.md", "tutorial.md")
 EXAMPLES = ("chat", "web_chat", "worker_chat", "legacy_project")
 
 LISTED = {".py": "python", ".html": "html", ".js": "js", ".jsx": "jsx", ".css": "css", ".toml": "toml"}
-"""Files of an example that its page shows."""
+"""The types of files that an example's page shows, and their languages."""
 
 REFERENCE = {
     "observe": (
@@ -85,14 +85,14 @@ REFERENCE = {
     "testing": ("Tests", "Tools for your tests, and for proving that a migration lost nothing.", ("testing",)),
     "classic": ("Old names", "Successors of LangChain's and Lanarky's handlers, with their names.", ("classic", "web.lanarky")),
 }
-"""A page of the reference: its title, what it is for, the names it describes."""
+"""The pages of the reference: title, purpose, and the names that the page describes."""
 
 _COMMENT = re.compile(r"^<!-- (?:test|ci|prints|generated|rules|end)\b.*?-->\n?", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<target>(?![a-z]+:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made."""
+    """Add the pages that are not in `docs`."""
     for name, text in (*moved(), *examples(), *reference(), *errors(), ("reference/command-line.md", command_line())):
         inclusion = InclusionLevel.NOT_IN_NAV if name.startswith("reference/errors/") else InclusionLevel.INCLUDED
         files.append(File.generated(config, name, content=text, inclusion=inclusion))
@@ -100,7 +100,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Leave out what is for the tests alone, and turn links."""
+    """Remove the comments for the tests, and point links to the pages of the site."""
     source = page.file.src_uri
     if source in ALONE:  # a page without others beside it needs no list of pages
         page.meta["hide"] = ["navigation"]
@@ -114,7 +114,7 @@ def moved() -> Iterator[tuple[str, str]]:
 
 
 def turned(link: re.Match[str], page: str) -> str:
-    """Return a link of the repository as one of the site; where the site has no such page, its text alone."""
+    """Return a link of the repository as a link of the site. If the site has no such page, return only its text."""
     here = home_of(page)
     target = PurePosixPath(os.path.normpath(here.parent / link["target"]))
     there = next((place for place in map(site_of, (target, target / "README.md")) if place is not None), None)
@@ -125,12 +125,12 @@ def turned(link: re.Match[str], page: str) -> str:
 
 
 def title_of(page: Path) -> str:
-    """Return the title of a page of the repository: on the site, links say that and not the name of the file."""
+    """Return the title of a page of the repository. On the site, links show it in place of the file's name."""
     return page.read_text(encoding="utf-8").partition("# ")[2].partition("\n")[0]
 
 
 def home_of(page: str) -> PurePosixPath:
-    """Return the file in the repository that a page of the site is made of."""
+    """Return the file in the repository that becomes a page of the site."""
     for name, there in MOVED.items():
         if there == page:
             return PurePosixPath(name)
@@ -153,7 +153,7 @@ def site_of(target: PurePosixPath) -> PurePosixPath | None:
 
 
 def examples() -> Iterator[tuple[str, str]]:
-    """A page for each example: what its README says, and its code."""
+    """A page for each example: its README, and its code."""
     for name in EXAMPLES:
         home = ROOT / "examples" / name
         readme = home / "README.md"
@@ -167,7 +167,7 @@ def examples() -> Iterator[tuple[str, str]]:
 
 
 def reference() -> Iterator[tuple[str, str]]:
-    """The reference, out of the docstrings."""
+    """The reference, from the docstrings."""
     missing = {*callbridge.__all__} - {name for _, _, names in REFERENCE.values() for name in names} - {*CURES, "__version__"}
     assert not missing, f"not on any page of the reference: {sorted(missing)}"
     for page, (title, about, names) in REFERENCE.items():
@@ -175,14 +175,14 @@ def reference() -> Iterator[tuple[str, str]]:
 
 
 def described(name: str) -> str:
-    """Return what puts a name into the reference. The two streams share a base that has no page, so they show its members."""
+    """Return the Markdown for a name in the reference. The two streams show members of their base, which has no page."""
     if name in ("EventStream", "AsyncEventStream"):
         return f"::: callbridge.{name}\n    options:\n      inherited_members: [result, statistics]"
     return f"::: callbridge.{name}"
 
 
 def errors() -> Iterator[tuple[str, str]]:
-    """A page for each error, and one that has the tree of them all."""
+    """A page for each error, and one with the tree of all errors."""
     tree = re.search(r"```\n(.*?)```", callbridge.errors.__doc__ or "", re.DOTALL)
     assert tree is not None
     links = "\n".join(f"- [`{name}`](errors/{name}.md): {cure.cause}" for name, cure in sorted(CURES.items()))
@@ -196,7 +196,7 @@ def errors() -> Iterator[tuple[str, str]]:
 
 
 def command_line() -> str:
-    """What `--help` says of each command."""
+    """The help of each command."""
     parts = ["# Command line\n"]
     with patch.dict(os.environ, {"COLUMNS": "80", "NO_COLOR": "1"}):
         for name, parser in command_parsers().items():
