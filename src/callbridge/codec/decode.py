@@ -117,7 +117,7 @@ def _marked(mark: dict[str, Payload], depth: int) -> Payload:
         return decoder(mark, depth)
     except (JSONFormatError, RecursionError):
         raise
-    except Exception as error:  # validators raise what they like
+    except Exception as error:  # validators may raise anything
         raise JSONFormatError(mark, f"a {mark['type']!r} cannot be made from this") from error
 
 

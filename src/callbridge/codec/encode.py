@@ -224,7 +224,7 @@ class _Encoder:
         return _unknown_mark(_id(kind), _repr(value), self._fields(_shown_fields(value, kind), depth + 1))
 
     def _listed(self, value: BaseModel, form: _Form, depth: int) -> str:
-        """Return the JSON of an instance of a model on the list, using what was looked up for its class before."""
+        """Return the JSON of an instance of a model on the list. Uses the cached form of its class."""
         held, pairs = value.__dict__, []
         for name, empty, default in form.fields:
             item = held.get(name, default)

@@ -33,7 +33,7 @@ class Finding:
         end_line: The line of the last character, from 1.
         end_column: One after the column of the last character, from 0, in characters.
         rule: The rule's code, `CB` and three digits.
-        message: One sentence that names what was found.
+        message: One sentence about the finding.
         verdict: What to do about it.
         severity: How bad it is to leave it.
         qualname: The enclosing definitions joined by dots, `"<module>"` at module level. For the header of a class or

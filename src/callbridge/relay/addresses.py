@@ -37,7 +37,7 @@ def log_at(url: object) -> Log:
         raise RelayURLError("url", url, _EXPECTED)
     scheme, _, rest = url.partition(":")
     if scheme == "memory" and re.fullmatch(r"[\w.-]*", rest):
-        from callbridge.relay.memory import MemoryLog  # noqa: PLC0415 - only what is used is loaded
+        from callbridge.relay.memory import MemoryLog  # noqa: PLC0415 - import only the engine in use
 
         return MemoryLog(rest)
     if scheme == "sqlite" and rest.startswith("///") and rest != "///":

@@ -28,7 +28,7 @@ class ClusterLog(RedisLog):
     """A log in a cluster.
 
     Args:
-        address: The URL of one of its nodes, as redis-py takes it, but for the scheme.
+        address: The URL of one of its nodes, as redis-py takes it, except for the scheme.
         url: The same, with secrets hidden.
     """
 

@@ -314,7 +314,7 @@ class Follower:
         self._listener.took(batch)
         attempt, first, _ = batch.entries[0].record
         if attempt == self._position.attempt and self._position.seq + 1 < first < END:
-            self._hub_leaves()  # let the log say whether it has what is between
+            self._hub_leaves()  # let the log say whether it has the events in between
             self._let_go()
         else:
             self._take(batch.entries)
@@ -433,7 +433,7 @@ def _read(log: Log, retrying: Callable[[Callable[[], Any]], Any], run: str, posi
 
 
 def _copied(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of an event: its containers are new, what they hold is shared."""
+    """Return a copy of an event: its containers are new, their contents are shared."""
     return {key: value.copy() if type(value) in (dict, list) else value for key, value in event.items()}
 
 

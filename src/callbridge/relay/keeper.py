@@ -56,7 +56,7 @@ class Keeper:
             attempt: The attempt to publish it.
             lease_seconds: How long the lease is.
             on_stop: Called if the run is asked to stop. Must not block.
-            on_refusal: Called once if somebody else has the lease now. Must not block.
+            on_refusal: Called once if another attempt has the lease now. Must not block.
 
         Raises:
             RelayClosedError: The relay is closed.

@@ -243,7 +243,7 @@ class Publication:
             self._done.close()
 
     def _next_batch(self) -> list[str] | None:
-        """Wait for the first event, and return what has collected; None at the end."""
+        """Wait for the first event. Return all waiting events; None at the end."""
         try:
             batch = [self._receive.receive_sync()]
         except anyio.EndOfStream:

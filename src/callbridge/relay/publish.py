@@ -156,7 +156,7 @@ async def _slowly(stream: Iterable[Any]) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def _left(stream: Any) -> AsyncIterator[None]:
-    """Leave a stream at the end, in whatever state it is. The run behind it is cancelled and awaited."""
+    """Leave a stream at the end, in any state. Its run is cancelled and awaited."""
     if hasattr(stream, "__aenter__"):
         await stream.__aenter__()  # so that a read which is cancelled does not end the run by itself
     try:

@@ -97,7 +97,7 @@ class Ending(NamedTuple):
 
     @classmethod
     def read(cls, run: str, body: str) -> Ending:
-        """Return what a record says.
+        """Return the ending in a record.
 
         Raises:
             RecordVersionError: A newer version has written it.
@@ -209,7 +209,7 @@ def check_version(run: str, version: int) -> None:
 
 
 def make_run() -> str:
-    """Return the id of a new run. Nobody can guess it: whoever knows it may read the run."""
+    """Return the id of a new run. Nobody can guess it, and everybody who knows it may read the run."""
     return f"r_{secrets.token_urlsafe(24)}"
 
 

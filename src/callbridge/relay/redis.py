@@ -1,7 +1,7 @@
 """`RedisLog`: the log of several machines, in the streams of a Redis or Valkey server.
 
-Needs the extra: `pip install 'callbridge[redis]'`. `scripts` has what the server does; this module talks to it. One connection
-waits for all that this process follows, whatever the number of readers. A few others, taken as needed, do the rest.
+Needs the extra: `pip install 'callbridge[redis]'`. `scripts` has the code that runs in the server; this module talks to it.
+One connection waits for everything that this process follows, for any number of readers. A few others do the rest.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class RedisLog:
         return self._asked(lambda: self._scripts[name](keys=keys_of(run), args=arguments))
 
     def _asked(self, ask: Callable[[], T]) -> T:
-        """Return what the server answers.
+        """Return the answer of the server.
 
         Raises:
             LogAwayError: The server cannot answer now.
@@ -283,7 +283,7 @@ def _refusal(answer: bytes) -> Refusal | None:
 
 
 def record_of(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Record:
-    """Return what an entry says."""
+    """Return the record in an entry."""
     attempt, seq = entry_id.split(b"-")
     return Record(int(attempt), int(seq), fields[b"e"].decode())
 

@@ -38,7 +38,7 @@ __all__ = ["Relay", "RunSummary", "connect"]
 T = TypeVar("T")
 
 CLOSE_SECONDS: Final = 5.0
-"""How long closing a relay waits for the ends of what it publishes."""
+"""How long closing a relay waits for the ends of its publications."""
 
 SHORTEST_LEASE: Final = 0.5
 """Seconds. On a busy machine, a shorter lease would run out while the process waits for its turn."""

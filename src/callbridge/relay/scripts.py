@@ -5,7 +5,7 @@ which would leave a gap. A script takes all events of a batch in one command, wh
 rules are those of `StateLog`.
 
 Keys, in this order: `{cb:RUN}:run`, a hash with the fields of `RunState`; `{cb:RUN}:log`, a stream with the records under ids
-`attempt-seq`, so that the server itself refuses what does not come behind what is there; `{cb:RUN}:ctl`, a stream of requests.
+`attempt-seq`, so that the server itself refuses a record that does not come last; `{cb:RUN}:ctl`, a stream of requests.
 The braces keep a run's keys in one slot of a cluster. Times are those of the server.
 """
 

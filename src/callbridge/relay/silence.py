@@ -48,7 +48,7 @@ class Contact:
         self._answered_at = self.asked_at = clock()
 
     def ask(self, call: Callable[[], T]) -> T:
-        """Return what the log answers. An error is not an answer."""
+        """Return the answer of the log. An error is not an answer."""
         self.asked_at = self._clock()
         answer = call()
         now = self._clock()

@@ -1,6 +1,6 @@
 """`SQLiteLog`: the log of the processes of one machine, in a file, without a server.
 
-In WAL mode, readers and the one writer do not wait for each other, and what was written survives the death of any process.
+In WAL mode, readers and the one writer do not wait for each other, and written data survives the death of any process.
 Nothing announces a change that another process makes. So a process that waits looks every 20 ms, which costs some microseconds
 each time.
 """

@@ -59,7 +59,7 @@ class StateLog(ABC):
 
     Args:
         url: Where it is.
-        clock: Returns the time in seconds, the same for all who use the log.
+        clock: Returns the time in seconds, the same for all users of the log.
     """
 
     def __init__(self, url: str, clock: Callable[[], float]) -> None:
@@ -68,7 +68,7 @@ class StateLog(ABC):
 
     @abstractmethod
     def _transaction(self, *, write: bool = True) -> AbstractContextManager[Store]:
-        """Return a context manager for a transaction. If the transaction writes, its end wakes those who wait."""
+        """Return a context manager for a transaction. If the transaction writes, its end wakes waiting threads."""
 
     @abstractmethod
     def _pause(self, seconds: float) -> bool:

@@ -248,7 +248,7 @@ class _Watch:
     # -- the old side -------------------------------------------------------------------------------------------------
 
     def handlers(self) -> ExitStack:
-        """Return a context manager that notes what the old handler hears."""
+        """Return a context manager that records what the old handler hears."""
         stack = ExitStack()
         if self._handler is not None:
             stack.enter_context(hearing(self._handler, self._heard))

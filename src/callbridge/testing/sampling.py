@@ -150,7 +150,7 @@ class _Sample:
         return observing(self._handler)
 
     def returned(self, result: Any) -> None:
-        """Compare what a function returned."""
+        """Compare the result of a function."""
         try:
             self.items = [result] if self._old is None else list(self._old(result))
         except Exception:  # the request comes first

@@ -82,7 +82,7 @@ def websocket_endpoint(
 
     The runs of one connection come one after the other, and belong to it alone. If the client leaves, or the server closes the
     connection because it shuts down, the run is cancelled and awaited. You may accept the socket yourself, in an endpoint of
-    your own that checks who it is. An `error` frame says what went wrong, `end` follows each answer, and the socket stays
+    your own that checks the user. An `error` frame says what went wrong, `end` follows each answer, and the socket stays
     open.
 
     With `relay.follow(...)` the messages have an `id`. A client that comes back sends an object with `"lastEventId"`, and gets

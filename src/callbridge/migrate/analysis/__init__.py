@@ -1,1 +1,1 @@
-"""What reads code: files, modules, what the names in them mean, handlers and where they are attached."""
+"""Reads code: files, modules, the meaning of names, handlers, and where they are attached."""

@@ -27,8 +27,8 @@ from callbridge.migrate.words import words
 __all__ = ["Attachment", "Origin", "Style", "Use", "attachments", "uses", "walk_values"]
 
 Style: TypeAlias = Literal["constructor", "factory", "call", "config", "attribute", "manager"]
-"""How handlers are attached: to what a constructor makes, through a function of the project, for one call, in a config, by
-assigning an attribute, by changing a manager."""
+"""How handlers are attached: in a constructor, through a function of the project, for one call, in a config, by assigning an
+attribute, by changing a manager."""
 
 Origin: TypeAlias = Literal["here", "scope", "module", "attribute", "elsewhere", "parameter"]
 """Where the handler object comes from, as seen from the attach site."""

@@ -35,7 +35,7 @@ def assigned_names(node: ast.AST, module: Module) -> set[str]:
 
 
 def runs_in_scope(node: ast.expr, module: Module) -> list[ast.Call]:
-    """Return the calls in the same scope that run what an expression makes, or something made from it.
+    """Return the calls in the same scope that run the object of an expression, or an object made from it.
 
     Args:
         node: Usually the constructor call of a model or chain, or of a handler.

@@ -144,7 +144,7 @@ _TOP_MODELS = words("OpenAI AzureOpenAI Anthropic Cohere HuggingFaceHub LlamaCpp
 
 
 def owner_of(dotted: str) -> Literal["model", "chain", "tool", "unknown"]:
-    """Return what a class or factory of LangChain makes, by its resolved name."""
+    """Return the kind of object that a LangChain class or factory makes, by its resolved name."""
     package, _, rest = dotted.partition(".")
     name = next((part for part in rest.split(".") if part[:1].isupper()), rest.rpartition(".")[2])
     if _MODEL_MODULES.match(dotted) or name == "init_chat_model":

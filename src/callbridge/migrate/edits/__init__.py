@@ -1,1 +1,1 @@
-"""Rewriting: each kind of edit plans on the syntax tree of `ast`, one file applies what was planned with LibCST."""
+"""Rewriting: each kind of edit plans on the `ast` tree, and `apply` carries the plan out with LibCST."""

@@ -1,4 +1,4 @@
-"""What statements assign, with an annotation or without: `x = value` and `x: Kind = value`."""
+"""Assignments with or without an annotation: `x = value` and `x: Kind = value`."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ def is_assignment(node: ast.AST | None) -> TypeGuard[Assignment]:
 
 
 def targets_of(node: ast.AST | None) -> list[ast.expr]:
-    """Return what a statement assigns its value to; nothing for other statements."""
+    """Return the targets of an assignment; none for other statements."""
     if isinstance(node, ast.Assign):
         return node.targets
     return [node.target] if isinstance(node, ast.AnnAssign) and node.value is not None else []
 
 
 def value_of(statement: Assignment) -> ast.expr:
-    """Return what a statement assigns; nothing is assigned by an annotation alone, which stands for None here."""
+    """Return the value of an assignment; None for an annotation without a value."""
     return statement.value or ast.Constant(None)
 
 
 def variable_of(node: ast.AST | None) -> str:
-    """Return the name of the one variable that a statement assigns its value to; empty for other statements."""
+    """Return the name of the one variable that a statement assigns; empty for other statements."""
     targets = targets_of(node)
     return targets[0].id if len(targets) == 1 and isinstance(targets[0], ast.Name) else ""
 
 
 def binds(use: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> bool:
-    """Return whether a name is bound where it stands: it is not read, and no annotation without a value."""
+    """Return whether this use of a name binds it: it is neither a read nor an annotation without a value."""
     statement = parents[use]
     return not isinstance(use.ctx, ast.Load) and not (isinstance(statement, ast.AnnAssign) and statement.value is None)

@@ -117,7 +117,7 @@ def company(source: Source, others: Sequence[ast.expr]) -> str:
 
     Args:
         source: The file.
-        others: What is attached beside it.
+        others: The other attached handlers.
     """
     found = next((each for each in others if _may_print(source, each)), None)
     return "" if found is None else _shuffled(f"`{ast.unparse(found)}`, which is also attached,")

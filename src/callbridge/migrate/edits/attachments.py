@@ -55,14 +55,14 @@ class Attachment:
     """A handler among the callbacks of calls.
 
     Attributes:
-        calls: The constructors or methods that are given the handler: one, but for a list or config in a variable.
-        operations: What takes it off; without another handler there, the argument goes as well.
-        shortened: What takes it off its list, and leaves the argument, whatever is left in it.
+        calls: The constructors or methods that get the handler: one, or several if a variable holds the list or config.
+        operations: The operations that detach it. If it was the only handler, the argument goes as well.
+        shortened: The operation that removes it from its list and keeps the argument.
         places: The arguments, and the entries of configs.
-        others: The handlers beside it.
-        reason: Why taking it off needs a look; empty for what is proved.
-        names: What may be used no more when it is off.
-        condition: What decides whether it is attached; None if it always is.
+        others: The other handlers there.
+        reason: Why detaching needs a review; empty if it is safe.
+        names: Names that may be unused afterwards.
+        condition: The condition on which it is attached; None if it always is.
     """
 
     calls: tuple[ast.Call, ...]
@@ -295,14 +295,14 @@ def _of_value(source: Source, value: ast.expr) -> Iterator[_Given]:
 
 
 def _is_default(parent: ast.AST, value: ast.expr) -> TypeGuard[ast.BoolOp]:
-    """Return whether a value stands in front of what is taken if it is empty: `callbacks or None`."""
+    """Return whether a value has a default for the case that it is empty: `callbacks or None`."""
     if not isinstance(parent, ast.BoolOp) or not isinstance(parent.op, ast.Or) or parent.values[0] is not value:
         return False
     return all(ast.unparse(each) in ("None", "[]") for each in parent.values[1:])
 
 
 def _without(source: Source, call: ast.Call, removal: Operation) -> Operation:
-    """Return what takes an argument out of a call; a `with_config` without one goes."""
+    """Return the operation that removes an argument from a call. A `with_config` without arguments goes as well."""
     if is_configuring(call) and len(call.args) + len(call.keywords) == 1:
         return ReplaceExpression(source.span(call), "RUNNABLE", {"RUNNABLE": source.span(receiver(call))})
     return removal

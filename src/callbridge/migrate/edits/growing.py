@@ -1,4 +1,4 @@
-"""Lists of handlers that grow after they have been made: `callbacks.append(handler)`."""
+"""Lists of handlers that the code adds to: `callbacks.append(handler)`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Growth(NamedTuple):
     """A statement that adds handlers to a list in a variable.
 
     Attributes:
-        name: The variable, where it is added to.
-        display: What it holds at first.
-        statement: What goes with the handlers: the statement, or the `if` that does nothing else.
-        added: What is added.
-        test: The condition on which it is added; None if it always is.
+        name: The variable, in this statement.
+        display: Its first value.
+        statement: The statement that goes with the handlers, or the `if` around it that does nothing else.
+        added: The added handlers.
+        test: The condition on which they are added; None if they always are.
     """
 
     name: ast.Name
@@ -29,28 +29,28 @@ class Growth(NamedTuple):
     test: ast.expr | None
 
     def is_before(self, source: Source, use: ast.expr) -> bool:
-        """Return whether a read of the list comes after the handlers have been added, whenever it is run."""
+        """Return whether a read of the list always comes after the handlers are added."""
         if source.scope(use) is not source.scope(self.name):
             return False
         return (self.statement.end_lineno or self.statement.lineno) < use.lineno
 
 
 def growth_of(source: Source, handler: ast.expr) -> Growth | None:
-    """Return the growth of a list by one handler and no more; None if this is something else, or not all of it is known."""
+    """Return the growth of a list by exactly one handler; None if it is something else, or partly unknown."""
     name = grown_by(source, handler)
     found = growth_by(source, name) if name is not None else None
     return found if found is not None and found.added == (handler,) else None
 
 
 def grown_by(source: Source, handler: ast.expr) -> ast.expr | None:
-    """Return what a handler is added to, in a list or alone; None if it is used otherwise."""
+    """Return the list that a handler is added to, in a list or alone; None if it has another use."""
     parent = source.parents[handler]
     inner = source.parents[parent] if isinstance(parent, ast.List) else parent
     return inner.target if isinstance(inner, ast.AugAssign) else _owner(inner)
 
 
 def growth_by(source: Source, name: ast.expr) -> Growth | None:
-    """Return the growth that a list in a variable is named for."""
+    """Return the growth in which a use of a list's variable stands."""
     statement = source.statement(name)
     added = _added(statement, name)
     if added is None or not isinstance(name, ast.Name):
@@ -77,7 +77,7 @@ def _owner(node: ast.AST) -> ast.expr | None:
 
 
 def _added(statement: ast.stmt, name: ast.expr) -> tuple[ast.expr, ...] | None:
-    """Return what a statement adds to a list; None if it does something else."""
+    """Return the elements that a statement adds to a list; None if it does something else."""
     call = statement.value if isinstance(statement, ast.Expr) else None
     if not isinstance(call, ast.Call) or _owner(call) is not name or len(call.args) != 1 or call.keywords:
         return None

@@ -165,7 +165,7 @@ def guarded(source: Source, attachment: Attachment, run: ast.Call, body: str, ow
 
 
 def _is_lasting(source: Source, node: ast.AST, run: ast.Call) -> bool:
-    """Return whether this is `self.name`, set only when an object is made of the class that the call stands in, too."""
+    """Return whether this is `self.name`, which only the constructor of the class around the call sets."""
     if not isinstance(node, ast.Attribute) or holder_of(source, node) is not holder_of(source, run):
         return False
     stores = [each for each in source.nodes if isinstance(each, ast.Attribute) and each.attr == node.attr]
@@ -184,7 +184,7 @@ def _condition(source: Source, test: ast.expr, *, holds: bool) -> str:
 
 
 def _elsewhere(source: Source, run: Run) -> str:
-    """Return what is assumed if a model is kept in an attribute or returned by a method, which other files may read."""
+    """Return the assumption for a model in an attribute or from a method, which other files may use."""
     made, used = source.scope(run.attached), source.scope(run.call)
     if made is used or run.attached is run.call:
         return ""

@@ -126,7 +126,7 @@ class _Inlining:
         return any(source.block(source.statement(run)) is not block for run in runs)
 
     def _is_made_once(self, runs: Sequence[ast.Call]) -> bool:
-        """Return whether there is one call, which is made once at most for each time that the handler is made."""
+        """Return whether there is one call, which runs at most once for each handler."""
         source, made = self._source, self._made
         if len(runs) != 1 or source.scope(runs[0]) is not source.scope(made):
             return False
@@ -154,7 +154,7 @@ class _Inlining:
             yield _EMPTY
 
     def _is_exact(self, heard: Run) -> bool:
-        """Return whether what is done around the call is done when its model starts and ends, as far as anybody can tell."""
+        """Return whether code around the call has the same effect as code at the start and end of its model."""
         hooks, model = self._consumer.handler.hooks, heard.attached
         if not is_model(self._source, model) or not ends_with(self._source, heard.call, model):
             return False
@@ -316,7 +316,7 @@ class _Inlining:
 
 
 def _is_quiet(node: ast.stmt) -> bool:
-    """Return whether nobody sees when a statement is run: it keeps a constant, or an empty place in the page."""
+    """Return whether the time of a statement has no effect: it stores a constant, or an empty place in the page."""
     if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
         return True
     if not is_assignment(node):

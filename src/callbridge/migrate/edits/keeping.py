@@ -1,4 +1,4 @@
-"""Where programs keep what they make: attributes of `self`, methods that return it, sessions of Streamlit and Chainlit.
+"""Where programs keep objects: attributes of `self`, methods that return them, sessions of Streamlit and Chainlit.
 
 ```
 self.llm = ChatOpenAI()                       self.llm.invoke(x)
@@ -22,12 +22,12 @@ _SESSIONS = ("streamlit.session_state", "chainlit.user_session")
 
 
 def holder_of(source: Source, node: ast.AST) -> ast.ClassDef | None:
-    """Return the class that a node stands in."""
+    """Return the class around a node."""
     return next((each for each in source.ancestors(node) if isinstance(each, ast.ClassDef)), None)
 
 
 def attribute_values(source: Source, node: ast.Attribute) -> list[ast.expr]:
-    """Return what an attribute of `self` may hold, but for None; nothing if that, or who else stores there, is not seen."""
+    """Return the values of an attribute of `self`, except None; empty if the file does not show all its assignments."""
     holder = holder_of(source, node)
     if holder is None or not _is_own(node):
         return []
@@ -41,7 +41,7 @@ def attribute_values(source: Source, node: ast.Attribute) -> list[ast.expr]:
                 return []
             if not _is_own(each) or holder not in source.ancestors(each):
                 if _is_own(each) and holder_of(source, each) is not None:
-                    continue  # of another class
+                    continue  # an attribute of another class
                 return []
             if len(targets_of(statement)) != 1:
                 return []
@@ -50,7 +50,7 @@ def attribute_values(source: Source, node: ast.Attribute) -> list[ast.expr]:
 
 
 def method_called(source: Source, node: ast.expr) -> ast.FunctionDef | None:
-    """Return the method that `self.name` is: a plain one, a property, or one of the class; the only one of this name."""
+    """Return the only method with the name in `self.name`: a plain one, a property or a class method."""
     holder = holder_of(source, node)
     if not isinstance(node, ast.Attribute) or holder is None or not _is_own(node):
         return None
@@ -64,11 +64,11 @@ def method_called(source: Source, node: ast.expr) -> ast.FunctionDef | None:
 
 
 def returned_by(source: Source, method: ast.FunctionDef) -> list[ast.expr] | None:
-    """Return where what a method returns is read, as `self.method()` in its class; None if it may be used otherwise.
+    """Return where the code reads the result of a method, as `self.method()` in its class; None if it may have other uses.
 
     Args:
         source: The file.
-        method: Stands in a class.
+        method: A method of a class.
     """
     named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == method.name]
     if any(method_called(source, node) is not method for node in named) or not named:
@@ -117,7 +117,7 @@ def _key(source: Source, node: ast.AST) -> tuple[str, str]:
 
 
 def _stored(source: Source, node: ast.AST) -> ast.expr | None:
-    """Return what is stored in a session at a node; None if it is read."""
+    """Return the value that a node stores in a session; None if the node reads it."""
     parent = source.parents[node]
     if isinstance(node, ast.Call):
         setting = isinstance(node.func, ast.Attribute) and node.func.attr == "set" and len(node.args) == 2
@@ -126,7 +126,7 @@ def _stored(source: Source, node: ast.AST) -> ast.expr | None:
 
 
 def session_values(source: Source, node: ast.expr) -> list[ast.expr]:
-    """Return what the file stores in a session where a node reads it, but for None; nothing if it reads no session."""
+    """Return the values that the file stores in a session for the read at a node, except None; empty if it reads no session."""
     place = _key(source, node)
     if not place[0]:
         return []
@@ -135,7 +135,7 @@ def session_values(source: Source, node: ast.expr) -> list[ast.expr]:
 
 
 def session_reads(source: Source, value: ast.expr) -> list[ast.expr] | None:
-    """Return where a value is read that is stored in a session; None if it is not stored there."""
+    """Return where the code reads a value that it stores in a session; None if it does not store it there."""
     parent = source.parents[value]
     node = parent if isinstance(parent, ast.Call) else next(iter(targets_of(parent)), None)
     place = _key(source, node) if node is not None else ("", "")

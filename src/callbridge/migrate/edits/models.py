@@ -1,4 +1,4 @@
-"""Which models a call runs, as far as the file shows: the text of all of them is what a wrapped call reports."""
+"""Which models a call runs, as far as the file shows. A wrapped call reports the text of all of them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _PLAIN_RETRIEVER = re.compile(r"\b(BM25|KNN|SVM|TFIDF)Retriever\b")
 _BUILTINS = words("bool dict enumerate float int len list max min print range repr set sorted str sum tuple zip")
 
 _DEPTH = 12
-"""Variables that are followed to what they were assigned."""
+"""How many variables in a row to follow to their values."""
 
 SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "with_listeners", "with_retry", "with_types")
 """Methods of a runnable that return another one, which runs the same models and those in the arguments."""
@@ -110,7 +110,7 @@ def is_configuring(call: ast.Call) -> bool:
 
 
 def hears_all(source: Source, attached: ast.Call, run: ast.Call) -> bool:
-    """Return whether a handler hears all that a call runs: it is given to the call, or in the config of what is run."""
+    """Return whether a handler hears everything that a call runs: the call gets it, or the config of the runnable has it."""
     return attached is run or (is_configuring(attached) and steps_of(source, receiver(run)) == [attached])
 
 
@@ -161,7 +161,7 @@ def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bo
 
 
 def steps_of(source: Source, node: ast.expr, depth: int = 0) -> list[ast.expr]:
-    """Return the steps that a pipe is made of, in their order, those in its variables included."""
+    """Return the steps of a pipe in their order, including those in its variables."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return [*steps_of(source, node.left, depth), *steps_of(source, node.right, depth)]
     value = source.value(node) if isinstance(node, ast.Name) and depth < _DEPTH else None
@@ -252,7 +252,7 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
 
 
 def _models_of_own(source: Source, name: str, depth: int) -> Models:
-    """Return the models in what a function or class of the file makes."""
+    """Return the models in the objects that a function or class of the file makes."""
     function, copying = function_named(source, name), copying_function(source, name)
     maker = function or copying
     if maker is None:
@@ -272,7 +272,7 @@ def _is_plain_parser(source: Source, name: str) -> bool:
 
 
 def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
-    """Return what is stored in an attribute of `self` in its class, if that is one thing, but for None."""
+    """Return the one value, besides None, that the class stores in an attribute of `self`."""
     values = attribute_values(source, node)
     return values[0] if len(values) == 1 else None
 
@@ -284,7 +284,7 @@ def values_of(source: Source, name: ast.Name) -> list[ast.expr]:
 
 
 def _is_plain(source: Source, function: ast.FunctionDef | ast.Lambda | ast.ClassDef) -> bool:
-    """Return whether a function, or a class, only handles text and data, so that no model is run in it."""
+    """Return whether a function or class only handles text and data, and so runs no model."""
     nodes = list(ast.walk(function))
     if any(isinstance(node, ast.Attribute) and node.attr == "session_state" for node in nodes):
         return False  # which is not there in the thread that runs the call

@@ -87,13 +87,13 @@ def _tries_more(guard: ast.Try, node: ast.Import | ast.ImportFrom) -> bool:
 
 
 def _families(node: ast.Import | ast.ImportFrom) -> set[str]:
-    """Return what packages are called without what follows an underscore: `langchain` for `langchain_classic.callbacks`."""
+    """Return the first part of a package's name, up to an underscore: `langchain` for `langchain_classic.callbacks`."""
     modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
     return {each.partition(".")[0].partition("_")[0] for each in modules}
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
-    """Yield the names that a node binds, apart from what is in it."""
+    """Yield the names that a node itself binds, without its children."""
     if isinstance(node, ast.alias):
         yield node.asname or node.name
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):

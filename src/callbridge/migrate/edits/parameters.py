@@ -25,7 +25,7 @@ _CACHES = ("functools.cache", "functools.lru_cache", "streamlit.cache_resource")
 """Decorators of cached functions."""
 
 _COPIES = ("streamlit.cache_data", "streamlit.experimental_memo")
-"""Decorators of functions that return a copy of what they have returned before."""
+"""Decorators of functions that return a copy of an earlier result."""
 
 
 class Parameter(NamedTuple):

@@ -199,7 +199,7 @@ class Source:
         for _, value in ast.iter_fields(parent):
             if isinstance(value, list) and statement in value:
                 return value
-        raise LookupError(f"line {statement.lineno}: a statement that stands nowhere")
+        raise LookupError(f"line {statement.lineno}: a statement outside of every block")
 
     def calls(self) -> Iterator[ast.Call]:
         """Return all calls, in no particular order."""
@@ -262,7 +262,7 @@ class Source:
         return None if node.id in self.bound_here and self._is_hidden(node) else self._imported[node.id]
 
     def _is_hidden(self, name: ast.Name) -> bool:
-        """Return whether something else than an import of the module may have bound a name where it is read."""
+        """Return whether something other than a module-level import may have bound a name at a read."""
         imports = [
             each for each in self.nodes if isinstance(each, ast.Import | ast.ImportFrom) and self._imports(each, name.id)
         ]
@@ -341,7 +341,7 @@ class Source:
         return None
 
     def why_unclear(self, name: str, scope: ast.AST) -> str:
-        """Return why there is no `assignment`, for a name that is assigned in this scope."""
+        """Return why `assignment` returns None for a name that this scope assigns."""
         if isinstance(scope, ast.ClassDef):
             return f"{name} is an attribute of a class"
         if isinstance(scope, Function) and self._is_other(name, scope):

@@ -18,7 +18,7 @@ REPORTING = ("critical", "debug", "error", "exception", "info", "log", "print_ex
 
 _WAITED = "the loop waited forever before: only the `await` after it started the call"
 
-_CUT = "the task is cancelled and not awaited: what the call does after its last token was cut off, and is waited for now"
+_CUT = "the code cancels the task without awaiting it: that cut off the work after the last token, and the loop awaits it now"
 
 _DISPLAY = "its guard does more with an error than report it"
 
@@ -54,7 +54,7 @@ class Task:
 
 
 class _Coroutine(NamedTuple):
-    """The run's coroutine, the statement that keeps it in a variable, and the function of its own that it stands in."""
+    """The run's coroutine, the statement that assigns it to a variable, and the function that only makes it."""
 
     run: ast.Call
     guard: Function | None
@@ -109,7 +109,7 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
 
 
 def _cancelling(source: Source, use: ast.Name) -> ast.stmt | None:
-    """Return the statement that cancels a task where its name stands, and does nothing else: also if it is not done yet."""
+    """Return the statement at a use of a task that only cancels it, also under `if not task.done()`."""
     statement = source.statement(use)
     owner = statement if isinstance(statement, ast.If) else source.parents[statement]
     if isinstance(owner, ast.If) and ast.unparse(owner) == f"if not {use.id}.done():\n    {use.id}.cancel()":

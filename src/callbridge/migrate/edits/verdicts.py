@@ -2,7 +2,7 @@
 
 ```
 findings of the rules ──┐
-                        ├──▶ auto-safe, auto-review, or what the rule says with the reason of the refusal
+                        ├──▶ auto-safe, auto-review, or the rule's verdict with the reason of the refusal
 plan of the planners  ──┘
 ```
 """

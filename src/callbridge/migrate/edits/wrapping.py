@@ -96,7 +96,7 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
 
 
 def _follow_attribute(source: Source, statement: Assignment, name: str, seen: _Seen) -> Iterator[ast.Call]:
-    """Follow what is stored in an attribute of `self`, or of a class, through the methods of its class."""
+    """Follow the value of an attribute of `self`, or of a class, through the methods of its class."""
     holder = holder_of(source, statement)
     if holder is None or not name:
         target = ast.unparse(targets_of(statement)[0])
@@ -117,7 +117,7 @@ def _follow_attribute(source: Source, statement: Assignment, name: str, seen: _S
 
 
 def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Iterator[ast.Call]:
-    """Follow what a function or method returns through the calls of it."""
+    """Follow the return value of a function or method through its calls."""
     function = source.scope(statement)
     if isinstance(function, ast.FunctionDef) and isinstance(source.parents[function], ast.ClassDef):
         reads = returned_by(source, function)

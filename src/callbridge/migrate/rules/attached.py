@@ -1,4 +1,4 @@
-"""Why a handler stays where it is attached, for the rules that speak of attachments."""
+"""Why a handler stays attached, for the rules about attach sites."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OF_ROLES: Mapping[Role, str] = MappingProxyType(
     {
         "streamlit-agent": "it shows an agent's steps: `callbridge explain CB308` shows how to read them as events",
         "steps": "it shows an agent's steps: read them with `stream_events(...)`, as tool events",
-        "final": "it waits for the words of a final answer: `callbridge explain CB309` shows what to read in their place",
+        "final": "it waits for the words of a final answer: `callbridge explain CB309` shows what to read instead",
         "approval": "it asks before a tool runs: `callbridge explain CB503` shows what to write",
     }
 )
@@ -23,7 +23,7 @@ _AWAY: frozenset[Origin] = frozenset({"module", "attribute", "elsewhere", "param
 
 
 def reason_to_stay(each: Attachment) -> str:
-    """Return what about the handlers of an attachment no edit deals with, or nothing.
+    """Return why no edit applies to the handlers of an attachment; empty if one may.
 
     Args:
         each: The attachment.
