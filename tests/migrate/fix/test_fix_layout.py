@@ -266,3 +266,43 @@ def test_a_loop_does_not_begin_with_the_blank_line_of_what_went() -> None:
         """
     text = rewrite(code(before), Options(unsafe=True)).text
     assert "in stream.text():\n            yield token\n" in text
+
+
+def test_a_short_argument_on_its_own_line_does_not_stand_like_the_body() -> None:
+    before = f"""
+        {IMPORTS.splitlines()[0]}
+        {IMPORTS.splitlines()[1]}
+
+        def ask(q):
+            llm = ChatOpenAI(streaming=True, callbacks=[
+                             StreamingStdOutCallbackHandler()], temperature=0)
+            return llm.invoke(
+                [q, q])
+        """
+    text = rewrite(code(before)).text
+    assert "    with stream_call(llm.invoke, [q, q]) as stream:\n" in text
+    assert "ChatOpenAI(streaming=True, temperature=0)" in text
+
+
+def test_what_follows_the_first_item_takes_its_place_on_the_line_of_the_bracket() -> None:
+    before = f"""
+        {IMPORTS.splitlines()[0]}
+        {IMPORTS.splitlines()[1]}
+
+        def ask(q):
+            llm = ChatOpenAI(streaming=True)
+            return llm.invoke(q, config={{"callbacks": [StreamingStdOutCallbackHandler()],
+                                          "tags": ["a"]}})
+        """
+    assert 'config={"tags": ["a"]}' in rewrite(code(before)).text
+
+
+def test_a_line_of_blanks_stays_as_long_as_it_was() -> None:
+    before = (
+        "import asyncio\nfrom langchain_classic.callbacks import AsyncIteratorCallbackHandler\n"
+        "from langchain_openai import ChatOpenAI\n\nasync def ask(q):\n    handler = AsyncIteratorCallbackHandler()\n"
+        "    llm = ChatOpenAI(streaming=True, callbacks=[handler])\n    task = asyncio.create_task(llm.ainvoke(q))\n"
+        "    async for token in handler.aiter():\n        yield token\n        \n    await task\n    yield 1\n"
+    )
+    text = rewrite(before).text
+    assert "            yield token\n        \n    yield 1\n" in text

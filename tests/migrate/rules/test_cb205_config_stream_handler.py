@@ -27,6 +27,10 @@ settings["callbacks"] = [StreamingStdOutCallbackHandler()]  # CB205 adapter
 from langfuse.langchain import CallbackHandler
 chain.invoke("q", config={"callbacks": [CallbackHandler()]})
 """,
+    "keywords are no config": """
+from langchain_core.callbacks import CallbackManager, StreamingStdOutCallbackHandler
+options = {"callback_manager": CallbackManager([StreamingStdOutCallbackHandler()])}
+""",
     "other dicts are fine": """
 settings = {"callbacks": ["on_start", on_end]}
 chain.invoke("q", config={"callbacks": callbacks})

@@ -45,6 +45,9 @@ B = TypeVar("B", bound=cst.IndentedBlock | cst.Module)
 
 _REMOVED = "__callbridge_removed__"
 
+_LONGEST = 72
+"""An argument that is longer stays on its own line."""
+
 _TOOLS = re.compile(r"#\s*(noqa|type:|pylint|pragma|nosec|pyright|mypy|ruff)")
 """Comments for tools, which must stay on the line that they apply to."""
 
@@ -150,8 +153,11 @@ class _Editor(cst.CSTTransformer):
         self._indents.append(node.indent)
 
     def _leave_line(self, original: cst.CSTNode, node: cst.CSTNode) -> Left:
-        """Remove a comment, and its line if nothing else is on it."""
+        """Remove a comment, and its line if nothing else is on it; a line of blanks stays as long as it was."""
         comment = getattr(original, "comment", None)
+        if comment is None and isinstance(original, cst.EmptyLine) and original.indent and self._indents:
+            blanks = "".join(self._module.default_indent if each is None else each for each in self._indents)
+            return node.with_changes(indent=False, whitespace=cst.SimpleWhitespace(blanks + original.whitespace.value))
         if comment is None or not self._take(self.span(comment), RemoveComment):
             return node
         if isinstance(node, cst.EmptyLine):
@@ -407,8 +413,21 @@ def _pass_call(node: cst.BaseExpression, operation: PassCall) -> cst.Call:
     between: cst.BaseParenthesizableWhitespace = cst.SimpleWhitespace(" ")
     if isinstance(node.whitespace_before_args, cst.ParenthesizedWhitespace):  # each argument is on its own line
         between = node.whitespace_before_args.with_changes(first_line=cst.TrailingWhitespace(), empty_lines=())
+    if _hangs(node):
+        node, between = node.with_changes(whitespace_before_args=cst.SimpleWhitespace("")), cst.SimpleWhitespace(" ")
     first = cst.Arg(node.func, comma=cst.Comma(whitespace_after=between) if node.args else cst.MaybeSentinel.DEFAULT)
     return node.with_changes(func=cst.Name(operation.function), args=[first, *map(_parenthesized, node.args)])
+
+
+def _hangs(node: cst.Call) -> bool:
+    """Return whether a short argument has its own line, but not the bracket behind it: in a `with` it looks like the body."""
+    if len(node.args) != 1 or not isinstance(node.whitespace_before_args, cst.ParenthesizedWhitespace):
+        return False
+    if isinstance(node.args[0].comma, cst.Comma) or isinstance(node.args[0].whitespace_after_arg, cst.ParenthesizedWhitespace):
+        return False
+    space, code = node.whitespace_before_args, cst.Module([]).code_for_node(node.args[0])
+    commented = space.first_line.comment is not None or any(line.comment is not None for line in space.empty_lines)
+    return not commented and "\n" not in code and len(code) < _LONGEST
 
 
 def _parenthesized(argument: cst.Arg) -> cst.Arg:

@@ -33,8 +33,9 @@ def without(items: Sequence[E], index: int, before: Space, after: Space) -> tupl
         return [], before, after
     if index < len(items) - 1:
         behind = _space_of(gone)
-        if index == 0:
-            return kept, _joined(before, behind), after
+        if index == 0:  # an item that begins on the line of the bracket leaves its place to the next one
+            stays = not isinstance(before, cst.ParenthesizedWhitespace) and not _has_comments(behind)
+            return kept, before if stays else _joined(before, behind), after
         kept[index - 1] = _with_space(kept[index - 1], _joined(_space_of(kept[index - 1]), behind))
         return kept, before, after
     last = kept[-1]

@@ -17,7 +17,7 @@ _NO_CALL = "this file does not show which call gets this config: read its text t
 
 def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
-        if each.style != "config" or not each.streaming:
+        if each.style != "config" or each.keyword != "callbacks" or not each.streaming:
             continue
         reason = reason_to_stay(each) or (_DOES_MORE if each.call is not None else _NO_CALL)
         shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2] for use in each.streaming))
