@@ -110,7 +110,7 @@ class AsyncioWaiter:
         return self.future
 
     def renew(self) -> Awaitable[None]:
-        """Return what to await, once, to be woken after an earlier wait is over."""
+        """Return an awaitable that ends with the next wake, after an earlier wait is over. Await it once."""
         self.future = future = self._loop.create_future()
         return future
 
@@ -177,7 +177,7 @@ class TrioWaiter:
             await trio.lowlevel.wait_task_rescheduled(abort)
 
     def renew(self) -> Awaitable[None]:
-        """Return what to await, once, to be woken after an earlier wait is over."""
+        """Return an awaitable that ends with the next wake, after an earlier wait is over. Await it once."""
         self._woken = False
         return self
 
@@ -233,7 +233,7 @@ def withdraw(waiters: list[Waiter], waiter: Waiter) -> bool:
 
 
 def unpark(slot: list[Waiter], waiter: Waiter) -> None:
-    """Take a reader's waiter back, if it is still there, and let the thread go on that waits for the reader to run.
+    """Take a reader's waiter back if it is still there, and release the thread that waits until the reader runs.
 
     It is still there after a cancellation, and after a wake that was meant for an earlier wait.
     """
@@ -355,7 +355,7 @@ class Place:
             self._current = partial(asyncio.current_task, loop)
         if loop is not None:
             self.waiter: AsyncWaiter = async_waiter(loop)
-            """What the task waits with, to be renewed for each wait."""
+            """The task's waiter, renewed for each wait."""
 
     def is_task(self, task: object) -> bool:
         """Return whether the reader is this task."""

@@ -42,7 +42,7 @@ _LAYOUT_IS_KNOWN: Final = (
 
 
 def _setter(slot: str) -> Any:
-    """Return what sets one of the four as it is: pydantic's own `__setattr__` accepts only fields."""
+    """Return the setter of a slot, because pydantic's own `__setattr__` accepts only fields."""
     return next(
         (getattr(vars(base)[slot], "__set__", None) for base in ChatGenerationChunk.__mro__ if slot in vars(base)), None
     )
@@ -53,7 +53,7 @@ _set_fields_set: Final = _setter("__pydantic_fields_set__")
 _set_extra: Final = _setter("__pydantic_extra__")
 _set_private: Final = _setter("__pydantic_private__")
 
-# Asking the classes for these takes as long as what they do.
+# Looking these up on the classes takes as long as calling them.
 _new: Final[Callable[[type[ChatGenerationChunk]], ChatGenerationChunk]] = object.__new__
 _text: Final[Callable[[type[str], str], str]] = str.__new__
 

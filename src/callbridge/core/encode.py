@@ -89,9 +89,9 @@ class CallsToEvents:
         self.forks = self._tree.forks
         """Not empty while several runs below one open run go on at the same time; see `RunTree`."""
         self.speaking: Run | None = None
-        """The chat model whose token came last, if its next one makes an event and does no more, or is dropped by the filters.
+        """The chat model whose token came last, if its next token only makes an event, or is dropped by the filters.
 
-        So there is no run to be looked up. Removed where any run begins or ends, or is tapped. Not in the extended vocabulary.
+        Then no run need be looked up. Reset when any run begins or ends, or is tapped. Not used in the extended vocabulary.
         """
         self._tapped: set[UUID] = set()  # runs whose tap began before they started; removed at their start or at the tap's end
         self.extended = extended

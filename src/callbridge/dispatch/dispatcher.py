@@ -539,6 +539,6 @@ async def _called(context: Context, bound: Callable[[], Any]) -> None:
 
 
 def _made(context: Context, bound: Callable[[], Any]) -> Any:
-    """Make a call whose result is awaited elsewhere, if it is to be awaited."""
+    """Make a call whose result, if it is awaitable, is awaited elsewhere."""
     with used_elsewhere(context):
         return context.run(bound)

@@ -37,7 +37,7 @@ class _Jobs(asyncio.Queue[tuple[Job, "Future[Any]"] | None]):
     """Whether the task waits for a job."""
 
     def make(self, function: Callable[[], Any], future: Future[Any]) -> None:
-        """Call a sync function after the jobs before it. In a callback of the loop.
+        """Call a sync function after the earlier jobs. Runs in a callback of the loop.
 
         If there is none, this does not wake the task, which would take two more turns of the loop.
         """
@@ -185,7 +185,7 @@ def _call_without_loop(function: Callable[[], Any], future: Future[Any]) -> None
             with without_running_loop():
                 result = function()
             future.set_result(result)
-    except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the call
+    except BaseException as error:  # noqa: BLE001 - the code that waits for the call gets it
         future.set_exception(error)
     finally:
         del future  # as above

@@ -352,7 +352,7 @@ class EventSender:
             return self._report_in_order("chunk", run, chunk)
         if not run.included:
             return False
-        # Written out, because nothing is made as often. That the run has begun was told by an event, so no input is due.
+        # Inlined, because nothing is made as often. An event has reported the start of the run, so no input is due.
         event: Any = {
             "event": run.stream_event,
             "data": {"chunk": chunk},
