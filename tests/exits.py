@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SECONDS = 100
-"""What a program may take; a deadlock is ended by a signal."""
+"""What a program may take, if nothing else is said; a deadlock is ended by a signal."""
 
 
 class Ended(NamedTuple):
@@ -33,9 +33,11 @@ class Programs:
     Args:
         home: A directory for what they write.
         modules: Loaded before.
+        seconds: What a program may take.
     """
 
-    def __init__(self, home: Path, *modules: str) -> None:
+    def __init__(self, home: Path, *modules: str, seconds: int = SECONDS) -> None:
+        self._seconds = seconds
         self._outputs = home / "out", home / "err"
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", __file__, *modules],
@@ -49,7 +51,7 @@ class Programs:
         """Run a program to its end."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([code, *map(str, self._outputs)]) + "\n")
+        self._process.stdin.write(json.dumps([code, self._seconds, *map(str, self._outputs)]) + "\n")
         self._process.stdin.flush()
         status = int(self._process.stdout.readline())
         return Ended(*(path.read_text(encoding="utf-8") for path in self._outputs), status)
@@ -62,10 +64,10 @@ class Programs:
 def next_program() -> str | None:
     """Fork for each command. Return its code in the process that is to run it, and nothing in this one, at the end."""
     for line in sys.stdin:
-        code, *outputs = json.loads(line)
+        code, seconds, *outputs = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            signal.alarm(SECONDS)
+            signal.alarm(seconds)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for number, path in enumerate(outputs, 1):
                 os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)

@@ -1,9 +1,9 @@
-"""Runs models against whatever `callbridge` is on the path: `python -m proof.killing MODEL,MODEL SEEDS EXAMPLES`."""
+"""Runs models against whatever `callbridge` is on the path."""
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 import hypothesis.core
@@ -36,7 +36,7 @@ def run(model: str, seed: int, examples: int) -> dict[str, Any]:
     return {"model": model, "seed": seed, "outcome": outcome, "examples": counted}
 
 
-if __name__ == "__main__":
-    models, seeds, examples = sys.argv[1].split(","), int(sys.argv[2]), int(sys.argv[3])
+def main(models: Sequence[str], seeds: int, examples: int) -> None:
+    """Run models, each with so many seeds, and print what came of them as JSON."""
     found = [run(model, seed, examples) for model in models for seed in range(seeds)]
-    print(json.dumps(found))  # noqa: T201 - for the process that has started this one
+    print(json.dumps(found))  # noqa: T201 - for the process that waits for this one

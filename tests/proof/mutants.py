@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["MUTANTS", "Mutant", "faulty", "find", "mutated_copy", "survivors", "table"]
+from exits import Programs
+
+__all__ = ["MUTANTS", "NEEDED", "SECONDS", "Mutant", "faulty", "find", "mutated_copy", "survivors", "table"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "src" / "callbridge"
@@ -35,6 +35,14 @@ BLOCKING, TRIO, MERGING, OLDEST, NEWEST, FAILING = (
     "DroppingNewest",
     "Failing",
 )
+
+
+NEEDED = ("anyio", "hypothesis.stateful", "pytest", "trio")
+"""What the models import but for callbridge, which a process has to find with its fault."""
+
+
+SECONDS = 600
+"""What a process may take: a fault that makes a model run for ever is no kill."""
 
 
 class Mutant(NamedTuple):
@@ -359,8 +367,15 @@ def mutated_copy(mutant: Mutant | None) -> Iterator[Path]:
         yield Path(home)
 
 
-def find(mutant: Mutant | None, killers: Sequence[str], seeds: int, examples: int) -> list[dict[str, Any]]:
+def find(mutant: Mutant | None, killers: Sequence[str], seeds: int, examples: int, programs: Programs) -> list[dict[str, Any]]:
     """Run models against a mutant in a process of its own.
+
+    Args:
+        mutant: The fault; `None` for the code as it is.
+        killers: The models.
+        seeds: How many of them.
+        examples: At most, for each model and seed.
+        programs: What makes the processes.
 
     Returns:
         For each model and seed `{"model", "seed", "outcome", "examples"}`; the outcome is "passed", "killed" or the name of an
@@ -368,14 +383,8 @@ def find(mutant: Mutant | None, killers: Sequence[str], seeds: int, examples: in
     """
     with mutated_copy(mutant) as home:
         paths = [str(home), str(ROOT / "tests"), str(ROOT / "tests" / "channel")]
-        done = subprocess.run(
-            [sys.executable, "-m", "proof.killing", ",".join(killers), str(seeds), str(examples)],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,  # a fault that makes a model run for ever is no kill
-        )
+        killing = f"from proof.killing import main\nmain({[*killers]}, {seeds}, {examples})"
+        done = programs.run(f"import sys\nsys.path[:0] = {paths}\n{killing}")
     if done.returncode:
         raise RuntimeError(done.stderr)
     found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
@@ -387,18 +396,18 @@ def survivors(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [one for one in found if one["outcome"] != "killed"]
 
 
-def table(seeds: int, examples: int, only: str = "") -> Iterator[tuple[str, bool]]:
+def table(seeds: int, examples: int, programs: Programs, only: str = "") -> Iterator[tuple[str, bool]]:
     """Yield the lines of the table in Markdown as they come about, and whether each is as it should be."""
     yield "| mutant | killed by | killed | examples needed, least to most |", True
     yield "|---|---|---|---|", True
     killers = sorted({mutant.killer for mutant in MUTANTS})
-    clean = find(None, killers, 1, examples)
+    clean = find(None, killers, 1, examples, programs)
     passed = all(one["outcome"] == "passed" for one in clean)
     yield f"| *none: the code as it is* | {', '.join(killers)} | {'no' if passed else 'YES'} | {examples} each |", passed
     for mutant in MUTANTS:
         if only not in mutant.name:
             continue
-        found = find(mutant, [mutant.killer], seeds, examples)
+        found = find(mutant, [mutant.killer], seeds, examples, programs)
         left = survivors(found)
         needed = sorted(one["examples"] for one in found if one["outcome"] == "killed")
         span = f"{needed[0]} to {needed[-1]}" if needed else ", ".join(sorted({one["outcome"] for one in left}))
@@ -412,9 +421,12 @@ def main() -> int:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     is_well = True
-    for line, is_right in table(options.seeds, options.examples, options.only):
-        print(line, flush=True)  # noqa: T201 - the table is what it is for
-        is_well = is_well and is_right
+    with tempfile.TemporaryDirectory() as home:
+        programs = Programs(Path(home), *NEEDED, seconds=SECONDS)
+        for line, is_right in table(options.seeds, options.examples, programs, options.only):
+            print(line, flush=True)  # noqa: T201 - the table is what it is for
+            is_well = is_well and is_right
+        programs.close()
     return 0 if is_well else 1
 
 
