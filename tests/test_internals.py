@@ -528,6 +528,7 @@ async def test_what_sync_code_waits_for(asked: str, known: bool, monkeypatch: py
 
     stream = cb.astream_call(work)
     await anext(stream)
+    await turns_until(lambda: bool(loops))
     assert await stream.aclose(30 if known else 0.1) is known
     if not known:
         loops[0].call_soon_threadsafe(may_end.set)

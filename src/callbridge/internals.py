@@ -1,11 +1,10 @@
-"""Internals of CPython, LangChain and other libraries that callbridge uses: names that nobody promised, and all access to them.
+"""All access to internals of CPython, LangChain and other libraries: names that nobody promised.
 
-`NAMES` lists them. Each is looked up when it is used. If one is missing, nothing breaks: the function that needs it answers as
-if it knew nothing, and you lose what the list says. `tests/test_internals.py` shows this for each.
+`NAMES` lists these names. callbridge looks up each name when it uses it. If a name is missing, nothing breaks: the function
+that needs it answers as if it knew nothing, and you lose what the list says. `tests/test_internals.py` shows this for each.
 
-Unless `seen` says otherwise, each name was seen in all versions that callbridge supports: CPython 3.10 to 3.15 and
-langchain-core 0.3.0 to 1.8.1. uvloop brings its own loop, but uses asyncio's tasks and futures in C. nest_asyncio uses those in
-Python.
+Unless `seen` says otherwise, a name exists in all versions that callbridge supports: CPython 3.10 to 3.15 and langchain-core
+0.3.0 to 1.8.1. uvloop brings its own loop, but uses asyncio's tasks and futures in C. nest_asyncio uses their Python versions.
 """
 
 from __future__ import annotations
@@ -247,17 +246,17 @@ def _ask_for_loop() -> asyncio.AbstractEventLoop | None:
 
 
 running_loop: Final[Callable[[], asyncio.AbstractEventLoop | None]] = getattr(asyncio, "_get_running_loop", _ask_for_loop)
-"""Returns the asyncio loop that runs in this thread; None if none does."""
+"""Returns the asyncio loop that runs in this thread, or None."""
 
 
 def waiter_of(task: Task) -> Future | None:
-    """Return what a task waits for. None if it is about to go on."""
+    """Return the future that a task waits for. None if the task is about to go on."""
     waiter: Future | None = getattr(task, "_fut_waiter", None)
     return waiter
 
 
 def children_of(future: Future | None) -> list[Future]:
-    """Return what `asyncio.gather` waits for on behalf of a future."""
+    """Return the futures that `asyncio.gather` waits for, if it has made this future."""
     return list(getattr(future, "_children", ()))
 
 
@@ -277,10 +276,10 @@ def is_job(value: object) -> TypeGuard[concurrent.futures.Future[Any]]:
 
 
 def held_by_callbacks(future: Future, is_kind: Callable[[object], TypeGuard[T]]) -> Iterator[T]:
-    """Yield the values of a kind that a future's callbacks have in their closures.
+    """Yield the values of a kind in the closures of a future's callbacks.
 
-    `asyncio.wrap_future` chains a future and a job in a thread by a callback, and nothing else knows both. The callback of
-    `asyncio.wait` has in its closure the future that `wait` itself waits for.
+    `asyncio.wrap_future` connects a future and a job in a thread by a callback, and nothing else knows both. The closure of the
+    callback of `asyncio.wait` has the future that `wait` itself waits for.
     """
     for callback, _ in getattr(future, "_callbacks", None) or ():
         for cell in getattr(callback, "__closure__", None) or ():
@@ -290,15 +289,16 @@ def held_by_callbacks(future: Future, is_kind: Callable[[object], TypeGuard[T]])
 
 
 def is_main(task: Task) -> bool:
-    """Return whether a loop runs until a task has ended: then `run_until_complete` hears of that."""
+    """Return whether a loop runs until this task has ended: then the task has a callback of `run_until_complete`."""
     callbacks = getattr(task, "_callbacks", None) or ()
     return any("run_until_complete" in getattr(callback, "__qualname__", "") for callback, _ in callbacks)
 
 
 def is_handed_over(task: Task) -> bool:
-    """Return whether sync code has handed a task to a loop, by `run_coroutine_threadsafe` or AnyIO's portals; it must not run.
+    """Return whether sync code has handed a task to a loop, by `run_coroutine_threadsafe` or a portal of AnyIO.
 
-    A job stands for what the first has handed over. AnyIO since 4.13 wraps the coroutine of a portal in another one.
+    The former connects the task with a job. The latter is known by its coroutine, which newer versions of AnyIO wrap in another
+    one; so the task must not be the one that runs at the moment.
     """
     coroutine = task.get_coro()
     names = (getattr(each, "__qualname__", "") for each in (coroutine, getattr(coroutine, "cr_await", None)))
@@ -310,15 +310,19 @@ def context_of(task: Task) -> Context | None:
     get_context: Callable[[], Context] | None = getattr(task, "get_context", None)
     if get_context is not None:
         return get_context()
-    context = getattr(task, "_context", None)  # of a task in Python, which nest_asyncio makes
+    context = getattr(task, "_context", None)  # nest_asyncio makes tasks in Python
     if isinstance(context, Context):
         return context
-    # For a task in C, the garbage collector names the task's own context first.
+    # For a task in C, the garbage collector lists the task's own context first.
     return next((found for found in gc.get_referents(task) if isinstance(found, Context)), None)
 
 
 def _ask_of_waiting() -> tuple[bool, bool]:
-    """Return whether clearing the frame of a generator that waits closes it, and whether the garbage collector sees into it."""
+    """Find out two things about the frame of a suspended generator.
+
+    Returns:
+        Whether clearing the frame closes the generator, and whether the garbage collector sees into the frame.
+    """
     waiting: Any = (each for each in "ab")
     next(waiting)
     frame = waiting.gi_frame
@@ -335,11 +339,11 @@ _MAY_WAIT: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYN
 
 
 def has_ended(frame: FrameType) -> bool:
-    """Return whether a frame's code has ended. Also True where `frame.clear` refuses by itself if the code has not ended.
+    """Return whether a frame's code has ended. Also True if `frame.clear` itself refuses to clear code that goes on.
 
-    Of code that has ended, the garbage collector sees the code and the variables in its frame. Before CPython 3.11 it always
-    does: of a coroutine that runs, behind the frame of its caller, and of one that waits, before what it awaits. A generator
-    that waits at a `yield` is taken for one that has ended there.
+    If the code has ended, the garbage collector sees the code object and the variables in the frame. Before CPython 3.11 it
+    always does, so the other objects tell: the first is the caller's frame if the coroutine runs, and the last is what the
+    coroutine awaits if it is suspended. A generator suspended at a `yield` counts as ended there.
     """
     if not _CLOSES_WAITING or not frame.f_code.co_flags & _MAY_WAIT:
         return True
@@ -353,12 +357,12 @@ _CLOSING: Final = "async_generator_athrow"
 
 
 def is_closing(task: Task) -> bool:
-    """Return whether a task is the closing of an async generator that was dropped."""
+    """Return whether a task closes an async generator that was dropped."""
     return type(task.get_coro()).__name__ == _CLOSING
 
 
 def name_of(task: Task) -> list[str]:
-    """Return the qualified name of a task's coroutine, in its parts."""
+    """Return the qualified name of a task's coroutine, split at its dots."""
     return str(getattr(task.get_coro(), "__qualname__", "")).split(".")
 
 
@@ -371,7 +375,8 @@ def module_of(task: Task) -> str:
 def awaiter_of(future: Future) -> Task | None:
     """Return a task that waits for a future by `await`, `gather`, `wait`, `wait_for` or `shield`.
 
-    Only the future's callbacks know it: a bound method of the task, or a function that holds another future.
+    Only the callbacks of the future know the task. A callback is a bound method of the task, or a function that holds another
+    future.
     """
     seen: set[Future] = set()
     left = [future]
@@ -388,7 +393,7 @@ def awaiter_of(future: Future) -> Task | None:
 
 
 def abort_transports(loop: asyncio.AbstractEventLoop) -> None:
-    """Close the open connections of a loop. asyncio's own loop knows them; others do not tell."""
+    """Close the open connections of a loop. Only asyncio's own loop knows them."""
     for transport in list(getattr(loop, "_transports", {}).values()):
         transport.abort()
 
@@ -399,9 +404,9 @@ def _set_running_loop() -> Callable[[asyncio.AbstractEventLoop | None], object]:
 
 @contextmanager
 def without_running_loop() -> Iterator[None]:
-    """Say that no loop runs in this thread, for sync code that may block and run loops. For callbacks of a loop.
+    """Tell asyncio that no loop runs in this thread, so that sync code may block and run loops. Used in callbacks of a loop.
 
-    Not for tasks: since CPython 3.14 a thread has one current task, whatever loop runs, and a second loop would wait for ever.
+    It does not work in a task: since CPython 3.14, a thread has one current task for all loops, and a second loop would hang.
     """
     set_running, loop = _set_running_loop(), running_loop()
     set_running(None)
@@ -412,24 +417,24 @@ def without_running_loop() -> Iterator[None]:
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop for a thread of ours. If threads are greenlets (gevent, eventlet), it leaves the others alone.
+    """Return a loop for one of callbridge's own threads, also if threads are greenlets (gevent, eventlet).
 
-    Greenlets share one thread of the system, and asyncio notes which loop runs in it. A loop that stayed there would belong to
-    all of them.
+    Greenlets share one thread of the system, and asyncio notes which loop runs in that thread. So while the loop waits, other
+    greenlets would find it running.
     """
     if not _has_green_threads():
         return asyncio.new_event_loop()
 
     set_running = _set_running_loop()
 
-    class GreenSelector(selectors.DefaultSelector):  # which is theirs, since they have put it there
+    class GreenSelector(selectors.DefaultSelector):  # gevent and eventlet have replaced this class
         outer: asyncio.AbstractEventLoop | None = None
         outer_hooks: tuple[Any, Any] = (None, None)
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            """Wait. Meanwhile say that the loop does not run, because other greenlets have their turn.
+            """Wait. Other greenlets run meanwhile, so tell asyncio that no loop of ours runs.
 
-            Theirs are async generators that begin meanwhile: another loop would close them when it is closed.
+            Async generators that begin meanwhile are theirs as well: our loop must not close them.
             """
             mine, hooks = running_loop(), sys.get_asyncgen_hooks()
             set_running(self.outer)
@@ -445,12 +450,12 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 def run_on_new_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Do what `asyncio.run` does in a thread of ours, on a loop that `new_event_loop` makes."""
+    """Do what `asyncio.run` does, on a loop that `new_event_loop` makes. In one of callbridge's own threads."""
     return run_to_end(new_event_loop(), main) if _has_green_threads() else asyncio.run(main)
 
 
 def run_to_end(loop: asyncio.AbstractEventLoop, main: Awaitable[T]) -> T:
-    """Do what `asyncio.run` does, on a loop that `new_event_loop` has made and that nothing has run on yet."""
+    """Do what `asyncio.run` does, on an unused loop that `new_event_loop` has made."""
     try:
         return loop.run_until_complete(main)
     finally:
@@ -474,7 +479,7 @@ def _has_green_threads() -> bool:
 
 
 def before_threads_are_joined(function: Callable[..., object], *args: object) -> None:
-    """Register a function to call when the interpreter exits, before it joins the threads of pools."""
+    """Register a function that is called when the interpreter exits, before it joins the threads of pools."""
     register: Callable[..., object] | None = getattr(threading, "_register_atexit", None)
     if register is not None:
         register(function, *args)
@@ -493,7 +498,7 @@ def is_free_threaded() -> bool:
 
 
 def elsewhere(context: Context) -> Context:
-    """Return a copy of a context for another thread, where the loop in which it was made does not run."""
+    """Return a copy of a context for another thread, in which the context's loop does not run."""
     copy = context.copy()
     for variable in _libraries(copy):
         copy.run(variable.set, None)
@@ -502,7 +507,7 @@ def elsewhere(context: Context) -> Context:
 
 @contextmanager
 def used_elsewhere(context: Context) -> Iterator[None]:
-    """Use a context, and not a copy of it, for a while in another thread, where the loop in which it was made does not run."""
+    """Use a context itself for a while in another thread, in which the context's loop does not run."""
     tokens = [(variable, context.run(variable.set, None)) for variable in _libraries(context)]
     try:
         yield
@@ -525,7 +530,7 @@ def _no_frame(_: int) -> Any:
 
 
 calling_frame: Final[Callable[[int], FrameType]] = getattr(sys, "_getframe", _no_frame)
-"""Returns the frame of the function that called this one's caller, for 1."""
+"""Returns a frame: with 1, that of the function that has called this function's caller."""
 
 _RUNNING: Final = (
     "langchain_core.",
@@ -537,20 +542,20 @@ _RUNNING: Final = (
     "langgraph.utils.",
     "langgraph._internal.",
 )
-"""How the names of the modules begin that run runs. Others of the family start tasks that serve more than one of them, such as
+"""Beginnings of the names of modules that run runs. Other modules start tasks that serve many runs, for example
 `langgraph.store.base.batch`."""
 
 _ENTRIES: Final = (
     "abatch", "acall", "ainvoke", "agenerate", "agenerate_prompt", "aget_relevant_documents", "apredict", "arun",
 )  # fmt: skip
-"""Methods whose coroutines the user's code makes tasks of, and LangChain only where it awaits them."""
+"""Methods of whose coroutines the user's code makes tasks. LangChain makes tasks of them only if it awaits the tasks."""
 
 
 def is_langchains(task: Task) -> bool:
-    """Return whether LangChain made a task: a coroutine with which it runs runs, or the closing of a generator.
+    """Return whether LangChain has made a task: the task runs a run, or closes a generator.
 
-    A closing does not tell whose it is. In a run, the generators that are dropped are mostly those that LangChain has not
-    closed.
+    The closing of a generator does not tell whose it is. In a run, most of the dropped generators are those that LangChain has
+    not closed.
     """
     if is_closing(task):
         return True
@@ -560,7 +565,7 @@ def is_langchains(task: Task) -> bool:
 
 
 def langchain(name: str, missing: T) -> T:
-    """Return what LangChain has under a name of `NAMES`, or a stand-in if it has nothing."""
+    """Return what LangChain has under a name of `NAMES`, or `missing` if it has nothing."""
     module, _, path = name.partition(":")
     try:
         found: Any = import_module(module)
@@ -573,9 +578,9 @@ def langchain(name: str, missing: T) -> T:
 
 
 def codes_of_langchain(name: str) -> tuple[CodeType, ...]:
-    """Return the code of a function of LangChain, and of what is defined in it: comprehensions have frames before 3.12.
+    """Return the code objects of a function of LangChain and of the comprehensions in it, which have frames before 3.12.
 
-    A tuple, not a set: a tuple is searched by identity first, while hashing a code object hashes all that is in it. The
+    This is a tuple, because a tuple is searched by identity first, while a set would hash all that is in a code object. The
     comprehensions come first, because `ahandle_event` asks in them.
     """
     code = getattr(langchain(name, None), "__code__", None)
@@ -589,7 +594,7 @@ def merged_config(binding: Any, config: Any) -> Any:
     merge = getattr(binding, "_merge_configs", None)
     if merge is not None:
         return merge(config)
-    from langchain_core.runnables.config import merge_configs  # not for those who use the channel alone
+    from langchain_core.runnables.config import merge_configs  # imported only here: the channel alone does not need it
 
     return merge_configs(binding.config, config)
 
@@ -597,11 +602,11 @@ def merged_config(binding: Any, config: Any) -> Any:
 _MODEL_STREAMS: Final = frozenset({"ChatModelStream", "AsyncChatModelStream"})
 
 _RUN_STREAMS: Final = frozenset({"GraphRunStream", "AsyncGraphRunStream"})
-"""Streams of version 3, by name: no LangChain need have them, and LangGraph need not be there."""
+"""Streams of version 3, by name: LangChain may not have them, and LangGraph may not be installed."""
 
 
 def _names(value: object) -> set[str]:
-    """Return the names of a value's classes that are LangChain's or LangGraph's."""
+    """Return the names of those classes of a value that LangChain or LangGraph define."""
     return {
         kind.__name__ for kind in type(value).__mro__ if kind.__module__.partition(".")[0] in ("langchain_core", "langgraph")
     }
@@ -613,10 +618,10 @@ def is_v3_stream(value: object) -> bool:
 
 
 def is_unread_v3_stream(value: object) -> bool:
-    """Return whether a value is such a stream and nobody has begun to read it, so that its run has not begun either.
+    """Return whether a value is a stream of version 3 that nobody has begun to read. Then its run has not begun either.
 
     Source: `langchain_core/language_models/chat_model_stream.py` (1.4.0 to 1.8.3), `langgraph/stream/run_stream.py` (1.2.0 to
-    1.2.24). Where these names are gone, such a stream is a result like any other.
+    1.2.24). If these names are gone, such a stream counts as an ordinary result.
     """
     names = _names(value)
     if not names.isdisjoint(_MODEL_STREAMS):

@@ -1,6 +1,6 @@
-"""`BranchEnds`: keeps asyncio from complaining of parallel branches that a cancelled run has forgotten.
+"""`BranchEnds`: keeps asyncio from complaining about parallel branches that a cancelled run has forgotten.
 
-A step of such a branch that has found the branch's end, `StopAsyncIteration`, is a task that nobody asks for its exception.
+Each step of such a branch is a task. The last step ends with `StopAsyncIteration`, and nobody retrieves that exception.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ __all__ = ["BranchEnds"]
 
 
 _BRANCH_STEP = codes_of_langchain("langchain_core.runnables.base:RunnableParallel._atransform")
-"""The code of the coroutines that `RunnableParallel` makes tasks of, and that of the generator which does, no coroutine."""
+"""The code of the coroutines that `RunnableParallel` makes tasks of, and of the generator that makes them."""
 
 
 class BranchEnds:
-    """A loop's exception handler while runs are being cancelled there: one for all of them, in front of the loop's own.
+    """The exception handler of a loop while runs are being cancelled on it. All of these runs share one.
 
-    It drops one message, that a parallel branch has come to its end and nobody has asked.
+    It drops one message: that nobody retrieved the end of a parallel branch. It passes all others on to the loop's own handler.
 
     Args:
-        previous: The loop's handler until now.
+        previous: The loop's own handler.
     """
 
     def __init__(self, previous: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None) -> None:
@@ -33,7 +33,7 @@ class BranchEnds:
 
     @classmethod
     def expect(cls, loop: asyncio.AbstractEventLoop) -> BranchEnds:
-        """Begin for a run that will be cancelled; to be ended with `done`."""
+        """Install the handler for a run that will be cancelled. `done` removes it."""
         handler = loop.get_exception_handler()
         if not isinstance(handler, BranchEnds):
             handler = cls(handler)
@@ -42,13 +42,13 @@ class BranchEnds:
         return handler
 
     def done(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End for one run; the last one puts the loop's handler back, unless somebody has set another one meanwhile."""
+        """Note that one run has ended. The last one restores the loop's handler, unless somebody has set another meanwhile."""
         self._runs -= 1
         if not self._runs and loop.get_exception_handler() is self:
             loop.set_exception_handler(self._previous)
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Handle what nobody else did."""
+        """Handle an error that nobody else has handled."""
         coroutine = getattr(context.get("future"), "get_coro", object)()
         if isinstance(context.get("exception"), StopAsyncIteration) and getattr(coroutine, "cr_code", None) in _BRANCH_STEP:
             return

@@ -1,10 +1,10 @@
-"""`Cancelling`: how tasks of a run that is left are cancelled: where they wait.
+"""`Cancelling`: cancels the tasks of a run where they wait, when the run's reader leaves.
 
-While a chunk is on its way up through LangChain, the generators that made it are suspended at their `yield`, where no
-cancellation reaches them: the user's code would see no `CancelledError`, and its `finally` would be left to the garbage
-collector, which runs it in another context. Where the run waits, they all wait. So a task that is to be cancelled goes on,
-unheard, until it waits for something; one that does not is cancelled after some turns of the loop, in its next callback. Should
-it lose the cancellation, it is cancelled once more at the next callback of what was open before.
+While a chunk is on its way up through LangChain, the generators that made it are suspended at a `yield`, where no cancellation
+reaches them. The user's code would see no `CancelledError`, and the garbage collector would run its `finally` in another
+context. But when the run waits, all of its generators wait. So a task goes on, unheard, until it waits for something, and is
+cancelled then. A task that never waits is cancelled after some turns of the loop, at its next callback. If a task loses the
+cancellation, it is cancelled again at the next callback of a run that was open before.
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ __all__ = ["Cancelling", "Phase"]
 Phase: TypeAlias = Literal["new", "running", "over"]
 
 PARKING_TURNS = 100
-"""Turns of the loop for which a task may go on until it waits for something; one that never does is cancelled then."""
+"""How many turns of the loop a task may go on before it is cancelled, even if it does not wait for anything."""
 
 _PARKED_TURNS = 3
-"""Turns in a row for which a task waits for the same before it is taken to wait: old LangChain awaits callbacks through
-`asyncio.shield`, whose future is behind the callback by two turns."""
+"""A task counts as waiting if it has waited for the same future in this many turns in a row. LangChain 0.3.0 awaits callbacks
+through `asyncio.shield`, whose future is two turns behind the callback."""
 
 _END_SECONDS = 1.0
-"""How long to wait for a loop of somebody else's to end what a run has left there; it may be blocked."""
+"""How long to wait until somebody else's loop has ended what a run has left there. The loop may be blocked."""
 
 
 class Cancelling:
-    """Cancels tasks of one run, and ends what it has left behind when it is over.
+    """Cancels the tasks of one run. When the run is over, ends what it has left behind.
 
     Args:
-        reporter: Where the run reports.
-        scope: What is part of it.
+        reporter: What the run reports to.
+        scope: Knows what is part of the run.
     """
 
     _told: WeakSet[asyncio.Future[Any]] = Lazy(WeakSet)  # type: ignore[assignment]
-    """Tasks that the tasks waited for when they were cancelled, and that were cancelled with them."""
+    """Tasks that the cancelled tasks awaited at that time, and that were cancelled with them."""
     _loops: WeakSet[asyncio.AbstractEventLoop] = Lazy(WeakSet)  # type: ignore[assignment]
-    """Entered by sync code."""
+    """Loops that sync code of the run has entered."""
     _jobs: set[concurrent.futures.Future[Any]] = Lazy(set)  # type: ignore[assignment]
-    """What the tasks waited for when they were cancelled."""
+    """Jobs in threads that the tasks waited for when they were cancelled."""
 
     def __init__(self, reporter: Reporter, scope: RunScope) -> None:
         self._reporter = reporter
         self._scope = scope
 
     def bind(self) -> None:
-        """Hear of the loops that the run enters from now on."""
+        """From now on, cancel the run also on the loops that it enters."""
         self._reporter.entered_loops.bind(self._scope, self._begin_entry)
 
     def begin(self, task: Task, phase: Callable[[], Phase], *, is_run: bool = True) -> None:
-        """Cancel a task as soon as it waits. Called on its loop; `EnteredLoops.expect` was called before.
+        """Cancel a task as soon as it waits. Called on its loop, after `EnteredLoops.expect`.
 
         Args:
             task: The task.
-            phase: Says how far what is to be cancelled has come.
-            is_run: Whether that is the run itself.
+            phase: Returns how far the task's work has come.
+            is_run: Whether the task is the run itself.
         """
         loop = task.get_loop()
         self._jobs |= self._scope.jobs(loop)
@@ -89,15 +89,15 @@ class Cancelling:
         parked: int,
         before: frozenset[asyncio.Future[Any]],
     ) -> None:
-        """Cancel a task if it waits, or else look again in the next turn of the loop.
+        """Cancel a task if it waits. If it does not, look again in the next turn of the loop.
 
         Args:
             task: As in `begin`.
             phase: As in `begin`.
             is_run: As in `begin`.
-            turns: How many more turns there are.
-            parked: In how many turns in a row it was seen waiting.
-            before: For what it waited then.
+            turns: How many turns are left.
+            parked: In how many turns in a row the task has waited for the same futures.
+            before: Those futures.
         """
         found = frozenset[asyncio.Future[Any]]() if self._reporter.in_callback else waited_for(task)
         parked = parked + 1 if found and found == before else bool(found)
@@ -105,7 +105,7 @@ class Cancelling:
         if now == "running" and turns and parked < _PARKED_TURNS:
             loop.call_soon(self._cancel, task, phase, is_run, turns - 1, parked, found)
             return
-        if now != "over":  # then it is cleaning up, or was stopped at a callback meanwhile
+        if now != "over":  # a task that is over cleans up, or was stopped at a callback meanwhile
             self._jobs |= self._scope.jobs(loop)
             self._told.update(awaited_by({task}))
             if is_run:
@@ -115,7 +115,7 @@ class Cancelling:
         self._reporter.entered_loops.note_told()
 
     def _insist(self, task: Task, turns: int) -> None:
-        """Say that it goes on, if it does: `asyncio.wait_for` of CPython 3.11 and before may lose a cancellation."""
+        """Note that the task goes on in spite of its cancellation: before CPython 3.12, `asyncio.wait_for` may lose one."""
         if task.done():
             return
         if turns:
@@ -126,9 +126,9 @@ class Cancelling:
     # -- the end --------------------------------------------------------------------------------------------------------
 
     async def end(self) -> None:
-        """Await the end of all that the run, which was stopped, must not leave behind; in the run's own task.
+        """End and await what the stopped run has left behind. Called in the run's own task.
 
-        Cancellation: gives up.
+        Cancellation: it gives up.
         """
         await self._end_here()
         here = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ class Cancelling:
         self._reporter.leftover_frames.clear_last()
 
     def end_sync(self) -> None:
-        """Wait for the end of what the run's sync code has left on loops of somebody else's."""
+        """End what the run's sync code has left on other loops, and block until that is done."""
         ends = self._begin_ends(None)
         if ends:
             concurrent.futures.wait(ends, _END_SECONDS)
@@ -150,7 +150,7 @@ class Cancelling:
         await end_jobs(self._jobs, frames)
 
     def _begin_ends(self, here: asyncio.AbstractEventLoop | None) -> list[concurrent.futures.Future[None]]:
-        """Let the other loops that the run has entered, and that still run, end what it has left there."""
+        """Ask the other loops that the run has entered to end what it has left there. Loops that no longer run are skipped."""
         ends: list[concurrent.futures.Future[None]] = []
         for loop in list(self._loops):
             if loop is not here and loop.is_running():
@@ -160,6 +160,6 @@ class Cancelling:
         return ends
 
     def _end_on(self, end: concurrent.futures.Future[None]) -> None:
-        """Called on a loop of somebody else's."""
+        """Called on one of those loops."""
         task = asyncio.ensure_future(self._end_here())
         task.add_done_callback(lambda _: end.set_result(None))

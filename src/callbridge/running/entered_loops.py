@@ -36,7 +36,7 @@ turns of their loops; one that is blocked may be waiting for this very thread.""
 
 
 class EnteredLoops:
-    """The tasks by which a run has entered loops.
+    """The loops that the sync code of one run has entered, and the tasks that it waits for there.
 
     Threads: any.
     """
@@ -45,7 +45,7 @@ class EnteredLoops:
     _noted: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
     _told: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
     _lost: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
-    """Those that went on."""
+    """Tasks that have lost their cancellation."""
     _changed: threading.Condition = Lazy(threading.Condition)  # type: ignore[assignment]
 
     def __init__(self) -> None:
@@ -57,27 +57,27 @@ class EnteredLoops:
         self._gave_up = False
 
     def bind(self, scope: object, cancel: Callable[[Task], None]) -> None:
-        """Say whose loops are of interest.
+        """Begin to note the loops of a run.
 
         Args:
             scope: The run's mark in its contexts.
-            cancel: Cancels a task where it waits, by `tell`; called on its loop.
+            cancel: Cancels a task where it waits, by calling `tell`. It is called on the task's loop.
         """
         self._scope = scope
         self._cancel = cancel
 
     def unbind(self) -> None:
-        """Say that the run is over, and refer to nothing of it any more."""
+        """Note that the run is over, and drop all references to it."""
         self._cancel = self._own = None
 
     def own(self, task: Task) -> None:
-        """Say which task the run itself is, if it is one."""
+        """Note which task is the run itself."""
         self._own = task
 
     # -- where loops are entered ----------------------------------------------------------------------------------------
 
     def note(self) -> None:
-        """Note that a run has begun here; called from its task."""
+        """Note that a run has begun in the current task."""
         task = None if self._cancel is None else _current_task()
         if task is None or task is self._own or task in self._seen:
             return
@@ -93,17 +93,17 @@ class EnteredLoops:
         while (awaiting := awaiter_of(task)) is not None and awaiting not in seen:
             context = context_of(awaiting)
             if context is None or self._scope not in context.get(run_scopes, ()):
-                break  # somebody else waits for it, too
+                break  # that task belongs to somebody else
             seen.add(awaiting)
             task = awaiting
         return task
 
     def _entries(self, loop: asyncio.AbstractEventLoop, noted: Iterable[Task]) -> set[Task]:
-        """Return the tasks on a loop that sync code of the run waits for; called on that loop.
+        """Return the tasks on a loop that sync code of the run waits for. Called on that loop.
 
         Args:
             loop: The loop.
-            noted: What was noted there.
+            noted: The tasks that were noted there.
         """
         outermost = {self._outermost(task) for task in noted if not task.done()} - {self._own}
         if not outermost:
@@ -116,21 +116,21 @@ class EnteredLoops:
             is_nested = "nest_asyncio" in sys.modules
         else:
             is_nested = getattr(own.get_coro(), "cr_running", False)
-        if is_nested or any(map(is_main, entries)):  # the loop ends with the run
+        if is_nested or any(map(is_main, entries)):  # this loop ends with the run
             entries |= outermost
         return entries - {own}
 
     # -- cancelling ---------------------------------------------------------------------------------------------------
 
     def cancel_all(self) -> None:
-        """Cancel where they wait the tasks by which loops were entered, as far as was noted since the last time."""
+        """Cancel the tasks that the sync code waits for, where they wait. Covers the loops noted since the last call."""
         with self._lock:
             noted, self._noted = list(self._noted), WeakSet()
         for loop in {task.get_loop() for task in noted}:
             self.expect()
             try:
                 loop.call_soon_threadsafe(self._cancel_on, loop, [task for task in noted if task.get_loop() is loop])
-            except RuntimeError:  # the loop is closed, and its tasks with it
+            except RuntimeError:  # the loop is closed, and its tasks are gone
                 self.note_told()
 
     def _cancel_on(self, loop: asyncio.AbstractEventLoop, noted: list[Task]) -> None:
@@ -142,15 +142,15 @@ class EnteredLoops:
         self.note_told()
 
     def tell(self, task: Task) -> None:
-        """Cancel a task now, once; on its loop."""
+        """Cancel a task now, but only once. Called on its loop."""
         if task not in self._told:
             self._told.add(task)
             task.cancel()
 
     def tell_later(self) -> None:
-        """Cancel what awaits the current task when that has ended; an error that is about to be raised will end it.
+        """Cancel the outermost task that awaits the current one, as soon as the current one has ended with an error.
 
-        LangChain's `gather` takes the error of one of its tasks for a result. A cancellation of its own it understands.
+        LangChain's `gather` would take that error for a result; it does understand its own cancellation.
         """
         task = _current_task()
         entry = None if task is None else self._outermost(task)
@@ -158,35 +158,34 @@ class EnteredLoops:
             task.add_done_callback(lambda _: self.tell(entry))
 
     def insist(self, task: Task) -> None:
-        """Say that a task goes on although it was told: `tell_again` cancels it from now on."""
+        """Note that a task has lost its cancellation, so that `tell_again` cancels it."""
         self._lost.add(task)
 
     def tell_again(self) -> None:
-        """Cancel the task that awaits the current one, if it has lost its cancellation."""
+        """Cancel the outermost task that awaits the current one, if that task has lost its cancellation."""
         task = _current_task() if self._lost else None
         entry = None if task is None else self._outermost(task)
         if entry is not None and entry in self._lost:
             entry.cancel()
 
-    # -- waiting until they are told -----------------------------------------------------------------------------------
+    # -- waiting until tasks are cancelled -----------------------------------------------------------------------------------
 
     def expect(self) -> None:
-        """Say that a task will be cancelled."""
+        """Note that a task is about to be cancelled."""
         with self._changed:
             self._pending += 1
             self._gave_up = False
 
     def note_told(self) -> None:
-        """Say that it has been, or has ended by itself."""
+        """Note that such a task has been cancelled, or has ended by itself."""
         with self._changed:
             self._pending -= 1
             self._changed.notify_all()
 
     def wait_told(self) -> None:
-        """Wait until all tasks that will be cancelled have been; in a thread without a loop, and not for long.
+        """Wait for a moment until the tasks that are about to be cancelled have been. Called in a thread without a loop.
 
-        Something may await this thread, in LangChain's `gather` for example. It has to be cancelled before this thread ends
-        with an error.
+        A task may await this thread, for example in LangChain's `gather`. It must be cancelled before this thread raises.
         """
         deadline = monotonic() + _TOLD_SECONDS
         with self._changed:

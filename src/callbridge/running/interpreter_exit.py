@@ -1,11 +1,11 @@
-"""Leaving what is still being read when the interpreter exits, so that it need not wait for runs that wait for their reader.
+"""When the interpreter exits, callbridge leaves all streams that are still being read.
 
-Before it ends, the interpreter joins the threads of pools (`concurrent.futures`). One that waits for room in a channel nobody
-reads any more would be waited for for ever.
+Before the interpreter ends, it joins the threads of pools (`concurrent.futures`). If such a thread waited for room in a channel
+that nobody reads any more, the program would never end.
 
-A thread of ours is a daemon, and nobody waits for its model. But one that the interpreter ends inside compiled code, such as
-pydantic's, may take the process down with it ("FATAL: exception not rethrown"). Threads that have been left stop at their next
-callback, most of them at once, and get a moment for that.
+callbridge's own threads are daemons, so that nobody waits for their models. But if the interpreter ends a thread inside
+compiled code, such as pydantic's, the process may crash ("FATAL: exception not rethrown"). Threads whose reader has left stop
+at their next callback, most of them at once; the exit gives them a moment for that.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from callbridge.internals import before_threads_are_joined
 __all__ = ["call_at_exit", "end_at_exit", "is_exiting", "leave_at_exit"]
 
 _EXIT_SECONDS = 0.5
-"""How long the interpreter's exit waits for threads that were stopped, all together."""
+"""How long the exit of the interpreter waits for all stopped threads together."""
 
 
 class _Reading(Protocol):
     def leave_for_exit(self) -> None:
-        """Leave without waiting. Any thread; idempotent."""
+        """Leave, and do not wait for the run. Any thread; idempotent."""
         ...
 
 
 def leave_at_exit(reading: _Reading) -> None:
-    """Leave a stream or handler when the interpreter exits, if it is alive then."""
+    """Leave a stream or a handler when the interpreter exits, if it is still alive."""
     _being_read()[id(reading)] = reading
 
 
 def is_exiting() -> bool:
-    """Return whether everything has been left, because the interpreter exits."""
+    """Return whether the interpreter exits, and everything has been left."""
     return _being_read().are_left
 
 
 def end_at_exit(thread: threading.Thread) -> None:
-    """Give a daemon thread a moment to end when the interpreter exits, after what it is read by has been left."""
+    """When the interpreter exits, give a daemon thread a moment to end after its reader has left."""
     _being_read().threads.add(thread)
 
 
 def call_at_exit(function: Callable[[float], object]) -> None:
-    """Call a function when the interpreter exits, after all that, with the seconds that it may take."""
+    """Call a function when the interpreter exits, after the threads. Its argument is the number of seconds that it may take."""
     _being_read().functions.append(function)
 
 
 class _Readings(WeakValueDictionary[int, _Reading]):
-    """What is to be left, by identity: handlers may be unhashable."""
+    """The streams and handlers to leave, by identity, because handlers may be unhashable."""
 
     are_left = False
 
@@ -64,7 +64,7 @@ class _Readings(WeakValueDictionary[int, _Reading]):
 
 @cache
 def _being_read() -> _Readings:
-    """Return what is to be left; made by the first reader, because importing callbridge changes nothing."""
+    """Return the streams and handlers to leave. The first reader makes this, because importing callbridge changes nothing."""
     readings = _Readings()
     before_threads_are_joined(_leave_all, readings)
     return readings

@@ -1,4 +1,4 @@
-"""`Lazy`: an attribute that is made when it is first asked for. Most streams never ask, and an idle one is to be small."""
+"""`Lazy`: an attribute that is made on first use. Most streams never use theirs, and an idle stream should be small."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 class Lazy(Generic[T]):
-    """Makes an attribute of each instance; from then on it is one like any other.
+    """Makes an attribute of an instance on first use. From then on it is an ordinary attribute.
 
     Args:
         make: Makes it.
 
-    Threads: any. Several that ask at once get the same one, which `functools.cached_property` does not promise.
+    Threads: any. Threads that ask at the same time get the same object, which `functools.cached_property` does not promise.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:

@@ -1,4 +1,4 @@
-"""`LeftoverFrames`: what keeps generators of a stopped run alive, to be cleared so that they end."""
+"""`LeftoverFrames`: clears the frames that keep generators of a stopped run alive, so that the generators end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ __all__ = ["LeftoverFrames"]
 
 
 class LeftoverFrames:
-    """What would keep generators of a stopped run alive that are to be closed: frames of code that has ended.
+    """Frames of code that has ended, which keep generators of a stopped run alive.
 
-    Errors have them in their tracebacks, and handlers may keep errors. The frames of `RunnableParallel._transform` and
-    `_atransform` refer to themselves, by the error with which a branch told its end, and are left to the garbage collector.
+    Tracebacks refer to such frames, and handlers may keep the errors. The frames of `RunnableParallel._transform` and
+    `_atransform` refer to themselves, through the error that ended a branch; only the garbage collector would free them.
 
-    A traceback may have frames of code that goes on as well: of a coroutine that awaits a callback while it handles the error,
-    maybe in another thread. To clear those would be to close it. They are looked at again each time, until `clear_last`.
+    A traceback may also refer to frames of code that goes on: of a coroutine that awaits a callback while it handles the
+    error, maybe in another thread. Clearing such a frame would close the coroutine. These frames are kept and checked again at
+    each `clear`, until `clear_last`.
     """
 
     def __init__(self) -> None:
@@ -27,25 +28,25 @@ class LeftoverFrames:
         self._frames: list[FrameType] = []
 
     def add_error(self, error: BaseException) -> None:
-        """Remember what a run was told to have ended with."""
+        """Remember an error with which a run has ended."""
         self._errors.append(error)
 
     def clear_error(self, error: BaseException) -> None:
-        """Clear the frames of one error alone, as far as their code has ended."""
+        """Clear the frames of one error, as far as their code has ended."""
         for frame in _frames_of(error):
             _clear(frame)
 
     def add_frame(self, frame: FrameType) -> None:
-        """Remember the frame of a generator that will be closed, or is."""
+        """Remember the frame of a generator that is closed, or will be."""
         self._frames.append(frame)
 
     def clear_all(self) -> None:
-        """Clear all frames, and those that come to light when generators end because of that."""
+        """Clear all frames, and those of the errors that generators raise because of that."""
         while self.clear():
             pass
 
     def clear(self) -> bool:
-        """Clear the frames of what has ended, and forget them; return whether there were any."""
+        """Clear and forget the frames whose code has ended. Return whether there were any."""
         errors, self._errors = self._errors, []
         frames, self._frames = self._frames, []
         frames += (frame for error in errors for frame in _frames_of(error))
@@ -55,13 +56,13 @@ class LeftoverFrames:
         return len(left) < len(frames)
 
     def clear_last(self) -> None:
-        """Clear all frames once more, and forget those of what has not ended: nothing of it is the run's any more."""
+        """Clear all frames once more and forget the rest: code that still goes on is not the run's any more."""
         self.clear_all()
         self._frames = []
 
 
 def _frames_of(error: BaseException) -> Iterator[FrameType]:
-    """Yield the frames that an error has in its traceback, and those of what it came of."""
+    """Yield the frames in the tracebacks of an error and of the errors behind it."""
     cause: BaseException | None = error
     while cause is not None:
         for frame, _ in traceback.walk_tb(cause.__traceback__):
@@ -70,7 +71,7 @@ def _frames_of(error: BaseException) -> Iterator[FrameType]:
 
 
 def _clear(frame: FrameType) -> bool:
-    """Clear a frame; return whether its code had ended."""
+    """Clear a frame if its code has ended, and return whether it has."""
     if has_ended(frame):
         with suppress(RuntimeError):  # it runs
             frame.clear()

@@ -1,6 +1,6 @@
-"""`LoopTasks`: the tasks of a loop in one of its turns: whose they are, and which of them somebody awaits.
+"""`LoopTasks`: all tasks of a loop in one of its turns: which run each belongs to, and which of them are awaited.
 
-One for all runs that end in that turn, because it looks at every task of the loop.
+All runs that end in the same turn share one `LoopTasks`, because making it takes a look at every task of the loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from callbridge.internals import Task, children_of, context_of, held_by_callback
 __all__ = ["LoopTasks", "awaited_by", "run_scopes"]
 
 run_scopes: ContextVar[tuple[object, ...]] = ContextVar("callbridge_run_scopes", default=())
-"""The runs of streams that this code is part of, outermost first."""
+"""The owned runs that this code is part of, outermost first."""
 
 
 class _Latest(threading.local):
@@ -30,12 +30,12 @@ _latest = _Latest()
 
 
 class LoopTasks:
-    """The tasks of a loop that have not ended, as they are now."""
+    """The tasks of a loop that have not ended, at the time when this is made."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._by_scope: dict[object, list[Task]] = {}
-        self._owners: list[Task] = []  # who may rely on what they await
+        self._owners: list[Task] = []  # not of LangChain's making
         for task in asyncio.all_tasks(loop):
             context = context_of(task)
             scopes = () if context is None else context.get(run_scopes, ())
@@ -46,35 +46,35 @@ class LoopTasks:
 
     @staticmethod
     def now(loop: asyncio.AbstractEventLoop) -> LoopTasks:
-        """Return the sweep of this turn, or of the one before; made by who asks first. From the loop's thread."""
+        """Return the tasks of this turn or of the one before. The first caller in a turn makes it. From the loop's thread."""
         latest = None if _latest.sweep is None else _latest.sweep()
         if latest is None or latest._loop is not loop:
             latest = LoopTasks(loop)
-            # The loop holds it until somewhere in its next turn, and not beyond: tasks hold errors, and those hold generators.
+            # The loop holds it until some point of its next turn, and no longer: tasks hold errors, and errors hold generators.
             loop.call_soon(_let_go, latest)
             _latest.sweep = weakref.ref(latest)
         return latest
 
     def tasks(self, scope: object) -> list[Task]:
-        """Return those whose innermost run is this one, but for what has ended since."""
+        """Return the tasks whose innermost run is this one and that have not ended since."""
         return [task for task in self._by_scope.get(scope, ()) if not task.done()]
 
     @cached_property
     def awaited(self) -> set[asyncio.Future[Any]]:
-        """What tasks that are not of LangChain's making await, and what those await in turn."""
+        """The tasks that code other than LangChain's awaits, directly or through other tasks."""
         return awaited_by(self._owners, (task for tasks in self._by_scope.values() for task in tasks))
 
 
 def _let_go(_: LoopTasks) -> None:
-    """Do nothing; see `LoopTasks.now`."""
+    """Do nothing. See `LoopTasks.now`."""
 
 
 def awaited_by(tasks: Iterable[Task], others: Iterable[Task] = ()) -> set[asyncio.Future[Any]]:
-    """Return the tasks that these await, and what those await in turn: LangChain makes tasks of its own for who calls it.
+    """Return the tasks that these tasks await, directly or through other tasks.
 
     Args:
-        tasks: Whose.
-        others: Tasks which may be awaited by `asyncio.wait`, of which only they know.
+        tasks: The awaiting tasks.
+        others: Tasks that `asyncio.wait` may wait for. Only these tasks themselves know that it does.
     """
     waits: defaultdict[asyncio.Future[Any] | None, list[Task]] = defaultdict(list)
     for task in others:

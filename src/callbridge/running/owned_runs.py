@@ -1,11 +1,11 @@
-"""What a stream owns: the run behind it, as one task or one thread with one context.
+"""The run that a stream owns: one task or one thread, with one context.
 
-A run is started by the first read, tells its reporter when it has ended, and can be cancelled and waited for. Nothing
-here refers to the stream in front of it, so that a stream which is dropped dies at once and takes its run along.
+The first read starts a run. The run tells its reporter when it has ended, and it can be cancelled and waited for. Nothing here
+refers to the stream, so that a stream that is dropped dies at once and takes its run with it.
 
-Both kinds end in the same way: the reporter is told, with the run's error if it has one, what a cancelled run has left behind
-is ended, and then `done` is set. The wait for `done` cannot be cut short: whoever leaves a stream and is cancelled meanwhile
-still leaves no task and no thread behind.
+Both kinds end in the same way. They tell the reporter, with the run's error if there is one. They end what a cancelled run has
+left behind. Then they set `done`. The wait for `done` cannot be cut short: a reader that is cancelled while it leaves still
+leaves no task and no thread behind.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class OwnedRun(Protocol):
 
     @property
     def result(self) -> Payload:
-        """What the run returned; `MISSING` before."""
+        """What the run has returned. `MISSING` before that."""
         ...
 
     def start(self) -> None:
@@ -56,18 +56,18 @@ class OwnedRun(Protocol):
         ...
 
     async def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the run has stopped, at most that many seconds; return whether it has."""
+        """Wait until the run has stopped, at most that many seconds. Return whether it has."""
         ...
 
     def wait_sync(self) -> None:
-        """Wait until the run has stopped, blocking the thread."""
+        """Block the thread until the run has stopped."""
         ...
 
 
 def _finish(reporter: Reporter, error: BaseException | None) -> None:
-    """End the iteration; an error that nobody will read any more is logged, unless it is how the run was stopped.
+    """End the iteration. If nobody will read the error any more, log it, unless it comes from stopping the run.
 
-    An interpreter that exits stops runs in ways of its own: it has no more threads for them.
+    An interpreter that exits stops runs in other ways too: it has no more threads for them.
     """
     is_unread = isinstance(error, Exception) and reporter.reader_left
     if is_unread and not is_exiting() and not (reporter.stopped and _is_cancellation(error)):
@@ -76,19 +76,19 @@ def _finish(reporter: Reporter, error: BaseException | None) -> None:
 
 
 def _is_cancellation(error: BaseException | None) -> bool:
-    """Return whether an error comes of a cancellation: LangGraph makes another one of what sync nodes raise."""
+    """Return whether an error comes from a cancellation: LangGraph wraps what sync nodes raise."""
     while error is not None and status_of(error) != "cancelled":
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 class _AsyncRun:
-    """An async run inside a task: how it is awaited, and what it is cancelled by.
+    """An async run inside a task: awaits it and cancels it.
 
     Args:
-        reporter: Where it reports.
-        scope: What is part of it.
-        cancelling: How it is cancelled.
+        reporter: What the run reports to.
+        scope: Knows what is part of the run.
+        cancelling: Cancels the run.
     """
 
     def __init__(self, reporter: Reporter, scope: RunScope, cancelling: Cancelling) -> None:
@@ -98,7 +98,7 @@ class _AsyncRun:
         self._phase: Phase = "new"
 
     async def complete(self, awaitable: Awaitable[Payload]) -> Payload:
-        """Await the run and the end of all that it must not leave behind."""
+        """Await the run, and end what it must not leave behind."""
         reporter, failed = self._reporter, True
         self._phase = "running"
         try:
@@ -109,7 +109,7 @@ class _AsyncRun:
         except BaseException as error:
             reporter.leftover_frames.add_error(error)
             if isinstance(error, GeneratorExit) and reporter.stopped:
-                raise asyncio.CancelledError from error  # what stopped sync code is no way for a task to end
+                raise asyncio.CancelledError from error  # a task cannot end by what stops sync code
             raise
         finally:
             self._phase = "over"
@@ -121,7 +121,7 @@ class _AsyncRun:
             reporter.end_run()
 
     def begin_cancelling(self, task: asyncio.Task[Payload]) -> None:
-        """Cancel the task that completes the run, as soon as the run waits. Called on its loop, once or more."""
+        """Cancel the task of `complete` as soon as the run waits. Called on its loop, once or more."""
         self._cancelling.begin(task, lambda: self._phase)
 
 
@@ -129,9 +129,9 @@ class TaskRun:
     """A run in one asyncio task.
 
     Args:
-        reporter: Where it reports.
+        reporter: What the run reports to.
         call: Makes the run.
-        context: Makes the context it runs in, when it starts.
+        context: Makes the context of the run when it starts.
     """
 
     def __init__(self, reporter: Reporter, call: Callable[[], Awaitable[Payload]], context: Callable[[], Context]) -> None:
@@ -163,7 +163,7 @@ class TaskRun:
         self._begin(self._drive())
 
     def cancel(self) -> None:
-        """Cancel the task where it waits, and stop what runs in threads for it at the next callback."""
+        """Cancel the task where it waits, and stop its code in threads at the next callback."""
         task, loop = self._task, self._loop
         if task is None or loop is None:
             return
@@ -183,11 +183,11 @@ class TaskRun:
             else:
                 loop.call_soon_threadsafe(end)
         except RuntimeError:
-            # The loop is closed, and the task with it.
+            # The loop is closed, and the task is gone.
             entered.note_told()
 
     def _begin_clearing(self) -> None:
-        """End what is left of a run that has failed by itself and whose error nobody will read."""
+        """End what is left of a run that has failed by itself, and whose error nobody will read."""
         self._begin(self._clear())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -204,11 +204,11 @@ class TaskRun:
         frames.clear_last()
 
     async def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the task has ended; the run itself does not wait for it."""
+        """Wait until the task has ended. Code of the run itself does not wait."""
         return self._task is None or self._scope.is_here or await self._done.wait(seconds=seconds)
 
     def wait_sync(self) -> None:
-        """Block until the task has ended; not from its own loop's thread."""
+        """Block until the task has ended. Not from the thread of its own loop."""
         if self._task is not None and not self._scope.is_here:
             self._done.wait_sync()
 
@@ -226,29 +226,29 @@ class TaskRun:
         else:
             _finish(self._reporter, None)
         finally:
-            # Nothing follows in this task, so it is over before anybody who waits for it goes on. Of one that was stopped, its
-            # callbacks are awaited as well.
+            # Nothing follows in this task, so it is over before anybody who waits for it goes on. If the run was stopped, its
+            # done callbacks must run first.
             if not self._reporter.stopped:
                 self._done.set()
 
     def _ended(self, done: Flag, task: asyncio.Task[None]) -> None:
-        """Called by the loop, for a task that was cancelled before its first step as well."""
+        """Called by the loop, also for a task that was cancelled before its first step."""
         self._reporter.entered_loops.unbind()
         self._reporter.finish(asyncio.CancelledError() if task.cancelled() else None)
         if not task.cancelled():
-            task.exception()  # the reader gets it; asking keeps the loop from complaining that nobody has
+            task.exception()  # the reader gets it; retrieving it keeps the loop from complaining
         done.set()
 
 
 class ThreadRun:
-    """A run in one thread of its own.
+    """A run in its own thread.
 
-    Not a thread of a pool: a run that waits for its reader would take it from somebody who needs it.
+    It does not take a thread of a pool: while the run waits for its reader, others may need that thread.
 
     Args:
-        reporter: Where it reports.
-        call: Makes the run; an awaitable that it returns is run to its end on the shared loop.
-        context: Makes the context it runs in, when it starts.
+        reporter: What the run reports to.
+        call: Makes the run. If it returns an awaitable, the shared loop runs that to its end.
+        context: Makes the context of the run when it starts.
     """
 
     def __init__(self, reporter: Reporter, call: Callable[[], Payload], context: Callable[[], Context]) -> None:
@@ -271,17 +271,17 @@ class ThreadRun:
         context = self._context()
         context.run(self._scope.enter)
         self._cancelling.bind()
-        self._is_nested = is_on_shared_loop()  # and may block it
-        # Known before it runs: another thread may close the stream at once, and has to wait for it.
+        self._is_nested = is_on_shared_loop()  # the reader is there, and may block that loop while it waits
+        # Set before the thread runs: another thread may close the stream at once, and has to wait for this one.
         self._thread = _make_thread(context, self._drive)
         try:
             self._thread.start()
-        except RuntimeError:  # the system has no thread left
+        except RuntimeError:  # the system has no more threads
             self._thread = None
             raise
 
     def cancel(self) -> None:
-        """Stop the run at its next callback: a thread cannot be stopped before, but an awaitable can."""
+        """Stop the run at its next callback. An awaitable that the call has returned is cancelled where it waits."""
         inner, entered = self._inner, self._reporter.entered_loops
         if inner is not None:
             entered.expect()
@@ -292,11 +292,11 @@ class ThreadRun:
             loop, task = inner
             try:
                 loop.call_soon_threadsafe(self._run.begin_cancelling, task)
-            except RuntimeError:  # the loop is closed, and the task with it
+            except RuntimeError:  # the loop is closed, and the task is gone
                 entered.note_told()
 
     async def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the thread has ended; the run itself does not wait for it."""
+        """Wait until the thread has ended. Code of the run itself does not wait."""
         if self._thread is not None and not self._scope.is_here:
             if not await self._done.wait(seconds=seconds):
                 return False
@@ -304,7 +304,7 @@ class ThreadRun:
         return True
 
     def wait_sync(self) -> None:
-        """Block until the thread has ended; the run itself does not wait for it."""
+        """Block until the thread has ended. Code of the run itself does not wait."""
         if self._thread is not None and not self._scope.is_here:
             self._done.wait_sync()
             self._thread.join()
@@ -314,7 +314,7 @@ class ThreadRun:
         try:
             result = self._call()
             self.result = run(partial(self._await, result)) if inspect.isawaitable(result) else result
-        except BaseException as error:  # noqa: BLE001 - all of it is the reader's: this thread has nobody else to tell
+        except BaseException as error:  # noqa: BLE001 - for the reader: this thread has nobody else to tell
             _finish(self._reporter, error)
             self._end(error)
         else:
@@ -325,19 +325,19 @@ class ThreadRun:
 
     def _end(self, error: BaseException | None) -> None:
         self._reporter.end_call()
-        self._over = True  # before: `cancel` looks at the two the other way round
+        self._over = True  # before `stopped` is read: `cancel` stops first and then reads `_over`
         _clear_frames(self._reporter, error)
         if self._reporter.stopped:
             self._cancelling.end_sync()
         self._reporter.end_run()
 
     async def _await(self, awaitable: Awaitable[Payload]) -> Payload:
-        """Called on the loop that it is run on."""
+        """Called on the loop that runs the awaitable."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         self._inner = loop, task
         self._reporter.entered_loops.own(task)
-        if self._reporter.stopped:  # since before `cancel` could see the task
+        if self._reporter.stopped:  # `cancel` came before it could see the task
             self._reporter.entered_loops.expect()
             self._run.begin_cancelling(task)
         return await self._run.complete(awaitable)
@@ -347,7 +347,7 @@ class LateRun:
     """A run whose kind depends on where it is started.
 
     Args:
-        make: Makes it, there.
+        make: Makes the run. Called where it is started.
     """
 
     def __init__(self, make: Callable[[], OwnedRun]) -> None:
@@ -384,9 +384,9 @@ def _run_on_own_loop(work: Callable[[], Coroutine[Any, Any, Payload]]) -> Payloa
 
 
 async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Payload:
-    """Call sync code in a thread of its own and return what it returns.
+    """Call sync code in its own thread and return what it returns.
 
-    Cancellation: the code is stopped at its next callback and waited for.
+    Cancellation: the code is stopped at its next callback, and awaited.
     """
     done = Flag()
     returned: list[Payload] = []
@@ -395,7 +395,7 @@ async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Pay
     def work() -> None:
         try:
             returned.append(call())
-        except BaseException as error:  # noqa: BLE001 - raised again where the call was made
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's task
             _clear_frames(reporter, error)
             raised.append(error)
         else:
@@ -416,9 +416,9 @@ async def call_in_thread(reporter: Reporter, call: Callable[[], Payload]) -> Pay
 
 
 async def _joined(thread: threading.Thread) -> None:
-    """Wait for a thread that is past its last line, without blocking the loop: there are loops in which nothing may block.
+    """Wait for a thread that is past its last line, without blocking the loop: on some loops nothing may block.
 
-    Cancellation: raised afterwards.
+    Cancellation: it is raised afterwards.
     """
     cancelled: BaseException | None = None
     while thread.is_alive():
@@ -431,9 +431,9 @@ async def _joined(thread: threading.Thread) -> None:
 
 
 def _clear_frames(reporter: Reporter, error: BaseException | None) -> None:
-    """Close what a sync call that was stopped has left behind; in its thread, where generators know that they are stopped.
+    """Close what a stopped sync call has left behind. Called in its thread, where generators know that they are stopped.
 
-    A call may end well although it was stopped: a root that is closed just before its end swallows what stopped its branches.
+    A stopped call may still end well: a root that is closed just before its end swallows the errors that stopped its branches.
     """
     if error is not None:
         reporter.leftover_frames.add_error(error)
@@ -442,7 +442,7 @@ def _clear_frames(reporter: Reporter, error: BaseException | None) -> None:
 
 
 def _make_thread(context: Context, target: Callable[[], None]) -> threading.Thread:
-    # A daemon: an interpreter that exits must not wait for a model that still talks.
+    # A daemon, because an interpreter that exits must not wait for a model that still talks.
     thread = threading.Thread(target=elsewhere(context).run, args=(target,), name="callbridge-run", daemon=True)
     end_at_exit(thread)
     return thread

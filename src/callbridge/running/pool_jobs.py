@@ -1,4 +1,4 @@
-"""The jobs in threads of pools that tasks wait for: found before the tasks are cancelled, and waited for afterwards."""
+"""The jobs in pools of threads that tasks wait for. They are found before the tasks are cancelled, and awaited afterwards."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["end_jobs", "job_of", "report_failures", "waited_for"]
 _logger = logging.getLogger("callbridge.stream")
 
 _ROUNDS = 4
-"""How often to pass a pool. Once leaves a generator open in 2 of 1,000 runs: idle threads take the jobs while the one that has
-told the end waits for the interpreter lock, to drop it. Four times leave one in some thousands."""
+"""How often empty jobs are sent through a pool. One round leaves a generator open in 2 of 1,000 runs: idle threads take the
+jobs while the thread that must drop the generator waits for the interpreter lock. Four rounds leave one in some thousands."""
 
 _POOL_SECONDS = 1.0
-"""How long to wait for the turn of a pool that others keep busy."""
+"""How long to wait for a pool that others keep busy."""
 
 
 def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
-    """Return what a task and all that it waits for wait for in the end; nothing if any of it can go on.
+    """Return the futures that a task waits for in the end, through all other tasks. Empty if any of these tasks can go on.
 
-    Where that cannot be told, runs are cancelled when their turns are over.
+    If asyncio does not tell, the answer is empty too, and a run is cancelled when its turns are over.
     """
     while is_task(future):
         waiter = waiter_of(future)
@@ -44,18 +44,18 @@ def waited_for(future: asyncio.Future[Any]) -> frozenset[asyncio.Future[Any]]:
 
 
 def job_of(future: asyncio.Future[Any]) -> concurrent.futures.Future[Any] | None:
-    """Return the job in a pool's thread that a future stands for, if it does."""
+    """Return the job in a pool's thread that a future stands for, if there is one."""
     return next(held_by_callbacks(future, is_job), None)
 
 
 async def end_jobs(jobs: set[concurrent.futures.Future[Any]], frames: LeftoverFrames) -> None:
-    """Wait until jobs in threads have ended: they cannot be cancelled, and stop at their next callback.
+    """Wait until jobs in threads have ended. They cannot be cancelled, and stop at their next callback.
 
     Args:
-        jobs: Emptied; their errors hold the frames of what they ran.
-        frames: Cleared, those frames included.
+        jobs: The jobs. The set is emptied, because the errors of jobs hold frames.
+        frames: The frames to clear, together with those of the jobs' errors.
 
-    Cancellation: gives up.
+    Cancellation: it gives up.
     """
     left = {asyncio.wrap_future(job) for job in jobs if not job.done()}
     turns = len(jobs) + 1 if jobs else 0
@@ -73,10 +73,10 @@ async def end_jobs(jobs: set[concurrent.futures.Future[Any]], frames: LeftoverFr
 
 
 async def _pass_pool(turns: int) -> None:
-    """Wait for some jobs of no work.
+    """Send empty jobs through the pool and wait for them.
 
-    A thread drops what it has run, a generator for example, only after it has told the end,
-    and the pool what was cancelled in its queue only when it comes to it.
+    A thread drops what it has run, for example a generator, only after it has reported the end. A pool drops a cancelled job
+    only when the job's turn in the queue comes.
     """
     loop = asyncio.get_running_loop()
     with suppress(RuntimeError):  # the loop's pool is closed
@@ -87,7 +87,7 @@ async def _pass_pool(turns: int) -> None:
 
 
 def report_failures(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Log errors of what is finished that nobody else waits for; asking for them keeps the loop from complaining."""
+    """Log the errors of ended tasks that nobody else awaits. Retrieving an error keeps the loop from complaining about it."""
     for task in tasks:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception) and not isinstance(error, StopAsyncIteration):

@@ -1,4 +1,4 @@
-"""`Reporter`: what a run reports to, as far as the run itself has to do with it."""
+"""`Reporter`: what an owned run reports to, as far as the run itself knows it."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ __all__ = ["Reporter"]
 
 
 class Reporter(Protocol):
-    """Where the callbacks of a run arrive: it can stop the run there, and is told how far the run has come."""
+    """Receives the callbacks of a run. It can stop the run there, and the run tells it how far it has come."""
 
     leftover_frames: LeftoverFrames
-    """What callbacks saw that would keep generators alive; cleared by the run."""
+    """Frames and errors that would keep generators alive, noted by callbacks. The run clears them."""
 
     entered_loops: EnteredLoops
-    """Where loops are noted that the run enters; read by the run."""
+    """The loops that the run has entered, noted by callbacks. The run reads them."""
 
     @property
     def stopped(self) -> bool:
-        """Whether the run was told to stop."""
+        """Whether `stop` was called."""
         ...
 
     @property
     def in_callback(self) -> bool:
-        """Whether an awaited callback of the run waits here."""
+        """Whether an awaited callback of the run is waiting for room."""
         ...
 
     @property
     def reader_left(self) -> bool:
-        """Whether nobody will read what is reported any more."""
+        """Whether the reader has left, so that nobody reads what is reported."""
         ...
 
     def stop(self) -> None:
-        """Stop the run at its next sync callback, and cancel it in loops that it has entered. Idempotent; any thread."""
+        """Stop the run at its next sync callback, and cancel it on the loops that it has entered. Idempotent; any thread."""
         ...
 
     def note_cancelled(self) -> None:
-        """Take note that the run has been cancelled: what begins from now on is cleanup, or somebody else's."""
+        """Note that the run has been cancelled: runs that begin from now on are cleanup, or belong to somebody else."""
         ...
 
     async def settle(self) -> None:
-        """Wait for what the run has as good as ended, and is being told by other tasks of it. Cancellation: gives up."""
+        """Wait until other tasks of the run have reported ends that are on their way. Cancellation: it gives up."""
         ...
 
     def end_call(self) -> None:
-        """Take note that the run's call has ended: whatever of it still reports is being cleaned up."""
+        """Note that the run's call has ended: whatever still reports is cleaning up."""
         ...
 
     def end_run(self) -> None:
-        """Take note that this is over, too: whatever begins now is somebody else's."""
+        """Note that the cleanup is over, too: runs that begin from now on belong to somebody else."""
         ...
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Tell the reader that nothing more will come, or with which error the run has ended. Idempotent."""
+        """Tell the reader that the run is over, and with which error if there was one. Idempotent."""
         ...

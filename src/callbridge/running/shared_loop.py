@@ -1,11 +1,11 @@
-"""`run_on_shared_loop`: async calls that sync code makes, on one event loop that stays, in a daemon thread.
+"""`run_on_shared_loop`: runs the async calls of sync code on one event loop, which stays, in a daemon thread.
 
-Clients of providers keep connections, and those belong to the loop on which they were opened: a client that the whole program
-shares would fail with "Event loop is closed" in the second call, if each had a loop of its own. The loop is made for the first
-call and ended when the interpreter exits. A process that was forked makes its own.
+Clients of providers keep connections, and a connection belongs to the loop on which it was opened. If each call had its own
+loop, a client that the whole program shares would fail in the second call with "Event loop is closed". The first call makes the
+loop, and the exit of the interpreter ends it. A forked process makes its own.
 
-Who blocks the loop blocks all calls on it. Therefore a call that the loop does not take up soon gets a loop of its own: what
-blocks it may be waiting for that very call.
+Code that blocks the loop blocks all calls on it, and may be waiting for the very call that cannot begin. So if the loop does
+not take up a call soon, the call gets its own loop.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ __all__ = ["is_on_shared_loop", "run_on_shared_loop"]
 _logger = logging.getLogger("callbridge.stream")
 
 _TAKEN_SECONDS = 1.0
-"""After how long a loop that has not taken up a call is taken for blocked."""
+"""If the loop has not taken up a call after this time, it counts as blocked."""
 
 _POOL_SIZE = 64
-"""Threads at most for sync code that calls on this loop hand to the loop's pool: each of them may wait for further calls."""
+"""Size of the loop's pool of threads for sync code. Each of these threads may wait for further calls."""
 
 _NAME = "asyncio-callbridge"
 
 
 def run_on_shared_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Run a coroutine on the shared loop, blocking this thread, with a copy of its context.
+    """Run a coroutine on the shared loop, in a copy of this thread's context, and block this thread.
 
     Args:
-        work: Makes the coroutine; called on the loop.
+        work: Makes the coroutine. Called on the loop.
 
     Returns:
         Its result.
@@ -59,17 +59,17 @@ def run_on_shared_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
             try:
                 return done.result()
             finally:
-                del done  # it has the error, whose traceback refers to this frame
+                del done  # it holds the error, whose traceback refers to this frame
     return run_on_new_loop(work())
 
 
 def is_on_shared_loop() -> bool:
-    """Return whether this code runs on the shared loop, which must not wait for itself."""
+    """Return whether this code runs on the shared loop, and so must not wait for it."""
     return _SHARED.is_here()
 
 
 class _Call:
-    """One call, between its thread and the loop."""
+    """A call on its way from its thread to the loop."""
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         self._work = work
@@ -78,10 +78,10 @@ class _Call:
         self.done: Future[Any] = Future()
 
     def is_taken_up(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Hand it to the loop, and return whether that has taken it up; if not, it never will."""
+        """Hand the call to the loop. Return whether the loop has taken it up; if not, it never will."""
         try:
             loop.call_soon_threadsafe(self._begin, context=copy_context())
-        except RuntimeError:  # closed, since the interpreter exits
+        except RuntimeError:  # the loop is closed, because the interpreter exits
             return False
         return self._taken.wait(_TAKEN_SECONDS) or not self._start.cancel()
 
@@ -105,12 +105,12 @@ class _Call:
 
 
 def _note_cancelled(done: Future[Any]) -> None:
-    if not done.done():  # cancelled before its first step
+    if not done.done():  # the task was cancelled before its first step
         done.set_exception(asyncio.CancelledError())
 
 
 class _Shared:
-    """The loop of this process, once there is one."""
+    """The loop of this process. The first call makes it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class _Shared:
         self._hears_of_forks = False
 
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop; the first call makes it."""
+        """Return the loop."""
         with self._lock:
             if self._loop is None:
                 self._loop = loop = new_event_loop()
@@ -140,9 +140,9 @@ class _Shared:
         return self._thread is not None and self._thread.ident == threading.get_ident()
 
     def _forget(self) -> None:
-        """Called in a process that was forked, where the loop's thread is not.
+        """Called in a forked process, which does not have the loop's thread.
 
-        The loop stays as it is: closing it would close what it shares with the parent's.
+        The loop is not closed: that would close what it shares with the parent's loop.
         """
         self._lock = threading.Lock()
         if self._loop is not None:
@@ -150,18 +150,18 @@ class _Shared:
         self._loop = self._thread = None
 
     def _end(self, seconds: float) -> None:
-        """Called when the interpreter exits: cancel what runs, close the loop, and wait for the thread, but not long."""
+        """Called when the interpreter exits. Cancel all tasks, close the loop, and wait a moment for its thread."""
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
-        with suppress(RuntimeError):  # it was ended before
+        with suppress(RuntimeError):  # the loop is closed already
             wind_up = partial(_wind_up, self._over, monotonic() + seconds)
             loop.call_soon_threadsafe(lambda: asyncio.ensure_future(wind_up()))
             thread.join(seconds)
 
 
 def _serve(loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
-    """Be the thread."""
+    """Run the loop. This is the thread's function."""
     asyncio.set_event_loop(loop)
     while not over.is_set():
         try:
@@ -172,7 +172,7 @@ def _serve(loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
 
 
 async def _wind_up(over: threading.Event, deadline: float) -> None:
-    """Cancel and await what is left, and let go of connections that clients have kept."""
+    """Cancel and await what is left, and close the connections that clients have kept."""
     loop = asyncio.get_running_loop()
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
