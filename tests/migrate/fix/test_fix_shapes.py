@@ -589,3 +589,111 @@ def test_what_is_kept_between_tokens_goes_on_from_one_call_of_a_handler_to_the_n
         """,
         capsys,
     )
+
+
+# -- what a handler does when it is made, and how a model is called
+
+
+def test_what_making_a_handler_does_stays_in_its_order() -> None:
+    check_rewritten(
+        """
+        import streamlit as st
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        class Shown(BaseCallbackHandler):
+            def __init__(self, *args, **kwargs):
+                self.bubble = st.chat_message("ai")
+                self.box = st.empty()
+                self.text = ""
+
+            def on_llm_new_token(self, token, **kwargs):
+                self.text += token
+                self.box.markdown(self.text)
+
+        def ask(q):
+            chat = ChatOpenAI(streaming=True, callbacks=[Shown()])
+            return chat([q])
+        """,
+        """
+        import streamlit as st
+        from callbridge import stream_call
+        from langchain_openai import ChatOpenAI
+
+        def ask(q):
+            st.chat_message("ai")
+            box = st.empty()
+            text = ""
+            chat = ChatOpenAI(streaming=True)
+            with stream_call(chat.invoke, [q]) as stream:
+                for token in stream.text():
+                    text += token
+                    box.markdown(text)
+            return stream.result
+        """,
+    )
+
+
+def test_what_a_handler_is_given_and_does_not_use_is_still_made() -> None:
+    check_noop(
+        HEAD
+        + """
+        class Show(BaseCallbackHandler):
+            def __init__(self, page):
+                self.page = page
+
+            def on_llm_new_token(self, token, **kwargs):
+                print(token, end="")
+
+        def ask(x):
+            return FakeChatModel(streaming=True, callbacks=[Show(new_page())]).invoke(x)
+        """,
+        "`new_page()` would go",
+    )
+
+
+def test_a_hook_that_raises_takes_a_review() -> None:
+    check_noop(
+        HEAD
+        + """
+        class Show(BaseCallbackHandler):
+            def on_llm_new_token(self, token, **kwargs):
+                if not token.isprintable():
+                    raise ValueError(token)
+                print(token, end="")
+
+        def ask(x):
+            return FakeChatModel(streaming=True, callbacks=[Show()]).invoke(x)
+        """,
+        "needs --unsafe",
+        unsafe=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """
+        def ask(x):
+            handlers = [StreamingStdOutCallbackHandler()]
+            one = FakeChatModel(streaming=True, callbacks=handlers)
+            two = FakeChatModel(streaming=True, responses=["milk"], callbacks=handlers)
+            models = {"q": one, "r": two}
+            llm = models[x]
+            return llm.invoke(x).content
+        """,
+        """
+        def build(tone, callbacks=None):
+            model = FakeChatModel(streaming=True, callbacks=callbacks)
+            return prompt | model
+
+        def ask(x):
+            chain = build("polite", callbacks=[StreamingStdOutCallbackHandler()])
+            return chain.invoke({"q": x}).content
+        """,
+    ],
+)
+def test_a_model_out_of_a_dict_and_a_list_through_a_parameter_are_followed(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_same(text, capsys)

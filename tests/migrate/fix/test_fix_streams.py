@@ -635,10 +635,7 @@ def test_a_queue_and_its_thread_become_a_wrapped_call() -> None:
 
 
         def stream(chain, x):
-            def run():
-                chain.invoke(x)
-
-            with stream_call(run) as text_stream:
+            with stream_call(chain.invoke, x) as text_stream:
                 for token in text_stream.text():
                     # hand it on
                     yield token

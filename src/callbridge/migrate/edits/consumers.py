@@ -14,6 +14,8 @@ class Show(BaseCallbackHandler):                          box = st.empty()
 from __future__ import annotations
 
 import ast
+import builtins
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,11 +48,15 @@ class Field:
         value: Its first value.
         parameter: The parameter of `__init__` that it holds; empty if it has another value.
         changes: Whether a hook assigns it again.
+        used: Whether a hook uses it; if not, it is there for what its value does when it is made.
+        acts: Whether something may be seen of it when its value is made: a bubble in a page.
     """
 
     value: ast.expr
     parameter: str
     changes: bool
+    used: bool
+    acts: bool
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,11 @@ class Consumer:
     locals: frozenset[str]
     is_async: bool
     awaits: bool
+
+    @property
+    def raises(self) -> bool:
+        """Whether a hook raises an error by itself."""
+        return any(isinstance(node, ast.Raise) for hook in self.hooks for node in ast.walk(hook))
 
     @property
     def hooks(self) -> list[Function]:
@@ -202,7 +213,7 @@ def _check_hook(hook: Function, token: str) -> None:
             raise UnfitError(f"its {hook.name} reads {node.id}, which a loop over text does not have: read events instead")
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             raise UnfitError(f"its {hook.name} defines functions")
-        if isinstance(node, ast.Global | ast.Nonlocal | ast.Yield | ast.YieldFrom | ast.Raise | ast.Return):
+        if isinstance(node, ast.Global | ast.Nonlocal | ast.Yield | ast.YieldFrom | ast.Return):
             raise UnfitError(f"its {hook.name} has a `{type(node).__name__.lower()}`, which means something else in a loop")
         if isinstance(node, ast.Name) and node.id == "super":
             raise UnfitError(f"its {hook.name} calls the method of its base")
@@ -246,7 +257,10 @@ def _parameters(handler: HandlerClass) -> dict[str, ast.expr | None]:
     if init is None:
         return {}
     if init.args.vararg or init.args.kwarg or init.args.posonlyargs:
-        raise UnfitError("its __init__ has `*`, `**` or positional-only parameters")
+        loose = {each.arg for each in (init.args.vararg, init.args.kwarg) if each is not None}
+        body = [node for each in init.body if not _is_super(each) for node in ast.walk(each)]
+        if init.args.posonlyargs or any(isinstance(node, ast.Name) and node.id in loose for node in body):
+            raise UnfitError("its __init__ has positional-only parameters, or reads its `*` or `**` ones")
     names = [each.arg for each in init.args.args][1:]
     defaults: list[ast.expr | None] = [*([None] * (len(names) - len(init.args.defaults))), *init.args.defaults]
     found = dict(zip(names, defaults[len(defaults) - len(names) :], strict=True))
@@ -267,15 +281,26 @@ def _fields(handler: HandlerClass, hooks: Sequence[Function]) -> dict[str, Field
     methods = {each.name for each in handler.node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
     parameters, begun = _parameters(handler), begun_by(hooks)
     found: dict[str, Field] = {}
-    for name in used:
+    acting = [name for name, value in stored.items() if _acts(handler, value)]
+    for name in [*(each for each in stored if each in used or each in acting), *(each for each in used if each not in stored)]:
         if name in methods:
             raise UnfitError(f"its hook calls another method, self.{name}()")
         if name not in stored and name not in begun:
             raise UnfitError(f"its class does not show where self.{name} comes from")
         value = stored.get(name, ast.Constant(None))
         parameter = value.id if isinstance(value, ast.Name) and value.id in parameters else ""
-        found[name] = Field(value, parameter, name in changed)
+        found[name] = Field(value, parameter, name in changed, name in used, name in acting)
     return found
+
+
+def _acts(handler: HandlerClass, value: ast.expr) -> bool:
+    """Return whether computing a value may do something that is seen: it calls more than Python and its library."""
+    for node in ast.walk(value):
+        if isinstance(node, ast.Call):
+            root = (handler.module.resolve(node.func) or ast.unparse(node.func)).partition(".")[0]
+            if root not in sys.stdlib_module_names and not hasattr(builtins, root):
+                return True
+    return False
 
 
 def begun_by(hooks: Sequence[Function]) -> frozenset[str]:

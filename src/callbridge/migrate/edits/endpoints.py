@@ -67,7 +67,7 @@ def async_queue(source: Source, made: ast.Call) -> _Queue | None:
     arguments = [*made.args, *(keyword.value for keyword in made.keywords)]
     around = [each for each in source.ancestors(made) if isinstance(each, ast.AsyncFunctionDef)]
     if not arguments and isinstance(made.func, ast.Name) and around:
-        attribute, statement = own_queue(source, made.func.id), source.parents[made]
+        attribute, statement = own_queue(source, made), source.parents[made]
         if attribute and variable_of(statement):
             return _Queue(f"{variable_of(statement)}.{attribute}", around[0], None)
     if len(arguments) == 1 and isinstance(arguments[0], ast.Name):

@@ -143,7 +143,7 @@ class _Inlining:
             yield _ONCE
         if "print" in consumer.names and not self._source.is_builtin("print", run):
             yield _OTHER_PRINT
-        if consumer.sink in ("socket", "other"):
+        if consumer.sink in ("socket", "other") or consumer.raises:
             yield _RAISED
         if consumer.sink == "streamlit" and not run_models(self._source, run).complete:
             yield _CONTEXT
@@ -172,6 +172,10 @@ class _Inlining:
         arguments = self._arguments()
         assigned = begun_by(self._consumer.hooks)
         for name, each in self._consumer.fields.items():
+            if each.acts and (not each.used or name in assigned):
+                self._setup.append(self._initial("", each, arguments, runs))
+            if not each.used:
+                continue
             given = arguments.get(each.parameter) if each.parameter else None
             if isinstance(given, ast.expr) and not each.changes and self._are_stable(given, runs):
                 self._renames[f"self.{name}"] = self._source.code(given)
@@ -182,6 +186,16 @@ class _Inlining:
                 self._setup.append(self._initial(variable, each, arguments, runs))
         for name in sorted(self._consumer.locals):
             self._renames[name] = self._free(name, runs)
+        self._check_dropped(arguments)
+
+    def _check_dropped(self, arguments: Mapping[str, ast.expr | str]) -> None:
+        """Refuse if what the handler is given does something when it is computed, and nothing takes its place."""
+        read = {
+            node.id for each in self._consumer.fields.values() for node in ast.walk(each.value) if isinstance(node, ast.Name)
+        }
+        for name, given in arguments.items():
+            if isinstance(given, ast.expr) and name not in read and any(isinstance(node, ast.Call) for node in ast.walk(given)):
+                raise UnfitError(f"its hook does not use {name}, and `{self._source.code(given)}` would go: make that before")
 
     def _free(self, wanted: str, runs: Sequence[ast.Call]) -> str:
         taken = {*self._renames.values(), *(f"self.{each}" for each in self._renames)}
@@ -240,7 +254,8 @@ class _Inlining:
                     self._need(node.id, place)
         if len(set(holes.values())) < len(holes):
             raise UnfitError("the handler gets the same argument twice")
-        return _Setup(variable, f"{variable} = {_quoted(ast.unparse(value))}", holes)
+        made = _quoted(ast.unparse(value))
+        return _Setup(variable, f"{variable} = {made}" if variable else made, holes)
 
     def _replace_uses(self, uses: Sequence[ast.Attribute]) -> None:
         """Replace reads of the handler's attributes by the variables."""

@@ -22,6 +22,7 @@ __all__ = [
     "is_chat_model",
     "is_configuring",
     "is_model",
+    "makes_model",
     "receiver",
     "run_models",
     "steps_of",
@@ -211,6 +212,9 @@ def _models(source: Source, node: ast.expr, depth: int) -> Models:
         return _union([_models(source, each, depth + 1) for each in node.values])
     if isinstance(node, ast.Call):
         return _models_of_call(source, node, depth)
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        tables = [value for value in values_of(source, node.value) if isinstance(value, ast.Dict)]
+        return _union([_models(source, each, depth + 1) for each in tables]) if tables else Models(frozenset(), False)
     return Models(frozenset(), False)
 
 
@@ -223,7 +227,7 @@ def _models_of_attribute(source: Source, node: ast.Attribute, depth: int) -> Mod
 
 
 def _models_of_returned(source: Source, function: ast.FunctionDef, depth: int) -> Models:
-    returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+    returned = _returned(function)
     return _union([_models(source, each, depth + 1) for each in returned]) if returned else Models(frozenset(), False)
 
 
@@ -275,6 +279,30 @@ def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
     """Return the one value, besides None, that the class stores in an attribute of `self`."""
     values = attribute_values(source, node)
     return values[0] if len(values) == 1 else None
+
+
+def makes_model(source: Source, node: ast.expr, depth: int = 0) -> bool:
+    """Return whether an expression is a model, and no chain of one: made here, or by a function or method of the file."""
+    if depth > _DEPTH:
+        return False
+    if isinstance(node, ast.Name):
+        values = values_of(source, node)
+    elif isinstance(node, ast.Attribute):
+        method = method_called(source, node)
+        values = attribute_values(source, node) if method is None else _returned(method)
+    elif isinstance(node, ast.Call):
+        if is_model(source, node):
+            return True
+        function = method_called(source, node.func)
+        function = function_named(source, node.func.id) if isinstance(node.func, ast.Name) else function
+        values = [] if function is None else _returned(function)
+    else:
+        return False
+    return bool(values) and all(makes_model(source, each, depth + 1) for each in values)
+
+
+def _returned(function: ast.FunctionDef) -> list[ast.expr]:
+    return [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
 
 
 def values_of(source: Source, name: ast.Name) -> list[ast.expr]:

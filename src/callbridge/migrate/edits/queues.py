@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
@@ -34,18 +34,24 @@ class Drain:
 
 
 def queue_handlers(source: Source) -> Mapping[str, frozenset[str]]:
-    """Return the classes of a file that only put tokens into a queue, with the end marks that they put."""
-    return {
-        node.name: ends
-        for node in source.tree.body
-        if isinstance(node, ast.ClassDef) and (ends := _ends(source, node)) is not None
-    }
+    """Return the classes that only put tokens into a queue, with the end marks that they put.
+
+    They may be of the file, or imported from another one of the project.
+    """
+    own = [node for node in source.tree.body if isinstance(node, ast.ClassDef)]
+    found = {node.name: ends for node in own if (ends := _ends(source.origin, node)) is not None}
+    for call in source.calls():
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        handler = source.handler_class(call) if source.is_imported(name) and name not in found else None
+        ends = _ends(handler.module.resolve, handler.node) if handler is not None else None
+        if ends is not None:
+            found[name] = ends
+    return found
 
 
-def _ends(source: Source, node: ast.ClassDef) -> frozenset[str] | None:
-    if not any(
-        (source.origin(base) or "").endswith("CallbackHandler") and is_langchain(source.origin(base)) for base in node.bases
-    ):
+def _ends(resolve: Callable[[ast.expr], str | None], node: ast.ClassDef) -> frozenset[str] | None:
+    bases = [resolve(base) for base in node.bases]
+    if not any(is_langchain(base) and base.endswith("CallbackHandler") for base in bases):
         return None
     hooks = {each.name: each for each in node.body if isinstance(each, Function)}
     token = hooks.pop("on_llm_new_token", None)
@@ -85,15 +91,14 @@ def _put_to_attribute(node: ast.stmt | None) -> tuple[str, str] | None:
     return (owner.attr, ast.unparse(call.args[0])) if ast.unparse(owner.value) == "self" else None
 
 
-def own_queue(source: Source, name: str) -> str:
-    """Return the attribute with an `asyncio.Queue` that a handler class makes itself; empty if there is none."""
-    for init in (
-        each for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name == name for each in node.body
-    ):
+def own_queue(source: Source, made: ast.Call) -> str:
+    """Return the attribute with an `asyncio.Queue` that a handler's class makes itself; empty if there is none."""
+    handler = source.handler_class(made)
+    for init in handler.node.body if handler is not None else ():
         if isinstance(init, ast.FunctionDef) and init.name == "__init__" and len(init.args.args) == 1:
             for each in init.body:
                 value = each.value if is_assignment(each) else None
-                if isinstance(value, ast.Call) and source.origin(value.func) == "asyncio.Queue":
+                if handler and isinstance(value, ast.Call) and handler.module.resolve(value.func) == "asyncio.Queue":
                     target = targets_of(each)[0]
                     return target.attr if isinstance(target, ast.Attribute) else ""
     return ""

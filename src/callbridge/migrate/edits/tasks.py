@@ -20,6 +20,8 @@ _WAITED = "the loop waited forever before: only the `await` after it started the
 
 _CUT = "the code cancels the task without awaiting it: that cut off the work after the last token, and the loop awaits it now"
 
+_UNLOGGED = "its guard reports the result of the call, and is not asked any more"
+
 _DISPLAY = "its guard does more with an error than report it"
 
 
@@ -171,7 +173,9 @@ def _run(source: Source, made: ast.Call, handler: str) -> _Coroutine | str:
     if guard is None:
         unseen = f"this file does not show what {inner.func.id}() does besides setting `done`"
         return _Coroutine(run, None, unseen, kept or within)
-    return _guard_problem(guard) or _Coroutine(run, guard, "", kept or within)
+    attempts = [each for each in guard.body if isinstance(each, ast.Try)]
+    lost = _UNLOGGED if any(_reported(each) for each in attempts) else ""
+    return _guard_problem(guard) or _Coroutine(run, guard, lost, kept or within)
 
 
 def _coroutine(source: Source, node: ast.expr) -> tuple[ast.Call | None, Assignment | None]:
@@ -226,15 +230,21 @@ def _guard_problem(guard: Function) -> str:
     if len(body) != 1 or not isinstance(body[0], ast.Try) or len(names) != 2:
         return "its guard does not have the form try, await, finally"
     attempt = body[0]
-    if attempt.orelse or len(attempt.body) != 1 or len(attempt.finalbody) != 1:
+    if attempt.orelse or (len(attempt.body) != 1 and not _reported(attempt)) or len(attempt.finalbody) != 1:
         return "its guard does not have the form try, await, finally"
     awaited, final = attempt.body[0], attempt.finalbody[0]
-    value = awaited.value if isinstance(awaited, ast.Expr | ast.Return) else None
+    value = awaited.value if isinstance(awaited, ast.Expr | ast.Return | ast.Assign | ast.AnnAssign) else None
     if value is None or ast.unparse(value) not in [f"await {name}" for name in names]:
         return "its guard does more than await the call"
     if ast.unparse(final) not in [f"{name}.set()" for name in names]:
         return "its guard does more at the end than set the event"
     return "" if all(_only_reports(node) for handler in attempt.handlers for node in handler.body) else _DISPLAY
+
+
+def _reported(attempt: ast.Try) -> bool:
+    """Return whether a guard keeps the result of the call in a variable, and does nothing with it but report it."""
+    first, *rest = attempt.body
+    return bool(rest) and variable_of(first) != "" and all(_only_reports(each) for each in rest)
 
 
 def _swallows(guard: Function) -> bool:

@@ -19,7 +19,7 @@ Always needs a review: the thread printed an error of the call; now the loop rai
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, value_of, variable_of
 from callbridge.migrate.edits.attachments import Attachment
@@ -37,7 +37,7 @@ from callbridge.migrate.edits.operations import (
 from callbridge.migrate.edits.queues import Drain, find_drain, queue_handlers, without_ends
 from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
-from callbridge.migrate.edits.wrapping import runs_of
+from callbridge.migrate.edits.wrapping import passed, runs_of
 
 __all__ = ["plan"]
 
@@ -80,11 +80,16 @@ class _Conversion:
         ends = self._ends_of(task, name, drain)
         threads = self._threads(task)
         self._check_uses(name, function, created, [*ends, *threads, drain.loop])
-        added = import_of(source, "callbridge", "stream_call", drain.loop)
-        if added is None:
-            raise UnfitError("this file uses the name stream_call for something else")
         self._removed += [created, *threads]
-        operations: list[Operation] = [*added, *attached, *without_ends(self._source, ends), self._loop(task, drain)]
+        operations: list[Operation] = [*attached]
+        if _makes_only(task, run, ends):
+            operations += self._loop(task, drain, *passed(source, run, "stream_call", attached), run=run)
+            self._removed.append(task)
+        else:
+            added = import_of(source, "callbridge", "stream_call", drain.loop)
+            if added is None:
+                raise UnfitError("this file uses the name stream_call for something else")
+            operations += [*without_ends(source, ends), *self._loop(task, drain, f"stream_call({task.name})", added)]
         operations += self._without_sentinel(function, drain, ends)
         operations += [RemoveStatement(source.span(statement)) for statement in self._removed]
         used = {each.id for node in [*self._removed, *ends] for each in ast.walk(node) if isinstance(each, ast.Name)}
@@ -173,16 +178,20 @@ class _Conversion:
         if set(self._source.uses(name, function)) - inside:
             raise UnfitError(f"{name} is also used elsewhere")
 
-    def _loop(self, task: ast.FunctionDef, drain: Drain) -> ReplaceStatement:
+    def _loop(
+        self, task: ast.FunctionDef, drain: Drain, opened: str, added: Sequence[Operation], *, run: ast.Call | None = None
+    ) -> list[Operation]:
         source = self._source
         if source.scope(drain.loop) is task or drain.loop.lineno < task.lineno:
             raise UnfitError("the loop does not follow the function that runs the call")
         stream = source.fresh(drain.loop, "stream", "text_stream", "event_stream")
         names = [f"STATEMENT_{number}" for number in range(len(drain.body))]
         lines = "".join(f"        {name}\n" for name in names)
-        template = f"with stream_call({task.name}) as {stream}:\n    for {drain.variable} in {stream}.text():\n{lines}"
+        template = f"with {opened} as {stream}:\n    for {drain.variable} in {stream}.text():\n{lines}"
         holes = {name: source.span(statement) for name, statement in zip(names, drain.body, strict=True)}
-        return ReplaceStatement(source.span(drain.loop), template, holes)
+        if run is not None:
+            holes["RUN"] = source.span(run)
+        return [*added, ReplaceStatement(source.span(drain.loop), template, holes)]
 
     def _without_sentinel(self, function: Function, drain: Drain, ends: list[ast.stmt]) -> list[Operation]:
         """Remove the variable that holds the end mark, if nothing else uses it."""
@@ -193,6 +202,15 @@ class _Conversion:
         if set(self._source.uses(drain.sentinel, function)) - inside:
             return []
         return [RemoveStatement(self._source.span(statement))]
+
+
+def _makes_only(task: ast.FunctionDef, run: ast.Call, ends: Sequence[ast.stmt]) -> bool:
+    """Return whether a function makes one call, and does nothing else but mark the end."""
+    body = list(task.body)
+    if len(body) == 1 and isinstance(attempt := body[0], ast.Try) and not attempt.handlers and not attempt.orelse:
+        body = [*attempt.body, *attempt.finalbody]
+    rest = [each for each in body if each not in ends]
+    return len(rest) == 1 and isinstance(rest[0], ast.Expr) and rest[0].value is run
 
 
 def _is_queue(source: Source, value: ast.expr) -> bool:

@@ -12,7 +12,7 @@ from callbridge.migrate.edits.assigning import Assignment, is_assignment, target
 from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.keeping import attribute_values, holder_of, returned_by, session_reads
-from callbridge.migrate.edits.models import SAME_MODELS, receiver
+from callbridge.migrate.edits.models import SAME_MODELS, makes_model, receiver
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.parameters import function_named, parameter_of
 from callbridge.migrate.edits.source import Function, Source, Span
@@ -70,7 +70,11 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         parent = source.parents[parent]
     if isinstance(parent, ast.Call) and parent.func is node:
         yield parent
-    elif isinstance(parent, ast.BinOp | ast.Dict | ast.List | ast.Tuple) or _is_made_of(parent, source):
+    elif (
+        isinstance(parent, ast.BinOp | ast.Dict | ast.List | ast.Tuple)
+        or _is_made_of(parent, source)
+        or _is_entry(parent, node)
+    ):
         yield from _follow(source, parent, seen)
     elif isinstance(parent, ast.Attribute):
         yield from _follow_method(source, parent, seen)
@@ -137,6 +141,11 @@ def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Itera
         if not isinstance(call, ast.Call) or call.func is not use:
             raise UnfitError(f"{function.name} returns the model, and the file does more with it than call it")
         yield from _follow(source, call, seen)
+
+
+def _is_entry(parent: ast.AST, node: ast.expr) -> TypeGuard[ast.Subscript]:
+    """Return whether one of several models is taken out of a dict: `models[name]`."""
+    return isinstance(parent, ast.Subscript) and parent.value is node and isinstance(parent.ctx, ast.Load)
 
 
 def _is_made_of(node: ast.AST, source: Source) -> TypeGuard[ast.Call]:
@@ -252,7 +261,20 @@ def passed(source: Source, run: ast.Call, function: str, operations: Sequence[Op
     template, taker, names = "RUN", function, [("callbridge", function)]
     if any(keyword.arg not in removed for keyword in run.keywords):  # our function would take them for options of the stream
         template, taker, names = f"{function}(RUN)", "partial", [*names, ("functools", "partial")]
-    return template, [*(each for name in names for each in _import(source, *name, run)), PassCall(span, taker)]
+    done = [*(each for name in names for each in _import(source, *name, run)), PassCall(span, taker)]
+    if not _is_method(run) and makes_model(source, run.func) and all(each in ("stop", *removed) for each in _keywords(run)):
+        function_span = source.span(run.func)  # calling a model is gone from LangChain 1.0, and does the same
+        done.append(ReplaceExpression(function_span, "MODEL.invoke", {"MODEL": function_span}))
+    return template, done
+
+
+def _is_method(run: ast.Call) -> bool:
+    """Return whether a call names a method that runs something; what is called itself may be an attribute as well."""
+    return isinstance(run.func, ast.Attribute) and run.func.attr in _SYNC + _ASYNC
+
+
+def _keywords(run: ast.Call) -> list[str | None]:
+    return [each.arg for each in run.keywords]
 
 
 def _import(source: Source, module: str, name: str, near: ast.AST) -> Sequence[Operation]:
