@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import plots, tables
-from benchmarks.machine import facts
-from benchmarks.processes import ScenarioFailedError, measure_scenario
+from benchmarks.machine import commit_of, facts
+from benchmarks.processes import ScenarioFailedError, imported_from, measure_scenario
 from benchmarks.results import ScenarioResult
 from benchmarks.scenarios import SCENARIOS
 
@@ -20,7 +20,10 @@ EXAMPLES = """examples:
   python -m benchmarks                          everything: a few minutes
   python -m benchmarks --quick                  everything, roughly
   python -m benchmarks same-loop-1024 memory    these two
+  python -m benchmarks --against ../before      everything, twice: another source tree's callbridge as well
   python -m benchmarks --readme                 the table of the goals, out of the last run
+  python -m benchmarks --page docs/benchmarks.md --growth docs/pictures/cost-per-token.svg
+                                                 that table and the plot, into the documentation
 """
 
 
@@ -31,16 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
         width = max(map(len, SCENARIOS))
         print("\n".join(f"{name.ljust(width)}  {scenario.title}" for name, scenario in SCENARIOS.items()))
         return 0
-    if options.readme:
-        return _print_readme(options.out / "results.json")
-    if options.growth is not None:
-        return _draw_growth(options.out / "results.json", options.growth)
+    if options.readme or options.page is not None or options.growth is not None:
+        return _tell(options)
     unknown = [name for name in options.names if name not in SCENARIOS]
     for name in unknown:
         close = get_close_matches(name, SCENARIOS, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see --list"
         print(f"benchmarks: there is no scenario {name!r}; {hint}", file=sys.stderr)
-    return 2 if unknown else _run(options)
+    if unknown or not _is_source_tree(options.against):
+        return 2
+    return _run(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("benchmark-results"), metavar="DIR", help="where to write (default: %(default)s)"
     )
     parser.add_argument("--readme", action="store_true", help="print the README's table out of DIR/results.json and stop")
+    parser.add_argument("--page", type=Path, metavar="MD", help="put that table into a page in place of its own, and stop")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="TREE",
+        help="measure the callbridge of another source tree, too, in turns: the table has a column for it",
+    )
     parser.add_argument(
         "--growth",
         type=Path,
@@ -70,24 +80,50 @@ def _run(options: argparse.Namespace) -> int:
     known = facts()
     names = options.names or list(SCENARIOS)
     print("\n".join(f"{name}: {value}" for name, value in known.items()), end="\n\n", flush=True)
+    if options.against is not None:
+        known["against"] = commit_of(options.against)
     results: list[ScenarioResult] = []
+    before: list[ScenarioResult] = []
     failed = []
     for number, name in enumerate(names, 1):
-        progress = _Progress(f"[{number}/{len(names)}] {name}")
-        try:
-            result = measure_scenario(name, quick=options.quick, progress=progress)
-        except ScenarioFailedError as error:
-            progress.end("failed")
-            print(f"{name}: failed\n{error}\n", file=sys.stderr)
-            failed.append(name)
-            continue
-        progress.end(f"{result.seconds:.1f} s")
-        print(tables.terminal(result), end="\n\n", flush=True)
-        results.append(result)
-    _write(results, known | ({"quick": "yes"} if options.quick else {}), options.out)
+        label = f"[{number}/{len(names)}] {name}"
+        turns = [(label, results, None)]
+        if options.against is not None:
+            turns.insert(number % 2, (f"{label}, against", before, options.against))
+        for said, found, source in turns:
+            result = _measured(name, said, options.quick, source)
+            if result is None:
+                failed.append(said)
+            else:
+                found.append(result)
+    _write(results, before, known | ({"quick": "yes"} if options.quick else {}), options.out)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _measured(name: str, label: str, quick: bool, source: Path | None) -> ScenarioResult | None:
+    """Measure a scenario and print its table; `None` if it failed."""
+    progress = _Progress(label)
+    try:
+        result = measure_scenario(name, quick=quick, progress=progress, source=source)
+    except ScenarioFailedError as error:
+        progress.end("failed")
+        print(f"{name}: failed\n{error}\n", file=sys.stderr)
+        return None
+    progress.end(f"{result.seconds:.1f} s")
+    print(tables.terminal(result), end="\n\n", flush=True)
+    return result
+
+
+def _is_source_tree(tree: Path | None) -> bool:
+    """Return whether callbridge can be imported out of a source tree, and say so if it cannot."""
+    if tree is None:
+        return True
+    if (tree / "src" / "callbridge" / "__init__.py").is_file() and imported_from(tree).is_relative_to(tree.resolve()):
+        return True
+    print(f"benchmarks: callbridge cannot be imported out of {tree}; give the directory that has `src` in it", file=sys.stderr)
+    return False
 
 
 class _Progress:
@@ -115,9 +151,10 @@ class _Progress:
         print(f"{chr(13) + chr(27) + '[K' if self._is_terminal else ''}{self._label}: {text}", file=sys.stderr, flush=True)
 
 
-def _write(results: list[ScenarioResult], known: dict[str, str], directory: Path) -> None:
+def _write(results: list[ScenarioResult], before: list[ScenarioResult], known: dict[str, str], directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    data: dict[str, Any] = {"facts": known, "scenarios": [result.to_json() for result in results]}
+    data: dict[str, Any] = {"facts": known}
+    data |= {name: [one.to_json() for one in found] for name, found in (("scenarios", results), ("before", before))}
     written = [directory / "results.json", directory / "results.md"]
     written[0].write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     written[1].write_text(tables.markdown(results, known), encoding="utf-8")
@@ -129,30 +166,31 @@ def _write(results: list[ScenarioResult], known: dict[str, str], directory: Path
     print(f"written: {', '.join(str(path) for path in written)}")
 
 
-def _results(path: Path) -> tuple[list[ScenarioResult], dict[str, str]] | None:
-    """Read the results of the last run, or say that there are none."""
+def _tell(options: argparse.Namespace) -> int:
+    """Print or write what is asked for out of the last run, or say that there is nothing."""
+    path = options.out / "results.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         print(f"benchmarks: there is no {path}; run python -m benchmarks first", file=sys.stderr)
-        return None
-    return [ScenarioResult.from_json(one) for one in data["scenarios"]], data["facts"]
-
-
-def _print_readme(path: Path) -> int:
-    found = _results(path)
-    if found is not None:
-        print(tables.readme(*found), end="")
-    return 0 if found else 2
-
-
-def _draw_growth(path: Path, picture: Path) -> int:
-    found, reason = _results(path), plots.why_none()
-    if reason is not None:
-        print(reason, file=sys.stderr)
-    elif found is not None:
-        print(f"written: {plots.draw_growth(found[0], picture)}")
-    return 0 if found and reason is None else 2
+        return 2
+    results, before = (list(map(ScenarioResult.from_json, data.get(name, ()))) for name in ("scenarios", "before"))
+    table = tables.readme(results, data["facts"], before)
+    if options.readme:
+        print(table, end="")
+    if options.page is not None:
+        page = options.page.read_text(encoding="utf-8")
+        options.page.write_text(tables.put_into(page, table), encoding="utf-8")
+        print(f"written: {options.page}")
+    if options.growth is not None:
+        if (reason := plots.why_none()) is not None:
+            print(reason, file=sys.stderr)
+            return 2
+        if not any(result.axis for result in results):
+            print("benchmarks: no scenario with an axis in that run; there is growth-runs, and reading-adds-*", file=sys.stderr)
+            return 2
+        print(f"written: {plots.draw_growth(results, options.growth)}")
+    return 0
 
 
 if __name__ == "__main__":

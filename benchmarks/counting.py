@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -21,10 +22,13 @@ class CountingLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.scheduled = 0
         self.futures = 0
+        self.blocks = 0
+        """The most blocks of memory that the interpreter has had."""
 
     def call_soon(self, *args: Any, **kwargs: Any) -> Any:
         """Count an entry of this thread."""
         self.scheduled += 1
+        self.blocks = max(self.blocks, sys.getallocatedblocks())
         return super().call_soon(*args, **kwargs)
 
     def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> Any:
@@ -58,11 +62,24 @@ def _count(reader: Any, runnable: Any, value: Any) -> dict[str, float]:
         nonlocal calls
         calls += event == "call"
 
-    loop = CountingLoop()
+    loop = _run(reader, runnable, value)
+    blocks = loop.blocks
     sys.setprofile(note)
+    try:
+        loop = _run(reader, runnable, value)
+    finally:
+        sys.setprofile(None)
+    return {"calls": calls, "scheduled": loop.scheduled, "futures": loop.futures, "blocks": blocks}
+
+
+def _run(reader: Any, runnable: Any, value: Any) -> CountingLoop:
+    """Run it in a loop of its own, and return the loop with its counts; the collector waits meanwhile."""
+    loop = CountingLoop()
+    gc.collect()
+    gc.disable()
     try:
         loop.run_until_complete(reader(runnable, value))
     finally:
-        sys.setprofile(None)
+        gc.enable()
         loop.close()
-    return {"calls": calls, "scheduled": loop.scheduled, "futures": loop.futures}
+    return loop

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["DISTRIBUTIONS", "facts"]
+__all__ = ["DISTRIBUTIONS", "commit_of", "facts"]
 
 DISTRIBUTIONS = (
     "callbridge",
@@ -30,7 +30,7 @@ def facts() -> dict[str, str]:
     """Return the facts that a reader of the figures needs, by name."""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__).resolve().parent),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": f"{_processor()}, {os.cpu_count()} cores",
@@ -47,10 +47,9 @@ def _versions() -> Iterator[tuple[str, str]]:
             yield name, "not installed"
 
 
-def _commit() -> str:
-    """Return the measured commit, and whether the files differ from it."""
+def commit_of(at: Path) -> str:
+    """Return the commit of a source tree, and whether its files differ from it."""
     try:
-        at = Path(__file__).resolve().parent
         commit = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"], cwd=at, capture_output=True, text=True, check=True
         ).stdout.strip()

@@ -12,6 +12,9 @@ from benchmarks.tables import heading
 
 __all__ = ["draw", "draw_growth", "why_none"]
 
+GREY = "#808080"
+"""To be read on white and on black."""
+
 COLORS = {"ours": "#1b7837", "incumbent": "#b2182b", "peer": "#4393c3", "floor": "#bbbbbb"}
 
 
@@ -32,20 +35,40 @@ def draw(results: Sequence[ScenarioResult], directory: Path) -> list[Path]:
 
 
 def draw_growth(results: Sequence[ScenarioResult], path: Path) -> Path:
-    """Draw the cost of a token along each axis, the length of the answer and the number of runs, in one picture."""
+    """Draw what a token costs along each axis, the length of the answer and the number of runs, in one picture.
+
+    Its ground is transparent, and its words are grey, so that it is read on a light page and on a dark one.
+    """
     import matplotlib as mpl  # noqa: PLC0415 - may be missing
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - may be missing
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "callbridge"
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - may be missing
+
     shown = [result for result in results if result.axis is not None and any(one.processor for one in result.contenders)]
-    figure, places = plt.subplots(1, len(shown), figsize=(4.5 * len(shown), 4), layout="constrained", squeeze=False)
-    for result, axes in zip(shown, places[0], strict=True):
-        axes.set_title(heading(result), fontsize=9)
-        _lines(result, axes, processor=True)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    inks = ("text.color", "axes.labelcolor", "axes.titlecolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style = {"svg.hashsalt": "callbridge", "svg.fonttype": "none", "font.size": 9.0, **dict.fromkeys(inks, GREY)}
+    with mpl.rc_context(style):
+        figure, places = plt.subplots(1, len(shown), figsize=(4.2 * len(shown), 3.6), layout="constrained", squeeze=False)
+        for result, axes in zip(shown, places[0], strict=True):
+            axes.set_title(heading(result), fontsize=9)
+            _lines(result, axes, processor=True)
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(path, transparent=True, metadata={"Date": None, "Description": _described(shown)})
+        plt.close(figure)
     return path
+
+
+def _described(results: Sequence[ScenarioResult]) -> str:
+    """Return the medians of what is drawn, for those who do not see it."""
+    return "; ".join(
+        f"{heading(result)}: "
+        + ", ".join(
+            f"{one.label} {_cost(result, one, processor=True).median:.1f} {result.unit.name}"
+            for one in result.contenders
+            if one.processor and one.name != result.over
+        )
+        for result in results
+    )
 
 
 def _draw_one(result: ScenarioResult, path: Path) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from benchmarks.results import ContenderResult, GoalResult, ScenarioResult, Spread, goal_results, spread
 from benchmarks.scenario import Goal
 
-__all__ = ["goals_table", "heading", "markdown", "readme", "terminal"]
+__all__ = ["goals_table", "heading", "markdown", "put_into", "readme", "terminal"]
 
 Row = Sequence[str]
 
@@ -43,29 +44,56 @@ def goals_table(results: Sequence[ScenarioResult]) -> str:
     return _markdown_table(("what", "against", "goal", "measured", ""), list(_goal_rows(results)))
 
 
-def readme(results: Sequence[ScenarioResult], facts: dict[str, str]) -> str:
-    """Return the table of the goals, and below it what a reader must know to reproduce it."""
+def readme(results: Sequence[ScenarioResult], facts: dict[str, str], before: Sequence[ScenarioResult] = ()) -> str:
+    """Return the table of the goals, and below it what a reader must know to reproduce it.
+
+    Args:
+        results: What was found.
+        facts: Where.
+        before: What another source tree did in the same run; has a column of its own.
+    """
     versions = ", ".join(
         f"{name} {facts[name]}"
         for name in ("langchain-core", "anyio", "janus", "culsans")
-        if facts.get(name, "not") != "not installed"
+        if facts.get(name, "not installed") != "not installed"
     )
     source = f"Medians of ratios, {facts['python']}, {versions}; {facts['system']}, {facts['processor']}"
-    return f"{_short_goals_table(results)}\n\n{source}; commit {facts['commit']}.\n"
+    against = f", before: {facts['against']}" if before else ""
+    return f"{_short_goals_table(results, before)}\n\n{source}; commit {facts['commit']}{against}.\n"
 
 
-def _short_goals_table(results: Sequence[ScenarioResult]) -> str:
+def put_into(page: str, table: str) -> str:
+    """Return a page of the documentation with this table, as `readme` makes it, in the place of the one it has.
+
+    Raises:
+        ValueError: It has none.
+    """
+    start = re.search(r"^\| what \|.* measured \(goal\) \|$", page, re.MULTILINE)
+    end = re.search(r"^Medians of ratios, .*\n", page, re.MULTILINE)
+    if start is None or end is None:
+        raise ValueError("the page has no table of the goals with a line 'Medians of ratios' below it")
+    return page[: start.start()] + table + page[end.end() :]
+
+
+def _short_goals_table(results: Sequence[ScenarioResult], before: Sequence[ScenarioResult]) -> str:
     """Return the goals with one line for each scenario; the quartiles are left to the whole table."""
+    earlier = {result.name: _short_goals(result, with_goal=False) for result in before}
     rows: list[Row] = []
     for result in results:
-        found = [one for one in goal_results(result) if one.measured is not None]
-        if found:
-            rows.append((result.title, "; ".join(_short_sentence(result, one) for one in found)))
-    return _markdown_table(("what", "measured (goal)"), rows, align="---")
+        if said := _short_goals(result):
+            rows.append((result.title, *([earlier.get(result.name, "")] if before else []), said))
+    return _markdown_table(("what", *(["before"] if before else []), "measured (goal)"), rows, align="---")
 
 
-def _short_sentence(result: ScenarioResult, one: GoalResult) -> str:
+def _short_goals(result: ScenarioResult, *, with_goal: bool = True) -> str:
+    found = [one for one in goal_results(result) if one.measured is not None]
+    return "; ".join(_short_sentence(result, one, with_goal=with_goal) for one in found)
+
+
+def _short_sentence(result: ScenarioResult, one: GoalResult, *, with_goal: bool) -> str:
     measured = "" if one.measured is None else _number(one.measured.median)
+    if not with_goal:
+        return measured
     if one.goal.at_least is not None:
         said = f"{measured}× {_against(one.goal)}"
     elif one.goal.against is None:

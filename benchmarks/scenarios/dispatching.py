@@ -192,7 +192,7 @@ _TOKENS: tuple[Work, Work] = (dispatched_tokens, langchain_tokens)
 SCENARIOS = (
     _scenario("async", "a token", Async, 1, _TOKENS, _HALF),
     _scenario("sync", "a token (sync method)", Sync, 1, _TOKENS, _HALF),
-    _scenario("inline", "a token (sync method, run_inline)", Inline, 1, _TOKENS, _HALF),
+    _scenario("inline", "a token (sync method, run_inline)", Inline, 1, _TOKENS, (Goal("LangChain", at_most=1.0, text="1"),)),
     _scenario("chains", "a chain's start and end", Chains, 1, (dispatched_chains, langchain_chains), _HALF),
     _scenario("from-sync", "a token from sync code", Sync, 1, (sync_dispatched_tokens, sync_langchain_tokens), ()),
     _scenario("async", "a token", Async, 8, _TOKENS, _HALF),

@@ -77,7 +77,8 @@ def _added(kind: str, make: Making, value: Any) -> Scenario:
         name=f"reading-adds-{kind}",
         title=f"what reading events adds to {kind}.astream",
         what=f"The time per token of reading events of a {kind}, less that of its plain `astream`. Counted, not timed, with "
-        "nothing taken off: calls of Python functions, entries in the loop's queue and futures made, for a token.",
+        "nothing taken off, for a token: calls of Python functions, entries in the loop's queue, futures made, and by how many "
+        "blocks of memory the process has grown at the most.",
         unit=TOKEN,
         contenders=tuple(
             Contender(

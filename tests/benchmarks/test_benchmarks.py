@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 from benchmarks.__main__ import main
+from benchmarks.counting import counted
 from benchmarks.measuring import measure
+from benchmarks.processes import imported_from
 from benchmarks.results import ScenarioResult, Spread, goal_results, ratio, spread
 from benchmarks.scenario import ITEM, Contender, Goal, Scenario, WrongOutputError, check
+from benchmarks.scenarios.models import Talker
+from benchmarks.scenarios.readers import READERS
 
 from benchmarks import plots, tables
 
@@ -195,3 +199,86 @@ def test_a_quick_run_writes_tables_json_and_the_readme(tmp_path: Path, capsys: p
     assert main(["--readme", "--out", str(tmp_path)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| channel, one loop, capacity 64 |")]
     assert "× asyncio.Queue (≥ 2×" in line
+
+
+def run_of(directory: Path, *results: ScenarioResult, before: tuple[ScenarioResult, ...] = ()) -> list[str]:
+    """Write what a run has found, and return the options that name it."""
+    data = {"facts": FACTS | {"against": "def"}}
+    data |= {"scenarios": [one.to_json() for one in results], "before": [one.to_json() for one in before]}  # type: ignore[dict-item]
+    (directory / "results.json").write_text(json.dumps(data), encoding="utf-8")
+    return ["--out", str(directory)]
+
+
+def test_growth_is_drawn_for_light_and_dark_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    points = [Contender("callbridge", costing(1, 1, 1), 100, "ours", at=at) for at in (1, 10)]
+    along = measure(scenario(*points, axis="runs at once", processor=True))
+    drawn = tmp_path / "growth.svg"
+    assert main(["--growth", str(drawn), *run_of(tmp_path, measured(), along)]) == 0
+    picture = drawn.read_text(encoding="utf-8")
+    assert "runs at once" in picture
+    assert "#808080" in picture
+    assert "fill: #ffffff" not in picture
+    assert "callbridge, 10 " in picture  # in words, for those who do not see it
+    assert main(["--growth", str(drawn), *run_of(tmp_path, measured())]) == 2
+    assert "no scenario with an axis" in capsys.readouterr().err
+
+
+def test_the_table_of_a_page_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A\n\n| what | measured (goal) |\n| --- | --- |\n| old | 1 |\n\nMedians of ratios, old.\n\nB\n", encoding="utf-8"
+    )
+    found = measured(goals=(Goal("theirs", at_least=4),))
+    assert main(["--page", str(page), *run_of(tmp_path, found)]) == 0
+    first = page.read_text(encoding="utf-8")
+    assert first.startswith("# A\n\n| what | measured (goal) |\n")
+    assert "| a title | 3× theirs (≥ 4×, missed) |" in first
+    assert first.endswith("commit abc.\n\nB\n")
+    assert "old" not in first
+    # A run against another source tree has a column for it, and takes the place of a table without.
+    assert main(["--page", str(page), *run_of(tmp_path, found, before=(found,))]) == 0
+    second = page.read_text(encoding="utf-8")
+    assert "| a title | 3 | 3× theirs (≥ 4×, missed) |" in second
+    assert second.endswith("commit abc, before: def.\n\nB\n")
+    assert second.count("Medians of ratios") == 1
+
+
+def test_a_page_without_a_table_is_left_alone() -> None:
+    with pytest.raises(ValueError, match="no table of the goals"):
+        tables.put_into("# A page\n", "| what |")
+
+
+def test_another_source_tree_is_measured_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the same scenarios; which of the two begins changes from one to the next."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "src").symlink_to(ROOT / "src")
+    assert imported_from(other) == other / "src" / "callbridge" / "__init__.py"
+    order: list[tuple[str, Path | None]] = []
+
+    def note(name: str, *, source: Path | None, **_: object) -> ScenarioResult:
+        order.append((name, source))
+        return measured()
+
+    monkeypatch.setattr("benchmarks.__main__.measure_scenario", note)
+    assert main(["same-loop-64", "threads-1", "--against", str(other), "--out", str(tmp_path)]) == 0
+    assert order == [("same-loop-64", None), ("same-loop-64", other), ("threads-1", other), ("threads-1", None)]
+    data = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert [len(data[name]) for name in ("scenarios", "before")] == [2, 2]
+    assert data["facts"]["against"] == "unknown"
+
+
+def test_a_tree_without_callbridge_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["same-loop-64", "--against", str(tmp_path)]) == 2
+    assert f"cannot be imported out of {tmp_path}" in capsys.readouterr().err
+
+
+def test_what_a_token_takes_is_counted() -> None:
+    """The same each time, whatever the machine does beside."""
+    plain, ours = (
+        counted(READERS[name], lambda tokens: Talker(tokens=tokens), "tea") for name in ("plain astream", "callbridge")
+    )
+    assert plain["calls"] < ours["calls"]
+    assert plain["futures"] == 0
+    assert plain["blocks"] <= ours["blocks"] <= plain["blocks"] + 5
