@@ -7,9 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 
@@ -37,8 +35,6 @@ REASONS = {
 }
 """Checker to what it calls the mistakes in `WRONG`."""
 
-Check: TypeAlias = Callable[[Path], "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture(params=["mypy", "pyright"])
 def checker(request: pytest.FixtureRequest) -> str:
@@ -49,12 +45,11 @@ def checker(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture
-def check(checker: str, tmp_path: Path, cache: pytest.Cache) -> Check:
-    """Run the type checker over a file or folder, as strictly as it can, whatever the project's own settings are."""
+def checked(checker: str, home: Path, cache: Path, *paths: Path) -> subprocess.CompletedProcess[str]:
+    """Run the type checker over files and folders, as strictly as it can, whatever the project's own settings are."""
     environment = dict(os.environ)
     if checker == "mypy":
-        options = ["--strict", "--config-file=", f"--cache-dir={cache.mkdir('mypy')}"]
+        options = ["--strict", "--config-file=", f"--cache-dir={cache}"]
         # Errors of callbridge itself are told by the run over `src`; here the question is what its users see.
         options += ["--follow-imports=silent"]
         if "site-packages" not in SOURCE.parts:  # where mypy finds it, and refuses to be told
@@ -72,28 +67,23 @@ def check(checker: str, tmp_path: Path, cache: pytest.Cache) -> Check:
             "reportUnknownMemberType": "none",
             "reportUnknownVariableType": "none",
         }
-        (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+        (home / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
 
-    def run(path: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", checker, *options, str(path)]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
-    return run
+    command = [sys.executable, "-m", checker, *options, *map(str, paths)]
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_events_are_typed(check: Check) -> None:
-    """Every name narrows to its class, loops check as they are, and mistakes are reported."""
-    result = check(FILES)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_the_events_are_typed_and_wrong_code_is_reported(checker: str, tmp_path: Path, cache: pytest.Cache) -> None:
+    """Every name narrows to its class, and loops check as they are.
 
-
-def test_wrong_code_is_reported(checker: str, check: Check, tmp_path: Path) -> None:
-    """The checkers would tell: of a value of the wrong type, of a key of another event and of a comment without need."""
-    file = tmp_path / "wrong.py"
-    file.write_text(WRONG, encoding="utf-8")
-    result = check(file)
-    errors = [line for line in result.stdout.splitlines() if "wrong.py:" in line and "error:" in line]
+    The checkers would tell: of a value of the wrong type, of a key of another event and of a comment without need.
+    """
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(WRONG, encoding="utf-8")
+    result = checked(checker, tmp_path, cache.mkdir("mypy"), FILES, wrong)
     assert result.returncode == 1, result.stdout + result.stderr
+    errors = [line for line in result.stdout.splitlines() if "error:" in line]
+    assert all("wrong.py:" in line for line in errors), result.stdout
     assert {int(line.split("wrong.py:")[1].split(":")[0]) for line in errors} == {5, 7, 8}
     for reason in REASONS[checker]:
         assert reason in result.stdout
