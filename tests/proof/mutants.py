@@ -129,8 +129,8 @@ _WAKING = (
         "a cancelled reader stays registered",
         BLOCKING,
         "memory.py",
-        "withdraw(state.slot, waiter)\n                        raise",
-        "raise",
+        "unpark(state.slot, waiter)",
+        "pass",
     ),
 )
 
