@@ -268,6 +268,9 @@ async def test_stopping_cancels_and_awaits_the_run_from_elsewhere(url: str) -> N
 @pytest.mark.parametrize("kind", ["stream", "generator", "handler"])
 async def test_stopping_reaches_sync_code(url: str, kind: str) -> None:
     entered, go_on = threading.Event(), threading.Event()
+    gated = Gated(events(1000))
+    gated.let(2)
+    streams: list[Any] = []
 
     def slow(_: Any) -> str:
         entered.set()
@@ -276,9 +279,6 @@ async def test_stopping_reaches_sync_code(url: str, kind: str) -> None:
 
     def work(relay: Any, run: str) -> None:
         if kind == "generator":
-            gated = Gated(events(50))
-            gated.let(2)
-            threading.Thread(target=lambda: (go_on.wait(60), gated.let(48)), daemon=True).start()
             entered.set()
             relay.publish_sync(run, gated.stream_sync())
         elif kind == "handler":
@@ -293,7 +293,8 @@ async def test_stopping_reaches_sync_code(url: str, kind: str) -> None:
                 go_on.set()
                 thread.join()
         else:
-            relay.publish_sync(run, callbridge.stream_call((RunnableLambda(slow) | str).invoke, "q"))
+            streams.append(callbridge.stream_call((RunnableLambda(slow) | str).invoke, "q"))
+            relay.publish_sync(run, streams[0])
 
     async with connect(url) as relay:
         run = await relay.announce()
@@ -310,8 +311,14 @@ async def test_stopping_reaches_sync_code(url: str, kind: str) -> None:
             await until(entered.is_set)
             await until(lambda: _has(relay, run, "running"))
             await relay.stop(run)
-            await anyio.sleep(0.05)
-            go_on.set()
+            if kind == "stream":  # it is closed, which waits for the thread
+                await until(lambda: not streams[0].statistics().runs)
+                go_on.set()
+            for _ in range(998):
+                if kind != "generator" or raised:
+                    break
+                gated.let(1)  # it is closed at one of the next events
+                await anyio.sleep(0.05)
         assert len(raised) == 1
         assert await relay.status(run) == "stopped"
 
