@@ -91,7 +91,7 @@ BAD: list[tuple[str, Callable[[], Any], type[cb.CallbridgeError], str]] = [
     ("flag for handlers", lambda: cb.EventStreamHandler(streaming="no"), cb.ArgumentError, "streaming='no'"),  # type: ignore[arg-type]
     ("wrapped class", lambda: cb.wrap_handler(cb.EventStreamHandler), cb.HandlerTypeError, "make an instance"),  # type: ignore[type-var]
     ("runnable as a call", lambda: cb.stream_call(double, 1), cb.CallableTypeError, "of a runnable, give a method"),  # type: ignore[call-overload]
-    ("future as a call", lambda: cb.astream_call(Soon()), cb.CallableTypeError, "give what was called"),  # type: ignore[call-overload]
+    ("future as a call", lambda: cb.astream_call(Soon()), cb.CallableTypeError, "pass the callable itself"),  # type: ignore[call-overload]
     ("JSON as an event", lambda: cb.drive(['{"event": ""}'], []), cb.EventFormatError, "callbridge.loads reads JSON"),  # type: ignore[list-item]
     ("no text as JSON", lambda: cb.loads(None), cb.JSONFormatError, "NoneType is not text"),  # type: ignore[arg-type]
     ("prefix in one piece", lambda: answers("Final Answer:"), cb.ArgumentError, "a list of tokens"),  # type: ignore[arg-type]
