@@ -46,7 +46,7 @@ B = TypeVar("B", bound=cst.IndentedBlock | cst.Module)
 _REMOVED = "__callbridge_removed__"
 
 _LONGEST = 72
-"""An argument that is longer stays on its own line."""
+"""A longer argument stays on its own line."""
 
 _TOOLS = re.compile(r"#\s*(noqa|type:|pylint|pragma|nosec|pyright|mypy|ruff)")
 """Comments for tools, which must stay on the line that they apply to."""

@@ -294,7 +294,7 @@ def _fields(handler: HandlerClass, hooks: Sequence[Function]) -> dict[str, Field
 
 
 def _acts(handler: HandlerClass, value: ast.expr) -> bool:
-    """Return whether computing a value may do something that is seen: it calls more than Python and its library."""
+    """Return whether computing a value may have a visible effect: it calls more than Python and its library."""
     for node in ast.walk(value):
         if isinstance(node, ast.Call):
             root = (handler.module.resolve(node.func) or ast.unparse(node.func)).partition(".")[0]

@@ -66,7 +66,7 @@ def kept(source: Source, made: ast.Call) -> Kept:
     reads = tuple(parent for use in uses if isinstance(parent := source.parents[use], ast.Attribute))
     given = [use for use in uses if not isinstance(source.parents[use], ast.Attribute)]
     if not given:
-        raise UnfitError(f"{name} is attached nowhere in this file")
+        raise UnfitError(f"this file does not attach {name}")
     attachments = [attachment_of(source, use) for use in given]
     return Kept(attachments[0] if len(attachments) == 1 else _joined(attachments, name), statement, reads)
 
@@ -75,7 +75,7 @@ def _joined(attachments: Sequence[Attachment], name: str) -> Attachment:
     """Return several attachments of one handler as one."""
     first = attachments[0]
     if any(each.condition is not None for each in attachments):
-        raise UnfitError(f"{name} is attached at {len(attachments)} places, and a condition decides at one of them")
+        raise UnfitError(f"{name} is attached in {len(attachments)} places, and in one of them only under a condition")
     operations = list(first.operations)
     for each in attachments[1:]:
         operations += [operation for operation in each.operations if operation not in operations]

@@ -189,13 +189,15 @@ class _Inlining:
         self._check_dropped(arguments)
 
     def _check_dropped(self, arguments: Mapping[str, ast.expr | str]) -> None:
-        """Refuse if what the handler is given does something when it is computed, and nothing takes its place."""
+        """Refuse if computing an argument of the handler has an effect, and no code would compute it any more."""
         read = {
             node.id for each in self._consumer.fields.values() for node in ast.walk(each.value) if isinstance(node, ast.Name)
         }
         for name, given in arguments.items():
             if isinstance(given, ast.expr) and name not in read and any(isinstance(node, ast.Call) for node in ast.walk(given)):
-                raise UnfitError(f"its hook does not use {name}, and `{self._source.code(given)}` would go: make that before")
+                raise UnfitError(
+                    f"its hook does not use {name}, so the edit would drop `{self._source.code(given)}`: call that before"
+                )
 
     def _free(self, wanted: str, runs: Sequence[ast.Call]) -> str:
         taken = {*self._renames.values(), *(f"self.{each}" for each in self._renames)}

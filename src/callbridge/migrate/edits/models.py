@@ -282,7 +282,7 @@ def stored_in(source: Source, node: ast.Attribute) -> ast.expr | None:
 
 
 def makes_model(source: Source, node: ast.expr, depth: int = 0) -> bool:
-    """Return whether an expression is a model, and no chain of one: made here, or by a function or method of the file."""
+    """Return whether an expression is a model and not a chain: made here, or by a function or method of the file."""
     if depth > _DEPTH:
         return False
     if isinstance(node, ast.Name):

@@ -20,7 +20,7 @@ _WAITED = "the loop waited forever before: only the `await` after it started the
 
 _CUT = "the code cancels the task without awaiting it: that cut off the work after the last token, and the loop awaits it now"
 
-_UNLOGGED = "its guard reports the result of the call, and is not asked any more"
+_UNLOGGED = "its guard reports the result of the call, and no longer runs"
 
 _DISPLAY = "its guard does more with an error than report it"
 
@@ -242,7 +242,7 @@ def _guard_problem(guard: Function) -> str:
 
 
 def _reported(attempt: ast.Try) -> bool:
-    """Return whether a guard keeps the result of the call in a variable, and does nothing with it but report it."""
+    """Return whether a guard keeps the result of the call in a variable, and only reports it."""
     first, *rest = attempt.body
     return bool(rest) and variable_of(first) != "" and all(_only_reports(each) for each in rest)
 

@@ -205,7 +205,7 @@ class _Conversion:
 
 
 def _makes_only(task: ast.FunctionDef, run: ast.Call, ends: Sequence[ast.stmt]) -> bool:
-    """Return whether a function makes one call, and does nothing else but mark the end."""
+    """Return whether a function makes one call, and besides only marks the end."""
     body = list(task.body)
     if len(body) == 1 and isinstance(attempt := body[0], ast.Try) and not attempt.handlers and not attempt.orelse:
         body = [*attempt.body, *attempt.finalbody]

@@ -144,7 +144,7 @@ def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Itera
 
 
 def _is_entry(parent: ast.AST, node: ast.expr) -> TypeGuard[ast.Subscript]:
-    """Return whether one of several models is taken out of a dict: `models[name]`."""
+    """Return whether an expression takes one of several models out of a dict: `models[name]`."""
     return isinstance(parent, ast.Subscript) and parent.value is node and isinstance(parent.ctx, ast.Load)
 
 
@@ -167,7 +167,7 @@ def _follow_method(source: Source, attribute: ast.Attribute, seen: _Seen) -> Ite
         raise UnfitError("the code already streams this run: use its text in that loop")
     elif attribute.attr in _SYNC + _ASYNC:
         raise UnfitError(
-            f"{ast.unparse(attribute)} is handed on, and called elsewhere: call it in a function of its own, and hand that on"
+            f"{ast.unparse(attribute)} is passed on, and other code calls it: call it in your own function, and pass that on"
         )
     else:
         raise UnfitError(f"callbridge does not know what .{attribute.attr} does with the model")
@@ -269,7 +269,7 @@ def passed(source: Source, run: ast.Call, function: str, operations: Sequence[Op
 
 
 def _is_method(run: ast.Call) -> bool:
-    """Return whether a call names a method that runs something; what is called itself may be an attribute as well."""
+    """Return whether a call is of a method that runs something, not of a callable attribute."""
     return isinstance(run.func, ast.Attribute) and run.func.attr in _SYNC + _ASYNC
 
 
