@@ -306,3 +306,35 @@ def test_a_line_of_blanks_stays_as_long_as_it_was() -> None:
     )
     text = rewrite(before).text
     assert "            yield token\n        \n    yield 1\n" in text
+
+
+def test_a_call_from_the_middle_of_a_statement_is_taken_out_with_its_lines() -> None:
+    before = """
+        import asyncio
+        from langchain_classic.callbacks import AsyncIteratorCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+        async def guarded(awaitable, event):
+            try:
+                await awaitable
+            finally:
+                event.set()
+
+        async def ask(q):
+            handler = AsyncIteratorCallbackHandler()
+            llm = ChatOpenAI(streaming=True, callbacks=[handler])
+            task = asyncio.create_task(
+                guarded(
+                    llm.ainvoke(
+                        q,
+                        stop=["."],  # one sentence
+                    ),
+                    handler.done,
+                )
+            )
+            async for token in handler.aiter():
+                yield token
+            await task
+        """
+    text = rewrite(code(before), Options(unsafe=True)).text
+    assert '(partial(\n        llm.ainvoke,\n        q,\n        stop=["."],  # one sentence\n    )) as stream:\n' in text

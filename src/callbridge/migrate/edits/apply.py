@@ -110,6 +110,9 @@ class _Editor(cst.CSTTransformer):
             if isinstance(operation, ReplaceExpression | ReplaceStatement)
             for span in operation.holes.values()
         }
+        self._lines = module.code.split("\n")
+        self._column = 0
+        self._depths: dict[Span, int] = {}
         self._expressions: dict[Span, cst.BaseExpression] = {}
         self._statements: dict[Span, Statement] = {}
         self._importing = {key[2] for key in self._imports if any(importing.imports_from(line, key[2]) for line in module.body)}
@@ -152,6 +155,12 @@ class _Editor(cst.CSTTransformer):
         """Note the indentation of a block, for code to add to it."""
         self._indents.append(node.indent)
 
+    def visit_SimpleStatementLine(self, node: cst.CSTNode) -> None:  # noqa: N802
+        """Note where a statement begins."""
+        self._column = self.span(node).column
+
+    visit_If = visit_While = visit_For = visit_With = visit_SimpleStatementLine  # noqa: N815
+
     def _leave_line(self, original: cst.CSTNode, node: cst.CSTNode) -> Left:
         """Remove a comment, and its line if nothing else is on it; a line of blanks stays as long as it was."""
         comment = getattr(original, "comment", None)
@@ -189,6 +198,8 @@ class _Editor(cst.CSTTransformer):
             elif isinstance(operation, PassCall):
                 node = _pass_call(node, operation)
         if span in self._wanted:
+            line = self._lines[span.line - 1]
+            self._depths[span] = len(line) - len(line.lstrip()) - self._column
             self._expressions[span] = node  # the node before its replacement, because a hole may stand for it
         for operation in self._take(span, ReplaceExpression):
             if isinstance(operation, ReplaceExpression):
@@ -229,7 +240,7 @@ class _Editor(cst.CSTTransformer):
             parsed = parsed.visit(_Renamer(operation.renames))
         body = getattr(node, "body", None)
         indent = body.indent if isinstance(body, cst.IndentedBlock) else self._indents[-1] if self._indents else None
-        filled = parsed.visit(_Indenter(indent)).visit(self._filler(operation.holes, body))
+        filled = parsed.visit(_Indenter(indent)).visit(self._filler(operation.holes, body, outdented=True))
         results = list(filled.body)
         lines = [*node.leading_lines, *results[0].leading_lines]
         trailing = node.trailing_whitespace if isinstance(node, cst.SimpleStatementLine) else None
@@ -241,12 +252,16 @@ class _Editor(cst.CSTTransformer):
         results[0] = results[0].with_changes(leading_lines=lines)
         return results
 
-    def _filler(self, holes: Mapping[str, Span], body: object = None) -> _Filler:
+    def _filler(self, holes: Mapping[str, Span], body: object = None, *, outdented: bool = False) -> _Filler:
         known = self._expressions.keys() | self._statements.keys()
         missing = [span for span in holes.values() if span not in known]
         if missing:
             raise EditError(f"no node at {missing[0]}, or it comes after the place where it is to go")
         expressions = {name: self._expressions[span] for name, span in holes.items() if span in self._expressions}
+        if outdented:  # it comes to the beginning of a statement from a line further in
+            deep = {name: depth for name in expressions if (depth := self._depths[holes[name]]) > 0}
+            outdent = {name: _Outdenter(depth) for name, depth in deep.items()}
+            expressions |= {name: cast("cst.BaseExpression", expressions[name].visit(each)) for name, each in outdent.items()}
         statements = {name: self._statements[span] for name, span in holes.items() if span in self._statements}
         return _Filler(expressions, statements, body)
 
@@ -322,6 +337,27 @@ class _Indenter(cst.CSTTransformer):
     def leave_EmptyLine(self, original_node: cst.EmptyLine, updated_node: cst.EmptyLine) -> cst.EmptyLine:  # noqa: N802
         """Keep blank lines blank."""
         return updated_node if updated_node.comment is not None else updated_node.with_changes(indent=False)
+
+
+class _Outdenter(cst.CSTTransformer):
+    """Takes the lines inside of brackets further out."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self._depth = depth
+
+    def leave_ParenthesizedWhitespace(  # noqa: N802
+        self, original_node: cst.ParenthesizedWhitespace, updated_node: cst.ParenthesizedWhitespace
+    ) -> cst.ParenthesizedWhitespace:
+        """Shorten the white space at the beginning of the line, and of the comments before it."""
+        lines = [
+            line.with_changes(whitespace=self._shorter(line.whitespace)) if line.comment is not None else line
+            for line in updated_node.empty_lines
+        ]
+        return updated_node.with_changes(last_line=self._shorter(updated_node.last_line), empty_lines=lines)
+
+    def _shorter(self, space: cst.SimpleWhitespace) -> cst.SimpleWhitespace:
+        return space.with_changes(value=space.value[min(self._depth, len(space.value)) :])
 
 
 class _Filler(cst.CSTTransformer):

@@ -79,6 +79,10 @@ def with_comments(source: Source, operations: Sequence[Operation]) -> tuple[tupl
             fate.dropped += [source.text_of(items[index]) for items, index in nodes.items(each)]
     for statement in removed:
         _with_statement(source, statement, removed, fate)
+    moved = [
+        hole for each in operations if isinstance(each, ReplaceExpression | ReplaceStatement) for hole in each.holes.values()
+    ]
+    fate.gone -= {line for line in fate.gone if any(hole.overlaps(source.comments[line]) for hole in moved)}
     for each in operations:
         if isinstance(each, RemoveFinally) and isinstance(attempt := nodes.statement(each.span), ast.Try):
             _with_finally(source, attempt, fate)
