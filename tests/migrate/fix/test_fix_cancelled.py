@@ -75,7 +75,7 @@ def test_a_task_that_is_cancelled_and_never_awaited_takes_a_review() -> None:
             finally:
                 task.cancel()
         """,
-        "was cut off, and is waited for now",
+        "that cut off the work after the last token",
         rule="CB301",
         unsafe=False,
     )

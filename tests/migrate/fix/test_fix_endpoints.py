@@ -149,7 +149,7 @@ def test_an_error_is_raised_where_the_old_code_waited_for_ever() -> None:
             "the code awaits something between task and loop",
         ),
         ("queue = asyncio.Queue()", "queue = make()", "queue is not a queue that an enclosing function makes"),
-        ("# Runs in the background.", "print(model.ainvoke)", "model.ainvoke is handed on"),
+        ("# Runs in the background.", "print(model.ainvoke)", "model.ainvoke is passed on"),
     ],
 )
 def test_a_queue_that_does_more_stays(before: str, after: str, reason: str) -> None:

@@ -648,7 +648,7 @@ def test_what_a_handler_is_given_and_does_not_use_is_still_made() -> None:
         def ask(x):
             return FakeChatModel(streaming=True, callbacks=[Show(new_page())]).invoke(x)
         """,
-        "`new_page()` would go",
+        "would drop `new_page()`",
     )
 
 
