@@ -53,6 +53,10 @@ def draw_growth(results: Sequence[ScenarioResult], path: Path) -> Path:
             axes.set_title(heading(result), fontsize=9)
             _lines(result, axes, processor=True)
             axes.spines[["top", "right"]].set_visible(False)
+        # One legend below all panels, where it covers no data.
+        legends = [axes.get_legend_handles_labels() for axes in places[0]]
+        entries = {label: handle for handles, labels in legends for handle, label in zip(handles, labels, strict=True)}
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=len(entries), frameon=False)
         figure.savefig(path, transparent=True, metadata={"Date": None, "Description": _described(shown)})
         plt.close(figure)
     return path
@@ -81,6 +85,7 @@ def _draw_one(result: ScenarioResult, path: Path) -> Path:
         _bars(result, axes)
     else:
         _lines(result, axes)
+        axes.legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
     return path
@@ -120,11 +125,12 @@ def _lines(result: ScenarioResult, axes: Any, *, processor: bool = False) -> Non
         axes.fill_between(at, [cost.low for cost in costs], [cost.high for cost in costs], alpha=0.2, color=line.get_color())
     if max(one.at or 0 for one in result.contenders) > 100:
         axes.set_xscale("log")
+        axes.set_xticks(sorted({one.at for one in result.contenders if one.at is not None}))
+        axes.minorticks_off()
         axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_ylim(bottom=0)
     axes.set_xlabel(result.axis)
     axes.set_ylabel(f"{result.unit.name}{', processor time' if processor else ''}")
-    axes.legend(frameon=False)
 
 
 def _line_color(contender: ContenderResult) -> str:

@@ -79,6 +79,8 @@ def find_task(source: Source, function: Function, handler: str) -> Task | str:
     if len(made) != 1:
         return f"the function makes {len(made)} tasks next to the handler, not one"
     statement = source.parents[made[0]]
+    if not isinstance(statement, ast.stmt):
+        return "no variable of its own holds the task"
     awaits, cancels = list[ast.Await](), list[ast.stmt]()
     if name := variable_of(statement):
         home = source.scope(statement)
