@@ -280,5 +280,6 @@ def test_what_a_token_takes_is_counted() -> None:
         counted(READERS[name], lambda tokens: Talker(tokens=tokens), "tea") for name in ("plain astream", "callbridge")
     )
     assert plain["calls"] < ours["calls"]
-    assert plain["futures"] == 0
-    assert plain["blocks"] <= ours["blocks"] <= plain["blocks"] + 5
+    assert plain["futures"] in (0, 2)  # 2: langchain-core 0.3.0 gathers the handlers of a token, though there are none
+    assert plain["futures"] <= ours["futures"]
+    assert ours["blocks"] <= plain["blocks"] + 5
