@@ -166,7 +166,7 @@ def test_one_of_several_models_without_the_handler_keeps_its_call() -> None:
                 chat = FakeChatModel()
             return chat.invoke(x)
         """,
-        "the call runs several models",
+        "the call may run another model",
         rule="CB305",
     )
 

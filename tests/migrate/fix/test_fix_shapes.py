@@ -303,7 +303,7 @@ def test_a_list_or_config_that_is_put_together_is_followed(text: str, capsys: py
         def ask(x):
             return chain.invoke(x)
         """,
-            "the call runs several models",
+            "the call may run another model",
         ),
     ],
 )

@@ -327,7 +327,7 @@ def test_tasks_that_do_more_stay(body: str, reason: str) -> None:
     ("before", "after", "reason"),
     [
         ("chain = build(chat)", "chain.acall(x)", "this file does not show"),
-        ("chain = LLMChain(llm=chat, memory=Memory(llm=ChatOpenAI()))", "chain.acall(x)", "the call runs several models"),
+        ("chain = LLMChain(llm=chat, memory=Memory(llm=ChatOpenAI()))", "chain.acall(x)", "the call may run another model"),
         ("", "chat.ainvoke((yield x))", "a `yield` or an assignment, which would come later"),
         ("", "guard(chat.ainvoke(x), cb.done)", "does more with an error"),
     ],

@@ -6,19 +6,18 @@ All planners call one function for each assumption. If the file shows that an as
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.analysis.streaming_models import flag_of, told
 from callbridge.migrate.edits.assigning import is_assignment, value_of
-from callbridge.migrate.edits.models import is_configuring, is_model, receiver, run_models, values_of
+from callbridge.migrate.edits.besides import called
+from callbridge.migrate.edits.models import is_configuring, is_model, parts_of, receiver, run_models, values_of
 from callbridge.migrate.edits.source import Source
 
-__all__ = ["company", "disorder", "silence", "unstreamed"]
+__all__ = ["silence", "unstreamed"]
 
 _FLAGS = ("stream", "streaming")
 _CACHES = ("set_llm_cache", "llm_cache")
-_VERBOSE = ("set_debug", "set_verbose")
 _NO_CACHE = "a direct stream asks no cache of models: make sure that no program sets one (`set_llm_cache`)"
 
 
@@ -66,8 +65,8 @@ def _switch(source: Source, run: ast.Call) -> str:
             statement = source.statement(node)
             if not is_assignment(statement) or told(value_of(statement)) != "on":
                 return f"`{source.code(node)} = …`"
-    calls = [run, *(each for each in _calls_in(source, receiver(run), 0) if _is_bind(each))]
-    for call in calls:
+    parts = [each for each in parts_of(source, receiver(run)) if isinstance(each, ast.Call)]
+    for call in [run, *(each for each in parts if _is_bind(each))]:
         for keyword in call.keywords:
             if keyword.arg in _FLAGS and told(keyword.value, source.value) != "on":
                 return f"`{keyword.arg}={source.code(keyword.value)}`"
@@ -86,70 +85,6 @@ def _is_of_model(source: Source, run: ast.Call) -> bool:
     return any(isinstance(each, ast.Call) and is_model(source, each) for each in values)
 
 
-def _calls_in(source: Source, node: ast.expr, depth: int) -> Iterator[ast.Call]:
-    """Return the calls in an expression, including those in its variables."""
-    for each in ast.walk(node):
-        if isinstance(each, ast.Call):
-            yield each
-        elif isinstance(each, ast.Name) and depth < 12:
-            for value in values_of(source, each):
-                yield from _calls_in(source, value, depth + 1)
-
-
-def disorder(source: Source, run: ast.Call) -> str:
-    """Return what else may print during a call, so that lines may swap places with the text; empty if nothing does."""
-    for node in source.nodes:
-        name = _called(node)
-        if name in _VERBOSE or (
-            isinstance(node, ast.Attribute) and node.attr in ("debug", "verbose") and _is_set(source, node)
-        ):
-            return _shuffled(f"`{name or source.code(node)}`" if isinstance(node, ast.expr) else "")
-    for call in _calls_in(source, receiver(run), 0):
-        for keyword in call.keywords:
-            chain = keyword.arg == "verbose" and is_langchain(source.origin(call.func)) and not is_model(source, call)
-            if chain and told(keyword.value, source.value) != "off":
-                return _shuffled("`verbose=`")
-    return ""
-
-
-def company(source: Source, others: Sequence[ast.expr]) -> str:
-    """Return which other attached handler may print during the call; empty if none may.
-
-    Args:
-        source: The file.
-        others: The other attached handlers.
-    """
-    found = next((each for each in others if _may_print(source, each)), None)
-    return "" if found is None else _shuffled(f"`{ast.unparse(found)}`, which is also attached,")
-
-
-def _may_print(source: Source, handler: ast.expr) -> bool:
-    made = source.value(handler) if isinstance(handler, ast.Name) else handler
-    if not isinstance(made, ast.Call):
-        return True
-    origin = source.origin(made.func)
-    if origin is not None:
-        return not is_langchain(origin) or "StdOut" in origin
-    name = _called(made)
-    own = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    return not own or any(isinstance(node, ast.Name) and node.id in ("print", "sys") for each in own for node in ast.walk(each))
-
-
-def _shuffled(what: str) -> str:
-    return f"what {what} prints may swap places with the text, which another thread or task prints"
-
-
-def _is_set(source: Source, node: ast.Attribute) -> bool:
-    """Return whether this sets `langchain.debug` or `langchain.verbose`."""
-    return isinstance(node.ctx, ast.Store) and is_langchain(source.origin(node.value))
-
-
-def _called(node: ast.AST) -> str:
-    if not isinstance(node, ast.Call):
-        return ""
-    return node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
-
-
 def unstreamed(source: Source, run: ast.Call) -> str | None:
     """Return what a direct stream of a runnable would lose, compared with its call.
 
@@ -164,7 +99,7 @@ def unstreamed(source: Source, run: ast.Call) -> str | None:
         return ""  # its stream makes the call, which uses the cache
     models = run_models(source, run).found
     caches = [each.value for model in models for each in model.keywords if each.arg == "cache"]
-    names = {_called(node) for node in source.nodes} | attributes | source.names
+    names = {called(node) for node in source.nodes} | attributes | source.names
     if any(told(each, source.value) != "off" for each in caches) or names & set(_CACHES):
         return None
     return "" if models and len(caches) == len(models) else _NO_CACHE

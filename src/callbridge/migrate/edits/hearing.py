@@ -8,17 +8,17 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
-from callbridge.migrate.edits.assumed import company, disorder, silence
+from callbridge.migrate.edits.assumed import silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
+from callbridge.migrate.edits.besides import disorder
 from callbridge.migrate.edits.keeping import attribute_values, holder_of
-from callbridge.migrate.edits.models import hearing, is_configuring, is_model, receiver
+from callbridge.migrate.edits.models import hearing, is_configuring, is_model
+from callbridge.migrate.edits.owning import strangers
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.unfit import UnfitError
-from callbridge.migrate.edits.wrapping import blocking, check_run, runs_of
+from callbridge.migrate.edits.wrapping import blocking, check_run, keepers_of, runs_of
 
 __all__ = ["Kept", "Run", "guarded", "heard_runs", "kept"]
-
-_STORED = "an object holds the model: if other files run it, the handler no longer hears that"
 
 
 class Kept(NamedTuple):
@@ -106,6 +106,7 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
     for call in attachment.calls:
         if is_model(source, call) or is_configuring(call):
             found += [Run(call, run) for run in runs_of(source, call)]
+            reasons += [strangers(source, each) for each in keepers_of(source, call)]
         else:
             reasons.append(check_run(source, call))
             found.append(Run(call, call))
@@ -113,15 +114,13 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
         possible, reason = hearing(source, each.attached, each.call, attachment.calls)
         if not possible:
             raise UnfitError(reason)
-        reasons += [reason, disorder(source, each.call)]
+        reasons += [reason, disorder(source, each.call, attachment)]
         if not _is_flagged(source, attachment, each.attached):
             reasons.append(silence(source, each.attached, each.call, consequence))
-        reasons.append(_elsewhere(source, each))
         reasons.append(blocking(source, each.call))
     found = list({each.call: each for each in found}.values())  # several models may have the handler
     if len({source.statement(each.call) for each in found}) < len(found):
         raise UnfitError("one statement runs the model twice")
-    reasons.append(company(source, attachment.others))
     return found, reasons
 
 
@@ -181,23 +180,3 @@ def _condition(source: Source, test: ast.expr, *, holds: bool) -> str:
         return source.code(test.operand)
     simple = isinstance(test, ast.Name | ast.Attribute | ast.Constant)
     return f"not {source.code(test)}" if simple else f"not ({source.code(test)})"
-
-
-def _elsewhere(source: Source, run: Run) -> str:
-    """Return the assumption for a model in an attribute or from a method, which other files may use."""
-    made, used = source.scope(run.attached), source.scope(run.call)
-    if made is used or run.attached is run.call:
-        return ""
-    root = receiver(run.call)
-    while isinstance(root, ast.Attribute | ast.Call):
-        root = root.func if isinstance(root, ast.Call) else root.value
-    users = [used] if isinstance(root, ast.Name) and root.id in ("self", "cls") else []
-    holders = [holder for each in [made, *users] if isinstance(holder := source.parents.get(each), ast.ClassDef)]
-    holders += [made] if isinstance(made, ast.ClassDef) else []
-    return "" if all(_is_of_script(source, each) for each in holders) else _STORED
-
-
-def _is_of_script(source: Source, holder: ast.ClassDef) -> bool:
-    """Return whether a file makes the objects of a class itself, and no other file uses anything of this one."""
-    made = any(isinstance(source.parents[use], ast.Call) for use in source.uses(holder.name))
-    return made and not source.foreign_uses and not source.is_exported(holder.name)

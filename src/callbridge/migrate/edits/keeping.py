@@ -11,11 +11,21 @@ cl.user_session.set("chain", prompt | llm)    chain = cl.user_session.get("chain
 from __future__ import annotations
 
 import ast
+import sys
 
 from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.source import Function, Source
 
-__all__ = ["attribute_values", "holder_of", "method_called", "returned_by", "session_reads", "session_values"]
+__all__ = [
+    "attribute_values",
+    "family_of",
+    "holder_of",
+    "is_closed",
+    "method_called",
+    "returned_by",
+    "session_reads",
+    "session_values",
+]
 
 _PROPERTIES = ("property", "functools.cached_property", "staticmethod", "classmethod")
 _SESSIONS = ("streamlit.session_state", "chainlit.user_session")
@@ -26,12 +36,51 @@ def holder_of(source: Source, node: ast.AST) -> ast.ClassDef | None:
     return next((each for each in source.ancestors(node) if isinstance(each, ast.ClassDef)), None)
 
 
+def family_of(source: Source, holder: ast.ClassDef) -> list[ast.ClassDef]:
+    """Return the class, and those of the file above and below it: `self` may be an object of any of these."""
+    above, below = [holder], [holder]
+    for each in above:
+        above += [other for other in _bases_of(source, each) if other not in above]
+    for each in below:
+        below += [other for other in _classes(source) if each in _bases_of(source, other) and other not in below]
+    return [*above, *below[1:]]
+
+
+def is_closed(source: Source, holder: ast.ClassDef) -> bool:
+    """Return whether the file shows all that a class does: it has no decorator, and no base of another file."""
+    for each in family_of(source, holder):
+        foreign = [base for base in each.bases if not _is_harmless(source, base)]
+        if each.decorator_list or len(foreign) > len(_bases_of(source, each)):
+            return False
+    return True
+
+
+def _classes(source: Source) -> list[ast.ClassDef]:
+    return [node for node in source.nodes if isinstance(node, ast.ClassDef)]
+
+
+def _bases_of(source: Source, holder: ast.ClassDef) -> list[ast.ClassDef]:
+    names = {base.id for base in holder.bases if isinstance(base, ast.Name)}
+    return [each for each in _classes(source) if each.name in names] if names else []
+
+
+def _is_harmless(source: Source, base: ast.expr) -> bool:
+    """Return whether a base is of the standard library, which does not know the attributes of its subclasses."""
+    node = base.value if isinstance(base, ast.Subscript) else base
+    origin = source.origin(node)
+    if origin is not None:
+        return origin.partition(".")[0] in sys.stdlib_module_names and not origin.startswith("typing.NamedTuple")
+    return isinstance(node, ast.Name) and node.id == "object"
+
+
 def attribute_values(source: Source, node: ast.Attribute) -> list[ast.expr]:
     """Return the values of an attribute of `self`, except None; empty if the file does not show all its assignments."""
     holder = holder_of(source, node)
     if holder is None or not _is_own(node):
         return []
-    found = [value_of(each) for each in holder.body if is_assignment(each) and variable_of(each) == node.attr]
+    family = family_of(source, holder)
+    bodies = [each for member in family for each in member.body]
+    found = [value_of(each) for each in bodies if is_assignment(each) and variable_of(each) == node.attr]
     for each in source.nodes:
         if isinstance(each, ast.Attribute) and each.attr == node.attr and not isinstance(each.ctx, ast.Load):
             statement = source.parents[each]
@@ -39,10 +88,11 @@ def attribute_values(source: Source, node: ast.Attribute) -> list[ast.expr]:
                 if isinstance(statement, ast.AnnAssign):
                     continue
                 return []
-            if not _is_own(each) or holder not in source.ancestors(each):
-                if _is_own(each) and holder_of(source, each) is not None:
-                    continue  # an attribute of another class
+            owner = holder_of(source, each)
+            if not _is_own(each) or owner is None:
                 return []
+            if owner not in family:
+                continue  # an attribute of another class
             if len(targets_of(statement)) != 1:
                 return []
             found.append(value_of(statement))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
-from callbridge.migrate.edits.keeping import attribute_values, method_called, session_values
+from callbridge.migrate.edits.keeping import attribute_values, holder_of, is_closed, method_called, session_values
 from callbridge.migrate.edits.parameters import argument_of, copying_function, function_named
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.words import words
@@ -23,6 +23,7 @@ __all__ = [
     "is_configuring",
     "is_model",
     "makes_model",
+    "parts_of",
     "receiver",
     "run_models",
     "steps_of",
@@ -67,7 +68,6 @@ SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "w
 """Methods of a runnable that return another one, which runs the same models and those in the arguments."""
 
 _UNSEEN = "this file does not show which models the call runs, and the loop reads the text of all of them"
-_SEVERAL = "the call runs several models: the handler hears one of them, and a wrapped call would report all"
 _FACTORY = (
     "this file does not show what happens to the handler that it passes on, which models the call runs, or whether they stream"
 )
@@ -138,16 +138,24 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call, beside: Sequence[
     if is_configuring(attached):
         heard = _models(source, receiver(attached), 0)
         others = models.found - heard.found
-        return (False, _SEVERAL) if others else (True, "" if heard.found and models.complete else _UNSEEN)
+        return (False, _another(source, others)) if others else (True, "" if heard.found and models.complete else _UNSEEN)
     if not is_langchain(source.origin(attached.func)) and _reaches(source, receiver(run), attached, 0):
         return True, _FACTORY
     if not is_model(source, attached):
         return False, "the handler is attached to something other than a model or the call"
     if attached not in models.found:
         return False, "this file does not show that the call runs the model with the handler"
-    if models.found - {attached, *beside}:
-        return False, _SEVERAL
+    if others := models.found - {attached, *beside}:
+        return False, _another(source, others)
     return True, "" if models.complete else _UNSEEN
+
+
+def _another(source: Source, others: frozenset[ast.Call]) -> str:
+    first = min(others, key=source.span)
+    name = ast.unparse(first.func)
+    return (
+        f"the call may run another model, the {name} of line {first.lineno}: the handler does not hear it, and the loop would"
+    )
 
 
 def _reaches(source: Source, node: ast.expr, target: ast.Call, depth: int) -> bool:
@@ -222,8 +230,11 @@ def _models_of_attribute(source: Source, node: ast.Attribute, depth: int) -> Mod
     method = method_called(source, node)
     if method is not None:
         return _models_of_returned(source, method, depth)
-    values = attribute_values(source, node)
-    return _union([_models(source, each, depth + 1) for each in values]) if values else Models(frozenset(), False)
+    values, holder = attribute_values(source, node), holder_of(source, node)
+    if not values or holder is None:
+        return Models(frozenset(), False)
+    shown = Models(frozenset(), is_closed(source, holder))  # a base of another file may store something else there
+    return _union([shown, *(_models(source, each, depth + 1) for each in values)])
 
 
 def _models_of_returned(source: Source, function: ast.FunctionDef, depth: int) -> Models:
@@ -303,6 +314,48 @@ def makes_model(source: Source, node: ast.expr, depth: int = 0) -> bool:
 
 def _returned(function: ast.FunctionDef) -> list[ast.expr]:
     return [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+
+
+def parts_of(source: Source, node: ast.expr) -> list[ast.AST]:
+    """Return the nodes that make a runnable: of the expression, and of what its names, attributes and calls stand for.
+
+    Handlers are left out, as they are no parts of it.
+    """
+    found: dict[ast.AST, None] = {}
+    waiting: list[ast.AST] = [node]
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found[each] = None
+            waiting += [*_below(each), *_behind(source, each)]
+    return list(found)
+
+
+def _below(node: ast.AST) -> list[ast.AST]:
+    if isinstance(node, ast.keyword) and node.arg in ("callbacks", "callback_manager"):
+        return []
+    return list(ast.iter_child_nodes(node))
+
+
+def _behind(source: Source, node: ast.AST) -> list[ast.AST]:
+    """Return what a node stands for: the values of a variable, what a function returns, or the function itself as a step."""
+    if not isinstance(node, ast.expr):
+        return []
+    found: list[ast.AST] = [*session_values(source, node)]
+    if isinstance(node, ast.Attribute):
+        method = method_called(source, node)
+        found += attribute_values(source, node) if method is None else _returned(method)
+    if isinstance(node, ast.Name):
+        function, parent = function_named(source, node.id) or copying_function(source, node.id), source.parents[node]
+        is_called = isinstance(parent, ast.Call) and parent.func is node
+        if function is not None:
+            found += _returned(function) if is_called else [function]
+        elif is_called:
+            parsers = [each for each in source.tree.body if isinstance(each, ast.ClassDef) and each.name == node.id]
+            found += parsers if _is_plain_parser(source, node.id) else values_of(source, node)
+        else:
+            found += values_of(source, node)
+    return found
 
 
 def values_of(source: Source, name: ast.Name) -> list[ast.expr]:

@@ -11,7 +11,7 @@ from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.assigning import Assignment, is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.keeping import attribute_values, holder_of, returned_by, session_reads
+from callbridge.migrate.edits.keeping import attribute_values, family_of, holder_of, returned_by, session_reads
 from callbridge.migrate.edits.models import SAME_MODELS, makes_model, receiver
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.parameters import function_named, parameter_of
@@ -19,7 +19,7 @@ from callbridge.migrate.edits.source import Function, Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.words import words
 
-__all__ = ["blocking", "check_run", "check_streams", "passed", "runs_of", "wrap"]
+__all__ = ["blocking", "check_run", "check_streams", "keepers_of", "passed", "runs_of", "wrap"]
 
 _SYNC = ("invoke", "run", "predict", "predict_messages", "generate", "generate_prompt", "call_as_llm")
 _ASYNC = ("acall", "ainvoke", "arun", "apredict", "apredict_messages", "agenerate", "agenerate_prompt")
@@ -59,6 +59,31 @@ def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
     if not runs:
         raise UnfitError("this file has no call that runs the model")
     return runs
+
+
+def keepers_of(source: Source, made: ast.Call) -> list[ast.ClassDef]:
+    """Return the classes whose objects keep or make a model on its way to its runs.
+
+    Args:
+        source: The file.
+        made: The constructor of the model.
+    """
+    seen: _Seen = set()
+    for _ in _follow(source, made, seen):
+        pass
+    found = {holder for node in seen if (holder := _keeper(source, node)) is not None}
+    return sorted(found, key=lambda each: each.lineno)
+
+
+def _keeper(source: Source, node: ast.expr) -> ast.ClassDef | None:
+    """Return the class that keeps a value in an attribute, or whose method returns it."""
+    parent = source.parents[node]
+    scope = source.scope(parent) if isinstance(parent, ast.Return) else parent
+    around = source.parents.get(scope)
+    if is_assignment(parent) and isinstance(targets_of(parent)[0], ast.Attribute):
+        return holder_of(source, parent)
+    kept = isinstance(parent, ast.Return) or is_assignment(parent)
+    return around if kept and isinstance(around, ast.ClassDef) else None
 
 
 def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
@@ -107,9 +132,10 @@ def _follow_attribute(source: Source, statement: Assignment, name: str, seen: _S
         raise UnfitError(f"the model is stored in {target}, and `fix` cannot follow that to its runs")
     if any(isinstance(use.ctx, ast.Load) for use in source.uses(name, holder) if source.scope(use) is holder):
         raise UnfitError(f"{name} is an attribute of a class, and the body of the class reads it")
+    family = family_of(source, holder)
     named = [node for node in source.nodes if isinstance(node, ast.Attribute) and node.attr == name]
     selves = [node for node in named if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")]
-    own = [node for node in selves if holder_of(source, node) is holder]
+    own = [node for node in selves if holder_of(source, node) in family]
     others = {holder_of(source, node) for node in selves if not isinstance(node.ctx, ast.Load)}
     if any(node not in own and (node not in selves or holder_of(source, node) not in others) for node in named):
         raise UnfitError(f"code outside of {holder.name} reads {name}, too")
