@@ -362,7 +362,7 @@ def test_libcst_is_asked_for_only_when_there_is_something_to_edit(
     """Without LibCST: clean files pass, and an edit ends with an error that names the extra."""
     for name in [name for name in sys.modules if name.startswith(("libcst", "callbridge.migrate.edits.apply"))]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "callbridge.migrate.edits.importing", raising=False)
+    monkeypatch.delitem(sys.modules, "callbridge.migrate.edits.import_nodes", raising=False)
     monkeypatch.setitem(sys.modules, "libcst", None)
     (project / "clean.py").write_bytes(NEW)
     assert run() == 0

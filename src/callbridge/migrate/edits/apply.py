@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar, cast
 import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
-from callbridge.migrate.edits import importing
+from callbridge.migrate.edits import import_nodes
 from callbridge.migrate.edits.operations import (
     AddArgument,
     AddImport,
@@ -115,7 +115,8 @@ class _Editor(cst.CSTTransformer):
         self._depths: dict[Span, int] = {}
         self._expressions: dict[Span, cst.BaseExpression] = {}
         self._statements: dict[Span, Statement] = {}
-        self._importing = {key[2] for key in self._imports if any(importing.imports_from(line, key[2]) for line in module.body)}
+        modules = {key[2] for key in self._imports}
+        self._importing = {each for each in modules if any(import_nodes.imports_from(line, each) for line in module.body)}
 
     def check_done(self) -> None:
         """Raise unless every operation has found its node."""
@@ -225,10 +226,10 @@ class _Editor(cst.CSTTransformer):
             elif isinstance(operation, MoveImport):
                 homes.update(operation.homes)
             elif isinstance(operation, DropImport):
-                line = importing.drop(_line(node), operation.name)
+                line = import_nodes.drop(_line(node), operation.name)
                 results = [line if line is not None else _removed(node)]
         if homes:
-            results = list(importing.move(_line(node), homes))
+            results = list(import_nodes.move(_line(node), homes))
             self._moved += [line for line in results if isinstance(line, cst.SimpleStatementLine)]
         if self._imports:
             results = self._with_imports(span, results)
@@ -278,10 +279,10 @@ class _Editor(cst.CSTTransformer):
         for key in sorted(self._imports, key=lambda key: (self._imports[key] != {""}, str(key))):
             anchor, before, module = key
             if module in self._importing:
-                if importing.imports_from(lines[0], module):
-                    lines = [importing.extended(_line(lines[0]), sorted(self._imports.pop(key))), *lines[1:]]
+                if import_nodes.imports_from(lines[0], module):
+                    lines = [import_nodes.extended(_line(lines[0]), sorted(self._imports.pop(key))), *lines[1:]]
             elif anchor == span.line and isinstance(lines[0], cst.SimpleStatementLine):
-                added = importing.new(module, sorted(self._imports.pop(key)))
+                added = import_nodes.new(module, sorted(self._imports.pop(key)))
                 if before:
                     added = added.with_changes(leading_lines=lines[0].leading_lines)
                     lines = [added, lines[0].with_changes(leading_lines=()), *lines[1:]]
@@ -293,7 +294,7 @@ class _Editor(cst.CSTTransformer):
     def _with_first_imports(self, module: cst.Module) -> cst.Module:
         """Return the module with the imports to add before everything else."""
         first = sorted((key for key in self._imports if key[0] is None), key=str)
-        added = [importing.new(key[2], sorted(self._imports.pop(key))) for key in first]
+        added = [import_nodes.new(key[2], sorted(self._imports.pop(key))) for key in first]
         self._added += added
         return module.with_changes(body=[*added, *module.body]) if added else module
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard
 
 from callbridge.migrate.analysis.langchain_names import MANAGERS, is_langchain
-from callbridge.migrate.edits.assigning import is_assignment, variable_of
-from callbridge.migrate.edits.growing import Growth, grown_by, growth_by, growth_of
+from callbridge.migrate.edits.assignments import is_assignment, variable_of
+from callbridge.migrate.edits.handler_lists import Growth, grown_by, growth_by, growth_of
 from callbridge.migrate.edits.models import is_configuring, receiver
 from callbridge.migrate.edits.operations import (
     Operation,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.langchain_names import MANAGERS, is_langchain
 from callbridge.migrate.analysis.streaming_models import told
-from callbridge.migrate.edits.assigning import is_assignment, value_of
+from callbridge.migrate.edits.assignments import is_assignment, value_of
 from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.models import is_configuring, is_model, parts_of, receiver, values_of
 from callbridge.migrate.edits.source import Function, Source, keyword_of

@@ -25,13 +25,13 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from callbridge.migrate.edits.assigning import Assignment, value_of, variable_of
-from callbridge.migrate.edits.assumed import silence
+from callbridge.migrate.edits.assignments import Assignment, value_of, variable_of
+from callbridge.migrate.edits.assumptions import silence
 from callbridge.migrate.edits.attachments import Attachment
-from callbridge.migrate.edits.hearing import kept
+from callbridge.migrate.edits.heard_calls import kept
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import hearing, is_model
-from callbridge.migrate.edits.moving import moving, skipping
+from callbridge.migrate.edits.moved_calls import moving, skipping
 from callbridge.migrate.edits.operations import (
     Change,
     Operation,

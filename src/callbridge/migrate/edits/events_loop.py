@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 
-from callbridge.migrate.edits.assumed import unstreamed
+from callbridge.migrate.edits.assumptions import unstreamed
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import is_chat_model, receiver, run_models
 from callbridge.migrate.edits.operations import Operation, ReplaceStatement

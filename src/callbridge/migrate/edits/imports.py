@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.analysis.legacy_imports import legacy_aliases, obstacle
 from callbridge.migrate.analysis.moved_names import home_of, is_legacy_callback_module, provides, rule_of
+from callbridge.migrate.edits.import_places import has_import, place_import
 from callbridge.migrate.edits.operations import AddImport, Change, MoveImport, Refusal
-from callbridge.migrate.edits.placing import has_import, place_import
 from callbridge.migrate.edits.source import Source
 
 __all__ = ["import_of", "plan"]

@@ -10,11 +10,11 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from callbridge.migrate.edits.assigning import Assignment, is_assignment, value_of
+from callbridge.migrate.edits.assignments import Assignment, is_assignment, value_of
 from callbridge.migrate.edits.attachments import Attachment
-from callbridge.migrate.edits.consumers import Consumer, Field, begun_by, read_consumer
-from callbridge.migrate.edits.hearing import Run, guarded, heard_runs, kept
+from callbridge.migrate.edits.heard_calls import Run, guarded, heard_runs, kept
 from callbridge.migrate.edits.imports import import_of
+from callbridge.migrate.edits.loop_bodies import Consumer, Field, begun_by, read_consumer
 from callbridge.migrate.edits.models import ends_with, is_chat_model, is_model, receiver, run_models, steps_of
 from callbridge.migrate.edits.operations import (
     Change,

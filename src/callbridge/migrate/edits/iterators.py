@@ -19,11 +19,11 @@ from itertools import combinations
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits import events_loop
-from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
-from callbridge.migrate.edits.assumed import silence
+from callbridge.migrate.edits.assignments import Assignment, is_assignment, variable_of
+from callbridge.migrate.edits.assumptions import silence
 from callbridge.migrate.edits.attachments import find_attachment
 from callbridge.migrate.edits.models import hearing
-from callbridge.migrate.edits.moving import moving, skipping
+from callbridge.migrate.edits.moved_calls import moving, skipping
 from callbridge.migrate.edits.operations import (
     Change,
     Operation,

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
-from callbridge.migrate.edits.keeping import attribute_values, holder_of, is_closed, method_called, session_values
 from callbridge.migrate.edits.parameters import argument_of, copying_function, function_named
 from callbridge.migrate.edits.source import Source
+from callbridge.migrate.edits.stored_objects import attribute_values, holder_of, is_closed, method_called, session_values
 from callbridge.migrate.words import words
 
 __all__ = [

@@ -6,9 +6,9 @@ import ast
 import builtins
 from collections.abc import Iterator
 
-from callbridge.migrate.edits.assigning import is_assignment, targets_of
-from callbridge.migrate.edits.keeping import family_of, is_closed
+from callbridge.migrate.edits.assignments import is_assignment, targets_of
 from callbridge.migrate.edits.source import Function, Source
+from callbridge.migrate.edits.stored_objects import family_of, is_closed
 
 __all__ = ["strangers"]
 

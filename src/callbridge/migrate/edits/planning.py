@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from callbridge.migrate.edits import (
     call_config,
+    callback_managers,
     endpoints,
     imports,
     inlining,
     iterators,
     legacy_calls,
-    managers,
     printing,
     threads,
     version,
     version3,
 )
+from callbridge.migrate.edits.change_checks import tidy
 from callbridge.migrate.edits.operations import Change, Refusal
 from callbridge.migrate.edits.source import Source
-from callbridge.migrate.edits.tidiness import tidy
 
 __all__ = ["plan_all"]
 
@@ -30,7 +30,7 @@ def plan_all(source: Source, level: int = 1, *, unsafe: bool = False) -> list[Ch
         level: 1 wraps legacy calls, 2 writes events loops where it can, and wraps the rest.
         unsafe: Whether level 2 may make assumptions that the file does not prove.
     """
-    plan = [each for planner in (imports, managers, call_config, version, version3) for each in planner.plan(source)]
+    plan = [each for planner in (imports, callback_managers, call_config, version, version3) for each in planner.plan(source)]
     for wrapper in (iterators, printing, inlining, threads, endpoints):
         plan += wrapper.plan(source, level, unsafe=unsafe)
     wrapped = [each for each in plan if isinstance(each, Change)]

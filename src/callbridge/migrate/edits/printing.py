@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.events_loop import direct
-from callbridge.migrate.edits.hearing import guarded, heard_runs, kept
+from callbridge.migrate.edits.heard_calls import guarded, heard_runs, kept
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
 from callbridge.migrate.edits.source import Source

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
-from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of, variable_of
+from callbridge.migrate.edits.assignments import is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.operations import Operation, RemoveFinally, RemoveStatement
 from callbridge.migrate.edits.source import Function, Source
 

@@ -21,9 +21,9 @@ from callbridge.migrate.edits import suppressions
 from callbridge.migrate.edits.comments import with_comments
 from callbridge.migrate.edits.leftovers import leftovers
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, ReplaceText
-from callbridge.migrate.edits.orphans import drop_unused
 from callbridge.migrate.edits.planning import plan_all
 from callbridge.migrate.edits.source import Source, Span
+from callbridge.migrate.edits.unused_code import drop_unused
 from callbridge.migrate.edits.verdicts import is_found, place_of, settled
 from callbridge.migrate.finding import Finding
 from callbridge.migrate.rules.choice import Choice

@@ -15,8 +15,8 @@ from callbridge.migrate.analysis.handlers import HandlerClass, find_handler
 from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.analysis.module import Module, level_order
 from callbridge.migrate.analysis.project import Project, module_name
-from callbridge.migrate.edits.assigning import Assignment, binds, is_assignment, targets_of, value_of, variable_of
-from callbridge.migrate.edits.reaching import Reached, plain_stores, reached
+from callbridge.migrate.edits.assignments import Assignment, binds, is_assignment, targets_of, value_of, variable_of
+from callbridge.migrate.edits.reaching_definitions import Reached, plain_stores, reached
 from callbridge.migrate.edits.scopes import Scopes
 
 __all__ = ["Function", "Source", "Span", "keyword_of"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from callbridge.migrate.analysis.langchain_names import CALL_METHODS
-from callbridge.migrate.edits.assigning import Assignment, is_assignment, variable_of
+from callbridge.migrate.edits.assignments import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.source import Function, Source
 
 __all__ = ["REPORTING", "Task", "find_task", "is_statement_of"]

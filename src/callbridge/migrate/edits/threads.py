@@ -21,10 +21,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from callbridge.migrate.edits.assigning import Assignment, is_assignment, value_of, variable_of
+from callbridge.migrate.edits.assignments import Assignment, is_assignment, value_of, variable_of
 from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.endpoints import async_queue
-from callbridge.migrate.edits.hearing import kept
+from callbridge.migrate.edits.heard_calls import kept
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.models import hearing, is_model
 from callbridge.migrate.edits.operations import (

@@ -8,14 +8,14 @@ from types import MappingProxyType
 from typing import TypeAlias, TypeGuard
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
-from callbridge.migrate.edits.assigning import Assignment, is_assignment, targets_of, value_of, variable_of
+from callbridge.migrate.edits.assignments import Assignment, is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.keeping import attribute_values, family_of, holder_of, returned_by, session_reads
 from callbridge.migrate.edits.models import SAME_MODELS, makes_model, receiver
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.parameters import function_named, parameter_of
 from callbridge.migrate.edits.source import Function, Source, Span
+from callbridge.migrate.edits.stored_objects import attribute_values, family_of, holder_of, returned_by, session_reads
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.words import words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import NamedTuple
 
-from callbridge.migrate.edits.assigning import value_of
+from callbridge.migrate.edits.assignments import value_of
 from callbridge.migrate.edits.source import Function, Source
 
 __all__ = ["Growth", "grown_by", "growth_by", "growth_of"]

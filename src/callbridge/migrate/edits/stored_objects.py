@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import sys
 
-from callbridge.migrate.edits.assigning import is_assignment, targets_of, value_of, variable_of
+from callbridge.migrate.edits.assignments import is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.source import Function, Source
 
 __all__ = [

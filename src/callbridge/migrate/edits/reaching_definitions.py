@@ -17,7 +17,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from callbridge.migrate.edits.assigning import Assignment, binds, is_assignment, targets_of
+from callbridge.migrate.edits.assignments import Assignment, binds, is_assignment, targets_of
 
 __all__ = ["Reached", "plain_stores", "reached"]
 

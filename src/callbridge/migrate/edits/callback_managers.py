@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.analysis.langchain_names import MANAGERS, is_langchain
-from callbridge.migrate.edits.assigning import variable_of
+from callbridge.migrate.edits.assignments import variable_of
 from callbridge.migrate.edits.operations import Change, Refusal, RenameArgument, ReplaceExpression
 from callbridge.migrate.edits.source import Source, keyword_of
 
