@@ -57,6 +57,7 @@ __all__ = [
     "run_on_new_loop",
     "run_to_end",
     "running_loop",
+    "task_of",
     "used_elsewhere",
     "waiter_of",
     "without_running_loop",
@@ -247,6 +248,15 @@ def _ask_for_loop() -> asyncio.AbstractEventLoop | None:
 
 running_loop: Final[Callable[[], asyncio.AbstractEventLoop | None]] = getattr(asyncio, "_get_running_loop", _ask_for_loop)
 """Returns the asyncio loop that runs in this thread, or None."""
+
+
+def task_of(frame: FrameType) -> Task | None:
+    """Return the current task if it runs nothing but the coroutine of this frame, and so ends when that returns."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return task if getattr(task and task.get_coro(), "cr_frame", None) is frame else None
 
 
 def waiter_of(task: Task) -> Future | None:

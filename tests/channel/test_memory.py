@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -15,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from traffic import drain, fill, send_all, send_all_sync, thread
 
 from callbridge.channel import memory
-from callbridge.channel.memory import ChannelStatistics, ReceiveEnd, open_channel
+from callbridge.channel.memory import ChannelStatistics, ReceiveEnd, SendEnd, open_channel
 from callbridge.errors import (
     CapacityError,
     ConcurrentReadError,
@@ -300,6 +301,54 @@ class TestFairness:
         gaps = await self.gaps(receive, work)
         assert sum(gaps) == 500
         assert max(gaps) <= 6 * self.turns(anyio_backend)
+
+
+class TestPushLast:
+    """The last act of a task wakes the reader after whoever awaits the task, and at once otherwise."""
+
+    async def read_while(self, work: Callable[[SendEnd[str], list[str]], Awaitable[None]]) -> tuple[list[str], int]:
+        """Read beside a coroutine that sends and notes what it does; return the notes, with what was read, and the wakes."""
+        send, receive = open_channel(4)
+        notes: list[str] = []
+
+        async def read() -> None:
+            async for item in receive:
+                notes.append(f"read {item}")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            await work(send, notes)
+            await anyio.wait_all_tasks_blocked()
+            send.close()
+        return notes, send.statistics().parks - 1
+
+    async def step(self, send: SendEnd[str]) -> bool:
+        return send.push_last("inner", sys._getframe())
+
+    @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+    async def test_who_awaits_the_task_is_first_and_sends_for_the_same_wake(self) -> None:
+        async def work(send: SendEnd[str], notes: list[str]) -> None:
+            await asyncio.create_task(self.step(send))
+            notes.append("task has ended")
+            send.push("outer")
+
+        assert await self.read_while(work) == (["task has ended", "read inner", "read outer"], 1)
+
+    async def test_a_task_that_goes_on_wakes_at_once(self) -> None:
+        async def work(send: SendEnd[str], notes: list[str]) -> None:
+            await self.step(send)
+            await anyio.wait_all_tasks_blocked()
+            notes.append("goes on")
+
+        assert await self.read_while(work) == (["read inner", "goes on"], 1)
+
+    @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+    async def test_a_reader_in_another_loop_is_woken_at_once(self) -> None:
+        async def work(send: SendEnd[str], notes: list[str]) -> None:
+            await asyncio.to_thread(asyncio.run, self.step(send))
+
+        assert await self.read_while(work) == (["read inner"], 1)
 
 
 class TestStatistics:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
@@ -116,6 +118,29 @@ class BlockingChannel(RuleBasedStateMachine):
         for _ in range(count):
             self.inside(self.push) if inside else self.push()
         self.settle()
+
+    @rule(is_last=st.booleans())
+    def push_last(self, is_last: bool) -> None:
+        """Push in a coroutine that is all that its task runs, or in one whose task goes on."""
+        number = len(self.sent)
+
+        async def step() -> bool:
+            return self.send.push_last(number, sys._getframe())
+
+        async def goes_on() -> bool:
+            is_full = await step()
+            await checkpoint()
+            return is_full
+
+        task = self.start(step() if is_last else goes_on())
+        if self.closed_by:
+            with pytest.raises(ChannelClosedError):
+                self.loop.run_until_complete(task)
+            return
+        self.note_sent(number, waits=False)
+        self.unpaid += 1
+        self.settle()
+        assert self.loop.run_until_complete(task) == (len(self.sent) - len(self.taken) - self.discarded > self.capacity)
 
     @rule(count=st.integers(1, 4))
     def send_some(self, count: int) -> None:

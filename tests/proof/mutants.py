@@ -63,6 +63,13 @@ _WAKING = (
         "waiter.thread == get_ident():\n            waiter.wake()",
         "waiter.thread == get_ident():\n            pass",
     ),
+    Mutant(
+        "the reader is not woken after the task",
+        BLOCKING,
+        "state.py",
+        "withdraw(self.slot, waiter):\n            waiter.wake_here()",
+        "withdraw(self.slot, waiter):\n            pass",
+    ),
     Mutant("the reader is not woken, trio", TRIO, "state.py", "self.hand_over.wake(waiter)", "pass"),
     Mutant(
         "a trio task is not rescheduled",

@@ -9,6 +9,7 @@ from itertools import repeat, starmap
 from operator import length_hint
 from threading import Event, get_ident
 from time import monotonic
+from types import FrameType
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
 
 import anyio
@@ -38,7 +39,7 @@ from callbridge.errors import (
     FreeThreadingWarning,
     OverflowPolicyError,
 )
-from callbridge.internals import is_free_threaded
+from callbridge.internals import is_free_threaded, task_of
 
 __all__ = ["ChannelStatistics", "Overflow", "ReceiveEnd", "SendEnd", "open_channel"]
 
@@ -167,6 +168,25 @@ class SendEnd(Generic[T_contra]):
         state.append(item)
         if state.alert:
             state.notify(item)
+        if len(state.buffer) > state.mark:
+            return state.rise()
+        return False
+
+    def push_last(self, item: T_contra, step: FrameType) -> bool:
+        """Do what `push` does, as the last act of a coroutine.
+
+        If the coroutine is all that the current task runs, the task ends with it, and a reader that waits in the same loop is
+        woken only then. So code that awaits the task has its turn first, and may send more for the same wake.
+
+        Args:
+            item: The item.
+            step: The frame of the coroutine. It does nothing more before it returns, unless it waits for `room`: others have
+                filled the buffer then, and they wake the reader.
+        """
+        state = self._state
+        state.append(item)
+        if state.alert:
+            state.notify_after(task_of(step), item)
         if len(state.buffer) > state.mark:
             return state.rise()
         return False

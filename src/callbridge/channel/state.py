@@ -39,6 +39,7 @@ lists. It does not hold for the plain attributes (`alert`, `append`, `shut`, `ma
 
 from __future__ import annotations
 
+import asyncio
 from _thread import allocate_lock
 from collections.abc import Collection
 from contextlib import suppress
@@ -46,11 +47,11 @@ from functools import partial
 from itertools import repeat
 from operator import length_hint
 from threading import get_ident
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from callbridge.channel.policies import Policy
 from callbridge.channel.statistics import ChannelStatistics, Overflow
-from callbridge.channel.waiters import HandOver, Place, Waiter
+from callbridge.channel.waiters import AsyncioWaiter, HandOver, Place, Waiter, withdraw
 from callbridge.errors import ChannelClosedError
 
 __all__ = ["ChannelState"]
@@ -142,6 +143,24 @@ class ChannelState(Generic[T]):
             waiter.wake()
         else:
             self.hand_over.wake(waiter)
+
+    def notify_after(self, task: asyncio.Task[Any] | None, item: T) -> None:
+        """Do what `notify` does, but after a task has ended, if the reader waits in the same loop.
+
+        Args:
+            task: The current task, which is about to end.
+            item: The item.
+        """
+        waiter = next(iter(self.slot), None)
+        if task is None or type(waiter) is not AsyncioWaiter or waiter.loop is not task.get_loop():
+            self.notify(item)
+        else:
+            task.add_done_callback(partial(self._notify_late, waiter))
+
+    def _notify_late(self, waiter: AsyncioWaiter, _: object) -> None:
+        # If the waiter is not there or the buffer is empty, somebody else has woken the reader.
+        if self.buffer and withdraw(self.slot, waiter):
+            waiter.wake_here()
 
     def _settle(self, item: T) -> None:
         """Decide whether an item that was sent while the channel was being closed is delivered."""

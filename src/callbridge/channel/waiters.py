@@ -85,10 +85,10 @@ class AsyncioWaiter:
         loop: The loop that runs here.
     """
 
-    __slots__ = ("_loop", "future", "running", "thread")
+    __slots__ = ("future", "loop", "running", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self.thread = get_ident()
         self.future: asyncio.Future[None] = loop.create_future()
         self.running: LockType | None = None
@@ -96,14 +96,19 @@ class AsyncioWaiter:
     def wake(self) -> None:
         """Let the task go on; from any thread, at most once, harmless after it was withdrawn."""
         # While a task runs in this thread, the loop has not checked its work yet. A finalizer may run while it checks.
-        if get_ident() == self.thread and asyncio.current_task(self._loop) is not None:
+        if get_ident() == self.thread and asyncio.current_task(self.loop) is not None:
             if not self.future.done():
                 self.future.set_result(None)
         else:
             try:  # noqa: SIM105  # `suppress` takes its time, and the reader is waiting
-                self._loop.call_soon_threadsafe(_resolve, self.future)
+                self.loop.call_soon_threadsafe(_resolve, self.future)
             except RuntimeError:
                 pass  # the loop is closed, so the task that waited is gone
+
+    def wake_here(self) -> None:
+        """Let the task go on; from a task or a callback of its own loop."""
+        if not self.future.done():
+            self.future.set_result(None)
 
     def wait(self) -> Awaitable[None]:
         """Return an awaitable that ends with the wake. Await it once."""
@@ -111,12 +116,12 @@ class AsyncioWaiter:
 
     def renew(self) -> Awaitable[None]:
         """Return an awaitable that ends with the next wake, after an earlier wait is over. Await it once."""
-        self.future = future = self._loop.create_future()
+        self.future = future = self.loop.create_future()
         return future
 
     async def wait_at_most(self, seconds: float) -> None:
         """Wait until woken, but not longer. The code that published the waiter can tell whether it was woken."""
-        timer = self._loop.call_later(seconds, _resolve, self.future)
+        timer = self.loop.call_later(seconds, _resolve, self.future)
         try:
             await self.future
         finally:

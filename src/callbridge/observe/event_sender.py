@@ -85,6 +85,7 @@ class EventSender:
         self._told: set[int] = set()  # threads in which the end of the run has begun
         self._call_ended = False
         self._is_over = False
+        self._passed: dict[UUID, FrameType | None] = {}  # removed at the end of the run's tap
         self._settling: asyncio.Future[None] | None = None  # resolved when the next run of a model ends
 
     @property
@@ -325,9 +326,14 @@ class EventSender:
         """Note that a tap delivers the run's chunks from now on. Return whether it is the run's first tap."""
         return self._encoder.begin_tap(run_id)
 
+    def note_passed(self, run_id: UUID, frame: FrameType | None) -> None:
+        """Note the frame of a generator of a run whose chunks another tap reports. That tap will end later."""
+        self._passed[run_id] = frame
+
     def end_tap(self, run_id: UUID) -> None:
         """Forget a tap."""
         self._encoder.end_tap(run_id)
+        self.leave(self._passed.pop(run_id, None))
 
     def leave(self, frame: FrameType | None) -> None:
         """Note that nobody reads a generator of the run any more, by its frame."""
@@ -338,8 +344,14 @@ class EventSender:
         """Return the run if its chunks are wanted."""
         return self._encoder.tapped_run(run_id)
 
-    def report_chunk(self, run: Run, chunk: Payload, awaited: bool = False) -> bool:
+    def report_chunk(self, run: Run, chunk: Payload, awaited: bool = False, step: FrameType | None = None) -> bool:
         """Send one chunk of a tapped run; return whether the channel is full. See `report`.
+
+        Args:
+            run: The run.
+            chunk: The chunk.
+            awaited: Whether the run can be cancelled where it waits.
+            step: The frame of the coroutine that calls this as its last act, if it is one.
 
         Raises:
             asyncio.CancelledError: The run was stopped.
@@ -363,7 +375,7 @@ class EventSender:
             "parent_ids": run.parent_ids.copy(),
         }
         try:
-            return self._send.push(event)
+            return self._send.push(event) if step is None else self._send.push_last(event, step)
         except (ChannelClosedError, ChannelOverflow) as error:
             self._refused(error)
             return False

@@ -23,7 +23,7 @@ from callbridge.core.runs import MISSING
 from callbridge.errors import ArgumentError, UnsupportedRunnableError, VersionError
 from callbridge.internals import merged_config
 from callbridge.observe.options import OnExit, StreamOptions, warn_of_misspelled
-from callbridge.observe.output_taps import tap, tap_async, tap_root, tap_root_async
+from callbridge.observe.output_taps import drain, drain_root, tap, tap_root
 from callbridge.observe.own_events import has_own_events, pass_on_events, runs_elsewhere
 from callbridge.observe.owned_run_handler import OwnedRunHandler
 from callbridge.observe.streams import AsyncEventStream, EventStream
@@ -172,8 +172,10 @@ class _Run:
         config, run_id = self._config()
         async with _aclosing(self.runnable.astream(self.value, config, **self.kwargs)) as output:
             sender = self.handler.sender
-            async for _ in tap_root_async(sender, output) if run_id is None else tap_async(sender, run_id, output):
-                pass  # the events contain its chunks
+            if run_id is None:
+                await drain_root(sender, output)
+            else:
+                await drain(sender, run_id, output)
         return self._output()
 
     def stream(self) -> Payload:
