@@ -101,7 +101,7 @@ def test_what_is_not_found_is_said_so() -> None:
     main = MODEL + "from elsewhere import PanelHandler\nllm = ChatOpenAI(callbacks=[PanelHandler()])"
     (finding,) = [each for each in scan_source(main, "a.py") if each.rule == "CB203"]
     assert finding.verdict == "adapter"
-    assert "the scanned files do not define" in finding.reason
+    assert "no scanned file defines" in finding.reason
 
 
 def test_handlers_that_the_configuration_keeps_are_observers() -> None:

@@ -214,7 +214,7 @@ def test_a_name_of_the_handler_that_is_another_one_where_the_model_is_run_stays(
     [
         ("llm.stream(q, config={0})", "stream() returns a stream"),
         ("llm.astream(q, config={0})", "astream() returns a stream"),
-        ("llm.with_config(callbacks=[StreamingStdOutCallbackHandler()])", "no call that runs the model"),
+        ("llm.with_config(callbacks=[StreamingStdOutCallbackHandler()])", "no call that runs the llm.with_config"),
         ("make(callbacks=[StreamingStdOutCallbackHandler()])", "makes something that runs later"),
         ("Printer(callbacks=[StreamingStdOutCallbackHandler()])", "makes something that runs later"),
         ("llm.batch([q], config={0})", "makes something that runs later"),

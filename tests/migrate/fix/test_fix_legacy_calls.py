@@ -89,7 +89,7 @@ def test_an_agent_of_ones_own_takes_unsafe() -> None:
 @pytest.mark.parametrize(
     ("made", "call", "reason"),
     [
-        ("make()", "chain.run(x, callbacks=[h])", "this file does not show which chain chain is: write chain.invoke(…"),
+        ("make()", "chain.run(x, callbacks=[h])", "`fix` cannot tell the key of what chain returns: write chain.invoke(…"),
         ("LLMChain(**options)", "chain.run(x, callbacks=[h])", "made with `*` or `**` arguments, which may name its output"),
         ("LLMChain(llm=llm, output_key=k)", "chain.run(x, callbacks=[h])", "depends on `output_key=k`"),
         (
@@ -97,14 +97,14 @@ def test_an_agent_of_ones_own_takes_unsafe() -> None:
             "chain.run(x, callbacks=[h])",
             "depends on `return_source_documents=True`",
         ),
-        ("LLMChain(llm=llm)", "chain.run(x, callbacks=[h], tags=['a'])", "more arguments than its input and the callbacks"),
+        ("LLMChain(llm=llm)", "chain.run(x, callbacks=[h], tags=['a'])", "more than its input and the callbacks"),
         ("LLMChain(llm=llm)", "chain.run(callbacks=[h], **x)", "has `**` arguments, other options than the callbacks"),
         ("LLMChain(llm=llm)", "chain.apply([x], callbacks=[h])", "apply() has no `config=`"),
         ("LLMChain(llm=llm)", "later(chain.arun(x, callbacks=[h]))", "the code does not await"),
         (
             "initialize_agent(tools, llm)",
             "chain.predict(input=x, callbacks=[h])",
-            "this file does not show which chain chain is",
+            "`fix` cannot tell the key of what chain returns",
         ),
     ],
 )

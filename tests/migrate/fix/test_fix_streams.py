@@ -297,13 +297,13 @@ def test_what_level_two_cannot_do_is_wrapped(run: str) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("cb.queue.put_nowait(1)", "passed to something other"),
-        ("register(cb)", "passed to something other"),
+        ("cb.queue.put_nowait(1)", "uses the handler for something other"),
+        ("register(cb)", "uses the handler for something other"),
         ("task.add_done_callback(print)", "the code does more with task than `await task`"),
         ("other = asyncio.create_task(x)", "2 tasks"),
         ("await x", "the code awaits something between task and loop"),
         ("x = 2", "assigns x again"),
-        ("async for t in cb.aiter(): pass", "2 loops"),
+        ("async for t in cb.aiter(): pass", "2 `async for` statements"),
     ],
 )
 def test_tasks_that_do_more_stay(body: str, reason: str) -> None:
@@ -326,7 +326,7 @@ def test_tasks_that_do_more_stay(body: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
-        ("chain = build(chat)", "chain.acall(x)", "this file does not show"),
+        ("chain = build(chat)", "chain.acall(x)", "`fix` cannot tell whether the call runs the model"),
         ("chain = LLMChain(llm=chat, memory=Memory(llm=ChatOpenAI()))", "chain.acall(x)", "the call may run another model"),
         ("", "chat.ainvoke((yield x))", "a `yield` or an assignment, which would come later"),
         ("", "guard(chat.ainvoke(x), cb.done)", "does more with an error"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard
 
 from callbridge.migrate.analysis.langchain_names import MANAGERS, is_langchain
-from callbridge.migrate.edits.assignments import is_assignment, variable_of
+from callbridge.migrate.edits.assignments import is_assignment, targets_of, variable_of
 from callbridge.migrate.edits.handler_lists import Growth, grown_by, growth_by, growth_of
 from callbridge.migrate.edits.models import is_configuring, receiver
 from callbridge.migrate.edits.operations import (
@@ -117,7 +117,7 @@ def attachment_of(source: Source, handler: ast.expr) -> Attachment:
     if (grown := grown_by(source, handler)) is not None:
         raise UnfitError(f"the code adds the handler to {source.code(grown)}, and its value at the call is not clear")
     if not isinstance(display, ast.List):
-        raise UnfitError("the handler is not in a list of `callbacks` that this file makes")
+        raise UnfitError(f"line {handler.lineno} uses the handler for something other than a list of `callbacks`")
     shortened: Operation = RemoveElement(source.span(display), display.elts.index(handler))
     value, condition = _chosen(source, display)
     given = list(_given(source, value))
@@ -246,12 +246,13 @@ def _readers(source: Source, value: ast.expr) -> tuple[list[ast.expr], tuple[Ope
         return [value], ()
     name, scope = variable_of(statement), source.scope(statement)
     if not name or isinstance(scope, ast.ClassDef | ast.Lambda):
-        raise UnfitError("an attribute holds the handler, and other code may read it")
+        holder = ast.unparse(targets_of(statement)[0])
+        raise UnfitError(f"{holder} holds the handler, and `fix` cannot tell what else reads it")
     uses = source.readers(statement)
     if uses is None:
         raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
-        raise UnfitError(f"other files use {name}, too")
+        raise UnfitError(f"other files may use {name}, too")
     if not uses:
         raise UnfitError(f"this file does not use {name}")
     return list(uses), (RemoveStatement(source.span(statement)),)

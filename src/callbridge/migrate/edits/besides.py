@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from callbridge.migrate.analysis.langchain_names import MANAGERS, is_langchain
 from callbridge.migrate.analysis.streaming_models import told
@@ -37,7 +37,8 @@ def disorder(source: Source, run: ast.Call, attachment: Attachment) -> str:
         run: The call.
         attachment: Where the handler is attached that is to go; it does not count.
     """
-    found = [*_switches(source), *_verbose(source, run), *_steps(source, run), *_others(source, run, attachment)]
+    parts = parts_of(source, receiver(run))
+    found = [*_switches(source), *_verbose(source, parts), *_steps(parts), *_others(source, run, parts, attachment)]
     return f"what {found[0]} prints may swap places with the text, which another thread or task prints" if found else ""
 
 
@@ -61,9 +62,9 @@ def _switches(source: Source) -> Iterator[str]:
                 yield f"`{source.code(node)}`"
 
 
-def _verbose(source: Source, run: ast.Call) -> Iterator[str]:
+def _verbose(source: Source, parts: Sequence[ast.AST]) -> Iterator[str]:
     """Yield the arguments of chains that make them print."""
-    for part in parts_of(source, receiver(run)):
+    for part in parts:
         if isinstance(part, ast.Dict):  # arguments of an inner chain
             pairs = zip(part.keys, part.values, strict=True)
             given = [(key.value, value) for key, value in pairs if isinstance(key, ast.Constant) and key.value in _LOUD]
@@ -85,9 +86,9 @@ def _is_shown(source: Source, node: ast.expr) -> bool:
     return all(isinstance(key, ast.Constant) and key.value not in ("callbacks", *_LOUD) for key in keys)
 
 
-def _steps(source: Source, run: ast.Call) -> Iterator[str]:
+def _steps(parts: Sequence[ast.AST]) -> Iterator[str]:
     """Yield the functions and parsers of the file that print and that the call runs."""
-    for part in parts_of(source, receiver(run)):
+    for part in parts:
         if isinstance(part, Function | ast.ClassDef | ast.Lambda) and _prints(part):
             yield f"`{getattr(part, 'name', 'lambda')}`"
 
@@ -97,10 +98,10 @@ def _prints(node: ast.AST) -> bool:
     return any(_PRINTING.search(ast.unparse(each)) for each in calls)
 
 
-def _others(source: Source, run: ast.Call, attachment: Attachment) -> Iterator[str]:
+def _others(source: Source, run: ast.Call, parts: Sequence[ast.AST], attachment: Attachment) -> Iterator[str]:
     """Yield the other handlers that may print: beside the handler, of the call, and of what it runs."""
     lists: list[ast.expr] = []
-    for part in [run, *parts_of(source, receiver(run))]:
+    for part in [run, *parts]:
         if called(part) in _LISTENING:
             yield "a listener"
         if isinstance(part, ast.Call) and part not in attachment.calls and (part is run or not _is_own(source, part)):

@@ -55,7 +55,7 @@ def _plan_keyword(source: Source, call: ast.Call, keyword: ast.keyword) -> Chang
     name = (source.origin(call.func) or "").rpartition(".")[2]
     if not name[:1].isupper():
         return Refusal(
-            "CB201", place, f"{name}() is a function that passes a manager to several objects, but a list only to one"
+            "CB201", place, f"{name}() is a function, which may pass `callbacks=` to other objects than `callback_manager=`"
         )
     return _renamed(source, call, keyword, reason="")
 
@@ -126,7 +126,7 @@ def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
         return
     uses = _uses(source, call)
     if not uses:
-        yield Refusal("CB202", place, "the file uses the manager for more than an argument `callbacks=`")
+        yield Refusal("CB202", place, _why_used(source, call))
         return
     renames = [_plan_keyword(source, user, keyword) for user, keyword in uses if keyword.arg == "callback_manager"]
     refused = next((each for each in renames if isinstance(each, Refusal)), None)
@@ -139,6 +139,23 @@ def _plan_wrapper(source: Source, call: ast.Call) -> Iterator[Change | Refusal]:
     orphan = (call.func.id,) if isinstance(call.func, ast.Name) else ()
     reason = "; ".join(dict.fromkeys(each for each in reasons if each))
     yield Change("CB202", place, "pass the list of handlers", (operation,), reason, orphan)
+
+
+def _why_used(source: Source, call: ast.Call) -> str:
+    """Return why the uses of a manager are not those of a list of handlers."""
+    parent = source.parents[call]
+    name, scope = variable_of(parent), source.scope(parent)
+    if not name:
+        return "this place is no argument `callbacks=`, and no variable holds the manager"
+    if source.assignment(name, scope) is not parent:
+        return source.why_unclear(name, scope)
+    if isinstance(scope, ast.Module) and source.is_exported(name):
+        return f"other files may use {name}, too"
+    uses = [use for use in source.uses(name, scope) if isinstance(use.ctx, ast.Load)]
+    if not uses:
+        return f"this file does not use {name}: remove it"
+    other = next((use for use in uses if not _arguments(source, [use])), uses[0])
+    return f"line {other.lineno} uses {name} for more than an argument `callbacks=`"
 
 
 def _handlers(call: ast.Call) -> ast.List | None:

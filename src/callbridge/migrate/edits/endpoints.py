@@ -138,7 +138,12 @@ class _Conversion:
             self._removed.append(statement)
         runs = runs_of(source, attachment.call) if is_model(source, attachment.call) else [attachment.call]
         if len(runs) != 1 or len(attachment.calls) != 1:
-            raise UnfitError("the file runs the model in more than one place")
+            several = (
+                f"there are {len(runs)} calls that run the model"
+                if len(runs) != 1
+                else "several objects or calls get the handler"
+            )
+            raise UnfitError(f"{several}: `fix` follows one")
         possible, reason = hearing(source, attachment.call, runs[0])
         if not possible:
             raise UnfitError(reason)

@@ -62,7 +62,7 @@ def kept(source: Source, made: ast.Call) -> Kept:
     if uses is None:
         raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
-        raise UnfitError(f"other files use {name}, too")
+        raise UnfitError(f"other files may use {name}, too")
     reads = tuple(parent for use in uses if isinstance(parent := source.parents[use], ast.Attribute))
     given = [use for use in uses if not isinstance(source.parents[use], ast.Attribute)]
     if not given:
@@ -120,7 +120,7 @@ def heard_runs(source: Source, attachment: Attachment, consequence: str) -> tupl
         reasons.append(blocking(source, each.call))
     found = list({each.call: each for each in found}.values())  # several models may have the handler
     if len({source.statement(each.call) for each in found}) < len(found):
-        raise UnfitError("one statement runs the model twice")
+        raise UnfitError("one statement makes two of the calls: write a statement for each")
     return found, reasons
 
 

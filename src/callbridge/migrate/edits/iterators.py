@@ -21,7 +21,7 @@ from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits import events_loop
 from callbridge.migrate.edits.assignments import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.assumptions import silence
-from callbridge.migrate.edits.attachments import find_attachment
+from callbridge.migrate.edits.attachments import attachment_of
 from callbridge.migrate.edits.models import hearing
 from callbridge.migrate.edits.moved_calls import moving, skipping
 from callbridge.migrate.edits.operations import (
@@ -121,7 +121,9 @@ class _Conversion:
         """Return the loops over the handler. Only one of them runs; several are in branches of an `if`."""
         loops = [node for node in ast.walk(function) if isinstance(node, ast.AsyncFor) and _is_aiter(node.iter, name)]
         if not loops or not all(self._exclude(*pair) for pair in combinations(loops, 2)):
-            raise UnfitError(f"the function that makes {name} has {len(loops)} loops over {name}.aiter(), not one")
+            raise UnfitError(
+                f"the function that makes {name} has {len(loops)} `async for` statements over {name}.aiter(), not one"
+            )
         if any(loop.orelse or loop.body[0].lineno == loop.lineno for loop in loops):
             raise UnfitError("the loop has an `else`, or is on one line")
         return loops
@@ -141,9 +143,9 @@ class _Conversion:
                 continue
             if isinstance(parent, ast.Attribute) and parent.attr == "done":
                 continue
-            attachment = find_attachment(self._source, use)
-            if attachment is None or len(attachment.calls) != 1:
-                raise UnfitError(f"{name} is passed to something other than `callbacks=`, which may do more with it")
+            attachment = attachment_of(self._source, use)
+            if len(attachment.calls) != 1:
+                raise UnfitError(f"{name} is attached to {len(attachment.calls)} objects or calls, not to one")
             if attachment.condition is not None:
                 raise UnfitError(f"a condition decides whether {name} is attached")
             possible, reason = hearing(self._source, attachment.call, task.run)

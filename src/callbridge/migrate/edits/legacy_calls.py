@@ -108,7 +108,7 @@ def _key(source: Source, function: ast.Attribute, advice: str) -> tuple[str, str
     name = next((part for part in origin.split(".") if part in _KEYS), "") if is_langchain(origin) else ""
     if not isinstance(made, ast.Call) or not name or (function.attr in ("predict", "apredict") and name in _AGENTS):
         what = ast.unparse(node)
-        raise UnfitError(f"{function.attr}() has no `config=`, and this file does not show which chain {what} is: {advice}")
+        raise UnfitError(f"{function.attr}() has no `config=`, and `fix` cannot tell the key of what {what} returns: {advice}")
     if any(each.arg is None for each in made.keywords) or any(isinstance(each, ast.Starred) for each in made.args):
         raise UnfitError(f"{name} is made with `*` or `**` arguments, which may name its output: {advice}")
     for each in made.keywords:
@@ -123,7 +123,7 @@ def _key(source: Source, function: ast.Attribute, advice: str) -> tuple[str, str
 def _renamed(source: Source, call: ast.Call, function: ast.Attribute, keyword: ast.keyword, new: str) -> tuple[Operation, ...]:
     """Return the operations that rename a call with one input, argument by argument."""
     if len(call.args) != 1 or len(call.keywords) != 1 or isinstance(call.args[0], ast.Starred):
-        raise UnfitError("the call has more arguments than its input and the callbacks")
+        raise UnfitError("the call has `*` arguments, or more than its input and the callbacks")
     value, owner = source.span(keyword.value), source.span(function.value)
     return (
         ReplaceExpression(value, '{"callbacks": HANDLERS}', {"HANDLERS": value}),
@@ -137,7 +137,9 @@ def _with_dict(
 ) -> tuple[str, dict[str, Span]]:
     """Return a template for a call whose inputs are keyword arguments."""
     inputs = [each for each in call.keywords if each is not keyword]
-    if not inputs or function.attr == "acall" or any(each.arg is None or each.arg in _OPTIONS for each in inputs):
+    if function.attr == "acall":
+        raise UnfitError("acall() gets its input by name: pass it first, without the name")
+    if not inputs or any(each.arg is None or each.arg in _OPTIONS for each in inputs):
         raise UnfitError("the call has `**` arguments, other options than the callbacks, or no input")
     holes = {f"INPUT_{number}": source.span(each.value) for number, each in enumerate(inputs)}
     entries = ", ".join(f'"{each.arg}": {hole}' for each, hole in zip(inputs, holes, strict=True))

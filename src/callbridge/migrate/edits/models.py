@@ -36,8 +36,11 @@ _MODEL = re.compile(
     r"|Cohere|Replicate|Together|Mistral|Gemini|Groq"
 )
 _NO_MODEL = re.compile(
-    r"Chain|Prompt|Handler|Memory|History|Embeddings|Message|Loader|Template|Agent|Tool|Parser|Retriever|Chat(Result|Generation)"
+    r"Chain|Prompt|Handler|Memory|History|Embeddings|Message|Loader|Template|Agent|Tool|Parser|Retriever|Chat(Result|Generation)|Rerank|Result|Transformer"
 )
+_OF_MODELS = re.compile(r"\.(llms|chat_models)\b")
+"""Modules that hold nothing but models."""
+
 _RECORD = re.compile(r"(Message|Document|History)$")
 """LangChain's classes with these names make data."""
 
@@ -67,6 +70,13 @@ _DEPTH = 12
 SAME_MODELS = ("bind", "bind_tools", "pipe", "with_config", "with_fallbacks", "with_listeners", "with_retry", "with_types")
 """Methods of a runnable that return another one, which runs the same models and those in the arguments."""
 
+_METHODS = frozenset(SAME_MODELS) | words(
+    "abatch acall agenerate agenerate_prompt aapply ainvoke apply apredict apredict_messages arun astream astream_events "
+    "astream_log atransform batch call_as_llm generate generate_prompt invoke predict predict_messages run stream "
+    "stream_events stream_log transform"
+)
+"""Methods of runnables; any other attribute that is called is a runnable itself."""
+
 _UNSEEN = "this file does not show which models the call runs, and the loop reads the text of all of them"
 _FACTORY = (
     "this file does not show what happens to the handler that it passes on, which models the call runs, or whether they stream"
@@ -91,8 +101,11 @@ def is_model(source: Source, call: ast.Call) -> bool:
     origin = source.origin(call.func)
     if not is_langchain(origin):
         return False
-    name = origin.rpartition(".")[2]
-    return _MODEL.search(name) is not None and _NO_MODEL.search(name) is None
+    module, _, name = origin.rpartition(".")
+    if name == "init_chat_model":
+        return True
+    known = _MODEL.search(name) is not None or (name[:1].isupper() and _OF_MODELS.search(module) is not None)
+    return known and _NO_MODEL.search(name) is None
 
 
 def is_chat_model(source: Source, call: ast.Call) -> bool:
@@ -101,8 +114,9 @@ def is_chat_model(source: Source, call: ast.Call) -> bool:
 
 
 def receiver(run: ast.Call) -> ast.expr:
-    """Return the runnable of a call: `chain` in `chain.run(x)` and in `chain(x)`."""
-    return run.func.value if isinstance(run.func, ast.Attribute) else run.func
+    """Return the runnable of a call: `chain` in `chain.run(x)` and in `chain(x)`, `self.chain` in `self.chain(x)`."""
+    is_method = isinstance(run.func, ast.Attribute) and run.func.attr in _METHODS
+    return run.func.value if is_method and isinstance(run.func, ast.Attribute) else run.func
 
 
 def is_configuring(call: ast.Call) -> bool:
@@ -142,9 +156,9 @@ def hearing(source: Source, attached: ast.Call, run: ast.Call, beside: Sequence[
     if not is_langchain(source.origin(attached.func)) and _reaches(source, receiver(run), attached, 0):
         return True, _FACTORY
     if not is_model(source, attached):
-        return False, "the handler is attached to something other than a model or the call"
+        return False, f"the handler is passed to {ast.unparse(attached.func)}(), and `fix` cannot tell what that makes"
     if attached not in models.found:
-        return False, "this file does not show that the call runs the model with the handler"
+        return False, "`fix` cannot tell whether the call runs the model with the handler"
     if others := models.found - {attached, *beside}:
         return False, _another(source, others)
     return True, "" if models.complete else _UNSEEN

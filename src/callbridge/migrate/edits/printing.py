@@ -44,7 +44,7 @@ def plan(source: Source, level: int, *, unsafe: bool = False) -> Iterator[Change
 def _change(source: Source, made: ast.Call, level: int, *, unsafe: bool) -> Change:
     attachment, statement, reads = kept(source, made)
     if made.args or made.keywords or reads:
-        raise UnfitError("the handler is made or used in a way that LangChain's class does not support")
+        raise UnfitError("the handler is made with arguments, or the file reads its attributes")
     runs, reasons = heard_runs(source, attachment, _UNPRINTED)
     operations: list[Operation] = [*attachment.operations]
     operations += [RemoveStatement(source.span(statement))] if statement is not None else []

@@ -346,7 +346,8 @@ class Source:
             return f"{name} is an attribute of a class"
         if isinstance(scope, Function) and self._is_other(name, scope):
             return f"{name} is a parameter, or belongs to another function or the module (`nonlocal`, `global`)"
-        return f"{name} is assigned more than once"
+        deleted = any(isinstance(use.ctx, ast.Del) for use in self.uses(name, scope))
+        return f"the code deletes {name} again" if deleted else f"{name} is assigned more than once"
 
     def readers(self, statement: Assignment) -> list[ast.Name] | None:
         """Return where the code reads the value of an assignment, or None if the file does not show it."""

@@ -101,7 +101,7 @@ class _Conversion:
     def _queue(self) -> tuple[Assignment, str, Function]:
         arguments = [*self._made.args, *(keyword.value for keyword in self._made.keywords)]
         if len(arguments) != 1 or not isinstance(arguments[0], ast.Name):
-            raise UnfitError("the handler is made with more than a queue")
+            raise UnfitError("the handler is not made with just a queue in a variable")
         name = arguments[0].id
         for function in self._source.ancestors(self._made):
             if isinstance(function, ast.FunctionDef):
@@ -137,7 +137,12 @@ class _Conversion:
             raise UnfitError("a condition decides whether the handler is attached")
         runs = runs_of(self._source, attachment.call) if is_model(self._source, attachment.call) else [attachment.call]
         if len(runs) != 1 or len(attachment.calls) != 1:
-            raise UnfitError("the file runs the model in more than one place")
+            several = (
+                f"there are {len(runs)} calls that run the model"
+                if len(runs) != 1
+                else "several objects or calls get the handler"
+            )
+            raise UnfitError(f"{several}: `fix` follows one")
         possible, reason = hearing(self._source, attachment.call, runs[0])
         if not possible:
             raise UnfitError(reason)

@@ -117,7 +117,9 @@ def _of_class(finding: Finding, holder: ast.ClassDef, plan: Sequence[Change | Re
     mine = [_entry(entries, source.span(use)) for use in uses]
     changes = [each for each in mine if isinstance(each, Change)]
     if source.is_exported(holder.name):
-        return _left(finding, f"other files use {holder.name}: change the places that attach it there first")
+        return _left(finding, f"other files may use {holder.name}: change the places that attach it there first")
+    if not uses and any(isinstance(each, ast.Attribute) and each.attr == holder.name for each in source.nodes):
+        return _left(finding, f"the file uses {holder.name} as an attribute, and `fix` does not follow that")
     if not uses:
         return _left(finding, f"this file makes no {holder.name}: change the places that attach one first")
     if len(changes) == len(mine):

@@ -57,7 +57,7 @@ def runs_of(source: Source, made: ast.Call) -> list[ast.Call]:
     """
     runs = list(dict.fromkeys(_follow(source, made, set())))
     if not runs:
-        raise UnfitError("this file has no call that runs the model")
+        raise UnfitError(f"this file has no call that runs the {ast.unparse(made.func)} of line {made.lineno}")
     return runs
 
 
@@ -119,7 +119,7 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         for read in parameter.reads:
             yield from _follow(source, read, seen)
     elif isinstance(parent, ast.Call):
-        raise UnfitError(f"the model is passed to {ast.unparse(parent.func)}(), and this file does not show its runs there")
+        raise UnfitError(f"the model is passed to {ast.unparse(parent.func)}(), and `fix` cannot follow it there to its runs")
     else:
         raise UnfitError("`fix` cannot follow the model to its runs: wrap the call that runs it with `stream_call`")
 
@@ -138,10 +138,10 @@ def _follow_attribute(source: Source, statement: Assignment, name: str, seen: _S
     own = [node for node in selves if holder_of(source, node) in family]
     others = {holder_of(source, node) for node in selves if not isinstance(node.ctx, ast.Load)}
     if any(node not in own and (node not in selves or holder_of(source, node) not in others) for node in named):
-        raise UnfitError(f"code outside of {holder.name} reads {name}, too")
+        raise UnfitError(f"code outside of {holder.name} uses `.{name}` of an object, which may be the same model")
     for node in own:
         if value_of(statement) not in attribute_values(source, node):
-            raise UnfitError(f"the file does not show what else self.{name} may hold")
+            raise UnfitError(f"`fix` cannot tell what else self.{name} may hold")
         if isinstance(node.ctx, ast.Load):
             yield from _follow(source, node, seen)
 
@@ -153,15 +153,16 @@ def _follow_factory(source: Source, statement: ast.Return, seen: _Seen) -> Itera
         reads = returned_by(source, function)
         if reads is None:
             raise UnfitError(
-                f"{function.name}() returns the model, and the file does not show all its calls: no other file should call it"
+                f"{function.name}() returns the model, and `fix` cannot tell all its calls: other code may have some"
             )
         for read in reads:
             yield from _follow(source, read, seen)
         return
     if function_named(source, getattr(function, "name", "")) is not function or not isinstance(function, ast.FunctionDef):
-        raise UnfitError("a decorated or inner function returns the model, and this file does not show what calls it")
+        name = getattr(function, "name", "a lambda")
+        raise UnfitError(f"{name}() returns the model, and `fix` follows that only out of plain functions at module level")
     if source.is_exported(function.name):
-        raise UnfitError(f"{function.name}() returns the model, and other files use it: attach the handler to their calls")
+        raise UnfitError(f"{function.name}() returns the model, and other files may use it: attach the handler to their calls")
     for use in source.uses(function.name):
         call = source.parents[use]
         if not isinstance(call, ast.Call) or call.func is not use:
@@ -216,7 +217,7 @@ def _follow_variable(source: Source, statement: Assignment, name: str, seen: _Se
         if not uses or any(value_of(statement) not in source.values(use) for use in uses):
             raise UnfitError(source.why_unclear(name, scope))
     if isinstance(scope, ast.Module) and source.is_exported(name):
-        raise UnfitError(f"other files use {name}, too")
+        raise UnfitError(f"other files may use {name}, too")
     for use in uses:
         yield from _follow(source, use, seen)
 
@@ -234,10 +235,13 @@ def check_run(source: Source, call: ast.Call) -> str:
     function = call.func
     check_streams(call)
     if is_langchain(source.origin(function)):
-        raise UnfitError("the handler is attached to a chain, an agent or a tool, and the call may run other models as well")
+        name = ast.unparse(function)
+        raise UnfitError(
+            f"{name}() gets the handler: chains, agents and tools hand theirs no tokens; attach it to the model or the call"
+        )
     if (isinstance(function, ast.Attribute) and function.attr in _SYNC + _ASYNC) or _is_chain(source, function):
         return ""
-    unseen = f"this file does not show whether {ast.unparse(function)}() runs a model, or makes something that runs later"
+    unseen = f"`fix` cannot tell whether {ast.unparse(function)}() runs a model, or makes something that runs later"
     if isinstance(function, ast.Name) and call.args and not _is_defined(source, function.id):
         return unseen
     raise UnfitError(unseen)

@@ -43,7 +43,7 @@ def _reason(each: Attachment, runs: int) -> str:
         if all(use.origin == "parameter" for use in each.unresolved):
             return "the handler is a parameter: pass it to the run, in `config`, instead"
         if all(use.made is not None for use in each.unresolved):
-            return "the scanned files do not define the handler's class"
+            return "no scanned file defines the handler's class at its top level"
         return "this file does not show where the handler is made"
     reason = reason_to_stay(each)
     if reason:
@@ -51,10 +51,10 @@ def _reason(each: Attachment, runs: int) -> str:
     if each.style == "factory":
         return "a function of your project attaches it: read the text of the call with `stream_call`"
     if not runs:
-        return "the call is in another scope: read its text there with `stream_call`"
+        return "the scan sees no call in the same scope that runs it: read the text of the call with `stream_call`"
     if all(use.role == "aiter" for use in each.streaming):
         return "it stays with the loop over its tokens, see CB301"
-    return "the handler does more than print tokens or hand them to a loop: read the text of the call with `stream_call`"
+    return "`fix` knows no edit for this handler in this place: read the text of the call with `stream_call`"
 
 
 RULE = Rule(

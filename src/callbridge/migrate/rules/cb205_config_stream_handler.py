@@ -11,7 +11,7 @@ from callbridge.migrate.rules.rule import Rule
 
 __all__ = ["RULE"]
 
-_DOES_MORE = "the handler does more than show tokens: read the text of the call with `stream_call`"
+_OTHER = "`fix` knows no edit for this handler in this place: read the text of the call with `stream_call`"
 _NO_CALL = "this file does not show which call gets this config: read its text there with `stream_call`"
 
 
@@ -19,7 +19,7 @@ def _check(context: Context) -> Iterator[Finding]:
     for each in context.attachments:
         if each.style != "config" or each.keyword != "callbacks" or not each.streaming:
             continue
-        reason = reason_to_stay(each) or (_DOES_MORE if each.call is not None else _NO_CALL)
+        reason = reason_to_stay(each) or (_OTHER if each.call is not None else _NO_CALL)
         shown = ", ".join(dict.fromkeys(use.dotted.rpartition(".")[2] for use in each.streaming))
         message = f"{shown} reads the run through `config`; an event stream gives the same text to a plain loop"
         facts = {"handler": " ".join(use.dotted for use in each.handlers), "callee": each.callee, "keyword": each.keyword}

@@ -27,7 +27,7 @@ def _check(context: Context) -> Iterator[Finding]:
 def _left(each: Attachment | None, runs: list[ast.Call]) -> str:
     """Return why the code stays if no edit applies."""
     if each is None or not runs:
-        return "the call is in another scope: read its text there with `stream_call`"
+        return "the scan sees no call in the same scope that runs it: read the text of the call with `stream_call`"
     if any(called_name(run) in STREAM_METHODS for run in runs):
         return "the code already streams this run: print its chunks where you read them"
     return "read the text of the call with `stream_call`, and print it there"
