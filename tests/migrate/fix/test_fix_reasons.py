@@ -195,3 +195,26 @@ def ask(q):
     return chain.invoke(q)
 """
     assert "stream_call(chain.invoke, q)" in rewrite(text, Options(unsafe=True)).text
+
+
+def test_why_a_queue_stays_that_no_loop_statement_reads() -> None:
+    text = f"""{HEAD}
+class Put(BaseCallbackHandler):
+    def __init__(self, tokens):
+        self.tokens = tokens
+
+    def on_llm_new_token(self, token, **kwargs):
+        self.tokens.put(token)
+
+def ask(q):
+    tokens = queue.Queue()
+    llm = ChatOpenAI(streaming=True, callbacks=[Put(tokens)])
+
+    def work():
+        llm.invoke(q)
+        tokens.put(None)
+
+    Thread(target=work).start()
+    return [token for token in iter(tokens.get, None)]
+"""
+    check_noop(text, "0 `for` or `while` loops read tokens", rule="CB302")

@@ -33,7 +33,7 @@ from callbridge.migrate.edits.parameters import Parameter, parameter_of
 from callbridge.migrate.edits.source import Source, Span
 from callbridge.migrate.edits.unfit import UnfitError
 
-__all__ = ["Attachment", "Condition", "attachment_of", "find_attachment"]
+__all__ = ["Attachment", "Condition", "attachment_of"]
 
 _RUNS = ("abatch", "ainvoke", "astream", "batch", "invoke", "stream")
 """Methods of runnables, whose second parameter is the config."""
@@ -87,14 +87,6 @@ class _Given(NamedTuple):
     removal: tuple[Operation, ...]
     place: Span
     through: tuple[Parameter, ...] = ()
-
-
-def find_attachment(source: Source, handler: ast.expr) -> Attachment | None:
-    """Return the attachment of an expression, or None if it is elsewhere or the file does not show all of it."""
-    try:
-        return attachment_of(source, handler)
-    except UnfitError:
-        return None
 
 
 def attachment_of(source: Source, handler: ast.expr) -> Attachment:

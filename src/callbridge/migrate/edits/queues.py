@@ -115,7 +115,7 @@ def find_async_drain(source: Source, function: Function, queue: str) -> Drain | 
     loops = [node for node in ast.walk(function) if isinstance(node, ast.While) and _takes(node, queue)]
     loops = [node for node in loops if not any(other in source.ancestors(node) for other in loops)]
     if len(loops) != 1:
-        return f"{len(loops)} loops read {queue}, not one"
+        return f"{len(loops)} `while` loops read {queue}, not one"
     found = _of_walrus(loops[0], queue) or _of_async_while(loops[0], queue)
     if found is None:
         return (
@@ -170,7 +170,7 @@ def find_drain(source: Source, function: Function, name: str) -> Drain | str:
     loops = [node for node in ast.walk(function) if isinstance(node, ast.While | ast.For) and source.uses(name, node)]
     loops = [node for node in loops if not any(other in source.ancestors(node) for other in loops)]
     if len(loops) != 1:
-        return f"{len(loops)} loops read {name}, not one"
+        return f"{len(loops)} `for` or `while` loops read {name}, not one"
     found = _of_while(source, loops[0], name) if isinstance(loops[0], ast.While) else _of_for(loops[0], name)
     return found or f"the loop over {name} has a form that `fix` does not know: read `stream.text()` instead"
 

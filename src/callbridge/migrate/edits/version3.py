@@ -79,7 +79,9 @@ def _entered(source: Source, stream: V3Stream, rule: str) -> Change | Refusal:
     else:
         reader = _only_reader(source, stream, holder)
         if not isinstance(holder, ast.Assign) or reader is None:
-            return Refusal(rule, span, "more than the next statement reads the stream: enter it by hand, around all that do")
+            return Refusal(
+                rule, span, "the code does not make the stream in one statement and read it in the next alone: enter it by hand"
+            )
         template = f"async with await CALL as {stream.name}:\n    STATEMENT\n"
         holes = {"CALL": span, "STATEMENT": source.span(reader)}
         operations = (
