@@ -23,6 +23,7 @@ from callbridge.internals import running_loop
 from callbridge.observe.callers import is_cleanup
 from callbridge.observe.repeated_calls import STARTS, RepeatedCalls
 from callbridge.running.entered_loops import EnteredLoops
+from callbridge.running.lazy import Lazy
 from callbridge.running.leftover_frames import LeftoverFrames
 
 if TYPE_CHECKING:
@@ -66,23 +67,26 @@ class EventSender:
     Threads: any.
     """
 
+    leftover_frames: LeftoverFrames = Lazy(LeftoverFrames)  # type: ignore[assignment]
+    """Of a run that was stopped, the frames to clear. The source of the run clears them."""
+    _open: set[Payload] = Lazy(set)  # type: ignore[assignment]
+    """Of a run that was stopped, the runs that were open when the reader left, or that began before the cancellation."""
+    _told: set[int] = Lazy(set)  # type: ignore[assignment]
+    """Of a run that was stopped, the threads in which its end has begun."""
+    _order: RLock = Lazy(RLock)  # type: ignore[assignment]
+
     def __init__(self, encoder: CallsToEvents, ends: tuple[SendEnd[Event], ReceiveEnd[Event]], roots: int | None) -> None:
         self._encoder = encoder
         self._repeated = RepeatedCalls(encoder)
         self._send, self._receive = ends
         self._roots = roots
-        self._order = RLock()
         self._stopped = False
         self._in_room = 0
         self._overflow: ChannelOverflow | None = None  # the first overflow; the reader gets it in place of the end
         # Of a run that was stopped:
-        self.leftover_frames = LeftoverFrames()
-        """The frames to clear. The source of the run clears them."""
         self.entered_loops = EnteredLoops()
         """The loops that the run enters, noted where runs begin."""
         self._cancelled = False
-        self._open: set[Payload] = set()  # runs that were open when the reader left, or began before the cancellation
-        self._told: set[int] = set()  # threads in which the end of the run has begun
         self._call_ended = False
         self._is_over = False
         self._passed: dict[UUID, FrameType | None] = {}  # removed at the end of the run's tap

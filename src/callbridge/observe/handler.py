@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import cache, partial
 from sys import exc_info
 from types import FrameType, TracebackType, new_class
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -83,10 +83,10 @@ class Callback:
 
     Args:
         method: Its name.
-        quick: Whether it has a fast path, because it is called for each token.
+        quick: The methods of the sender that do the same faster, for async and for sync runs, if it is called for each token.
     """
 
-    def __init__(self, method: str, *, quick: bool = False) -> None:
+    def __init__(self, method: str, *, quick: tuple[str, str] | None = None) -> None:
         self._method = method
         self._quick = quick
         self.__doc__ = f"Report `{method}`."
@@ -94,11 +94,11 @@ class Callback:
     def __get__(self, handler: EventStreamHandler | None, owner: type[EventStreamHandler]) -> Any:
         if handler is None:
             return self
-        caller = calling_frame(1).f_code
+        caller, quick = calling_frame(1).f_code, self._quick
         if caller in ASYNC_DISPATCH_ONE:
-            return handler._quick_async[self._method] if self._quick else partial(handler._report_async, self._method)
+            return getattr(handler._sender, quick[0]) if quick else partial(handler._report_async, self._method)
         if caller in SYNC_DISPATCH:
-            return handler._quick_sync[self._method] if self._quick else partial(handler._report_sync, self._method)
+            return getattr(handler._sender, quick[1]) if quick else partial(handler._report_sync, self._method)
         return handler._reporter(self._method)
 
 
@@ -179,15 +179,6 @@ class EventStreamHandler(BaseCallbackHandler):
         ends = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
         self._sender = EventSender(self._make_encoder(**options), ends, roots)
         self._reader = EventReader(ends[1])
-        sender = self._sender
-        self._quick_async: dict[str, Callable[..., Any]] = {
-            "on_llm_new_token": sender.report_token,
-            "on_stream_event": sender.report_message_event,
-        }
-        self._quick_sync: dict[str, Callable[..., Any]] = {
-            "on_llm_new_token": sender.report_token_sync,
-            "on_stream_event": sender.report_message_event_sync,
-        }
 
     def _make_encoder(self, **options: Any) -> CallsToEvents:
         return CallsToEvents(**options)
@@ -345,8 +336,13 @@ def _open(capacity: int, overflow: Overflow) -> tuple[SendEnd[Event], ReceiveEnd
     return open_channel(capacity, overflow=overflow, patient=False)
 
 
+_QUICK: Final = {
+    "on_llm_new_token": ("report_token", "report_token_sync"),
+    "on_stream_event": ("report_message_event", "report_message_event_sync"),
+}
+
 for _method in METHODS:
-    setattr(EventStreamHandler, _method, Callback(_method, quick=_method in ("on_llm_new_token", "on_stream_event")))
+    setattr(EventStreamHandler, _method, Callback(_method, quick=_QUICK.get(_method)))
 
 
 class _Tapping(StreamingHandler):  # type: ignore[misc]

@@ -6,10 +6,10 @@ Source: `_astream_events_implementation_v2` (`langchain_core/tracers/event_strea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, closing, nullcontext
 from contextvars import copy_context
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
@@ -30,6 +30,8 @@ from callbridge.observe.streams import AsyncEventStream, EventStream
 from callbridge.running.owned_runs import TaskRun, ThreadRun
 
 __all__ = ["astream_events", "stream_events"]
+
+T = TypeVar("T")
 
 
 def astream_events(
@@ -158,19 +160,22 @@ class _Run:
         _check_callbacks(self.given_config)
         self.attached = _handlers(ensure_config(self.given_config).get("callbacks"))
 
-    def _config(self) -> tuple[RunnableConfig, UUID | None]:
-        """Return the config of the run, and its id if that is known before it begins. Called where the run runs."""
+    def _begin(self, stream: Callable[..., T]) -> tuple[T, UUID | None]:
+        """Return the run's chunks, and its id if that is known before it begins. Called where the run runs.
+
+        This keeps no config: LangChain goes on with a copy of it.
+        """
         config = ensure_config(self.given_config)
         config["callbacks"] = _with_handler(config.get("callbacks"), self.handler)
         if "run_id" not in config and not runs_elsewhere(self.runnable):
             # LangGraph and others see the run's id in the config. There, LangChain uses a version 7 id, too.
             config["run_id"] = new_run_id()
-        return config, config.get("run_id")
+        return stream(self.value, config, **self.kwargs), config.get("run_id")
 
     async def astream(self) -> Payload:
         """Run the runnable in this task."""
-        config, run_id = self._config()
-        async with _aclosing(self.runnable.astream(self.value, config, **self.kwargs)) as output:
+        begun, run_id = self._begin(self.runnable.astream)
+        async with _aclosing(begun) as output:
             sender = self.handler.sender
             if run_id is None:
                 await drain_root(sender, output)
@@ -180,8 +185,8 @@ class _Run:
 
     def stream(self) -> Payload:
         """Run the runnable in this thread."""
-        config, run_id = self._config()
-        with _closing(self.runnable.stream(self.value, config, **self.kwargs)) as output:
+        begun, run_id = self._begin(self.runnable.stream)
+        with _closing(begun) as output:
             sender = self.handler.sender
             for _ in tap_root(sender, output) if run_id is None else tap(sender, run_id, output):
                 pass

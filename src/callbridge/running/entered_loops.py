@@ -46,13 +46,13 @@ class EnteredLoops:
     _told: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
     _lost: WeakSet[Task] = Lazy(WeakSet)  # type: ignore[assignment]
     """Tasks that have lost their cancellation."""
+    _lock: threading.Lock = Lazy(threading.Lock)  # type: ignore[assignment]
     _changed: threading.Condition = Lazy(threading.Condition)  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self._cancel: Callable[[Task], None] | None = None
         self._scope: object = None
         self._own: Task | None = None
-        self._lock = threading.Lock()
         self._pending = 0
         self._gave_up = False
 
@@ -79,12 +79,15 @@ class EnteredLoops:
     def note(self) -> None:
         """Note that a run has begun in the current task."""
         task = None if self._cancel is None else _current_task()
-        if task is None or task is self._own or task in self._seen:
+        if task is None or task is self._own:
+            return
+        outermost = self._outermost(task)
+        # Most tasks are awaited by the run itself: LangChain calls the callbacks of a model in tasks. Nothing is noted of these.
+        if outermost is self._own or task in self._seen:
             return
         with self._lock:
             self._seen.add(task)
-            outermost = self._outermost(task)
-            if outermost is not self._own and outermost not in self._told:
+            if outermost not in self._told:
                 self._noted.add(outermost)
 
     def _outermost(self, task: Task) -> Task:
