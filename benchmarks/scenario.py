@@ -10,6 +10,7 @@ __all__ = [
     "BYTES",
     "EVENT",
     "ITEM",
+    "KILOBYTES",
     "LATENCY",
     "OURS",
     "TOKEN",
@@ -44,6 +45,7 @@ TOKEN: Final = Unit("µs/token", 1e6, "tokens")
 EVENT: Final = Unit("µs/event", 1e6, "events")
 LATENCY: Final = Unit("µs", 1e6)
 BYTES: Final = Unit("MB", 1e-6)
+KILOBYTES: Final = Unit("kB", 1e-3)
 
 
 class WrongOutputError(Exception):

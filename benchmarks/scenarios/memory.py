@@ -1,10 +1,12 @@
-"""Memory use while nobody reads. Each measurement runs in its own process."""
+"""Memory use while nobody reads, measured in a process for each figure, and that of streams that wait for their models."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -12,8 +14,8 @@ from typing import Any
 
 import callbridge
 from benchmarks.processes import measure_once
-from benchmarks.scenario import BYTES, OURS, Contender, Goal, Scenario, check
-from benchmarks.scenarios.models import Talker
+from benchmarks.scenario import BYTES, KILOBYTES, OURS, Contender, Goal, Scenario, check
+from benchmarks.scenarios.models import Silent, Talker
 from benchmarks.scenarios.readers import astream_call_streaming
 
 __all__ = ["INSIDE", "SCENARIOS"]
@@ -85,6 +87,57 @@ def _other_process(name: str, tokens: int) -> float:
     return measure_once(sys.executable, INSIDE.name, name, tokens)
 
 
+# -- idle streams ---------------------------------------------------------------------------------------------------------
+
+STREAMS = 300
+"""How many are open at once."""
+
+IDLE_TURNS = 60
+"""After so many turns of the loop, all of them wait for their models."""
+
+
+async def _idle_streams(make: Callable[[], AsyncIterator[Any]], streams: int) -> float:
+    """Return how many bytes of Python's objects each open stream has, whose model is silent after its first token."""
+
+    async def read() -> None:
+        async for _ in make():
+            pass
+
+    async def begin(number: int) -> list[asyncio.Task[None]]:
+        tasks = [asyncio.ensure_future(read()) for _ in range(number)]
+        for _ in range(IDLE_TURNS):
+            await asyncio.sleep(0)
+        gc.collect()
+        return tasks
+
+    tasks = await begin(20)  # caches
+    tracemalloc.start()
+    tasks += await begin(streams)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    check("open streams", sum(not task.done() for task in tasks), len(tasks))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return size / streams
+
+
+def _ours_idle() -> AsyncIterator[Any]:
+    return callbridge.astream_events(Silent(), "tea")
+
+
+def _langchains_idle() -> AsyncIterator[Any]:
+    return Silent().astream_events("tea", version="v2")
+
+
+def _plain_idle() -> AsyncIterator[Any]:
+    return Silent().astream("tea")
+
+
+def _of_idle_streams(make: Callable[[], AsyncIterator[Any]], streams: int) -> float:
+    return asyncio.run(_idle_streams(make, streams))
+
+
 _WAYS = {OURS: ours, "astream_events(v2)": langchain, "idle": idle}
 _THEIRS = 100_000
 
@@ -117,6 +170,21 @@ SCENARIOS = (
             Contender("idle", partial(_other_process, "idle"), TOKENS, "floor", quick=TOKENS, warms_up=False),
         ),
         goals=(Goal(None, at_most=10),),
+        rounds=3,
+    ),
+    Scenario(
+        name="memory-idle",
+        title="memory of an idle stream",
+        what=f"The size of Python's objects for each of {STREAMS} open streams whose model is silent after its first token, "
+        "less that of a plain `astream` of the model.",
+        unit=KILOBYTES,
+        contenders=(
+            Contender(OURS, partial(_of_idle_streams, _ours_idle), STREAMS, "ours", quick=50),
+            Contender("astream_events(v2)", partial(_of_idle_streams, _langchains_idle), STREAMS, "incumbent", quick=50),
+            Contender("plain astream", partial(_of_idle_streams, _plain_idle), STREAMS, "floor", quick=50),
+        ),
+        goals=(Goal("astream_events(v2)", at_most=1.0, text="1"),),
+        over="plain astream",
         rounds=3,
     ),
 )

@@ -15,7 +15,7 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import tool
 
-__all__ = ["LegacyModel", "Talker", "agent", "chain", "graph"]
+__all__ = ["LegacyModel", "Silent", "Talker", "agent", "chain", "graph"]
 
 TOKEN = "tok "
 
@@ -64,6 +64,19 @@ class Talker(BaseChatModel):
             if self.waits:
                 await asyncio.sleep(0)
             yield chunk
+
+
+class Silent(Talker):
+    """Waits for ever after its first token, like a model whose provider has stalled."""
+
+    tokens: int = 1
+
+    async def _astream(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in self._stream(messages):
+            yield chunk
+        await asyncio.get_running_loop().create_future()
 
 
 class LegacyModel(BaseChatModel):

@@ -6,10 +6,12 @@ The bounds are today's figures and about a tenth. A change for a good reason rai
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
+import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -262,6 +264,56 @@ def test_what_a_buffered_event_takes() -> None:
     blocks = (allocated_blocks(lambda: kept(LONG)) - allocated_blocks(lambda: kept(SHORT))) / (LONG - SHORT)
     # The event, its data and its parent_ids: an object and a table for the first two, an object for the third.
     assert blocks <= 5.5
+
+
+class Silent(StreamingTalker):
+    """Waits for ever after its tokens."""
+
+    async def _astream(
+        self, messages: Any, stop: Any = None, run_manager: Any = None, **_: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in self._stream(messages):
+            yield chunk
+        await asyncio.get_running_loop().create_future()
+
+
+def idle_size(make: Callable[[Silent], AsyncIterator[Any]], streams: int = 50) -> float:
+    """Return how many bytes an open stream takes while its model is silent."""
+    model = Silent(tokens=1)
+
+    async def read() -> None:
+        async for _ in make(model):
+            pass
+
+    async def begin(number: int) -> list[asyncio.Task[None]]:
+        tasks = [asyncio.ensure_future(read()) for _ in range(number)]
+        for _ in range(60):
+            await asyncio.sleep(0)
+        gc.collect()
+        return tasks
+
+    async def measure() -> float:
+        tasks = await begin(5)
+        tracemalloc.start()
+        tasks += await begin(streams)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert not any(task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return size / streams
+
+    size = asyncio.run(measure())
+    gc.collect()  # here, and not while another test counts
+    return size
+
+
+@pytest.mark.skipif(not hasattr(sys, "getallocatedblocks"), reason="counts memory as CPython does")
+def test_an_idle_stream_takes_no_more_memory_than_langchains() -> None:
+    plain = idle_size(lambda model: model.astream("tea"))
+    theirs = idle_size(lambda model: model.astream_events("tea", version="v2"))
+    assert idle_size(lambda model: callbridge.astream_events(model, "tea")) - plain <= theirs - plain
 
 
 # -- events to callbacks ----------------------------------------------------------------------------------------------

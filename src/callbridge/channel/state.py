@@ -89,7 +89,7 @@ class ChannelState(Generic[T]):
         self.alert: Collection[object] = self.slot
         # Parked producers, oldest first; removed by the reader's sweep, by closing, or by the producer when it gives up.
         self.producers: list[Waiter] = []
-        self.hand_over: HandOver | None = None  # made by the first wake from another thread
+        self.hand_over = HandOver()
         self.met_full = False
         """Whether producers of the reader's own loop have met a full buffer since the reader last ran out of items."""
         self.parking = allocate_lock()
@@ -141,10 +141,8 @@ class ChannelState(Generic[T]):
             return
         if waiter.thread == get_ident():
             waiter.wake()
-            return
-        if self.hand_over is None:
-            self.hand_over = HandOver()
-        self.hand_over.wake(waiter)
+        else:
+            self.hand_over.wake(waiter)
 
     def notify_after(self, task: asyncio.Task[Any] | None, item: T) -> None:
         """Do what `notify` does, but after a task has ended, if the reader waits in the same loop.

@@ -82,7 +82,7 @@ class EnteredLoops:
         if task is None or task is self._own:
             return
         outermost = self._outermost(task)
-        # Most tasks are awaited by the run itself: LangChain calls the callbacks of a model in tasks. Nothing is noted of these.
+        # Most tasks are awaited by the run itself, as those in which LangChain calls the callbacks of a model's start.
         if outermost is self._own or task in self._seen:
             return
         with self._lock:
