@@ -303,7 +303,7 @@ class TestFairness:
         assert max(gaps) <= 6 * self.turns(anyio_backend)
 
 
-class TestPushLast:
+class TestTheLastActOfATask:
     """The last act of a task wakes the reader after whoever awaits the task, and at once otherwise."""
 
     async def read_while(self, work: Callable[[SendEnd[str], list[str]], Awaitable[None]]) -> tuple[list[str], int]:
@@ -324,7 +324,7 @@ class TestPushLast:
         return notes, send.statistics().parks - 1
 
     async def step(self, send: SendEnd[str]) -> bool:
-        return send.push_last("inner", sys._getframe())
+        return send.push("inner", sys._getframe())
 
     @pytest.mark.parametrize("anyio_backend", ["asyncio"])
     async def test_who_awaits_the_task_is_first_and_sends_for_the_same_wake(self) -> None:

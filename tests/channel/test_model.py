@@ -120,12 +120,12 @@ class BlockingChannel(RuleBasedStateMachine):
         self.settle()
 
     @rule(is_last=st.booleans())
-    def push_last(self, is_last: bool) -> None:
+    def push_in_a_task(self, is_last: bool) -> None:
         """Push in a coroutine that is all that its task runs, or in one whose task goes on."""
         number = len(self.sent)
 
         async def step() -> bool:
-            return self.send.push_last(number, sys._getframe())
+            return self.send.push(number, sys._getframe())
 
         async def goes_on() -> bool:
             is_full = await step()

@@ -10,11 +10,11 @@ from operator import length_hint
 from threading import Event, get_ident
 from time import monotonic
 from types import FrameType
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import anyio
 
-from callbridge.channel.policies import event_kind, make_policy
+from callbridge.channel.policies import check_arguments, event_kind, make_policy
 from callbridge.channel.state import ChannelState
 from callbridge.channel.statistics import ChannelStatistics, Overflow
 from callbridge.channel.waiters import (
@@ -33,11 +33,9 @@ from callbridge.channel.waiters import (
 )
 from callbridge.core.arguments import check_error
 from callbridge.errors import (
-    CapacityError,
     ConcurrentReadError,
     EventLoopError,
     FreeThreadingWarning,
-    OverflowPolicyError,
 )
 from callbridge.internals import is_free_threaded, task_of
 
@@ -129,18 +127,11 @@ def open_channel(
         #> ['tea']
         ```
     """
-    _check_arguments(capacity, overflow)
+    check_arguments(capacity, overflow)
     if is_free_threaded():
         warnings.warn(_FREE_THREADING, FreeThreadingWarning, stacklevel=2)
     state = ChannelState(make_policy(overflow, capacity, kind, merge), overflow, patient)
     return SendEnd(state), ReceiveEnd(state)
-
-
-def _check_arguments(capacity: object, overflow: object) -> None:
-    if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
-        raise CapacityError("capacity", capacity, "an int of at least 1")
-    if overflow not in get_args(Overflow):
-        raise OverflowPolicyError("overflow", overflow, f"one of {', '.join(map(repr, get_args(Overflow)))}")
 
 
 class SendEnd(Generic[T_contra]):
@@ -154,8 +145,14 @@ class SendEnd(Generic[T_contra]):
     def __init__(self, state: ChannelState[T_contra]) -> None:
         self._state = state
 
-    def push(self, item: T_contra) -> bool:
+    def push(self, item: T_contra, step: FrameType | None = None) -> bool:
         """Accept an item at once, without waiting. From then on it is delivered, whatever is cancelled.
+
+        Args:
+            item: The item.
+            step: The frame of a coroutine that does nothing more, unless it waits for room that others have taken. If the task
+                runs nothing else and the reader waits in its loop, the reader is woken when the task has ended. So code that
+                awaits the task is first, and may send more for the same wake.
 
         Returns:
             True if the buffer is above capacity. A producer that can wait should then wait for `room`.
@@ -167,26 +164,7 @@ class SendEnd(Generic[T_contra]):
         state = self._state
         state.append(item)
         if state.alert:
-            state.notify(item)
-        if len(state.buffer) > state.mark:
-            return state.rise()
-        return False
-
-    def push_last(self, item: T_contra, step: FrameType) -> bool:
-        """Do what `push` does, as the last act of a coroutine.
-
-        If the coroutine is all that the current task runs, the task ends with it, and a reader that waits in the same loop is
-        woken only then. So code that awaits the task has its turn first, and may send more for the same wake.
-
-        Args:
-            item: The item.
-            step: The frame of the coroutine. It does nothing more before it returns, unless it waits for `room`: others have
-                filled the buffer then, and they wake the reader.
-        """
-        state = self._state
-        state.append(item)
-        if state.alert:
-            state.notify_after(task_of(step), item)
+            state.notify(item) if step is None else state.notify_after(task_of(step), item)
         if len(state.buffer) > state.mark:
             return state.rise()
         return False

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from threading import RLock
-from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, get_args
 
 from callbridge.channel.statistics import Overflow
-from callbridge.errors import ArgumentError, ChannelOverflow
+from callbridge.errors import ArgumentError, CapacityError, ChannelOverflow, OverflowPolicyError
 
-__all__ = ["Kind", "Merge", "Policy", "event_kind", "make_policy"]
+__all__ = ["Kind", "Merge", "Policy", "check_arguments", "event_kind", "make_policy"]
 
 T = TypeVar("T")
 
@@ -301,6 +301,19 @@ class _Coalesce(_Locked[T]):
             # Without a kind, so that no later item joins it.
             self.buffer.appendleft(_Group(None, group.items[half:]))
         return _Group(None, group.items[:half])
+
+
+def check_arguments(capacity: object, overflow: object) -> None:
+    """Check the capacity and the policy's name.
+
+    Raises:
+        CapacityError: The capacity is not an `int`, or it is below 1.
+        OverflowPolicyError: There is no such policy.
+    """
+    if not isinstance(capacity, int) or isinstance(capacity, bool) or capacity < 1:
+        raise CapacityError("capacity", capacity, "an int of at least 1")
+    if overflow not in get_args(Overflow):
+        raise OverflowPolicyError("overflow", overflow, f"one of {', '.join(map(repr, get_args(Overflow)))}")
 
 
 def make_policy(overflow: Overflow, capacity: int, kind: Kind[T], merge: Merge[T] | None) -> Policy[T]:

@@ -379,7 +379,7 @@ class EventSender:
             "parent_ids": run.parent_ids.copy(),
         }
         try:
-            return self._send.push(event) if step is None else self._send.push_last(event, step)
+            return self._send.push(event, step)
         except (ChannelClosedError, ChannelOverflow) as error:
             self._refused(error)
             return False

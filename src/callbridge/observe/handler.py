@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import cache, partial
 from sys import exc_info
-from types import FrameType, TracebackType, new_class
+from types import FrameType, MappingProxyType, TracebackType, new_class
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
@@ -336,10 +336,12 @@ def _open(capacity: int, overflow: Overflow) -> tuple[SendEnd[Event], ReceiveEnd
     return open_channel(capacity, overflow=overflow, patient=False)
 
 
-_QUICK: Final = {
-    "on_llm_new_token": ("report_token", "report_token_sync"),
-    "on_stream_event": ("report_message_event", "report_message_event_sync"),
-}
+_QUICK: Final = MappingProxyType(
+    {
+        "on_llm_new_token": ("report_token", "report_token_sync"),
+        "on_stream_event": ("report_message_event", "report_message_event_sync"),
+    }
+)
 
 for _method in METHODS:
     setattr(EventStreamHandler, _method, Callback(_method, quick=_QUICK.get(_method)))

@@ -90,7 +90,7 @@ def tap_async(sender: EventSender, run_id: UUID, output: AsyncIterator[T]) -> As
 class _AsyncTap(AsyncIterator[T]):
     """Reports the chunks of an async run as it passes them on.
 
-    It is no generator, because the sender must recognise a task that runs only one step of it; see `SendEnd.push_last`.
+    It is no generator, because the sender must recognise a task that runs only one step of it; see `SendEnd.push`.
     """
 
     __slots__ = ("_asked", "_frame", "_output", "_run", "_run_id", "_sender")
