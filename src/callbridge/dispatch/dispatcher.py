@@ -25,19 +25,20 @@ import inspect
 import logging
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock, get_ident
 from types import CoroutineType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import anyio
 from langchain_core.callbacks import BaseCallbackHandler
 
 from callbridge.core.arguments import check_error
 from callbridge.core.calls import Call, CallParts, Payload
+from callbridge.core.check import is_whole
 from callbridge.core.decode import EventsToCalls
 from callbridge.core.methods import METHODS
 from callbridge.core.protocol.decode import ProtocolToEvents
@@ -70,6 +71,9 @@ none."""
 
 _Runner: TypeAlias = Callable[..., Any]
 """Takes a context, a method and its arguments, and calls it in that context, now or later."""
+
+_IN_PLACE: Final[tuple[_Runner, _Step]] = (Context.run, begun)
+"""Make each call at once, in the thread and task that feed."""
 
 _logger = logging.getLogger("callbridge.dispatch")
 
@@ -235,7 +239,7 @@ class CallbackDispatcher:
             take(subject)
             return
         with self._turn:
-            self._first_error = None
+            self._first_error, errors = None, self._errors
             try:
                 take(subject)
                 if self._queue:
@@ -255,14 +259,15 @@ class CallbackDispatcher:
                 # Here and not in `finish`, because a handler may close the dispatcher that is calling it.
                 if self._closed and self._loop is not None:
                     self._loop.close()
-            self._raise_first_error()
+            if self._errors > errors:
+                self._raise_first_error()
 
     def _run_in_thread(self, context: Context, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> Any:
         return self._private_loop().call(partial(_made, context, partial(method, *args, **kwargs)))
 
     # -- async --------------------------------------------------------------------------------------------------------
 
-    async def afeed(self, event: Mapping[str, Any]) -> None:
+    def afeed(self, event: Mapping[str, Any]) -> Coroutine[Any, Any, None]:
         """Call the handlers for an event from a task. Their coroutine methods are awaited in this task.
 
         Raises:
@@ -271,7 +276,7 @@ class CallbackDispatcher:
         Cancellation: the handler being awaited is cancelled. The handlers after it get this event before they get the next. If
             the call still waits for another task that feeds, nothing has happened yet.
         """
-        await self._async(self._take_event, event)
+        return self._async(self._take_event, event)  # a coroutine around it would only cost time
 
     async def afail(self, error: BaseException) -> None:
         """Close all open runs with an error from a task, as `fail` does.
@@ -324,12 +329,12 @@ class CallbackDispatcher:
                 return
             if not turn.take_nowait():
                 await turn.take()
-        self._first_error = None
+        self._first_error, errors = None, self._errors
         try:
             take(subject)
             if self._queue:
                 self._delivering = get_ident()
-                run, step = (self._arun_in_thread, _begun) if self._in_thread else (Context.run, begun)
+                run, step = (self._arun_in_thread, _begun) if self._in_thread else _IN_PLACE
                 while (unfinished := self._call_handlers(run, step)) is not None:
                     if turn.holder is None:
                         turn.take_nowait()  # not earlier, because no other task has run until now
@@ -349,7 +354,8 @@ class CallbackDispatcher:
             if self._closed and self._loop is not None:
                 with anyio.CancelScope(shield=True):
                     await self._loop.aclose()
-        self._raise_first_error()
+        if self._errors > errors:
+            self._raise_first_error()
 
     def _arun_in_thread(self, context: Context, method: Callable[..., Any], /, *args: Payload, **kwargs: Payload) -> Any:
         if inspect.iscoroutinefunction(method):
@@ -384,8 +390,10 @@ class CallbackDispatcher:
     def _take_event(self, event: Mapping[str, Any]) -> None:
         if self._closed:
             raise DispatcherClosedError
-        is_v2 = type(event) is dict and "run_id" in event and "method" not in event  # most events are
-        calls = self._decoder.feed_parts(event) if is_v2 or not self._is_protocol(event) else self._protocol_parts(event)
+        if is_whole(event):  # as most events are
+            calls = self._decoder.whole_parts(event)
+        else:
+            calls = self._protocol_parts(event) if self._is_protocol(event) else self._decoder.feed_parts(event)
         self._events += 1
         if calls:
             self._enqueue(calls)
@@ -419,9 +427,10 @@ class CallbackDispatcher:
             for parts in calls:
                 if parts[3].above is None:
                     context_of(parts[3])
+        queue = self._queue
         for parts in calls:
             for target in self._receivers[parts[0]]:
-                self._queue.append((target, parts))
+                queue.append((target, parts))
 
     def _call_handlers(self, run: _Runner, step: _Step) -> _Unfinished | None:
         """Call handlers until one must be awaited, and return the rest of its call; `None` if all have been called.
@@ -438,7 +447,7 @@ class CallbackDispatcher:
                 continue
             self._calls += 1
             try:
-                context = parts[3].context or context_of(parts[3])
+                context = context_of(parts[3]) if parts[3].context is None else parts[3].context
                 result = target.call(parts, run, context)
                 if result is not None and (type(result) is CoroutineType or inspect.isawaitable(result)):
                     rest = step(context, result)
