@@ -27,14 +27,15 @@ __all__ = [
     "left_out_of_tap",
 ]
 
-SYNC_DISPATCH: Final = codes_of_langchain("langchain_core.callbacks.manager:handle_event")
-"""`handle_event`: for sync runs, and for sync calls inside a running loop."""
+SYNC_DISPATCH: Final = codes_of_langchain("langchain_core.callbacks.manager:handle_event")[-1:]
+"""`handle_event`: for sync runs, and for sync calls inside a running loop. Without its comprehensions, which call no
+handler, because a search compares each code object that comes before the right one."""
 
 ASYNC_DISPATCH: Final = codes_of_langchain("langchain_core.callbacks.manager:ahandle_event")
 """`ahandle_event`: asks each handler whether it is inline."""
 
-ASYNC_DISPATCH_ONE: Final = codes_of_langchain("langchain_core.callbacks.manager:_ahandle_event_for_handler")
-"""The part of `ahandle_event` that calls one handler."""
+ASYNC_DISPATCH_ONE: Final = codes_of_langchain("langchain_core.callbacks.manager:_ahandle_event_for_handler")[-1:]
+"""The part of `ahandle_event` that calls one handler, likewise."""
 
 _PRIVATE_LOOP: Final = codes_of_langchain("langchain_core.callbacks.manager:_run_coros")
 """The function that runs coroutines of async handlers for a sync run, on a loop of its own."""
