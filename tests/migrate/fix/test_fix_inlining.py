@@ -395,3 +395,40 @@ def test_a_config_in_a_variable_loses_the_handler(config: str) -> None:
     """)
     assert "callbacks" not in text.split("def ask")[1]
     assert ("config" in text.split("def ask")[1]) == any(each in config for each in ("recursion_limit", "tags"))
+
+
+def test_a_string_that_an_f_string_reads_becomes_a_variable() -> None:
+    """Before CPython 3.12, an f-string cannot hold a string with its own quotes."""
+    check_rewritten(
+        """
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_openai import ChatOpenAI
+
+
+        class Show(BaseCallbackHandler):
+            def __init__(self, prefix):
+                self.prefix = prefix
+
+            def on_llm_new_token(self, token, **kwargs):
+                print(f"{self.prefix}: {token}")
+
+
+        def ask(q):
+            llm = ChatOpenAI(streaming=True, callbacks=[Show(prefix="tea")])
+            return llm.invoke(q)
+        """,
+        """
+        from callbridge import stream_call
+        from langchain_openai import ChatOpenAI
+
+
+        def ask(q):
+            prefix = "tea"
+            llm = ChatOpenAI(streaming=True)
+            with stream_call(llm.invoke, q) as stream:
+                for token in stream.text():
+                    print(f"{prefix}: {token}")
+            return stream.result
+        """,
+        unsafe=True,
+    )

@@ -326,7 +326,10 @@ def test_a_factory_that_is_given_the_handler_takes_it_no_more(capsys: pytest.Cap
         ("def make(\n            handler,  # prints\n        ):\n            MADE", "have comments: remove"),
         ("def make(handler):\n            print(handler)\n            MADE", "reads it 2 times"),
         ("@cache\n        def make(handler):\n            MADE", "for something other than a list of `callbacks`"),
-        ("def make(handler):\n            handler = handler\n            MADE", "for something other than a list of `callbacks`"),
+        (
+            "def make(handler):\n            handler = handler\n            MADE",
+            "for something other than a list of `callbacks`",
+        ),
     ],
 )
 def test_a_factory_that_does_more_with_the_handler_keeps_it(function: str, reason: str) -> None:

@@ -177,7 +177,8 @@ class _Inlining:
             if not each.used:
                 continue
             given = arguments.get(each.parameter) if each.parameter else None
-            if isinstance(given, ast.expr) and not each.changes and self._are_stable(given, runs):
+            replaces = isinstance(given, ast.expr) and not each.changes and self._are_stable(given, runs)
+            if isinstance(given, ast.expr) and replaces and not (_is_text(given) and self._is_formatted(name)):
                 self._renames[f"self.{name}"] = self._source.code(given)
                 continue
             variable = self._free(name.lstrip("_") or "value", runs)
@@ -187,6 +188,12 @@ class _Inlining:
         for name in sorted(self._consumer.locals):
             self._renames[name] = self._free(name, runs)
         self._check_dropped(arguments)
+
+    def _is_formatted(self, name: str) -> bool:
+        """Return whether an f-string reads an attribute: before CPython 3.12 it cannot hold a string with its own quotes."""
+        texts = [node for each in (self._source.tree, *self._consumer.hooks) for node in ast.walk(each)]
+        inside = [part for node in texts if isinstance(node, ast.JoinedStr) for part in ast.walk(node)]
+        return any(isinstance(each, ast.Attribute) and each.attr == name for each in inside)
 
     def _check_dropped(self, arguments: Mapping[str, ast.expr | str]) -> None:
         """Refuse if computing an argument of the handler has an effect, and no code would compute it any more."""
@@ -330,6 +337,10 @@ class _Inlining:
         if added is None:
             raise UnfitError(f"the name {name} means something else where the call is")
         self._operations += added
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _is_quiet(node: ast.stmt) -> bool:
