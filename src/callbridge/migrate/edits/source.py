@@ -44,6 +44,10 @@ def _is_stdlib(node: ast.ImportFrom) -> bool:
     return not node.level and (node.module or "").partition(".")[0] in sys.stdlib_module_names
 
 
+def _binds(node: ast.Import | ast.ImportFrom, name: str) -> bool:
+    return any((alias.asname or alias.name.partition(".")[0]) == name for alias in node.names)
+
+
 def keyword_of(call: ast.Call, name: str) -> ast.keyword | None:
     """Return the keyword argument with this name."""
     return next((keyword for keyword in call.keywords if keyword.arg == name), None)
@@ -263,9 +267,7 @@ class Source:
 
     def _is_hidden(self, name: ast.Name) -> bool:
         """Return whether something other than a module-level import may have bound a name at a read."""
-        imports = [
-            each for each in self.nodes if isinstance(each, ast.Import | ast.ImportFrom) and self._imports(each, name.id)
-        ]
+        imports = [each for each in self._imports if _binds(each, name.id)]
         if self.scopes.home(name) is not self.tree or not all(self.parents[each] is self.tree for each in imports):
             return True
         for node in self.nodes:
@@ -278,9 +280,6 @@ class Source:
             if hidden:
                 return True
         return False
-
-    def _imports(self, node: ast.Import | ast.ImportFrom, name: str) -> bool:
-        return any((alias.asname or alias.name.partition(".")[0]) == name for alias in node.names)
 
     def is_imported(self, name: str) -> bool:
         """Return whether an import binds a name somewhere in the file."""
@@ -313,6 +312,19 @@ class Source:
             found = [node for node in found if within is node or within in self.ancestors(node)]
             found = [node for node in found if not self._is_below(self.scopes.home(node), within)]
         return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+    @cached_property
+    def _declarations(self) -> list[ast.Global | ast.Nonlocal]:
+        return [node for node in self.nodes if isinstance(node, ast.Global | ast.Nonlocal)]
+
+    @cached_property
+    def _imports(self) -> list[ast.Import | ast.ImportFrom]:
+        return [node for node in self.nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+    @cached_property
+    def classes(self) -> list[ast.ClassDef]:
+        """All classes, at every level."""
+        return [node for node in self.nodes if isinstance(node, ast.ClassDef)]
 
     @cached_property
     def _by_name(self) -> Mapping[str, list[ast.Name]]:
@@ -405,7 +417,7 @@ class Source:
 
     def _is_other(self, name: str, scope: Function | ast.Module) -> bool:
         """Return whether a name is a parameter of this function, or is declared to be a variable of another scope."""
-        declared = [node for node in self.nodes if isinstance(node, ast.Global | ast.Nonlocal) and name in node.names]
+        declared = [node for node in self._declarations if name in node.names]
         if any(scope is self.tree or scope in self.ancestors(node) for node in declared):
             return True
         arguments = ast.walk(scope.args) if isinstance(scope, Function) else ()

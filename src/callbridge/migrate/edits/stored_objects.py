@@ -42,7 +42,7 @@ def family_of(source: Source, holder: ast.ClassDef) -> list[ast.ClassDef]:
     for each in above:
         above += [other for other in _bases_of(source, each) if other not in above]
     for each in below:
-        below += [other for other in _classes(source) if each in _bases_of(source, other) and other not in below]
+        below += [other for other in source.classes if each in _bases_of(source, other) and other not in below]
     return [*above, *below[1:]]
 
 
@@ -55,13 +55,9 @@ def is_closed(source: Source, holder: ast.ClassDef) -> bool:
     return True
 
 
-def _classes(source: Source) -> list[ast.ClassDef]:
-    return [node for node in source.nodes if isinstance(node, ast.ClassDef)]
-
-
 def _bases_of(source: Source, holder: ast.ClassDef) -> list[ast.ClassDef]:
     names = {base.id for base in holder.bases if isinstance(base, ast.Name)}
-    return [each for each in _classes(source) if each.name in names] if names else []
+    return [each for each in source.classes if each.name in names] if names else []
 
 
 def _is_harmless(source: Source, base: ast.expr) -> bool:
