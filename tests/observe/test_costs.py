@@ -184,7 +184,7 @@ async def hear_with_nothing(tokens: int) -> None:
 
 
 def test_a_token_of_astream_events() -> None:
-    at_most(per_item(read_model), woken=0, scheduled=(0.1, 5.1), calls=(13, 31), lines=(66, 124))
+    at_most(per_item(read_model), woken=0, scheduled=(0.1, 5.1), calls=(12, 31), lines=(65, 124))
 
 
 def test_a_token_of_astream_call() -> None:
