@@ -153,14 +153,9 @@ class ReceivingHandler:
             return self._call_missing(name)
         if method.ignored_by is not None and getattr(self.handler, method.ignored_by):
             return None
-        bound = getattr(self.handler, name)
         if method.fitting is not None:
             args, kwargs = method.fitting.fitted(parts)
-        elif name == "on_llm_new_token" and "parent_run_id" in kwargs:  # as the translator makes it
-            # Spelled out, because nothing is called as often, and Python takes longer to unpack a dict than to pass this.
-            chunk, run_id, parent_run_id, tags = kwargs["chunk"], kwargs["run_id"], kwargs["parent_run_id"], kwargs["tags"]
-            return run(context, bound, args[0], chunk=chunk, run_id=run_id, parent_run_id=parent_run_id, tags=tags)
-        return run(context, bound, *args, **kwargs)
+        return run(context, getattr(self.handler, name), *args, **kwargs)
 
     def _call_missing(self, name: str) -> None:
         ignored_by = METHODS[name].ignored_by
