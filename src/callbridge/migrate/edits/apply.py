@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias, TypeVar, cast
@@ -68,7 +69,7 @@ def apply_operations(text: str, operations: Sequence[Operation]) -> str:
     """
     module, tail = _parsed(text)
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
-    editor = _Editor(wrapper.resolve(PositionProvider), operations, module)
+    editor = _Editor(wrapper.resolve(PositionProvider), operations, module, text.split("\n"))
     edited = wrapper.visit(editor)
     editor.check_done()
     return edited.code + tail
@@ -90,7 +91,13 @@ def _parsed(text: str) -> tuple[cst.Module, str]:
 class _Editor(cst.CSTTransformer):
     """Applies the operations at each node's place, and leaves other nodes as they are."""
 
-    def __init__(self, positions: Mapping[cst.CSTNode, CodeRange], operations: Iterable[Operation], module: cst.Module) -> None:
+    def __init__(
+        self,
+        positions: Mapping[cst.CSTNode, CodeRange],
+        operations: Iterable[Operation],
+        module: cst.Module,
+        lines: Sequence[str],
+    ) -> None:
         super().__init__()
         self._positions = positions
         self._module = module
@@ -110,7 +117,9 @@ class _Editor(cst.CSTTransformer):
             if isinstance(operation, ReplaceExpression | ReplaceStatement)
             for span in operation.holes.values()
         }
-        self._lines = module.code.split("\n")
+        self._lines = lines
+        anchors = {key[0] for key in self._imports if key[0] is not None}
+        self._touched = sorted(anchors | {span.line for span in (*self._todo, *self._wanted)})
         self._column = 0
         self._depths: dict[Span, int] = {}
         self._expressions: dict[Span, cst.BaseExpression] = {}
@@ -130,6 +139,22 @@ class _Editor(cst.CSTTransformer):
             node = node.body[0]
         found = self._positions[node]
         return Span(found.start.line, found.start.column, found.end.line, found.end.column)
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        """Pass over the inside of statements in which there is nothing to do: that takes most of the time."""
+        if isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement) and not self._is_touched(node):
+            return False
+        return super().on_visit(node)
+
+    def _is_touched(self, node: Statement) -> bool:
+        """Return whether an operation begins in a statement, its decorators, or the comments before it and at its end."""
+        decorators = getattr(node, "decorators", ())
+        first = self.span(decorators[0] if decorators else node).line - len(node.leading_lines)
+        last = self.span(node).end_line
+        while last < len(self._lines) and self._lines[last].lstrip()[:1] in ("", "#"):
+            last += 1
+        following = bisect_left(self._touched, first)
+        return following < len(self._touched) and self._touched[following] <= last
 
     def on_leave(self, original_node: N, updated_node: N) -> Left:  # type: ignore[override]
         """Carry out the operations at this node."""

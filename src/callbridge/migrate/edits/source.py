@@ -270,16 +270,22 @@ class Source:
         imports = [each for each in self._imports if _binds(each, name.id)]
         if self.scopes.home(name) is not self.tree or not all(self.parents[each] is self.tree for each in imports):
             return True
+        return name.id in self._bound_besides
+
+    @cached_property
+    def _bound_besides(self) -> frozenset[str]:
+        """Imported names that the module also binds in another way."""
+        names: set[str] = set()
         for node in self.nodes:
-            if isinstance(node, ast.Name) and node.id == name.id and not isinstance(node.ctx, ast.Load):
-                hidden = self.scopes.home(node) is self.tree
-            elif isinstance(node, Function | ast.ClassDef) and node.name == name.id:
-                hidden = self.scope(node) is self.tree
-            else:
-                hidden = isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name == name.id
-            if hidden:
-                return True
-        return False
+            if isinstance(node, ast.Name):
+                if node.id in self._imported and not isinstance(node.ctx, ast.Load) and self.scopes.home(node) is self.tree:
+                    names.add(node.id)
+            elif isinstance(node, Function | ast.ClassDef):
+                if node.name in self._imported and self.scope(node) is self.tree:
+                    names.add(node.name)
+            elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+                names.add(node.name)
+        return frozenset(names)
 
     def is_imported(self, name: str) -> bool:
         """Return whether an import binds a name somewhere in the file."""
