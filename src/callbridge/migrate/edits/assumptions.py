@@ -10,8 +10,8 @@ import ast
 from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.analysis.streaming_models import flag_of, told
 from callbridge.migrate.edits.assignments import is_assignment, value_of
-from callbridge.migrate.edits.besides import called
 from callbridge.migrate.edits.models import is_configuring, is_model, parts_of, receiver, run_models, values_of
+from callbridge.migrate.edits.other_printing import called
 from callbridge.migrate.edits.source import Source
 
 __all__ = ["silence", "unstreamed"]

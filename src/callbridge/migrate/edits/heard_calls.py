@@ -10,9 +10,9 @@ from typing import NamedTuple
 from callbridge.migrate.edits.assignments import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.assumptions import silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
-from callbridge.migrate.edits.besides import disorder
+from callbridge.migrate.edits.model_users import strangers
 from callbridge.migrate.edits.models import hearing, is_configuring, is_model
-from callbridge.migrate.edits.owning import strangers
+from callbridge.migrate.edits.other_printing import disorder
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.stored_objects import attribute_values, holder_of
 from callbridge.migrate.edits.unfit import UnfitError
