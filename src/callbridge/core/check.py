@@ -22,12 +22,10 @@ NOTES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The same for the extended events that neither begin nor end a run, by event name."""
 
-_KEYS: Final[Mapping[str, str]] = {
-    **{f"on_{run_type}_{phase}": key for run_type in _RUN_TYPES for phase, key in _PAYLOADS.items()},
-    **NOTES,
-}
-"""The same for all events, by name. `on_custom_event` is missing, because its data may be anything. It is
-asked for each event, and a proxy would take thrice as long."""
+_KEYS: Final[Mapping[str, str]] = MappingProxyType(
+    {**{f"on_{run_type}_{phase}": key for run_type in _RUN_TYPES for phase, key in _PAYLOADS.items()}, **NOTES}
+)
+"""The same for all events, by name. `on_custom_event` is missing, because its data may be anything."""
 
 _NAME: Final = re.compile(rf"on_.+_({'|'.join(_PAYLOADS)})", re.DOTALL)
 """Matches the name of a run's event. LangChain accepts any string as a run type."""
