@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -149,6 +152,33 @@ def test_a_reader_that_stops_stops_the_model(reports: str) -> None:
             pass  # the bound is reached soon, however busy the machine is
         assert not _grows_beyond(one, 9)
     assert len(one.made) <= 10  # leaving lets it go to its next callback
+
+
+@pytest.mark.parametrize("reports", REPORTS)
+def test_a_reader_that_is_slow_to_leave_stops_the_model(reports: str) -> None:
+    """Other threads get their turn in the midst of leaving, most of all on a busy machine."""
+    one = model(words(500), reports=reports)
+    stream = cb.stream_call(read_v3, one, capacity=8)
+    next(iter(stream))
+    with _slow_thread():
+        stream.close()
+    assert len(one.made) <= 10
+
+
+@contextmanager
+def _slow_thread() -> Iterator[None]:
+    """Let other threads run before each line of this thread."""
+
+    def pause(*_: Any) -> Any:
+        time.sleep(0.0005)
+        return pause
+
+    before = sys.gettrace()
+    sys.settrace(pause)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def _grows_beyond(one: Scripted, count: int) -> bool:

@@ -94,10 +94,9 @@ class _OwningStream(Generic[R]):
 
     def _leave(self) -> bool:
         """Called when the reader leaves. Return whether there is a run to wait for."""
-        running = self._begun and self._reader.state == "reading"
+        if self._begun and self._reader.state == "reading" and self._on_exit == "cancel":
+            self._run.cancel()  # first: closing wakes callbacks that wait for room, and they would go on to the next tokens
         self._handler.close()
-        if running and self._on_exit == "cancel":
-            self._run.cancel()
         return self._begun and self._on_exit == "cancel"
 
     def leave_for_exit(self) -> None:
