@@ -90,6 +90,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _decode(value: Payload, depth: int) -> Payload:
+    """Return what parsed JSON stands for. Its dicts are the parser's, so they are changed where they are."""
     kind = type(value)
     if kind is not dict and kind is not list:
         return value
@@ -97,7 +98,7 @@ def _decode(value: Payload, depth: int) -> Payload:
         raise JSONFormatError(value, f"it is nested more than {MAX_DEPTH} levels deep")
     if kind is list:
         return [_decode(item, depth + 1) for item in value] if value else value
-    if value.get("lc") == 1 and isinstance(value.get("type"), str):
+    if "lc" in value and value["lc"] == 1 and isinstance(value.get("type"), str):
         return _marked(value, depth)
     if len(value) == 1 and LC_ESCAPED in value:
         return value[LC_ESCAPED]  # LangChain's mark: its content has no special meaning
@@ -105,7 +106,11 @@ def _decode(value: Payload, depth: int) -> Payload:
 
 
 def _members(value: dict[str, Payload], depth: int) -> dict[str, Payload]:
-    return {key: item if type(item) is str else _decode(item, depth) for key, item in value.items()}  # most are texts
+    for key, item in value.items():
+        kind = type(item)
+        if kind is dict or kind is list:  # most are texts
+            value[key] = _decode(item, depth)
+    return value
 
 
 def _marked(mark: dict[str, Payload], depth: int) -> Payload:
@@ -154,8 +159,11 @@ def _decode_fields(fields: dict[str, Payload], depth: int) -> dict[str, Payload]
 
 def _path(mark: dict[str, Payload]) -> Id:
     path = mark["id"]
-    if not (isinstance(path, list) and set(map(type, path)) <= {str}):
+    if not isinstance(path, list):
         raise JSONFormatError(mark, "its id is not a list of names")
+    for name in path:
+        if not isinstance(name, str):
+            raise JSONFormatError(mark, "its id is not a list of names")
     return tuple(path)
 
 
