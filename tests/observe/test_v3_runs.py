@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -163,6 +164,19 @@ def test_a_reader_that_is_slow_to_leave_stops_the_model(reports: str) -> None:
     with _slow_thread():
         stream.close()
     assert len(one.made) <= 10
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_loop_in_another_thread_ends_quietly_when_the_stream_is_closed(extended: bool) -> None:
+    with cb.stream_call(read_v3, model(words(1000)), extended=extended) as stream, ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(list, stream)
+        while not stream.statistics().channel.received:
+            pass
+        with _slow_thread():
+            stream.close()
+        events = reading.result()
+    assert set(names(events)) <= {"on_chat_model_start", "on_chat_model_stream"}
+    assert len(events) < 1000
 
 
 @contextmanager

@@ -81,6 +81,7 @@ class EventSender:
         self._send, self._receive = ends
         self._roots = roots
         self._stopped = False
+        self._left = False
         self._in_room = 0
         self._overflow: ChannelOverflow | None = None  # the first overflow; the reader gets it in place of the end
         # Of a run that was stopped:
@@ -422,6 +423,11 @@ class EventSender:
         self._send.never_wait()
         self.entered_loops.cancel_all()
 
+    def stop_unread(self) -> None:
+        """Stop the run, as `stop` does, because its reader leaves. The reader is closed soon, or by the end of the run."""
+        self._left = True
+        self.stop()
+
     def note_cancelled(self) -> None:
         """Note that the run has been cancelled: runs that begin from now on are part of the cleanup or belong to other code."""
         self._cancelled = True
@@ -432,7 +438,7 @@ class EventSender:
     @property
     def reader_left(self) -> bool:
         """Whether the reader has left, so that nobody reads what is sent."""
-        return self._send.reader_left
+        return self._left or self._send.reader_left
 
     @property
     def stopped(self) -> bool:
@@ -486,6 +492,8 @@ class EventSender:
     def finish(self, error: BaseException | None = None) -> None:
         """Close the channel and forget all runs. Idempotent."""
         self._note_open()
+        if self._left:
+            self._receive.close()  # nobody must read that the run was stopped
         if self._send.closed:
             self._encoder.forget()  # late callbacks may be running in other threads
             return

@@ -93,10 +93,14 @@ class EventReader:
             self.note_end()
             raise
 
-    def close(self) -> None:
-        """Stop reading. Idempotent; from any thread."""
+    def leave(self) -> None:
+        """Note that the reader has left, and will be closed."""
         if self.state in ("new", "reading"):
             self.state = "closed"
+
+    def close(self) -> None:
+        """Stop reading. Idempotent; from any thread."""
+        self.leave()
         self._receive.close()
 
     def check_open(self, stop: type[Exception]) -> None:

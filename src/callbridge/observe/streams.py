@@ -95,7 +95,9 @@ class _OwningStream(Generic[R]):
     def _leave(self) -> bool:
         """Called when the reader leaves. Return whether there is a run to wait for."""
         if self._begun and self._reader.state == "reading" and self._on_exit == "cancel":
-            self._run.cancel()  # first: closing wakes callbacks that wait for room, and they would go on to the next tokens
+            # Before the channel is closed: that wakes callbacks that wait for room, and the run would go on to the next tokens.
+            self._reader.leave()
+            self._run.cancel()
         self._handler.close()
         return self._begun and self._on_exit == "cancel"
 
