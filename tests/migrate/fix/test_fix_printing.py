@@ -176,7 +176,7 @@ def test_a_model_that_did_not_stream_prints_only_with_unsafe(model: str, call: s
         ("self.chat = chat", "stored in self.chat, and `fix` cannot follow that to its runs"),
         ("use(chat)", "passed to use(), and `fix` cannot follow it there"),
         ("yield chat", "wrap the call that runs it with `stream_call`"),
-        ("return chat.stream(x)", "what .stream does"),
+        ("return chat.stream(x)", "stream() returns a stream"),
         ("return f(g(), chat.invoke(x))", "larger expression"),
         ("return x and chat.invoke(x)", "larger expression"),
         ("return [chat.invoke(each) for each in x]", "larger expression"),

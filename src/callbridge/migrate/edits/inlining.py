@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from callbridge.migrate.edits.assignments import Assignment, is_assignment, value_of
+from callbridge.migrate.edits.answers import Answer
 from callbridge.migrate.edits.attachments import Attachment
 from callbridge.migrate.edits.heard_calls import Run, guarded, heard_runs, kept
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.loop_bodies import Consumer, Field, begun_by, read_consumer
+from callbridge.migrate.edits.loop_bodies import Consumer, Field, begun_by, is_guard, read_consumer
 from callbridge.migrate.edits.models import ends_with, is_chat_model, is_model, receiver, run_models, steps_of
 from callbridge.migrate.edits.operations import (
     Change,
@@ -267,12 +268,32 @@ class _Inlining:
         return _Setup(variable, f"{variable} = {made}" if variable else made, holes)
 
     def _replace_uses(self, uses: Sequence[ast.Attribute]) -> None:
-        """Replace reads of the handler's attributes by the variables."""
+        """Replace reads of the handler's attributes by the variables, and calls of its methods by what these return."""
         for use in uses:
+            if use.attr in self._consumer.answers:
+                self._replace_answer(use, self._consumer.answers[use.attr])
+                continue
             known = self._renames.get(f"self.{use.attr}")
             if known is None or not isinstance(use.ctx, ast.Load):
                 raise UnfitError(f"code outside the handler uses its {use.attr}")
             self._operations.append(ReplaceExpression(self._source.span(use), known))
+
+    def _replace_answer(self, use: ast.Attribute, answer: Answer) -> None:
+        """Replace a method of the handler, or its call, by the expression that it returns."""
+        call = self._source.parents[use]
+        whole: ast.expr | None = use if answer.is_property else None
+        if whole is None and isinstance(call, ast.Call) and call.func is use and not (call.args or call.keywords):
+            whole = call
+        if whole is None or not isinstance(use.ctx, ast.Load):
+            raise UnfitError(f"code outside the handler uses its {use.attr}")
+        if unknown := [each for each in answer.reads if f"self.{each}" not in self._renames]:
+            raise UnfitError(f"code outside the handler uses its {use.attr}, which reads self.{unknown[0]}: its hook does not")
+        for name in answer.names:
+            self._need(name, use)
+        around = self._source.parents[whole]
+        alone = isinstance(around, ast.Return | ast.Assign | ast.Expr | ast.keyword | ast.Call)
+        alone = alone and not (isinstance(around, ast.Call) and around.func is whole)
+        self._operations.append(ReplaceExpression(self._source.span(whole), answer.code(self._renames, alone=alone)))
 
     def _place_setup(self, kept_in: Assignment | None, runs: Sequence[ast.Call]) -> None:
         """Define the variables where the code made the handler, or before the one call that the handler was for."""
@@ -372,8 +393,12 @@ def _quoted(code: str) -> str:
 def _is_idle_without_text(consumer: Consumer) -> bool:
     """Return whether an empty token changes nothing: the code adds it, prints it without a line end, or tests it first."""
     hook = consumer.handler.token_hook
-    body = [each for each in hook.body if not isinstance(each, ast.Pass)] if hook is not None else []
-    return all(_is_idle(each, consumer) for each in body)
+    for each in hook.body if hook is not None else ():
+        if isinstance(each, ast.Return) or is_guard(each, consumer.token):
+            return True
+        if not (isinstance(each, ast.Pass) or _is_idle(each, consumer)):
+            return False
+    return True
 
 
 def _is_idle(node: ast.stmt, consumer: Consumer) -> bool:

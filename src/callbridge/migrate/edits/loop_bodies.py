@@ -25,9 +25,10 @@ from callbridge.migrate.analysis.handlers import HandlerClass, Sink, is_effectiv
 from callbridge.migrate.analysis.langchain_names import BASES, is_langchain
 from callbridge.migrate.analysis.module import Function
 from callbridge.migrate.analysis.token_sinks import main_sink
+from callbridge.migrate.edits.answers import Answer, answers_of
 from callbridge.migrate.edits.unfit import UnfitError
 
-__all__ = ["Consumer", "Field", "begun_by", "read_consumer"]
+__all__ = ["Consumer", "Field", "begun_by", "is_guard", "read_consumer"]
 
 _TOKEN = "on_llm_new_token"  # the name of a method
 _LONGEST = 12
@@ -77,6 +78,7 @@ class Consumer:
         locals: The names that its statements bind.
         is_async: Whether its hook is a coroutine function.
         awaits: Whether its hook awaits something.
+        answers: The methods with which code outside the class asks for what it keeps, by name.
     """
 
     handler: HandlerClass
@@ -92,6 +94,7 @@ class Consumer:
     locals: frozenset[str]
     is_async: bool
     awaits: bool
+    answers: Mapping[str, Answer]
 
     @property
     def raises(self) -> bool:
@@ -143,6 +146,7 @@ def read_consumer(handler: HandlerClass) -> Consumer:
         bound,
         isinstance(hook, ast.AsyncFunctionDef),
         any(isinstance(node, ast.Await) for each in hooks for node in ast.walk(each)),
+        answers_of(handler),
     )
 
 
@@ -168,11 +172,18 @@ def _token(hook: Function) -> str:
 
 
 def _statements(function: Function) -> list[ast.stmt]:
-    """Return the statements of a function without those at its beginning that do nothing."""
+    """Return the statements of a function without those that do nothing: at its beginning, and a `return` at its end."""
     body = list(function.body)
     while len(body) > 1 and (isinstance(body[0], ast.Pass) or _is_text(body[0])):
         body.pop(0)
+    while len(body) > 1 and isinstance(last := body[-1], ast.Return) and _is_idle_value(last):
+        body.pop()
     return body
+
+
+def _is_idle_value(node: ast.Return) -> bool:
+    """Return whether a `return` only ends a hook: nobody reads the value, and computing it does nothing."""
+    return node.value is None or isinstance(node.value, ast.Constant | ast.Name)
 
 
 def _is_text(node: ast.stmt) -> bool:
@@ -182,6 +193,8 @@ def _is_text(node: ast.stmt) -> bool:
 def _source(handler: HandlerClass, hook: Function) -> str:
     """Return the source of a hook's statements, including comments."""
     body = _statements(hook)
+    if len(body) > 1 and hook.name == _TOKEN and is_guard(body[0], _token(hook)):
+        body.pop(0)  # the loop gets no empty text
     if body[0].lineno == hook.lineno:
         raise UnfitError("its hook is on one line with its header: put the body on a line of its own")
     first = body[0].lineno
@@ -190,11 +203,27 @@ def _source(handler: HandlerClass, hook: Function) -> str:
         first -= 1
     if (body[-1].end_lineno or first) - first >= _LONGEST:
         raise UnfitError(f"its {hook.name} is long: make it a function of the text, and call that in a loop over `stream_call`")
-    text = "\n".join(lines[first - 1 : body[-1].end_lineno])
+    text = "\n".join(_skipping(lines, hook)[first - 1 : body[-1].end_lineno])
     texts = [node for each in body for node in ast.walk(each) if isinstance(node, ast.Constant | ast.JoinedStr)]
     if any(node.end_lineno != node.lineno and _is_one_token(handler, node) for node in texts):
         raise UnfitError("its hook has a string over several lines, whose indentation would change")
     return textwrap.dedent(text).strip("\n")
+
+
+def is_guard(node: ast.stmt, token: str) -> bool:
+    """Return whether this is `if not token: return`."""
+    if not isinstance(node, ast.If) or node.orelse or len(node.body) != 1 or not isinstance(node.body[0], ast.Return):
+        return False
+    return ast.unparse(node.test) in (f"not {token}", f"{token} == ''", f"{token} is None")
+
+
+def _skipping(lines: Sequence[str], hook: Function) -> list[str]:
+    """Return the lines of a file, in which each `return` of a hook ends one turn of a loop."""
+    found = list(lines)
+    for node in (each for each in ast.walk(hook) if isinstance(each, ast.Return)):
+        line = found[node.lineno - 1].encode()
+        found[node.lineno - 1] = (line[: node.col_offset] + b"continue" + line[node.end_col_offset :]).decode()
+    return found
 
 
 def _is_one_token(handler: HandlerClass, node: ast.expr) -> bool:
@@ -213,13 +242,21 @@ def _check_hook(hook: Function, token: str) -> None:
             raise UnfitError(f"its {hook.name} reads {node.id}, which a loop over text does not have: read events instead")
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             raise UnfitError(f"its {hook.name} defines functions")
-        if isinstance(node, ast.Global | ast.Nonlocal | ast.Yield | ast.YieldFrom | ast.Return):
+        is_skip = isinstance(node, ast.Return) and hook.name == _TOKEN and _is_skip(hook, node)
+        if isinstance(node, ast.Global | ast.Nonlocal | ast.Yield | ast.YieldFrom | ast.Return) and not is_skip:
             raise UnfitError(f"its {hook.name} has a `{type(node).__name__.lower()}`, which means something else in a loop")
         if isinstance(node, ast.Name) and node.id == "super":
             raise UnfitError(f"its {hook.name} calls the method of its base")
     selves = [node for node in nodes if isinstance(node, ast.Name) and node.id == "self"]
     if len(selves) != sum(1 for node in nodes if _attribute(node)):
         raise UnfitError(f"its {hook.name} passes the handler itself on")
+
+
+def _is_skip(hook: Function, node: ast.Return) -> bool:
+    """Return whether a `return` leaves out the rest of a token hook, as `continue` leaves out the rest of a loop's body."""
+    loops = [each for each in ast.walk(hook) if isinstance(each, ast.For | ast.AsyncFor | ast.While)]
+    inner = any(node is each for loop in loops for each in ast.walk(loop))
+    return _is_idle_value(node) and node.lineno == node.end_lineno and not inner
 
 
 def _attribute(node: ast.AST) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "hears_all",
     "is_chat_model",
     "is_configuring",
+    "is_idle_memory",
     "is_model",
     "makes_model",
     "parts_of",
@@ -58,6 +59,15 @@ _DATA_MODULES = words(
 
 _PLAIN_MEMORY = re.compile(r"Conversation(Buffer|BufferWindow|TokenBuffer|Summary|SummaryBuffer)Memory$")
 """Memories that run no model when they are read."""
+
+_IDLE_MEMORY = re.compile(r"\.Conversation(Buffer|BufferWindow|TokenBuffer)Memory$")
+"""Memories that never run the model that they are given."""
+
+_SEARCHES = words("get_relevant_documents invoke")
+"""Methods that search, and run no model if the object that has them holds none."""
+
+_OF_STORES = words("as_retriever max_marginal_relevance_search similarity_search similarity_search_with_score")
+"""Methods of vector stores, which use embeddings, and run no model."""
 
 _PLAIN_RETRIEVER = re.compile(r"\b(BM25|KNN|SVM|TFIDF)Retriever\b")
 """Retrievers that compare texts themselves."""
@@ -219,13 +229,13 @@ def _models(source: Source, node: ast.expr, depth: int) -> Models:
     if isinstance(node, ast.Name):
         function = function_named(source, node.id)
         if function is not None:
-            return Models(frozenset(), _is_plain(source, function))
+            return Models(frozenset(), _is_plain(source, function, depth))
         values = values_of(source, node)
         return _union([_models(source, each, depth + 1) for each in values]) if values else Models(frozenset(), False)
     if isinstance(node, ast.Constant | ast.JoinedStr | ast.Compare | ast.UnaryOp):
         return Models(frozenset(), True)
     if isinstance(node, ast.Lambda):
-        return Models(frozenset(), _is_plain(source, node))
+        return Models(frozenset(), _is_plain(source, node, depth))
     if isinstance(node, ast.BinOp):
         return _union([_models(source, each, depth + 1) for each in (node.left, node.right)])
     if isinstance(node, ast.List | ast.Tuple):
@@ -262,8 +272,8 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
     origin = source.origin(call.func)
     if isinstance(call.func, ast.Attribute) and call.func.attr in SAME_MODELS:
         return _union([_models(source, each, depth + 1) for each in (call.func.value, *call.args)])
-    if origin == "operator.itemgetter" or (isinstance(call.func, ast.Attribute) and call.func.attr == "as_retriever"):
-        return Models(frozenset(), True)  # a vector store's retriever uses embeddings, and runs no model
+    if origin == "operator.itemgetter" or (isinstance(call.func, ast.Attribute) and call.func.attr in _OF_STORES):
+        return Models(frozenset(), True)
     method = method_called(source, call.func)
     if method is not None:
         return _models_of_returned(source, method, depth)
@@ -271,13 +281,19 @@ def _models_of_call(source: Source, call: ast.Call, depth: int) -> Models:
         return _models_of_own(source, call.func.id, depth)
     if not is_langchain(origin):
         return Models(frozenset(), False)
-    if _PLAIN_RETRIEVER.search(origin):
+    if _PLAIN_RETRIEVER.search(origin) or is_idle_memory(source, call):
         return Models(frozenset(), True)
     name = origin.rpartition(".")[2]
     if re.search(r"Prompt|Template|Parser$", origin.partition(".")[2]) and "Fixing" not in name and "Retry" not in name:
         return Models(frozenset(), True)
     values = [*call.args, *(each.value for each in call.keywords if each.arg not in _WITHOUT_MODELS)]
     return _union([_models(source, value, depth + 1) for value in values])
+
+
+def is_idle_memory(source: Source, call: ast.AST) -> bool:
+    """Return whether this makes a memory that takes a model, at most to count tokens, and never runs it."""
+    origin = source.origin(call.func) if isinstance(call, ast.Call) else None
+    return is_langchain(origin) and _IDLE_MEMORY.search(origin) is not None
 
 
 def _models_of_own(source: Source, name: str, depth: int) -> Models:
@@ -378,12 +394,12 @@ def values_of(source: Source, name: ast.Name) -> list[ast.expr]:
     return source.values(name) if given is None else [given]
 
 
-def _is_plain(source: Source, function: ast.FunctionDef | ast.Lambda | ast.ClassDef) -> bool:
-    """Return whether a function or class only handles text and data, and so runs no model."""
+def _is_plain(source: Source, function: ast.FunctionDef | ast.Lambda | ast.ClassDef, depth: int = 0) -> bool:
+    """Return whether a function or class only handles text and data, or searches, and so runs no model."""
     nodes = list(ast.walk(function))
     if any(isinstance(node, ast.Attribute) and node.attr == "session_state" for node in nodes):
         return False  # which is not there in the thread that runs the call
-    return all(_is_of_data(source, node) for node in nodes if isinstance(node, ast.Call))
+    return all(_is_of_data(source, node) or _is_search(source, node, depth) for node in nodes if isinstance(node, ast.Call))
 
 
 def _is_of_data(source: Source, call: ast.Call) -> bool:
@@ -397,6 +413,16 @@ def _is_of_data(source: Source, call: ast.Call) -> bool:
     if isinstance(call.func, ast.Name):
         return call.func.id in _BUILTINS and source.is_builtin(call.func.id, call)
     return isinstance(call.func, ast.Attribute) and call.func.attr in _OF_DATA
+
+
+def _is_search(source: Source, call: ast.Call, depth: int) -> bool:
+    """Return whether a call searches with an object that holds no model."""
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in _SEARCHES | _OF_STORES:
+        return False
+    if call.func.attr in _OF_STORES:
+        return True
+    models = _models(source, call.func.value, depth + 2)  # functions that search through each other come to an end
+    return models.complete and not models.found
 
 
 def _is_plain_memory(source: Source, node: ast.expr) -> bool:

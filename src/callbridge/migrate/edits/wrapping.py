@@ -11,7 +11,7 @@ from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.assignments import Assignment, is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.hoisting import statement_of
 from callbridge.migrate.edits.imports import import_of
-from callbridge.migrate.edits.models import SAME_MODELS, makes_model, receiver
+from callbridge.migrate.edits.models import SAME_MODELS, is_idle_memory, makes_model, receiver
 from callbridge.migrate.edits.operations import Operation, PassCall, RemoveArgument, ReplaceExpression, ReplaceStatement
 from callbridge.migrate.edits.parameters import function_named, parameter_of
 from callbridge.migrate.edits.source import Function, Source, Span
@@ -95,6 +95,8 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         parent = source.parents[parent]
     if isinstance(parent, ast.Call) and parent.func is node:
         yield parent
+    elif is_idle_memory(source, parent):
+        return
     elif (
         isinstance(parent, ast.BinOp | ast.Dict | ast.List | ast.Tuple)
         or _is_made_of(parent, source)
@@ -192,6 +194,10 @@ def _follow_method(source: Source, attribute: ast.Attribute, seen: _Seen) -> Ite
         return
     elif isinstance(call, ast.Call) and attribute in call.args and source.origin(call.func) in _READERS:
         raise UnfitError("the code already streams this run: use its text in that loop")
+    elif attribute.attr in _STREAMS:
+        raise UnfitError(f"{attribute.attr}() returns a stream: use its text where you read that")
+    elif attribute.attr == "save_context":
+        raise UnfitError(f"{ast.unparse(attribute)}() runs the model, and the handler hears its summary: give the memory its own")
     elif attribute.attr in _SYNC + _ASYNC:
         raise UnfitError(
             f"{ast.unparse(attribute)} is passed on, and other code calls it: call it in your own function, and pass that on"
