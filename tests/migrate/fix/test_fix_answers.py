@@ -116,7 +116,10 @@ def test_a_method_that_reads_what_no_hook_reads_keeps_the_handler() -> None:
     [
         ("if not token:\n                return", ""),
         ("if token.isspace(): return", "if token.isspace(): continue\n            "),
-        ('if token == "e":  # «e»\n                return None', 'if token == "e":  # «e»\n                continue\n            '),
+        (
+            'if token == "e":  # «e»\n                return None',
+            'if token == "e":  # «e»\n                continue\n            ',
+        ),
     ],
 )
 def test_a_hook_that_returns_early_goes_on_with_the_next_text(before: str, after: str) -> None:

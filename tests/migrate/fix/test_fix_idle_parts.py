@@ -30,7 +30,9 @@ def is_wrapped(text: str, *, unsafe: bool = False) -> bool:
 # -- memories
 
 
-@pytest.mark.parametrize("memory", ["ConversationBufferMemory", "ConversationBufferWindowMemory", "ConversationTokenBufferMemory"])
+@pytest.mark.parametrize(
+    "memory", ["ConversationBufferMemory", "ConversationBufferWindowMemory", "ConversationTokenBufferMemory"]
+)
 def test_a_memory_that_never_runs_its_model_does_not_keep_the_handler(memory: str) -> None:
     assert is_wrapped(f"""{HEAD.format(memory=memory)}
         memory = {memory}(llm=llm, return_messages=True)
@@ -144,7 +146,7 @@ def test_a_name_that_the_test_of_a_later_if_binds_again_is_traced() -> None:
             chain.invoke(prompt)
     """)
     assert is_wrapped(text)
-    again = text.replace("chain = prompt | llm\n", "").replace("(prompt)", "(prompt)\n    chain = prompt | llm\n    chain.invoke(1)")
+    again = text.replace("chain = prompt | llm\n", "").replace("    chain.", "    chain = prompt | llm\n    chain.")
     assert not is_wrapped(again)
 
 

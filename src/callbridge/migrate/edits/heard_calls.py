@@ -11,14 +11,14 @@ from callbridge.migrate.edits.assignments import Assignment, is_assignment, vari
 from callbridge.migrate.edits.assumptions import silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
 from callbridge.migrate.edits.model_users import strangers
-from callbridge.migrate.edits.models import hearing, is_configuring, is_model
+from callbridge.migrate.edits.models import hearing, is_configuring, is_model, run_models
 from callbridge.migrate.edits.other_printing import disorder
 from callbridge.migrate.edits.source import Source
 from callbridge.migrate.edits.stored_objects import attribute_values, holder_of
 from callbridge.migrate.edits.unfit import UnfitError
 from callbridge.migrate.edits.wrapping import blocking, check_run, keepers_of, runs_of
 
-__all__ = ["Kept", "Run", "guarded", "heard_runs", "kept"]
+__all__ = ["Kept", "Run", "guarded", "heard_runs", "kept", "with_twins"]
 
 
 class Kept(NamedTuple):
@@ -69,6 +69,37 @@ def kept(source: Source, made: ast.Call) -> Kept:
         raise UnfitError(f"this file does not attach {name}")
     attachments = [attachment_of(source, use) for use in given]
     return Kept(attachments[0] if len(attachments) == 1 else _joined(attachments, name), statement, reads)
+
+
+def with_twins(source: Source, made: ast.Call, attachment: Attachment) -> Attachment:
+    """Return the attachment of a handler, made where it is attached, and of its twins as one.
+
+    A call may run one model or another, and each has a handler of its own: an equal one, its twin.
+    """
+    code = ast.unparse(made)
+    equal = [each for each in source.calls() if each is not made and ast.unparse(each) == code]
+    equal = [each for each in equal if _means_the_same(source, made, each) and not is_assignment(source.parents[each])]
+    models = [each for each in attachment.calls if equal and is_model(source, each)]
+    try:
+        runs = [run for each in models for run in runs_of(source, each)]
+    except UnfitError:
+        return attachment
+    missing = frozenset(model for run in runs for model in run_models(source, run).found) - {*attachment.calls}
+    given = [_attachment(source, each) for each in equal if missing]
+    twins = [found for found in given if found is not None and missing & {*found.calls}]
+    return _joined([attachment, *twins], code) if twins else attachment
+
+
+def _means_the_same(source: Source, one: ast.Call, other: ast.Call) -> bool:
+    """Return whether equal calls make equal objects: they have no arguments, or their names are those of one function."""
+    return not (one.args or one.keywords) or source.scope(one) is source.scope(other)
+
+
+def _attachment(source: Source, handler: ast.Call) -> Attachment | None:
+    try:
+        return attachment_of(source, handler)
+    except UnfitError:
+        return None
 
 
 def _joined(attachments: Sequence[Attachment], name: str) -> Attachment:

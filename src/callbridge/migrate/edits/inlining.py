@@ -10,13 +10,13 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from callbridge.migrate.edits.assignments import Assignment, is_assignment, value_of
 from callbridge.migrate.edits.answers import Answer
+from callbridge.migrate.edits.assignments import Assignment, is_assignment, value_of
 from callbridge.migrate.edits.attachments import Attachment
-from callbridge.migrate.edits.heard_calls import Run, guarded, heard_runs, kept
+from callbridge.migrate.edits.heard_calls import Run, guarded, heard_runs, kept, with_twins
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.loop_bodies import Consumer, Field, begun_by, is_guard, read_consumer
-from callbridge.migrate.edits.models import ends_with, is_chat_model, is_model, receiver, run_models, steps_of
+from callbridge.migrate.edits.models import ends_with, is_chat_model, is_model, receiver, run_models, runs_one, steps_of
 from callbridge.migrate.edits.operations import (
     Change,
     Operation,
@@ -90,10 +90,14 @@ class _Inlining:
 
     def change(self) -> Change:
         source, consumer = self._source, self._consumer
-        attachment, statement, reads = kept(source, self._made)
+        single, statement, reads = kept(source, self._made)
+        attachment = with_twins(source, self._made, single) if statement is None else single
+        twins = attachment is not single
         runs, reasons = heard_runs(source, attachment, _UNPRINTED if consumer.sink == "print" else _UNSHOWN)
         calls = [each.call for each in runs]
-        self._anew = self._stateful and self._is_apart(statement, calls)
+        self._anew = self._stateful and (twins or self._is_apart(statement, calls))
+        if twins and self._stateful and not all(runs_one(source, run) for run in calls):
+            raise UnfitError("several models of one call have such a handler, and each handler keeps a text of its own")
         if self._anew and reads:
             raise UnfitError("it keeps something between tokens that other code reads than the code around the call")
         self._reasons = [*reasons, *(each for run in runs for each in self._assumed(run))]

@@ -27,6 +27,7 @@ __all__ = [
     "parts_of",
     "receiver",
     "run_models",
+    "runs_one",
     "steps_of",
     "stored_in",
     "values_of",
@@ -340,6 +341,12 @@ def makes_model(source: Source, node: ast.expr, depth: int = 0) -> bool:
     else:
         return False
     return bool(values) and all(makes_model(source, each, depth + 1) for each in values)
+
+
+def runs_one(source: Source, run: ast.Call) -> bool:
+    """Return whether a call runs one model once, as far as the file shows, though maybe one of several."""
+    holding = [each for each in steps_of(source, receiver(run)) if _models(source, each, 0).found]
+    return len(holding) == 1 and makes_model(source, holding[0])
 
 
 def _returned(function: ast.FunctionDef) -> list[ast.expr]:

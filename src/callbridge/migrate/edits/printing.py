@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.events_loop import direct
-from callbridge.migrate.edits.heard_calls import guarded, heard_runs, kept
+from callbridge.migrate.edits.heard_calls import guarded, heard_runs, kept, with_twins
 from callbridge.migrate.edits.imports import import_of
 from callbridge.migrate.edits.operations import Change, Operation, Refusal, RemoveStatement
 from callbridge.migrate.edits.source import Source
@@ -45,6 +45,7 @@ def _change(source: Source, made: ast.Call, level: int, *, unsafe: bool) -> Chan
     attachment, statement, reads = kept(source, made)
     if made.args or made.keywords or reads:
         raise UnfitError("the handler is made with arguments, or the file reads its attributes")
+    attachment = with_twins(source, made, attachment) if statement is None else attachment
     runs, reasons = heard_runs(source, attachment, _UNPRINTED)
     operations: list[Operation] = [*attachment.operations]
     operations += [RemoveStatement(source.span(statement))] if statement is not None else []

@@ -123,7 +123,15 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
     elif isinstance(parent, ast.Call):
         raise UnfitError(f"the model is passed to {ast.unparse(parent.func)}(), and `fix` cannot follow it there to its runs")
     else:
-        raise UnfitError("`fix` cannot follow the model to its runs: wrap the call that runs it with `stream_call`")
+        raise UnfitError(f"{_place(parent)}, and `fix` cannot follow it to its runs: wrap these with `stream_call`")
+
+
+def _place(parent: ast.AST) -> str:
+    """Return where a model is, as a clause."""
+    if is_assignment(parent):
+        return f"the model is stored in {', '.join(map(ast.unparse, targets_of(parent)))}"
+    line = ast.unparse(parent).partition("\n")[0]
+    return f"the model is a part of `{line}`" if len(line) < 50 else f"the model is a part of `{line[:40]} …`"
 
 
 def _follow_attribute(source: Source, statement: Assignment, name: str, seen: _Seen) -> Iterator[ast.Call]:
@@ -197,7 +205,9 @@ def _follow_method(source: Source, attribute: ast.Attribute, seen: _Seen) -> Ite
     elif attribute.attr in _STREAMS:
         raise UnfitError(f"{attribute.attr}() returns a stream: use its text where you read that")
     elif attribute.attr == "save_context":
-        raise UnfitError(f"{ast.unparse(attribute)}() runs the model, and the handler hears its summary: give the memory its own")
+        raise UnfitError(
+            f"{ast.unparse(attribute)}() runs the model, and the handler hears its summary: give the memory its own"
+        )
     elif attribute.attr in _SYNC + _ASYNC:
         raise UnfitError(
             f"{ast.unparse(attribute)} is passed on, and other code calls it: call it in your own function, and pass that on"

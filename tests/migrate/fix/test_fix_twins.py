@@ -1,0 +1,153 @@
+"""CB305, CB307: a call runs one model or another, and each has an equal handler of its own."""
+
+from __future__ import annotations
+
+import pytest
+from fixing import ask, check_noop, check_rewritten, code
+from test_fix_inlining import Box
+
+from callbridge.migrate.edits.rewriting import Options, rewrite
+
+pytest.importorskip("libcst")
+
+SHOW = """
+    from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_fakes import FakeChatModel
+
+    class Show(BaseCallbackHandler):
+        def __init__(self, box):
+            self.box = box
+            self.text = ""
+
+        def on_llm_new_token(self, token, **kwargs):
+            self.text += token
+            self.box.markdown(self.text)
+"""
+
+
+@pytest.mark.parametrize("kind", ["loud", "soft"])
+def test_each_model_of_a_switch_has_the_handler(kind: str) -> None:
+    before = code(f"""{SHOW}
+    def ask(box, kind):
+        if kind == "loud":
+            llm = FakeChatModel(streaming=True, responses=["LOUD"], callbacks=[Show(box)])
+        else:
+            llm = FakeChatModel(streaming=True, responses=["soft"], callbacks=[Show(box)])
+        return llm.invoke("x").content
+    """)
+    rewritten = rewrite(before, Options())
+    assert rewritten.text == code("""
+    from callbridge import stream_call
+    from langchain_fakes import FakeChatModel
+
+    def ask(box, kind):
+        if kind == "loud":
+            llm = FakeChatModel(streaming=True, responses=["LOUD"])
+        else:
+            llm = FakeChatModel(streaming=True, responses=["soft"])
+        text = ""
+        with stream_call(llm.invoke, "x") as stream:
+            for token in stream.text():
+                text += token
+                box.markdown(text)
+        return stream.result.content
+    """)
+    boxes = Box(), Box()
+    assert [ask(text)(box, kind).lower() for text, box in zip((before, rewritten.text), boxes, strict=True)] == [kind, kind]
+    assert boxes[0].shown == boxes[1].shown
+    assert boxes[0].shown
+
+
+def test_every_model_of_one_call_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    before = code("""
+    from langchain_core.callbacks import StreamingStdOutCallbackHandler
+    from langchain_core.prompts import PromptTemplate
+    from langchain_fakes import FakeChatModel
+
+    first = FakeChatModel(streaming=True, responses=["one "], callbacks=[StreamingStdOutCallbackHandler()])
+
+    def ask(x):
+        second = FakeChatModel(streaming=True, responses=["two"], callbacks=[StreamingStdOutCallbackHandler()])
+        chain = {"x": first} | PromptTemplate.from_template("{x}") | second
+        return chain.invoke(x).content
+    """)
+    rewritten = rewrite(before, Options())
+    assert rewritten.text.count("stream_call(") == 1
+    assert "CallbackHandler" not in rewritten.text
+    assert [ask(text)("x") for text in (before, rewritten.text)] == ["two", "two"]
+    assert capsys.readouterr().out == "one two" * 2
+
+
+def test_handlers_of_models_that_run_one_after_the_other_keep_their_texts_apart() -> None:
+    check_noop(
+        f"""{SHOW}
+    from langchain_core.prompts import PromptTemplate
+
+    def ask(box, x):
+        first = FakeChatModel(streaming=True, callbacks=[Show(box)])
+        second = FakeChatModel(streaming=True, callbacks=[Show(box)])
+        chain = {{"x": first}} | PromptTemplate.from_template("{{x}}") | second
+        return chain.invoke(x)
+    """,
+        "each handler keeps a text of its own",
+    )
+
+
+@pytest.mark.parametrize("other", ["callbacks=[Show(other)]", "callbacks=[]"])
+def test_handlers_that_differ_stay(other: str) -> None:
+    check_noop(
+        f"""{SHOW}
+    def ask(box, other, x):
+        if x:
+            llm = FakeChatModel(streaming=True, callbacks=[Show(box)])
+        else:
+            llm = FakeChatModel(streaming=True, {other})
+        return llm.invoke(x)
+    """,
+        "the call may run another model, the FakeChatModel of line",
+    )
+
+
+def test_the_same_name_of_another_value_is_another_handler() -> None:
+    check_noop(
+        f"""{SHOW}
+    def ask(box, x):
+        if x:
+            llm = FakeChatModel(streaming=True, callbacks=[Show(box)])
+        else:
+            box = box.other
+            llm = FakeChatModel(streaming=True, callbacks=[Show(box)])
+        return llm.invoke(x)
+    """,
+        "its arguments may be different at the call",
+    )
+
+
+def test_a_handler_that_is_equal_but_belongs_to_another_call_is_another_one() -> None:
+    check_rewritten(
+        """
+    from langchain_core.callbacks import StreamingStdOutCallbackHandler
+    from langchain_openai import ChatOpenAI
+
+    def ask(x):
+        return ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()]).invoke(x)
+
+    def keep():
+        return [StreamingStdOutCallbackHandler()]
+    """,
+        """
+    from callbridge import stream_call
+    from langchain_core.callbacks import StreamingStdOutCallbackHandler
+    from langchain_openai import ChatOpenAI
+
+    def ask(x):
+        with stream_call(ChatOpenAI(streaming=True).invoke, x) as stream:
+            for token in stream.text():
+                print(token, end="", flush=True)
+        return stream.result
+
+    def keep():
+        return [StreamingStdOutCallbackHandler()]
+    """,
+        unsafe=True,
+    )
