@@ -58,6 +58,47 @@ def test_each_model_of_a_switch_has_the_handler(kind: str) -> None:
     assert boxes[0].shown
 
 
+def test_models_of_a_conditional_expression_are_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    before = code("""
+    from langchain_core.callbacks import StreamingStdOutCallbackHandler
+    from langchain_fakes import FakeChatModel
+
+    def ask(loud):
+        one = FakeChatModel(streaming=True, responses=["LOUD"], callbacks=[StreamingStdOutCallbackHandler()])
+        two = FakeChatModel(streaming=True, responses=["soft"], callbacks=[StreamingStdOutCallbackHandler()])
+        llm = one if loud else two
+        return llm.invoke("x").content
+    """)
+    rewritten = rewrite(before, Options())
+    assert "CallbackHandler" not in rewritten.text
+    assert [ask(text)(loud) for text in (before, rewritten.text) for loud in (True, False)] == ["LOUD", "soft"] * 2
+    assert capsys.readouterr().out == "LOUDsoft" * 2
+
+
+@pytest.mark.parametrize("test", ["self.llm is None", "not self.llm", "None == self.llm"])
+def test_a_model_that_an_object_makes_when_it_is_first_asked_is_followed(test: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before = code(f"""
+    from langchain_core.callbacks import StreamingStdOutCallbackHandler
+    from langchain_fakes import FakeChatModel
+
+    class Bot:
+        def __init__(self):
+            self.llm = None
+
+        def answer(self, x):
+            if {test}:
+                self.llm = FakeChatModel(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            return self.llm.invoke(x).content
+
+    def ask(x):
+        return Bot().answer(x)
+    """)
+    rewritten = rewrite(before, Options())
+    assert "CallbackHandler" not in rewritten.text
+    assert [ask(text)("x") for text in (before, rewritten.text)] == ["tea", "tea"]
+    assert capsys.readouterr().out == "tea" * 2
+
+
 def test_every_model_of_one_call_prints(capsys: pytest.CaptureFixture[str]) -> None:
     before = code("""
     from langchain_core.callbacks import StreamingStdOutCallbackHandler

@@ -239,6 +239,8 @@ def _models(source: Source, node: ast.expr, depth: int) -> Models:
         return Models(frozenset(), _is_plain(source, node, depth))
     if isinstance(node, ast.BinOp):
         return _union([_models(source, each, depth + 1) for each in (node.left, node.right)])
+    if isinstance(node, ast.IfExp):
+        return _union([_models(source, each, depth + 1) for each in (node.body, node.orelse)])
     if isinstance(node, ast.List | ast.Tuple):
         return _union([_models(source, each, depth + 1) for each in node.elts])
     if isinstance(node, ast.Dict):
@@ -338,6 +340,8 @@ def makes_model(source: Source, node: ast.expr, depth: int = 0) -> bool:
         function = method_called(source, node.func)
         function = function_named(source, node.func.id) if isinstance(node.func, ast.Name) else function
         values = [] if function is None else _returned(function)
+    elif isinstance(node, ast.IfExp):
+        values = [node.body, node.orelse]
     else:
         return False
     return bool(values) and all(makes_model(source, each, depth + 1) for each in values)

@@ -95,12 +95,13 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
         parent = source.parents[parent]
     if isinstance(parent, ast.Call) and parent.func is node:
         yield parent
-    elif is_idle_memory(source, parent):
+    elif is_idle_memory(source, parent) or _is_tested(parent, node):
         return
     elif (
         isinstance(parent, ast.BinOp | ast.Dict | ast.List | ast.Tuple)
         or _is_made_of(parent, source)
         or _is_entry(parent, node)
+        or isinstance(parent, ast.IfExp)
     ):
         yield from _follow(source, parent, seen)
     elif isinstance(parent, ast.Attribute):
@@ -123,7 +124,18 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
     elif isinstance(parent, ast.Call):
         raise UnfitError(f"the model is passed to {ast.unparse(parent.func)}(), and `fix` cannot follow it there to its runs")
     else:
-        raise UnfitError(f"{_place(parent)}, and `fix` cannot follow it to its runs: wrap these with `stream_call`")
+        raise UnfitError(
+            f"{_place(parent)}, and `fix` cannot follow it from there: wrap the call that runs it with `stream_call`"
+        )
+
+
+def _is_tested(parent: ast.AST, node: ast.expr) -> bool:
+    """Return whether code only asks whether there is a model: `if llm is None`, `if not llm`."""
+    if isinstance(parent, ast.Compare):
+        return all(isinstance(each, ast.Constant) for each in (parent.left, *parent.comparators) if each is not node)
+    if isinstance(parent, ast.UnaryOp):
+        return isinstance(parent.op, ast.Not)
+    return isinstance(parent, ast.If | ast.While | ast.IfExp | ast.Assert) and parent.test is node
 
 
 def _place(parent: ast.AST) -> str:
