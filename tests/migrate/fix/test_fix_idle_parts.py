@@ -165,3 +165,22 @@ def test_a_name_that_an_if_may_leave_alone_is_not_traced() -> None:
         chain = prompt | llm
         chain.invoke("tea")
     """)
+
+
+# -- modules of the project whose names begin like a partner's
+
+
+@pytest.mark.parametrize("module", ["langchain_utils", "langchain_helper", "app.langchain_tools"])
+def test_a_function_of_a_project_that_gets_the_model_is_not_one_of_langchain(module: str) -> None:
+    check_noop(
+        f"""
+        from langchain_core.callbacks import StreamingStdOutCallbackHandler
+        from langchain_openai import ChatOpenAI
+        from {module} import load_qa_chain
+
+        def ask(x):
+            llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+            return load_qa_chain(llm).invoke(x)
+        """,
+        "the model is passed to load_qa_chain()",
+    )

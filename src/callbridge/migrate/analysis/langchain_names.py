@@ -68,6 +68,11 @@ REMOVED_METHODS = words("predict apredict predict_messages apredict_messages cal
 
 _PRODUCER = re.compile(r"\w*(ManagerFor\w+(Run|Group)|RunManager)$|Callbacks$")
 _LANGCHAIN = re.compile(r"(langchain|langchain_\w+|langgraph|langserve|langsmith)(\.|$)")
+_OF_PROJECTS = re.compile(
+    r"langchain_(agents?|api|app|bot|chains?|chatbot|client|code|config|demo|functions?|handlers?|helpers?|llms?|logic|main|manager"
+    r"|module|pipeline|prompts?|qa|rag|service|setup|tools?|utilit(y|ies)|utils?|wrapper)(\.|$)"
+)
+"""Modules that projects name so; no package of LangChain's partners has such a name."""
 
 OTHER_CALLBACKS = words(
     "keras tensorflow tf_keras tf lightning pytorch_lightning lightning_fabric torch pl transformers sklearn xgboost "
@@ -107,7 +112,7 @@ _ROLES: MappingProxyType[str, Role] = MappingProxyType(
 
 def is_langchain(dotted: str | None) -> TypeGuard[str]:
     """Return whether a dotted name belongs to LangChain's packages; None does not."""
-    return dotted is not None and _LANGCHAIN.match(dotted) is not None
+    return dotted is not None and _LANGCHAIN.match(dotted) is not None and _OF_PROJECTS.match(dotted) is None
 
 
 def is_producer_name(name: str) -> bool:
