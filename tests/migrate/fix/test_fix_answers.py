@@ -171,6 +171,26 @@ def test_a_guard_against_empty_tokens_shows_that_the_handler_leaves_them_out() -
     )
 
 
+def test_a_guard_against_none_says_nothing_of_empty_tokens() -> None:
+    check_noop(
+        """
+    from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_openai import ChatOpenAI
+
+    class Lines(BaseCallbackHandler):
+        def on_llm_new_token(self, token: str, **kwargs) -> None:
+            if token is None:
+                return
+            print(f"> {token}")
+
+    def main(x):
+        ChatOpenAI(streaming=True, callbacks=[Lines()]).invoke(x)
+    """,
+        "it also got tokens without text before",
+        unsafe=False,
+    )
+
+
 @pytest.mark.parametrize(
     "body",
     [

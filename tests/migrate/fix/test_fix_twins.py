@@ -149,9 +149,11 @@ def test_handlers_that_differ_stay(other: str) -> None:
     )
 
 
-def test_the_same_name_of_another_value_is_another_handler() -> None:
+@pytest.mark.parametrize("keeps", ["self.text", "token"])
+def test_the_same_name_of_another_value_is_another_handler(keeps: str) -> None:
+    show = SHOW.replace("            self.text += token\n", "") if keeps == "token" else SHOW
     check_noop(
-        f"""{SHOW}
+        f"""{show.replace("markdown(self.text)", f"markdown({keeps})")}
     def ask(box, x):
         if x:
             llm = FakeChatModel(streaming=True, callbacks=[Show(box)])
@@ -162,6 +164,33 @@ def test_the_same_name_of_another_value_is_another_handler() -> None:
     """,
         "its arguments may be different at the call",
     )
+
+
+def test_places_in_a_page_that_the_handlers_make_are_made_once_with_unsafe() -> None:
+    before = """
+    import streamlit as st
+    from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_openai import ChatOpenAI
+
+    class Show(BaseCallbackHandler):
+        def __init__(self):
+            self.box = st.empty()
+            self.text = ""
+
+        def on_llm_new_token(self, token, **kwargs):
+            self.text += token
+            self.box.markdown(self.text)
+
+    def main(loud):
+        if loud:
+            llm = ChatOpenAI(streaming=True, temperature=1, callbacks=[Show()])
+        else:
+            llm = ChatOpenAI(streaming=True, temperature=0, callbacks=[Show()])
+        llm.invoke("x")
+    """
+    check_noop(before, "what making the handler does was done for each model", unsafe=False)
+    assert "            box = st.empty()\n" not in rewrite(code(before), Options(unsafe=True)).text
+    assert "    box = st.empty()\n" in rewrite(code(before), Options(unsafe=True)).text
 
 
 def test_a_handler_that_is_equal_but_belongs_to_another_call_is_another_one() -> None:

@@ -41,6 +41,7 @@ _RAISED = "an error in handling a token was only logged before, and ends the cal
 _OTHER_PRINT = "`print` is not the builtin: its errors were only logged before, and the loop raises them now"
 _ONCE = "it acted whenever a model started or ended, and acts once for the call now"
 _ANEW = "what it keeps between tokens lasted from one call to the next, and starts afresh with each call now"
+_MADE = "what making the handler does was done for each model, and is done once now, right before the call"
 _EMPTY = "it also got tokens without text before, which the loop leaves out"
 _LOOP = "its hook ran in a thread before, and runs in the event loop now"
 _CONTEXT = "the call runs in a thread without Streamlit's script context, in case something in it needs that"
@@ -95,13 +96,15 @@ class _Inlining:
         twins = attachment is not single
         runs, reasons = heard_runs(source, attachment, _UNPRINTED if consumer.sink == "print" else _UNSHOWN)
         calls = [each.call for each in runs]
-        self._anew = self._stateful and (twins or self._is_apart(statement, calls))
+        apart = self._stateful and (twins or self._is_apart(statement, calls))
+        self._anew = apart or twins
         if twins and self._stateful and not all(runs_one(source, run) for run in calls):
             raise UnfitError("several models of one call have such a handler, and each handler keeps a text of its own")
         if self._anew and reads:
             raise UnfitError("it keeps something between tokens that other code reads than the code around the call")
         self._reasons = [*reasons, *(each for run in runs for each in self._assumed(run))]
-        self._reasons.append(_ANEW if self._anew and not self._is_made_once(calls) else "")
+        self._reasons.append(_ANEW if apart and not self._is_made_once(calls) else "")
+        self._reasons.append(_MADE if twins and any(each.acts for each in consumer.fields.values()) else "")
         self._name_fields(calls)
         self._replace_uses(reads)
         self._place_setup(statement, calls)
@@ -257,7 +260,7 @@ class _Inlining:
                     node.id = given
                 elif self._anew:
                     if not self._are_stable(given, runs):
-                        raise UnfitError("it keeps something between tokens, and its arguments may be different at the call")
+                        raise UnfitError("the handler is made elsewhere, and its arguments may be different at the call")
                     node.id = self._source.code(given)
                 else:
                     hole = f"ARGUMENT_{list(self._consumer.parameters).index(node.id)}"

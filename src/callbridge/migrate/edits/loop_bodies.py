@@ -214,7 +214,7 @@ def is_guard(node: ast.stmt, token: str) -> bool:
     """Return whether this is `if not token: return`."""
     if not isinstance(node, ast.If) or node.orelse or len(node.body) != 1 or not isinstance(node.body[0], ast.Return):
         return False
-    return ast.unparse(node.test) in (f"not {token}", f"{token} == ''", f"{token} is None")
+    return ast.unparse(node.test) in (f"not {token}", f"{token} == ''")
 
 
 def _skipping(lines: Sequence[str], hook: Function) -> list[str]:
