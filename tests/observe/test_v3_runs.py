@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
@@ -168,13 +169,20 @@ def test_a_reader_that_is_slow_to_leave_stops_the_model(reports: str) -> None:
 
 @pytest.mark.parametrize("extended", [False, True])
 def test_a_loop_in_another_thread_ends_quietly_when_the_stream_is_closed(extended: bool) -> None:
+    begun = Event()
+    events: list[Any] = []
+
+    def read() -> None:
+        for event in stream:
+            events.append(event)
+            begun.set()
+
     with cb.stream_call(read_v3, model(words(1000)), extended=extended) as stream, ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(list, stream)
-        while not stream.statistics().channel.received:
-            pass
+        reading = pool.submit(read)
+        begun.wait()
         with _slow_thread():
             stream.close()
-        events = reading.result()
+        reading.result()
     assert set(names(events)) <= {"on_chat_model_start", "on_chat_model_stream"}
     assert len(events) < 1000
 
