@@ -57,10 +57,9 @@ class Tiers:
     """
 
     ROOMS = ("benchmarks", "browser", "integration", "proof")
-    CASES = 6
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Mark them before `-m` selects, and put the long ones first."""
         long: list[pytest.Item] = []
         tests: defaultdict[str, list[pytest.Item]] = defaultdict(list)
@@ -70,7 +69,7 @@ class Tiers:
             else:
                 tests[item.nodeid.partition("[")[0]].append(item)
         for cases in tests.values():
-            for case in cases[:: -(-len(cases) // self.CASES)]:
+            for case in cases[:: -(-len(cases) // config.getoption("--cases"))]:
                 case.add_marker(pytest.mark.quick)
         first = set(long)
         items[:] = [*long, *(item for item in items if item not in first)]
@@ -98,6 +97,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--blockbuster", action="store_true", help="let nothing of callbridge block a running event loop, in any test"
     )
+    parser.addoption("--cases", type=int, default=3, help="how many cases of each test `-m quick` takes (default: 3)")
 
 
 @pytest.fixture(autouse=True)

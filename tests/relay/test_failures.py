@@ -28,7 +28,7 @@ from callbridge.relay import connect
 from callbridge.relay.records import Policy, Position
 from callbridge.relay.redis import RedisLog
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]  # servers and workers that are killed, and leases that run out
 
 POINTS = 50 if os.environ.get("CALLBRIDGE_RELAY_POINTS") == "all" else 3
 """At how many random points a worker is killed, for each engine; `CALLBRIDGE_RELAY_POINTS=all` kills at 50."""
