@@ -14,13 +14,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from callbridge.channel.memory import ReceiveEnd, SendEnd
+from callbridge.channel.memory import SendEnd
 from callbridge.core.calls import Payload
 from callbridge.core.encode import CallsToEvents
 from callbridge.core.runs import Run
 from callbridge.errors import ChannelClosedError, ChannelOverflow
 from callbridge.internals import running_loop
 from callbridge.observe.callers import is_cleanup
+from callbridge.observe.reading import EventReader
 from callbridge.observe.repeated_calls import STARTS, RepeatedCalls
 from callbridge.running.entered_loops import EnteredLoops
 from callbridge.running.lazy import Lazy
@@ -61,7 +62,8 @@ class EventSender:
 
     Args:
         encoder: The translator.
-        ends: The two ends of the channel. The receiving end is only asked whether somebody reads.
+        send: The sending end of the channel.
+        reader: The reader of the other end. It is asked whether somebody reads, and closed if it has left when the run ends.
         roots: After how many root runs to close the channel. With `None`, only `finish` closes it.
 
     Threads: any.
@@ -75,13 +77,13 @@ class EventSender:
     """Of a run that was stopped, the threads in which its end has begun."""
     _order: RLock = Lazy(RLock)  # type: ignore[assignment]
 
-    def __init__(self, encoder: CallsToEvents, ends: tuple[SendEnd[Event], ReceiveEnd[Event]], roots: int | None) -> None:
+    def __init__(self, encoder: CallsToEvents, send: SendEnd[Event], reader: EventReader, roots: int | None) -> None:
         self._encoder = encoder
         self._repeated = RepeatedCalls(encoder)
-        self._send, self._receive = ends
+        self._send = send
+        self._reader = reader
         self._roots = roots
         self._stopped = False
-        self._left = False
         self._in_room = 0
         self._overflow: ChannelOverflow | None = None  # the first overflow; the reader gets it in place of the end
         # Of a run that was stopped:
@@ -395,7 +397,7 @@ class EventSender:
         try:
             if self._stopped:
                 await asyncio.sleep(0)  # gives the loop a chance to cancel a run that never waits
-            elif self._receive.attached:
+            elif self._reader.attached:
                 await self._send.room()
             else:
                 # Before anybody reads, the run might wait for itself: `await run; async for event in handler`.
@@ -423,11 +425,6 @@ class EventSender:
         self._send.never_wait()
         self.entered_loops.cancel_all()
 
-    def stop_unread(self) -> None:
-        """Stop the run, as `stop` does, because its reader leaves. The reader is closed soon, or by the end of the run."""
-        self._left = True
-        self.stop()
-
     def note_cancelled(self) -> None:
         """Note that the run has been cancelled: runs that begin from now on are part of the cleanup or belong to other code."""
         self._cancelled = True
@@ -438,7 +435,7 @@ class EventSender:
     @property
     def reader_left(self) -> bool:
         """Whether the reader has left, so that nobody reads what is sent."""
-        return self._left or self._send.reader_left
+        return self._reader.state == "closed"
 
     @property
     def stopped(self) -> bool:
@@ -492,8 +489,8 @@ class EventSender:
     def finish(self, error: BaseException | None = None) -> None:
         """Close the channel and forget all runs. Idempotent."""
         self._note_open()
-        if self._left:
-            self._receive.close()  # nobody must read that the run was stopped
+        if self.reader_left:
+            self._reader.close()  # a reader that is about to leave must not read that the run was stopped
         if self._send.closed:
             self._encoder.forget()  # late callbacks may be running in other threads
             return

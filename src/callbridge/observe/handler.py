@@ -176,9 +176,9 @@ class EventStreamHandler(BaseCallbackHandler):
             raise ArgumentError("roots", roots, "a positive number of root runs, or None")
         self.streaming = options.pop("streaming", False)
         check_flag("streaming", self.streaming)
-        ends = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
-        self._sender = EventSender(self._make_encoder(**options), ends, roots)
-        self._reader = EventReader(ends[1])
+        send, receive = _open(options.pop("capacity", 256), options.pop("overflow", "block"))
+        self._reader = EventReader(receive)
+        self._sender = EventSender(self._make_encoder(**options), send, self._reader, roots)
 
     def _make_encoder(self, **options: Any) -> CallsToEvents:
         return CallsToEvents(**options)

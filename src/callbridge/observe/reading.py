@@ -52,6 +52,11 @@ class EventReader:
         """Returns an awaitable for the next event, for a reader in `reading`; see `ReceiveEnd.take`."""
         self.state: ReaderState = "new"
 
+    @property
+    def attached(self) -> bool:
+        """Whether somebody reads."""
+        return self._receive.attached
+
     def begin(self) -> None:
         """Begin a loop, in the thread and task that will read.
 

@@ -176,7 +176,7 @@ class TaskRun:
             end = self._begin_clearing
         else:
             return
-        self._reporter.stop_unread()
+        self._reporter.stop()
         try:
             if running_loop() is loop:
                 end()
@@ -285,7 +285,7 @@ class ThreadRun:
         inner, entered = self._inner, self._reporter.entered_loops
         if inner is not None:
             entered.expect()
-        self._reporter.stop_unread()
+        self._reporter.stop()
         if self._over and self.result is MISSING:
             self._reporter.leftover_frames.clear_last()
         if inner is not None:

@@ -38,10 +38,6 @@ class Reporter(Protocol):
         """Stop the run at its next sync callback, and cancel it on the loops that it has entered. Idempotent; any thread."""
         ...
 
-    def stop_unread(self) -> None:
-        """Stop the run, as `stop` does, because its reader leaves: nobody reads how it ends. Idempotent; any thread."""
-        ...
-
     def note_cancelled(self) -> None:
         """Note that the run has been cancelled: runs that begin from now on are cleanup, or belong to somebody else."""
         ...
