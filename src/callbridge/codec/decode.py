@@ -159,11 +159,8 @@ def _decode_fields(fields: dict[str, Payload], depth: int) -> dict[str, Payload]
 
 def _path(mark: dict[str, Payload]) -> Id:
     path = mark["id"]
-    if not isinstance(path, list):
+    if not (isinstance(path, list) and set(map(type, path)) <= {str}):
         raise JSONFormatError(mark, "its id is not a list of names")
-    for name in path:
-        if not isinstance(name, str):
-            raise JSONFormatError(mark, "its id is not a list of names")
     return tuple(path)
 
 
