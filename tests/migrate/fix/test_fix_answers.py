@@ -40,6 +40,17 @@ KEEP = """
 """
 
 
+def asking(asked: str) -> str:
+    """Return a module whose `ask` returns what it asks of a handler after a call."""
+    return f"""{HEAD}{KEEP}
+    def ask(box, x):
+        keep = Keep(box)
+        chat = FakeChatModel(streaming=True, callbacks=[keep])
+        chat.invoke(x)
+        return {asked}
+    """
+
+
 @pytest.mark.parametrize(
     ("asked", "written"),
     [
@@ -51,16 +62,7 @@ KEEP = """
     ],
 )
 def test_what_a_method_returns_of_the_handler_is_read_from_the_variables(asked: str, written: str) -> None:
-    text = check_same(
-        f"""{HEAD}{KEEP}
-    def ask(box, x):
-        keep = Keep(box)
-        chat = FakeChatModel(streaming=True, callbacks=[keep])
-        chat.invoke(x)
-        return {asked}
-    """,
-        unsafe=True,
-    )
+    text = check_same(asking(asked), unsafe=True)
     assert written in text
     assert "class Keep" not in text
 
@@ -76,16 +78,7 @@ def test_what_a_method_returns_of_the_handler_is_read_from_the_variables(asked: 
     ],
 )
 def test_what_a_method_computes_in_another_way_keeps_the_handler(asked: str, reason: str) -> None:
-    check_noop(
-        f"""{HEAD}{KEEP}
-    def ask(box, x):
-        keep = Keep(box)
-        chat = FakeChatModel(streaming=True, callbacks=[keep])
-        chat.invoke(x)
-        return {asked}
-    """,
-        reason,
-    )
+    check_noop(asking(asked), reason)
 
 
 def test_a_method_that_reads_what_no_hook_reads_keeps_the_handler() -> None:

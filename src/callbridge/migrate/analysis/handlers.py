@@ -19,7 +19,7 @@ from callbridge.migrate.analysis.module import Function, Module, called_name, do
 from callbridge.migrate.analysis.project import Project
 from callbridge.migrate.words import words
 
-__all__ = ["HandlerClass", "Sink", "find_handler", "handler_class", "has_hook", "is_effective"]
+__all__ = ["HandlerClass", "Sink", "find_handler", "handler_class", "has_hook", "is_effective", "own_attribute"]
 
 Sink: TypeAlias = Literal["thread-queue", "async-queue", "process-queue", "socket", "print", "streamlit", "other"]
 """Where a handler sends tokens."""
@@ -160,6 +160,12 @@ def _is_idle(statement: ast.stmt) -> bool:
     return isinstance(value, ast.Call) and dotted_text(value.func).startswith("super()")
 
 
+def own_attribute(node: ast.AST) -> str:
+    """Return `x` for `self.x`; else an empty string."""
+    own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    return node.attr if isinstance(node, ast.Attribute) and own else ""
+
+
 def find_handler(dotted: str, origin: Module, project: Project) -> HandlerClass | None:
     """Return the handler class of the project that a dotted name means; None if it means something else."""
     found = project.find(dotted, origin)
@@ -282,10 +288,7 @@ def _step_sinks(hooks: dict[str, Function], holder: ast.ClassDef, module: Module
 
 
 def _own_method(call: ast.Call, methods: dict[str, Function]) -> Function | None:
-    function = call.func
-    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "self":
-        return methods.get(function.attr)
-    return None
+    return methods.get(own_attribute(call.func))
 
 
 def _sink(call: ast.Call, holder: ast.ClassDef, module: Module, is_async: bool, *, steps: bool) -> Sink | None:
@@ -363,9 +366,6 @@ def _uses_streamlit(module: Module, receiver: str) -> bool:
 
 def _is_user_function(call: ast.Call, holder: ast.ClassDef, module: Module) -> bool:
     """Return whether a call passes the token to a function that the handler was given."""
-    function = call.func
-    if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "self"):
-        return False
-    values = module.attributes.get((holder, function.attr), [])
+    values = module.attributes.get((holder, own_attribute(call.func)), [])
     given = any(isinstance(value, ast.Name) and module.is_parameter(value.id, module.scope_of(value)) for value in values)
     return given and bool(call.args or call.keywords)

@@ -13,14 +13,14 @@ handler.answer()                                      →   "".join(pieces).stri
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from callbridge.migrate.analysis.handlers import HandlerClass
+from callbridge.migrate.analysis.handlers import HandlerClass, own_attribute
 
-__all__ = ["Answer", "answers_of"]
+__all__ = ["Answer", "answers_of", "reads_only_attributes"]
 
-_PLAIN = (ast.Attribute, ast.Call, ast.Constant, ast.Dict, ast.JoinedStr, ast.List, ast.Name, ast.Subscript, ast.Tuple)
+_PLAIN = (ast.Attribute, ast.Call, ast.Constant, ast.Dict, ast.List, ast.Name, ast.Subscript, ast.Tuple)
 """Expressions that need no parentheses in another one."""
 
 
@@ -41,12 +41,16 @@ class Answer:
     @property
     def reads(self) -> list[str]:
         """The attributes of the handler that it reads."""
-        return [node.attr for node in ast.walk(self.value) if isinstance(node, ast.Attribute) and _is_self(node.value)]
+        return [node.attr for node in self._own]
 
     @property
     def names(self) -> list[str]:
         """The other names that it reads."""
-        return sorted({node.id for node in ast.walk(self.value) if isinstance(node, ast.Name) and not _is_self(node)})
+        return sorted({node.id for node in ast.walk(self.value) if isinstance(node, ast.Name)} - {"self"})
+
+    @property
+    def _own(self) -> list[ast.Attribute]:
+        return [node for node in ast.walk(self.value) if isinstance(node, ast.Attribute) and own_attribute(node)]
 
     def code(self, renames: Mapping[str, str], *, alone: bool) -> str:
         """Return its source with other names for the attributes.
@@ -56,8 +60,7 @@ class Answer:
             alone: Whether it is a whole statement's value, or an argument, and so needs no parentheses.
         """
         line = self.text.encode()
-        own = [node for node in ast.walk(self.value) if isinstance(node, ast.Attribute) and _is_self(node.value)]
-        for node in sorted(own, key=lambda each: each.col_offset, reverse=True):
+        for node in sorted(self._own, key=lambda each: each.col_offset, reverse=True):
             start, end = (each - self.value.col_offset for each in (node.col_offset, node.end_col_offset or 0))
             line = line[:start] + renames[f"self.{node.attr}"].encode() + line[end:]
         return line.decode() if alone or isinstance(self.value, _PLAIN) else f"({line.decode()})"
@@ -79,14 +82,16 @@ def answers_of(handler: HandlerClass) -> dict[str, Answer]:
     return found
 
 
-def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"
+def reads_only_attributes(nodes: Sequence[ast.AST]) -> bool:
+    """Return whether code of a handler uses the handler itself only to read or write its attributes."""
+    selves = sum(1 for node in nodes if isinstance(node, ast.Name) and node.id == "self")
+    return selves == sum(1 for node in nodes if own_attribute(node))
 
 
 def _is_simple(value: ast.expr) -> bool:
-    """Return whether an expression reads the handler only through its attributes, and binds no names."""
+    """Return whether an expression reads attributes of the handler, not the handler itself, and binds no names."""
     nodes = list(ast.walk(value))
-    selves = sum(1 for node in nodes if isinstance(node, ast.expr) and _is_self(node))
-    reads = sum(1 for node in nodes if isinstance(node, ast.Attribute) and _is_self(node.value))
     binding = (ast.Lambda, ast.NamedExpr, ast.comprehension, ast.Await, ast.Yield, ast.YieldFrom, ast.JoinedStr)
-    return selves == reads > 0 and not any(isinstance(node, binding) for node in nodes)
+    return (
+        reads_only_attributes(nodes) and any(map(own_attribute, nodes)) and not any(isinstance(node, binding) for node in nodes)
+    )

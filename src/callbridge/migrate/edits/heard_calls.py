@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from callbridge.migrate.analysis.module import called_name
 from callbridge.migrate.edits.assignments import Assignment, is_assignment, variable_of
 from callbridge.migrate.edits.assumptions import silence
 from callbridge.migrate.edits.attachments import Attachment, attachment_of
@@ -72,16 +73,19 @@ def kept(source: Source, made: ast.Call) -> Kept:
 
 
 def with_twins(source: Source, made: ast.Call, attachment: Attachment) -> Attachment:
-    """Return the attachment of a handler, made where it is attached, and of its twins as one.
+    """Return the attachment of a handler, and of its twins if it is made where it is attached, as one.
 
     A call may run one model or another, and each has a handler of its own: an equal one, its twin.
     """
-    code = ast.unparse(made)
-    equal = [each for each in source.calls() if each is not made and ast.unparse(each) == code]
+    if is_assignment(source.parents[made]):
+        return attachment
+    code, name = ast.unparse(made), called_name(made)
+    equal = [each for each in source.calls() if called_name(each) == name and each is not made and ast.unparse(each) == code]
     equal = [each for each in equal if _means_the_same(source, made, each) and not is_assignment(source.parents[each])]
-    models = [each for each in attachment.calls if equal and is_model(source, each)]
+    if not equal:
+        return attachment
     try:
-        runs = [run for each in models for run in runs_of(source, each)]
+        runs = [run for each in attachment.calls if is_model(source, each) for run in runs_of(source, each)]
     except UnfitError:
         return attachment
     missing = frozenset(model for run in runs for model in run_models(source, run).found) - {*attachment.calls}

@@ -92,7 +92,7 @@ class _Inlining:
     def change(self) -> Change:
         source, consumer = self._source, self._consumer
         single, statement, reads = kept(source, self._made)
-        attachment = with_twins(source, self._made, single) if statement is None else single
+        attachment = with_twins(source, self._made, single)
         twins = attachment is not single
         runs, reasons = heard_runs(source, attachment, _UNPRINTED if consumer.sink == "print" else _UNSHOWN)
         calls = [each.call for each in runs]

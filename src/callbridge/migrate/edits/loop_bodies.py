@@ -21,11 +21,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from callbridge.migrate.analysis.handlers import HandlerClass, Sink, is_effective
+from callbridge.migrate.analysis.handlers import HandlerClass, Sink, is_effective, own_attribute
 from callbridge.migrate.analysis.langchain_names import BASES, is_langchain
 from callbridge.migrate.analysis.module import Function
 from callbridge.migrate.analysis.token_sinks import main_sink
-from callbridge.migrate.edits.answers import Answer, answers_of
+from callbridge.migrate.edits.answers import Answer, answers_of, reads_only_attributes
 from callbridge.migrate.edits.unfit import UnfitError
 
 __all__ = ["Consumer", "Field", "begun_by", "is_guard", "read_consumer"]
@@ -247,22 +247,14 @@ def _check_hook(hook: Function, token: str) -> None:
             raise UnfitError(f"its {hook.name} has a `{type(node).__name__.lower()}`, which means something else in a loop")
         if isinstance(node, ast.Name) and node.id == "super":
             raise UnfitError(f"its {hook.name} calls the method of its base")
-    selves = [node for node in nodes if isinstance(node, ast.Name) and node.id == "self"]
-    if len(selves) != sum(1 for node in nodes if _attribute(node)):
+    if not reads_only_attributes(nodes):
         raise UnfitError(f"its {hook.name} passes the handler itself on")
 
 
 def _is_skip(hook: Function, node: ast.Return) -> bool:
     """Return whether a `return` leaves out the rest of a token hook, as `continue` leaves out the rest of a loop's body."""
     loops = [each for each in ast.walk(hook) if isinstance(each, ast.For | ast.AsyncFor | ast.While)]
-    inner = any(node is each for loop in loops for each in ast.walk(loop))
-    return _is_idle_value(node) and node.lineno == node.end_lineno and not inner
-
-
-def _attribute(node: ast.AST) -> str:
-    """Return `x` for `self.x`."""
-    own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
-    return node.attr if isinstance(node, ast.Attribute) and own else ""
+    return _is_idle_value(node) and node.lineno == node.end_lineno and not any(node in ast.walk(loop) for loop in loops)
 
 
 def _bound(hook: Function) -> Iterator[str]:
@@ -307,12 +299,14 @@ def _parameters(handler: HandlerClass) -> dict[str, ast.expr | None]:
 
 def _fields(handler: HandlerClass, hooks: Sequence[Function]) -> dict[str, Field]:
     """Return the attributes that the hooks use, each with its first value."""
-    used = {name: None for hook in hooks for each in _statements(hook) for node in ast.walk(each) if (name := _attribute(node))}
+    used = {
+        name: None for hook in hooks for each in _statements(hook) for node in ast.walk(each) if (name := own_attribute(node))
+    }
     changed = {
         name
         for hook in hooks
         for node in ast.walk(hook)
-        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and (name := _attribute(node))
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load) and (name := own_attribute(node))
     }
     stored = _stored(handler)
     methods = {each.name for each in handler.node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -345,8 +339,8 @@ def begun_by(hooks: Sequence[Function]) -> frozenset[str]:
     found: set[str] = set()
     for statement in (each for hook in hooks if hook.name in _BEFORE for each in hook.body):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else None
-        if target is not None and _attribute(target):
-            found.add(_attribute(target))
+        if target is not None and own_attribute(target):
+            found.add(own_attribute(target))
     return frozenset(found)
 
 
@@ -363,8 +357,8 @@ def _stored(handler: HandlerClass) -> dict[str, ast.expr]:
         target = statement.targets[0] if isinstance(statement, ast.Assign) else None
         target = statement.target if isinstance(statement, ast.AnnAssign) else target
         value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
-        if target is not None and value is not None and _attribute(target):
-            found[_attribute(target)] = value
+        if target is not None and value is not None and own_attribute(target):
+            found[own_attribute(target)] = value
         elif not (_is_text(statement) or isinstance(statement, ast.Pass) or _is_super(statement)):
             raise UnfitError("its __init__ does more than store its arguments")
     return found

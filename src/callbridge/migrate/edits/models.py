@@ -428,10 +428,8 @@ def _is_of_data(source: Source, call: ast.Call) -> bool:
 
 def _is_search(source: Source, call: ast.Call, depth: int) -> bool:
     """Return whether a call searches with an object that holds no model."""
-    if not isinstance(call.func, ast.Attribute) or call.func.attr not in _SEARCHES | _OF_STORES:
-        return False
-    if call.func.attr in _OF_STORES:
-        return True
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in _SEARCHES:
+        return isinstance(call.func, ast.Attribute) and call.func.attr in _OF_STORES
     models = _models(source, call.func.value, depth + 2)  # functions that search through each other come to an end
     return models.complete and not models.found
 

@@ -45,7 +45,7 @@ def _change(source: Source, made: ast.Call, level: int, *, unsafe: bool) -> Chan
     attachment, statement, reads = kept(source, made)
     if made.args or made.keywords or reads:
         raise UnfitError("the handler is made with arguments, or the file reads its attributes")
-    attachment = with_twins(source, made, attachment) if statement is None else attachment
+    attachment = with_twins(source, made, attachment)
     runs, reasons = heard_runs(source, attachment, _UNPRINTED)
     operations: list[Operation] = [*attachment.operations]
     operations += [RemoveStatement(source.span(statement))] if statement is not None else []

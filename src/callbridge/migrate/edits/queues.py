@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from callbridge.migrate.analysis.handlers import own_attribute
 from callbridge.migrate.analysis.langchain_names import is_langchain
 from callbridge.migrate.edits.assignments import is_assignment, targets_of, value_of, variable_of
 from callbridge.migrate.edits.operations import Operation, RemoveFinally, RemoveStatement
@@ -85,10 +86,8 @@ def _put_to_attribute(node: ast.stmt | None) -> tuple[str, str] | None:
     call = call.value if isinstance(call, ast.Await) else call
     if not isinstance(call, ast.Call) or len(call.args) != 1 or not isinstance(call.func, ast.Attribute):
         return None
-    owner = call.func.value
-    if call.func.attr not in ("put", "put_nowait") or not isinstance(owner, ast.Attribute):
-        return None
-    return (owner.attr, ast.unparse(call.args[0])) if ast.unparse(owner.value) == "self" else None
+    name = own_attribute(call.func.value)
+    return (name, ast.unparse(call.args[0])) if name and call.func.attr in ("put", "put_nowait") else None
 
 
 def own_queue(source: Source, made: ast.Call) -> str:

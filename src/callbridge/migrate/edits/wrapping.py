@@ -98,10 +98,9 @@ def _follow(source: Source, node: ast.expr, seen: _Seen) -> Iterator[ast.Call]:
     elif is_idle_memory(source, parent) or _is_tested(parent, node):
         return
     elif (
-        isinstance(parent, ast.BinOp | ast.Dict | ast.List | ast.Tuple)
+        isinstance(parent, ast.BinOp | ast.Dict | ast.IfExp | ast.List | ast.Tuple)
         or _is_made_of(parent, source)
         or _is_entry(parent, node)
-        or isinstance(parent, ast.IfExp)
     ):
         yield from _follow(source, parent, seen)
     elif isinstance(parent, ast.Attribute):
