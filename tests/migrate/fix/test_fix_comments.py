@@ -45,6 +45,7 @@ ARGUMENTS = [
     ),
     ("\n    streaming=True, HANDLERS,  # the handlers\n    n=1", "\n    streaming=True,\n    n=1"),
     ("\n    seed=1, HANDLERS,  # same seed\n    streaming=True", "\n    seed=1,  # same seed\n    streaming=True"),
+    ("\n    streaming=True,\n    # model='small',\n    HANDLERS,\n", "\n    streaming=True,\n    # model='small',\n"),
     ("HANDLERS, streaming=True", "streaming=True"),
     ("streaming=True, HANDLERS,", "streaming=True,"),
 ]
@@ -317,6 +318,16 @@ def test_code_that_was_taken_out_is_about_nothing_that_goes() -> None:
     rewritten = rewrite(text + f"\nllm = ChatOpenAI(streaming=True, callbacks=[{STDOUT}])\nllm.invoke('q')\n").text
     assert "StreamingStdOutCallbackHandler" not in rewritten
     assert "# from langchain.chains import LLMChain\n" in rewritten
+
+
+@pytest.mark.parametrize("line", ["# from langchain.callbacks.base import BaseCallbackHandler", "# callbacks = [handler]"])
+def test_code_that_was_taken_out_above_a_statement_that_stays_is_no_sentence(line: str) -> None:
+    text = f"""
+    {line}
+    llm = ChatOpenAI(streaming=True, callbacks=[StreamingStdOutCallbackHandler()])
+    llm.invoke("q")
+    """
+    assert f"{line}\nllm = ChatOpenAI(streaming=True)\n" in after(text)
 
 
 def test_a_remark_below_what_goes_goes_with_it() -> None:

@@ -154,7 +154,7 @@ def _with_statement(source: Source, statement: ast.stmt, removed: Sequence[ast.s
     first, last = _first_line(statement), statement.end_lineno or statement.lineno
     fate.gone.update(_comments(source, range(first, last + 1)))
     _with_remark(source, statement, removed, fate)
-    above = [line for line in _above(source, first, statement.col_offset) if not _is_code(source, line)]
+    above = _remarks_above(source, first, statement.col_offset)
     if not above:
         return
     kept = _rest_of_paragraph(source, statement, removed)
@@ -217,6 +217,11 @@ def _above(source: Source, line: int, column: int) -> list[int]:
     return found
 
 
+def _remarks_above(source: Source, line: int, column: int) -> list[int]:
+    """Return the same without commented-out code."""
+    return [each for each in _above(source, line, column) if not _is_code(source, each)]
+
+
 def _with_finally(source: Source, attempt: ast.Try, fate: _Fate) -> None:
     """Remove the comments in a `finally`; if the `try` goes as well, also those about it."""
     first = attempt.finalbody[0]
@@ -227,10 +232,10 @@ def _with_finally(source: Source, attempt: ast.Try, fate: _Fate) -> None:
     while (span := source.comments.get(end + 1)) and span.column >= first.col_offset:
         end += 1
     fate.gone.update(_comments(source, range(line, end + 1)))
-    fate.gone.update(_above(source, line, attempt.col_offset))
+    fate.gone.update(_remarks_above(source, line, attempt.col_offset))
     if not attempt.handlers:
         fate.gone.update(_comments(source, [attempt.lineno]))
-        above = _above(source, attempt.lineno, attempt.col_offset)
+        above = _remarks_above(source, attempt.lineno, attempt.col_offset)
         if above:
             _decide(source, above, [attempt], attempt.body, fate, "try finally error")
 
@@ -264,7 +269,7 @@ def _with_sentence(source: Source, statement: ast.stmt | None, item: Span, remov
     if statement is None or statement in removed:
         return
     rest = " ".join(text for text in source.text_of(source.span(statement)).split(source.text_of(item)))
-    above = sorted(_above(source, _first_line(statement), statement.col_offset))
+    above = sorted(_remarks_above(source, _first_line(statement), statement.col_offset))
     for line, following in zip(above, [*above, 0][1:], strict=True):
         ends = not following or not source.text_of(source.comments[following]).lstrip("#! ")[:1].islower()
         begins = not source.text_of(source.comments[line]).lstrip("#! ")[:1].islower() or line == above[0]
@@ -275,7 +280,7 @@ def _with_sentence(source: Source, statement: ast.stmt | None, item: Span, remov
 def _above_item(source: Source, item: Span) -> list[int]:
     if source.line(item.line)[: item.column].strip():
         return []
-    return _above(source, item.line, item.column)
+    return _remarks_above(source, item.line, item.column)
 
 
 # -- replaced code
