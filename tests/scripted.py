@@ -15,6 +15,7 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import Field
 
 from callbridge import compat
 
@@ -109,7 +110,7 @@ class Scripted(BaseChatModel):
     `fails_after`: after how many chunks it raises.
     """
 
-    script: list[AIMessageChunk]
+    script: list[AIMessageChunk] = Field(repr=False)  # LangChain shows a model at each start, which takes its time
     made: list[int]
     closed: list[int]
     reports: str = ""
@@ -164,7 +165,7 @@ class Scripted(BaseChatModel):
 class Turns(Scripted):
     """Streams one script after the other, a call each: for agents."""
 
-    turns: list[list[AIMessageChunk]]
+    turns: list[list[AIMessageChunk]] = Field(repr=False)
 
     def bind_tools(self, tools: Any, **_: Any) -> Any:
         """Take any tools; the script knows which it calls."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, TypeAlias
 
@@ -70,6 +71,7 @@ class Scenario:
         return None
 
 
+@lru_cache
 def _installed(requirement: str) -> bool:
     wanted = Requirement(requirement.strip())
     if wanted.name == "python":

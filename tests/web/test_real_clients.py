@@ -123,7 +123,9 @@ async def ask_with_python(base_url: str, stop_at: str = "") -> dict[str, Any]:
     import openai
 
     seen: dict[str, Any] = {"text": "", "reasoning": "", "toolCalls": [], "error": None, "reason": None, "usage": None}
-    async with openai.AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
+    async with openai.AsyncOpenAI(
+        base_url=base_url, api_key="none", max_retries=0, http_client=httpx.AsyncClient(trust_env=False, verify=False)
+    ) as client:
         try:
             stream = await client.chat.completions.create(
                 model="tea",

@@ -41,7 +41,7 @@ class LinesEncoder(BaseEncoder):
 
 
 async def get(response: Any, headers: dict[str, str] | None = None) -> httpx.Response:
-    async with serving(sse_site(response)) as site, httpx.AsyncClient(trust_env=False, timeout=60) as client:
+    async with serving(sse_site(response)) as site, httpx.AsyncClient(trust_env=False, verify=False, timeout=60) as client:
         return await client.get(site.http, headers=headers)
 
 
@@ -64,7 +64,7 @@ async def test_heartbeats_have_the_line_end_of_the_format() -> None:
         serving(
             sse_site(lambda _: EventStreamResponse(astream_events(run.runnable, run.value), Lines(), heartbeat=0.05))
         ) as site,
-        httpx.AsyncClient(trust_env=False, timeout=60) as client,
+        httpx.AsyncClient(trust_env=False, verify=False, timeout=60) as client,
         client.stream("GET", site.http) as response,
     ):
         arrived = b""
@@ -136,7 +136,7 @@ async def test_a_client_that_comes_back_gets_the_rest(format_: Any) -> None:
     with watched():
         async with (
             serving(sse_site(lambda _: EventStreamResponse(Kept(events), format_))) as site,
-            httpx.AsyncClient(trust_env=False, timeout=60) as client,
+            httpx.AsyncClient(trust_env=False, verify=False, timeout=60) as client,
         ):
             whole = (await client.get(site.http)).content
             end = b"\n\n" if b"\r" not in whole else b"\r\n\r\n"
