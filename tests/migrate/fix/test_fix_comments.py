@@ -46,6 +46,10 @@ ARGUMENTS = [
     ("\n    streaming=True, HANDLERS,  # the handlers\n    n=1", "\n    streaming=True,\n    n=1"),
     ("\n    seed=1, HANDLERS,  # same seed\n    streaming=True", "\n    seed=1,  # same seed\n    streaming=True"),
     ("\n    streaming=True,\n    # model='small',\n    HANDLERS,\n", "\n    streaming=True,\n    # model='small',\n"),
+    (
+        "\n    streaming=True,\n    # callbacks=[\n    #     OtherHandler(),\n    # ],\n    HANDLERS,\n",
+        "\n    streaming=True,\n    # callbacks=[\n    #     OtherHandler(),\n    # ],\n",
+    ),
     ("HANDLERS, streaming=True", "streaming=True"),
     ("streaming=True, HANDLERS,", "streaming=True,"),
 ]
@@ -318,6 +322,23 @@ def test_code_that_was_taken_out_is_about_nothing_that_goes() -> None:
     rewritten = rewrite(text + f"\nllm = ChatOpenAI(streaming=True, callbacks=[{STDOUT}])\nllm.invoke('q')\n").text
     assert "StreamingStdOutCallbackHandler" not in rewritten
     assert "# from langchain.chains import LLMChain\n" in rewritten
+
+
+TAKEN_OUT = [
+    "# callbacks = [\n#     OtherHandler(),\n# ]\n",
+    "# for token in handler.tokens():\n#     print(token)\n",
+    "# if handlers:\n#     handlers = [\n#         OtherHandler(\n#             prints=False,\n#         ),\n#     ]\n",
+]
+
+
+@pytest.mark.parametrize("lines", TAKEN_OUT)
+def test_lines_that_were_taken_out_together_are_about_nothing_either(lines: str) -> None:
+    call = "\nllm = ChatOpenAI(streaming=True, callbacks=handlers)\nllm.invoke('q')\n"
+    text = f"{code(HEAD)}\n# the handler, before:\n{lines}handlers = [{STDOUT}]\n{call}"
+    rewritten = rewrite(text).text
+    assert lines in rewritten
+    assert "\nhandlers = [" not in rewritten
+    assert "the handler, before" not in rewritten
 
 
 @pytest.mark.parametrize("line", ["# from langchain.callbacks.base import BaseCallbackHandler", "# callbacks = [handler]"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -55,6 +56,9 @@ _OTHER_LANGUAGES = (
     (r"线程|執行緒|スレッド|스레드", "thread"),
 )
 """Words of other languages, and the English words for them."""
+
+_LONGEST = 12
+"""Lines of commented-out code before and after one that is not code by itself."""
 
 _COMMON = words("all and are for from into new not our self that the this use used with")
 
@@ -181,14 +185,30 @@ def _with_remark(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt
 
 
 def _is_code(source: Source, line: int) -> bool:
-    """Return whether a comment is commented-out code, which is about nothing."""
-    text = source.text_of(source.comments[line]).lstrip("#").strip()
+    """Return whether a comment is commented-out code, or a line of it; that is about nothing."""
+    column = source.comments[line].column
+    firsts = [line, *_above(source, line, column)[:_LONGEST]]
+    lasts = [line, *_below(source, line, column)[:_LONGEST]]
+    return any(_is_part(source, line, first, last) for first in firsts for last in lasts)
+
+
+def _is_part(source: Source, line: int, first: int, last: int) -> bool:
+    """Return whether the comments of these lines are code together, and one of them belongs to a statement that says so."""
+    commented = [source.text_of(source.comments[each]).lstrip("#") for each in range(first, last + 1)]
     try:
-        body = ast.parse(text).body
+        body = ast.parse(textwrap.dedent("\n".join(commented))).body
     except (SyntaxError, ValueError):
         return False
+    place = line - first + 1
+    return any(each.lineno <= place <= (each.end_lineno or each.lineno) and _is_telling(each) for each in body)
+
+
+def _is_telling(statement: ast.stmt) -> bool:
+    """Return whether a statement is hardly prose: words may happen to be an expression, or a statement in one line."""
+    if hasattr(statement, "body"):
+        return statement.end_lineno != statement.lineno
     told = (ast.Assign, ast.Import, ast.ImportFrom, ast.Return, ast.Await, ast.Call)
-    return any(isinstance(each.value if isinstance(each, ast.Expr) else each, told) for each in body)
+    return isinstance(statement.value if isinstance(statement, ast.Expr) else statement, told)
 
 
 def _rest_of_paragraph(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt]) -> list[ast.stmt]:
@@ -220,6 +240,15 @@ def _above(source: Source, line: int, column: int) -> list[int]:
 def _remarks_above(source: Source, line: int, column: int) -> list[int]:
     """Return the same without commented-out code."""
     return [each for each in _above(source, line, column) if not _is_code(source, each)]
+
+
+def _below(source: Source, line: int, column: int) -> list[int]:
+    """Return the lines of the comments directly below a line, in its column."""
+    found: list[int] = []
+    while (span := source.comments.get(line + 1)) and span.column == column and not source.line(line + 1)[:column].strip():
+        line += 1
+        found.append(line)
+    return found
 
 
 def _with_finally(source: Source, attempt: ast.Try, fate: _Fate) -> None:
