@@ -328,6 +328,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.thorough
 def test_importing_changes_nothing_outside() -> None:
     """R6: no hook is registered with LangChain, no handler with logging, no thread started, no setting touched."""
     run_python(IMPORT_PROBE)
@@ -339,6 +340,7 @@ def test_importing_loads_neither_langchain_nor_anyio() -> None:
     assert run_python(code).strip() == "[]"
 
 
+@pytest.mark.thorough
 def test_importing_needs_only_the_required_dependencies() -> None:
     """What is optional is imported where it is used, and missing it breaks nothing else."""
     optional = [

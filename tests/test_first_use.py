@@ -115,6 +115,7 @@ with blockbuster_ctx():
 MODEL = "from langchain_core.language_models import FakeListChatModel"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("imports", "complete"),
     [

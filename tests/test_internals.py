@@ -280,6 +280,7 @@ over.set()
 """
 
 
+@pytest.mark.thorough
 @shows("threading._register_atexit")
 async def test_before_threads_are_joined(known: bool) -> None:
     """A run in a pool waits for its reader, and the interpreter for the pool."""
@@ -469,6 +470,7 @@ def test_which_stream_nobody_has_begun_to_read(known: bool, monkeypatch: pytest.
         assert list(stream) == []
 
 
+@pytest.mark.thorough
 @shows("langchain_core.tracers._streaming:_StreamingCallbackHandler")
 def test_what_makes_a_handler_a_streaming_one(known: bool) -> None:
     """Ours inside LangChain's own event stream: where neither knows the other, one of them misses the chunks."""

@@ -87,6 +87,7 @@ def test_colour_is_for_terminals_and_can_be_refused(monkeypatch: pytest.MonkeyPa
     assert "\x1b" not in plain.getvalue()
 
 
+@pytest.mark.thorough
 def test_the_demo_runs_as_a_module_on_a_terminal_without_unicode() -> None:
     """Where the encoding has no arrows and ticks, letters stand for them; nothing is on stderr."""
     done = run_module("demo", "--delay", "0", PYTHONIOENCODING="ascii")
@@ -95,6 +96,7 @@ def test_the_demo_runs_as_a_module_on_a_terminal_without_unicode() -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.thorough
 def test_a_reader_that_goes_ends_the_demo_in_silence() -> None:
     """`... demo | head -1` prints no traceback."""
     path = os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])

@@ -54,6 +54,7 @@ def test_pytest_finds_the_plugin_by_its_entry_point() -> None:
     assert '[project.entry-points.pytest11]\ncallbridge = "callbridge.pytest_plugin"\n' in declared
 
 
+@pytest.mark.thorough
 def test_a_test_fails_with_the_report(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, USER_TESTS)
     assert "1 failed, 1 passed" in done.stdout, done.stdout

@@ -146,6 +146,7 @@ def test_what_langchain_and_langgraph_declare_is_carried_or_a_documented_loss() 
     assert {method for method in METHODS if METHODS[method].extended or METHODS[method].event} <= {*CARRIED, *LOST}
 
 
+@pytest.mark.thorough
 def test_what_runs_pass_is_carried_or_a_documented_loss() -> None:
     """Arguments that no signature names, too: managers hand on whatever a run gives them."""
     passed = {(key[1], name) for _, attached, _ in all_heard() for key, args in attached.items() for name in args}

@@ -79,6 +79,7 @@ def check(stream: Any, run: Run | None) -> None:
         assert stream.statistics().runs == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize(("form", "kinds"), [("async", KINDS), ("sync", SYNC_KINDS)], ids=["async", "sync"])
 def test_an_interpreter_that_exits(programs: Programs, form: str, kinds: list[Kind], moment: str) -> None:
@@ -87,12 +88,14 @@ def test_an_interpreter_that_exits(programs: Programs, form: str, kinds: list[Ki
     assert (done.stdout, done.stderr, done.returncode) == (f"{len(kinds)}\n", "", 0)
 
 
+@pytest.mark.thorough
 def test_an_interpreter_that_exits_while_a_pool_waits_for_its_reader(programs: Programs) -> None:
     """A handler attached to a run of the user's own: the pool's thread is let go, and the interpreter can join it."""
     done = exit_while_reading(programs, "handler", MOMENTS[2])
     assert (done.stderr, done.returncode) == ("", 0)
 
 
+@pytest.mark.thorough
 def test_an_interpreter_that_exits_under_a_run(programs: Programs) -> None:
     """A run that fails for that very reason is nobody's business any more."""
     done = exit_while_reading(programs, "failing", MOMENTS[1])

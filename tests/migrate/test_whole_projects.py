@@ -124,6 +124,7 @@ def test_the_place_of_a_finding_is_its_source() -> None:
     assert (finding.qualname, finding.snippet) == ("f", "callbacks=[Show()]")
 
 
+@pytest.mark.thorough
 def test_processes_change_nothing(tmp_path: Path) -> None:
     """One process or two: the same findings in the same order."""
     (tmp_path / "handlers.py").write_text(STREAMING)

@@ -404,6 +404,7 @@ async def anext_to_end(run: Any, config: Any) -> None:
         pass
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize("wrap", [False, True])
 def test_a_long_lived_handler_remembers_nothing(wrap: bool, streaming: bool) -> None:

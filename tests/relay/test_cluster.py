@@ -17,7 +17,7 @@ from callbridge.relay import connect
 from callbridge.relay.cluster import ClusterLog
 from callbridge.relay.redis import keys_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]  # servers that have to find each other
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,8 @@ from callbridge.relay.records import END, Ending, Policy, Position, Record
 from callbridge.relay.redis import RedisLog
 from callbridge.relay.sqlite import SQLiteLog
 
+pytestmark = pytest.mark.thorough  # mutants, and servers
+
 POLICY = Policy(lease_seconds=1000, max_events=5, max_bytes=10_000)
 
 

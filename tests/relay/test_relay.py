@@ -524,6 +524,7 @@ async def test_a_run_is_kept_for_a_while_and_then_unknown(url: str) -> None:
         assert run not in [each.run for each in await relay.runs()]
 
 
+@pytest.mark.thorough
 async def test_a_quiet_run_outlives_the_time_for_which_orphans_are_kept(url: str) -> None:
     gated = Gated(events(4))
     async with connect(url, lease_seconds=0.6, orphan_seconds=0.5) as relay:
@@ -539,6 +540,7 @@ async def test_a_quiet_run_outlives_the_time_for_which_orphans_are_kept(url: str
         assert len((await read(relay, run))[0]) == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.failure("nobody takes the job within `start_seconds` (600)", worker="{}: too late")
 async def test_a_run_that_nobody_begins_is_lost_to_all(url: str, seen: Seen) -> None:
     async with connect(url) as relay:
@@ -555,6 +557,7 @@ async def test_a_run_that_nobody_begins_is_lost_to_all(url: str, seen: Seen) -> 
         assert (await read(relay, run))[1] == "ended"
 
 
+@pytest.mark.thorough
 @pytest.mark.failure("the run is forgotten, or has expired", "{}; new ones `UnknownRunError`")
 async def test_a_run_that_is_forgotten_ends_for_its_readers_and_its_publisher(url: str, seen: Seen) -> None:
     gated = Gated(events(8))

@@ -145,6 +145,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Story(lease, tuple(pauses), first, dies, max(0.0, comes), until=at + 2.5 * lease + 10)
 
 
+@pytest.mark.thorough
 @settings(max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(stories())
 def test_a_healthy_run_is_not_given_up_however_the_server_stands_still(story: Story) -> None:

@@ -83,6 +83,7 @@ except RuntimeError:
 """
 
 
+@pytest.mark.thorough
 def test_all_of_it_works_in_greenlets() -> None:
     """No greenlet is told that a loop runs in it because another one has made an async call; the bound holds."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100, check=False)

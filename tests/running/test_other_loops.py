@@ -141,6 +141,7 @@ red green
 """  # noqa: W291 - the model says so
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="under nest_asyncio, tasks do not know there that they run")
 def test_loops_within_loops() -> None:
     """In a process of its own, because all of asyncio changes."""

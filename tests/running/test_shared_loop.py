@@ -149,6 +149,7 @@ print("hot water", next(stream) and "")
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("program", EXITS.values(), ids=EXITS)
 def test_it_ends_with_the_interpreter(programs: Programs, program: str) -> None:
     """Nobody waits and nobody complains."""
@@ -158,6 +159,7 @@ def test_it_ends_with_the_interpreter(programs: Programs, program: str) -> None:
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_forked_process_makes_its_own(programs: Programs) -> None:
     """That of its parent has no thread there, and goes on in the parent."""

@@ -419,6 +419,7 @@ def many_files(folder: Path) -> int:
     return WORTH_PROCESSES + 8
 
 
+@pytest.mark.thorough
 def test_several_processes_say_and_do_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many_files(tmp_path)
     monkeypatch.chdir(tmp_path)
