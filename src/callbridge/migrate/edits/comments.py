@@ -186,21 +186,32 @@ def _with_remark(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt
 
 def _is_code(source: Source, line: int) -> bool:
     """Return whether a comment is commented-out code, or a line of it; that is about nothing."""
+    if _is_part(source, line, line, line):
+        return True
     column = source.comments[line].column
-    firsts = [line, *_above(source, line, column)[:_LONGEST]]
+    firsts = [each for each in (line, *_above(source, line, column)[:_LONGEST]) if _opens(_commented(source, each))]
     lasts = [line, *_below(source, line, column)[:_LONGEST]]
     return any(_is_part(source, line, first, last) for first in firsts for last in lasts)
 
 
 def _is_part(source: Source, line: int, first: int, last: int) -> bool:
     """Return whether the comments of these lines are code together, and one of them belongs to a statement that says so."""
-    commented = [source.text_of(source.comments[each]).lstrip("#") for each in range(first, last + 1)]
+    text = "\n".join(_commented(source, each) for each in range(first, last + 1))
     try:
-        body = ast.parse(textwrap.dedent("\n".join(commented))).body
+        body = ast.parse(textwrap.dedent(text)).body
     except (SyntaxError, ValueError):
         return False
     place = line - first + 1
     return any(each.lineno <= place <= (each.end_lineno or each.lineno) and _is_telling(each) for each in body)
+
+
+def _commented(source: Source, line: int) -> str:
+    return source.text_of(source.comments[line]).lstrip("#").rstrip()
+
+
+def _opens(text: str) -> bool:
+    """Return whether code that begins with this line goes on in the next."""
+    return text.endswith(":") or sum(map(text.count, "([{")) > sum(map(text.count, ")]}"))
 
 
 def _is_telling(statement: ast.stmt) -> bool:
