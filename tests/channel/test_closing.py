@@ -58,6 +58,7 @@ class TestSenderCloses:
             send.close()
         assert receive.ended
 
+    @pytest.mark.thorough
     async def test_an_item_and_the_end_in_one_turn_both_arrive(self) -> None:
         """Ten thousand times, to a reader that waits."""
 

@@ -104,6 +104,7 @@ def test_deep_nesting_is_a_finding_at_most(text: str) -> None:
     assert [finding.rule for finding in found] in (["CB900"], ["CB101"])
 
 
+@pytest.mark.thorough
 def test_a_large_file_is_said_not_to_be_scanned_if_it_matters(tmp_path: Path) -> None:
     """A generated table of ten megabytes is no news; one that mentions callbacks is."""
     row = b"x = ['0123456789']\n"
@@ -273,6 +274,7 @@ def test_no_bytes_make_a_scan_fail(tmp_path: Path, content: bytes) -> None:
     assert well_formed(scan_bytes(tmp_path, content, "given.ipynb").findings)
 
 
+@pytest.mark.thorough
 def test_a_parser_that_dies_takes_no_other_file_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each file of the chunk is scanned again in a process of its own; the one that kills it is a finding."""
     files = []

@@ -587,6 +587,7 @@ for was, now in zip(before, after):
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("default")
 def test_importing_changes_nothing() -> None:
     """Importing callbridge, and every public name of it, patches, registers, starts and configures nothing."""

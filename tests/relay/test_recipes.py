@@ -111,6 +111,7 @@ async def check(url: str, chain: Chain, enqueue: Callable[[str], Any]) -> None:
         await web.forget(stopped)
 
 
+@pytest.mark.thorough
 async def test_celery(broker: str) -> None:
     needs("celery")
     from celery.contrib.testing.worker import start_worker
@@ -171,6 +172,7 @@ async def test_arq(broker: str) -> None:
         await pool.aclose()
 
 
+@pytest.mark.thorough
 async def test_temporal(broker: str) -> None:
     needs("temporalio")
     from dataclasses import replace

@@ -102,6 +102,7 @@ def test_the_configuration_counts(project: Path, capsys: pytest.CaptureFixture[s
     assert "no rule 'CB998'" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_stdin_goes_to_stdout() -> None:
     data = b"# caf\xc3\xa9\r\n" + OLD
     done = subprocess.run([*COMMAND, "-"], input=data, capture_output=True, check=False)
