@@ -86,11 +86,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Make `-n auto` three workers for two cores: many tests wait for servers, browsers, threads and processes."""
+    """Make `-n auto` two workers for each core: many tests wait for servers, browsers, threads and processes."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(cores, min(cores + (cores + 1) // 2, 12))
+    return max(cores, min(2 * cores, 12))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
