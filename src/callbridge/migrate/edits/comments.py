@@ -17,6 +17,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from callbridge.migrate.edits.operations import (
     DropImport,
@@ -171,11 +172,9 @@ def _with_statement(source: Source, statement: ast.stmt, removed: Sequence[ast.s
 
 def _with_remark(source: Source, statement: ast.stmt, removed: Sequence[ast.stmt], fate: _Fate) -> None:
     """Remove the comment directly below a statement, before a blank line, if it is about that statement alone."""
-    below: list[int] = []
-    line = (statement.end_lineno or statement.lineno) + 1
-    while (span := source.comments.get(line)) and span.column == statement.col_offset and not _is_code(source, line):
-        below.append(line)
-        line += 1
+    end = statement.end_lineno or statement.lineno
+    below = list(takewhile(lambda each: not _is_code(source, each), _next_to(source, end, statement.col_offset, 1)))
+    line = end + len(below) + 1
     if below and (line > source.line_count or not source.line(line).strip()):
         block = source.block(statement)
         following = [each for each in block[block.index(statement) + 1 :] if each not in removed][:1]
@@ -190,7 +189,7 @@ def _is_code(source: Source, line: int) -> bool:
         return True
     column = source.comments[line].column
     firsts = [each for each in (line, *_above(source, line, column)[:_LONGEST]) if _opens(_commented(source, each))]
-    lasts = [line, *_below(source, line, column)[:_LONGEST]]
+    lasts = [line, *_next_to(source, line, column, 1)[:_LONGEST]]
     return any(_is_part(source, line, first, last) for first in firsts for last in lasts)
 
 
@@ -241,25 +240,22 @@ def _first_line(statement: ast.stmt) -> int:
 
 def _above(source: Source, line: int, column: int) -> list[int]:
     """Return the lines of the comments directly above a line, in its column."""
+    return _next_to(source, line, column, -1)
+
+
+def _next_to(source: Source, line: int, column: int, step: int) -> list[int]:
+    """Return the lines of the comments directly above a line, for a step of -1, or below it, for 1; in its column."""
     found: list[int] = []
-    while (span := source.comments.get(line - 1)) and span.column == column and not source.line(line - 1)[:column].strip():
-        line -= 1
+    line += step
+    while (span := source.comments.get(line)) and span.column == column and not source.line(line)[:column].strip():
         found.append(line)
+        line += step
     return found
 
 
 def _remarks_above(source: Source, line: int, column: int) -> list[int]:
     """Return the same without commented-out code."""
     return [each for each in _above(source, line, column) if not _is_code(source, each)]
-
-
-def _below(source: Source, line: int, column: int) -> list[int]:
-    """Return the lines of the comments directly below a line, in its column."""
-    found: list[int] = []
-    while (span := source.comments.get(line + 1)) and span.column == column and not source.line(line + 1)[:column].strip():
-        line += 1
-        found.append(line)
-    return found
 
 
 def _with_finally(source: Source, attempt: ast.Try, fate: _Fate) -> None:
