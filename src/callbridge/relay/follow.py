@@ -11,10 +11,8 @@ follower gives each event once, however often and from wherever it came, and not
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
@@ -84,6 +82,7 @@ class Follower:
     """
 
     def __init__(self, run: str, after: str | None, opened: Callable[[], _Opened]) -> None:
+        self._state = "new"  # reading, ended, closed; first, because `__del__` reads it
         self.run = run
         self._after = None if after is None else parse_position(run, after)
         self._opened = opened
@@ -97,7 +96,6 @@ class Follower:
         self._is_live = False
         self._is_caught_up = self._must_wake = False
         self._joined_at = Position(0, 0)
-        self._state = "new"  # reading, ended, closed
         self._is_reading = False
         self._ending: Ending | None = None
         self._since_pause = 0
@@ -414,9 +412,9 @@ class Follower:
         self.close()
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():
-            with suppress(Exception):
-                self._hub_leaves()
+        # This may be any thread, at any line: the hub's own, too, while it holds its lock.
+        if self._state == "reading" and self._hub is not None and self._listener is not None:
+            self._hub.drop(self._listener)
 
     def __repr__(self) -> str:
         return f"<Follower of {self.run!r} {self._state} position={self.position!r}>"

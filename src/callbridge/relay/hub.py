@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -125,6 +126,7 @@ class Hub:
         self._outage_seconds = outage_seconds
         self._lock = threading.Lock()
         self._followed: dict[str, _Followed] = {}  # removed with the last listener
+        self._dropped: deque[Listener] = deque()  # removed as soon as somebody looks at the listeners
         self._published: dict[str, Callable[[], None]] = {}  # removed by `unheed`
         self._thread: threading.Thread | None = None
         self._is_closed = False
@@ -157,6 +159,14 @@ class Hub:
             self._remove_locked(listener)
         listener.end()
 
+    def drop(self, listener: Listener) -> None:
+        """Drop a listener whose follower is being collected. Takes no lock: the collecting thread may hold the hub's."""
+        self._dropped.append(listener)
+
+    def _remove_dropped_locked(self) -> None:
+        while self._dropped:
+            self._remove_locked(self._dropped.popleft())
+
     def _remove_locked(self, listener: Listener) -> None:
         followed = self._followed.get(listener.run)
         if followed is not None and listener in followed.listeners:
@@ -185,6 +195,7 @@ class Hub:
     def listeners(self) -> int:
         """Return how many there are."""
         with self._lock:
+            self._remove_dropped_locked()
             return sum(len(followed.listeners) for followed in self._followed.values())
 
     # -- the thread ---------------------------------------------------------------------------------------------------
@@ -217,6 +228,7 @@ class Hub:
             with self._lock:
                 if self._is_closed:
                     return
+                self._remove_dropped_locked()
                 after = {run: followed.position for run, followed in self._followed.items()}
                 published = list(self._published)
                 if not after and not published:
