@@ -48,7 +48,9 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[httpx.Clien
         server = Server("redis", tmp_path)
         command += ["--redis", server.url]
     port = free_port()
-    process = subprocess.Popen([*command, "--port", str(port)], env={**os.environ, "PYTHONWARNINGS": "ignore"})
+    # Celery's processes are killed, and leave their temporary folders.
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([*command, "--port", str(port)], env=environment)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE) as client:
             wait_for(client, process)
