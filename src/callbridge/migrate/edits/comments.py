@@ -254,7 +254,7 @@ def _next_to(source: Source, line: int, column: int, step: int) -> list[int]:
 
 
 def _remarks_above(source: Source, line: int, column: int) -> list[int]:
-    """Return the same without commented-out code."""
+    """Return the lines of the comments directly above a line, in its column, without commented-out code."""
     return [each for each in _above(source, line, column) if not _is_code(source, each)]
 
 
